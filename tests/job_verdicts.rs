@@ -13,8 +13,8 @@ use recovery::jobs::{
     reattach, record, resume,
 };
 use recovery::queue::{
-    Actor, Adopted, AfterCrash, CrashPolicy, End, Job, JobDocument, JobId, JobSpec, JobStatus, Operation,
-    Outcome, Queue, Submission, append,
+    Actor, Adopted, AfterCrash, AttemptOutcome, CrashPolicy, End, Job, JobDocument, JobId, JobSpec,
+    JobStatus, Operation, Queue, Submission, append,
 };
 use recovery::state::{Clock, JobPaths, StateDir, Timestamp};
 use recovery::system::{Host, ProcessIdentity};
@@ -114,7 +114,7 @@ impl World {
             job_id: job.id.clone(),
             attempt: job.attempt,
             claim: job.run_state().claim.unwrap(),
-            outcome: Outcome::Exited,
+            outcome: AttemptOutcome::Exited,
             exit_code: Some(exit_code),
             signal: None,
             reason: None,
@@ -643,7 +643,7 @@ fn adopted(world: &mut World, id: &str, adopted: Adopted) -> Job {
         job_id: id.parse().unwrap(),
         status: JobStatus::Running,
         attempt: 1,
-        place: recovery::queue::Place { seq: 0, index: 0 },
+        place: recovery::queue::QueuePosition { seq: 0, index: 0 },
         priority: 0,
         repository: None,
         submitted_at: Timestamp::from_millis(NOW),

@@ -8,10 +8,10 @@ use std::thread::JoinHandle;
 use crate::common::{EIO, Faults, Refuse, scratch};
 use recovery::durable::{Disk, Effect, Observer};
 use recovery::jobs::{
-    ExitRecord, PruneReport, RecoverSettings, Retention, prune, record, resume, trash_slots, would_prune,
+    ExitRecord, JobRetention, PruneReport, RecoverSettings, prune, record, resume, trash_slots, would_prune,
 };
 use recovery::queue::{
-    Actor, AfterCrash, End, Job, JobId, JobSpec, Operation, Outcome, Queue, Submission, append,
+    Actor, AfterCrash, AttemptOutcome, End, Job, JobId, JobSpec, Operation, Queue, Submission, append,
 };
 use recovery::recovery::{Recovery, RecoveryOutcome, RunOptions, Settings};
 use recovery::startup::StartedBy;
@@ -32,8 +32,8 @@ fn settings() -> RecoverSettings {
     RecoverSettings::new(actor())
 }
 
-fn everything() -> Retention {
-    Retention { keep_days: Some(0), keep_last: None, crashed: false }
+fn everything() -> JobRetention {
+    JobRetention { keep_days: Some(0), keep_last: None, crashed: false }
 }
 
 fn needed(job: &Job) -> Option<(&'static str, String)> {
@@ -60,7 +60,7 @@ fn stage(root: &Path) {
             job: id(job),
             attempt: 1,
             claim,
-            outcome: if crashed { Outcome::Crashed } else { Outcome::Exited },
+            outcome: if crashed { AttemptOutcome::Crashed } else { AttemptOutcome::Exited },
             exit_code: (!crashed).then_some(i32::from(job == "b")),
             signal: None,
             ended_at: None,
@@ -89,7 +89,7 @@ fn furnish(dir: &StateDir, job: &str, claim: u64) {
         job_id: id(job),
         attempt: 1,
         claim,
-        outcome: Outcome::Exited,
+        outcome: AttemptOutcome::Exited,
         exit_code: Some(0),
         signal: None,
         reason: None,

@@ -10,7 +10,7 @@ use crate::common::{EIO, ENOSPC, Faults, Refuse, scratch};
 use recovery::durable::log::{LogError, SegmentFile};
 use recovery::durable::{Disk, Effect, Observer};
 use recovery::queue::{
-    Actor, AfterCrash, End, JobId, JobSpec, JobStatus, Method, Operation, Outcome, Queue, Record,
+    Actor, AfterCrash, AttemptOutcome, End, JobId, JobSpec, JobStatus, Method, Operation, Queue, Record,
     SnapshotFile, Submission, append, mend, open_log, records_since, recover,
 };
 use recovery::state::{Clock, StateDir};
@@ -45,7 +45,7 @@ fn crash(name: &str, attempt: u32, claim: u64) -> Operation {
         job: name.parse().unwrap(),
         attempt,
         claim,
-        outcome: Outcome::Crashed,
+        outcome: AttemptOutcome::Crashed,
         exit_code: None,
         signal: None,
         ended_at: None,

@@ -7,8 +7,8 @@ use crate::common::scratch;
 use proptest::prelude::*;
 use recovery::durable::Disk;
 use recovery::queue::{
-    Actor, AfterCrash, Counts, End, EndedBy, Job, JobId, JobSpec, JobStatus, Operation, Outcome, QueueState,
-    Record, Refusal, SnapshotFile, Submission,
+    Actor, AfterCrash, AttemptOutcome, Counts, End, EndedBy, Job, JobId, JobSpec, JobStatus, Operation,
+    QueueRefusal, QueueState, Record, SnapshotFile, Submission,
 };
 use recovery::state::Timestamp;
 
@@ -29,8 +29,8 @@ fn record(operation: Operation) -> Record {
     Record { at: at(), actor: Actor { by: "test".to_owned(), why: None }, operation }
 }
 
-fn end(name: &str, attempt: u32, claim: u64, outcome: Outcome) -> End {
-    let exit_code = (outcome == Outcome::Exited).then_some(0);
+fn end(name: &str, attempt: u32, claim: u64, outcome: AttemptOutcome) -> End {
+    let exit_code = (outcome == AttemptOutcome::Exited).then_some(0);
     End {
         job: id(name),
         attempt,
@@ -65,10 +65,10 @@ fn with(status: JobStatus) -> QueueState {
             None
         }
         JobStatus::Running => Some(None),
-        JobStatus::Succeeded => Some(Some(exit(Outcome::Exited, Some(0)))),
-        JobStatus::Failed => Some(Some(exit(Outcome::Exited, Some(3)))),
-        JobStatus::TimedOut => Some(Some(exit(Outcome::TimedOut, None))),
-        JobStatus::Crashed => Some(Some(exit(Outcome::Crashed, None))),
+        JobStatus::Succeeded => Some(Some(exit(AttemptOutcome::Exited, Some(0)))),
+        JobStatus::Failed => Some(Some(exit(AttemptOutcome::Exited, Some(3)))),
+        JobStatus::TimedOut => Some(Some(exit(AttemptOutcome::TimedOut, None))),
+        JobStatus::Crashed => Some(Some(exit(AttemptOutcome::Crashed, None))),
     };
     if let Some(ended) = ended {
         apply(Operation::Claim { job: id("j"), attempt: 1 });
@@ -82,7 +82,7 @@ fn with(status: JobStatus) -> QueueState {
 
 fn operations(job: &str) -> Vec<(&'static str, Operation)> {
     let with_after =
-        |after| Operation::End(End { after_crash: Some(after), ..end(job, 1, 2, Outcome::Crashed) });
+        |after| Operation::End(End { after_crash: Some(after), ..end(job, 1, 2, AttemptOutcome::Crashed) });
     let mut other = QueueState::default();
     other.apply(1, record(Operation::Submit(submission(job, 0, None)))).unwrap();
     let document = Box::new(other.get(&id(job)).unwrap().to_document());
@@ -101,9 +101,9 @@ fn operations(job: &str) -> Vec<(&'static str, Operation)> {
         ("found", Operation::Found { job: id(job), attempt: 1, claim: 2 }),
         ("unclaim", unclaim(2)),
         ("unclaim old", unclaim(1)),
-        ("end", Operation::End(end(job, 1, 2, Outcome::Exited))),
-        ("end old", Operation::End(end(job, 1, 1, Outcome::Exited))),
-        ("end 2nd", Operation::End(end(job, 2, 9, Outcome::Exited))),
+        ("end", Operation::End(end(job, 1, 2, AttemptOutcome::Exited))),
+        ("end old", Operation::End(end(job, 1, 1, AttemptOutcome::Exited))),
+        ("end 2nd", Operation::End(end(job, 2, 9, AttemptOutcome::Exited))),
         ("crash", with_after(AfterCrash::Hold)),
         ("crash fail", with_after(AfterCrash::Fail)),
         ("crash again", with_after(AfterCrash::Requeue { not_before: at() })),
@@ -126,11 +126,11 @@ fn outcome(state: &mut QueueState, operation: Operation) -> String {
         Err(refusal) => refusal,
     };
     match refusal {
-        Refusal::Duplicate(_) => "duplicate",
-        Refusal::NoSuchJob(_) => "no such job",
-        Refusal::Illegal { .. } => "illegal",
-        Refusal::OldClaim { .. } => "old claim",
-        Refusal::RepositoryHeld { .. } => "held",
+        QueueRefusal::Duplicate(_) => "duplicate",
+        QueueRefusal::NoSuchJob(_) => "no such job",
+        QueueRefusal::Illegal { .. } => "illegal",
+        QueueRefusal::OldClaim { .. } => "old claim",
+        QueueRefusal::RepositoryHeld { .. } => "held",
         _ => "?",
     }
     .to_owned()
@@ -200,16 +200,19 @@ fn a_repository_has_one_running_job() {
     state.apply(3, record(Operation::Submit(submission("k", 0, Some("repo"))))).unwrap();
     let claim = || record(Operation::Claim { job: id("k"), attempt: 1 });
     let refused = state.apply(4, claim()).unwrap_err();
-    assert!(matches!(&refused, Refusal::RepositoryHeld { holder, .. } if *holder == id("j")), "{refused}");
+    assert!(
+        matches!(&refused, QueueRefusal::RepositoryHeld { holder, .. } if *holder == id("j")),
+        "{refused}"
+    );
     assert_eq!(state.holder_of("repo").unwrap().id, id("j"));
     // That an attempt whose claim was lost has ended is certain, also when another job has the repository.
     let mut lost = with(JobStatus::Running);
     lost.apply(3, record(Operation::Submit(submission("k", 0, Some("repo"))))).unwrap();
-    lost.apply(5, record(Operation::End(end("k", 1, 4, Outcome::Exited)))).unwrap();
+    lost.apply(5, record(Operation::End(end("k", 1, 4, AttemptOutcome::Exited)))).unwrap();
     assert_eq!(lost.get(&id("k")).unwrap().status, JobStatus::Succeeded);
     assert_eq!(lost.holder_of("repo").unwrap().id, id("j"));
     check(&lost);
-    state.apply(5, record(Operation::End(end("j", 1, 2, Outcome::Exited)))).unwrap();
+    state.apply(5, record(Operation::End(end("j", 1, 2, AttemptOutcome::Exited)))).unwrap();
     state.apply(6, claim()).unwrap();
     assert_eq!(state.holder_of("repo").unwrap().id, id("k"));
 }
@@ -223,7 +226,7 @@ fn a_cancelled_job_does_not_run_again() {
         assert!(state.get(&id("j")).unwrap().run_state().cancel_requested);
         let operation = if crash {
             let after_crash = Some(AfterCrash::Requeue { not_before: at() });
-            Operation::End(End { after_crash, ..end("j", 1, 2, Outcome::Crashed) })
+            Operation::End(End { after_crash, ..end("j", 1, 2, AttemptOutcome::Crashed) })
         } else {
             Operation::Unclaim {
                 job: id("j"),
@@ -244,17 +247,22 @@ fn a_cancelled_job_does_not_run_again() {
 fn no_attempt_number_is_skipped() {
     let mut state = with(JobStatus::Running);
     let after_crash = Some(AfterCrash::Requeue { not_before: at() });
-    state.apply(3, record(Operation::End(End { after_crash, ..end("j", 1, 2, Outcome::Crashed) }))).unwrap();
+    state
+        .apply(3, record(Operation::End(End { after_crash, ..end("j", 1, 2, AttemptOutcome::Crashed) })))
+        .unwrap();
     state.apply(4, record(Operation::Cancel { job: id("j") })).unwrap();
     let job = state.get(&id("j")).unwrap();
     assert_eq!((job.status, job.attempt, job.next_attempt()), (JobStatus::Cancelled, 2, 2));
     let resume = |attempt| record(Operation::Resume { job: id("j"), fresh: false, attempt });
     for skipped in [1, 4] {
-        assert!(matches!(state.apply(5, resume(Some(skipped))), Err(Refusal::Illegal { .. })), "{skipped}");
+        assert!(
+            matches!(state.apply(5, resume(Some(skipped))), Err(QueueRefusal::Illegal { .. })),
+            "{skipped}"
+        );
     }
     state.apply(6, resume(Some(2))).unwrap();
     state.apply(7, record(Operation::Claim { job: id("j"), attempt: 2 })).unwrap();
-    state.apply(8, record(Operation::End(end("j", 2, 7, Outcome::Signaled)))).unwrap();
+    state.apply(8, record(Operation::End(end("j", 2, 7, AttemptOutcome::Signaled)))).unwrap();
     let job = state.get(&id("j")).unwrap();
     assert_eq!((job.status, job.next_attempt()), (JobStatus::Failed, 3));
     let attempts: Vec<u32> = job.run_state().attempts.iter().map(|a| a.attempt).collect();
@@ -339,15 +347,21 @@ fn one_operation() -> impl Strategy<Value = Operation> {
         (name(), -1i32..2, prop::sample::select(&[None, Some("r"), Some("s")][..]))
             .prop_map(|(name, priority, repository)| submission(name, priority, repository))
     };
-    let outcome =
-        prop::sample::select(&[Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed][..]);
+    let outcome = prop::sample::select(
+        &[
+            AttemptOutcome::Exited,
+            AttemptOutcome::Signaled,
+            AttemptOutcome::TimedOut,
+            AttemptOutcome::Crashed,
+        ][..],
+    );
     let requeue = AfterCrash::Requeue { not_before: at() };
     let after = [None, Some(AfterCrash::Hold), Some(AfterCrash::Fail), Some(requeue)];
     let after = prop::sample::select(after.to_vec());
     // Claims are 0 here: which number they need is known when the operation is applied.
     let ends =
         (job(), outcome, after, 1u32..4, 0i32..2).prop_map(|(job, outcome, after_crash, attempt, code)| {
-            let exit_code = (outcome == Outcome::Exited).then_some(code);
+            let exit_code = (outcome == AttemptOutcome::Exited).then_some(code);
             Operation::End(End { job, attempt, exit_code, after_crash, ..end("x", 1, 0, outcome) })
         });
     prop_oneof![
@@ -459,7 +473,7 @@ fn interrupted_job_follows_its_crash_policy_whatever_its_exit_status() {
             after_crash: Some(then),
             ended_by: Some(ended_by()),
             reason: Some("interrupted by a test".to_owned()),
-            ..end("j", 1, 2, Outcome::Interrupted)
+            ..end("j", 1, 2, AttemptOutcome::Interrupted)
         };
         state.apply(3, record(Operation::End(end))).unwrap();
         let job = state.get(&id("j")).unwrap();
@@ -476,7 +490,7 @@ fn cancel_recorded_during_an_interruption_wins() {
     let mut state = with(JobStatus::Running);
     state.apply(3, record(Operation::Cancel { job: id("j") })).unwrap();
     let after_crash = Some(AfterCrash::Requeue { not_before: at() });
-    let end = End { after_crash, ended_by: Some(ended_by()), ..end("j", 1, 2, Outcome::Interrupted) };
+    let end = End { after_crash, ended_by: Some(ended_by()), ..end("j", 1, 2, AttemptOutcome::Interrupted) };
     state.apply(4, record(Operation::End(end))).unwrap();
     assert_eq!(state.get(&id("j")).unwrap().status, JobStatus::Cancelled);
 }
@@ -492,10 +506,10 @@ fn cancel_that_came_after_the_commands_own_end_says_so() {
         (job.status, job.run_state().reason.clone(), job.run_state().ended_by.clone().map(|ended| ended.by))
     };
     let too_late = Some("it ended by itself before the cancel reached it".to_owned());
-    assert_eq!(ended(true, Outcome::Exited, Some(0)), (JobStatus::Succeeded, too_late.clone(), None));
-    assert_eq!(ended(true, Outcome::Exited, Some(3)), (JobStatus::Failed, too_late, None));
+    assert_eq!(ended(true, AttemptOutcome::Exited, Some(0)), (JobStatus::Succeeded, too_late.clone(), None));
+    assert_eq!(ended(true, AttemptOutcome::Exited, Some(3)), (JobStatus::Failed, too_late, None));
     // Ended because of it; and in a log of a version that did not tell.
     let by = Some("test".to_owned());
-    assert_eq!(ended(false, Outcome::Exited, Some(0)), (JobStatus::Cancelled, None, by.clone()));
-    assert_eq!(ended(true, Outcome::Crashed, None), (JobStatus::Cancelled, None, by));
+    assert_eq!(ended(false, AttemptOutcome::Exited, Some(0)), (JobStatus::Cancelled, None, by.clone()));
+    assert_eq!(ended(true, AttemptOutcome::Crashed, None), (JobStatus::Cancelled, None, by));
 }

@@ -15,7 +15,7 @@ use recovery::jobs::{
     reattach, record, resume, supervise,
 };
 use recovery::queue::{
-    Actor, CrashPolicy, Job, JobId, JobSpec, JobStatus, Operation, Outcome, Queue, Submission, append,
+    Actor, AttemptOutcome, CrashPolicy, Job, JobId, JobSpec, JobStatus, Operation, Queue, Submission, append,
 };
 use recovery::state::{Clock, JobPaths, StateDir};
 use recovery::system::{Confinement, Host, Presence, ProcessIdentity, end_process, presence, signal_process};
@@ -314,7 +314,7 @@ fn an_attempt_runs_and_its_end_is_recorded() {
     }
     assert!(!output.contains("RECOVERYCTL_RESUMED"));
     let exit = world.exit("a/b");
-    assert_eq!((exit.exit_code, exit.outcome, exit.claim), (Some(3), Outcome::Exited, claim));
+    assert_eq!((exit.exit_code, exit.outcome, exit.claim), (Some(3), AttemptOutcome::Exited, claim));
     assert!(exit.tree_empty && exit.leftovers_ended == 0 && exit.cpu_ms.is_some());
     let sentinel = Sentinel::read(&paths.sentinel()).unwrap().whole().unwrap().clone();
     assert_eq!(sentinel.lock_id.as_deref(), Some("lock-7"));
@@ -358,7 +358,7 @@ fn over_time_is_ended_with_all_descendants() {
     assert_eq!(supervisor.code(), 0);
     assert_eq!(world.status("a"), JobStatus::TimedOut);
     let exit = world.exit("a");
-    assert_eq!((exit.outcome, exit.signal, exit.tree_empty), (Outcome::TimedOut, Some(9), true));
+    assert_eq!((exit.outcome, exit.signal, exit.tree_empty), (AttemptOutcome::TimedOut, Some(9), true));
     assert_eq!(presence(stray), Presence::Gone);
 }
 

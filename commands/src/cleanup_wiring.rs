@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use recovery::archive::{KeepRules, Retention};
+use recovery::archive::{ArchiveRetention, KeepRules};
 use recovery::cleanup::CleanupSettings;
 use recovery::orphans::OrphanSettings;
 use recovery::state::config::{CleanupConfig, NO_DOCKER, Origin, Settings};
@@ -44,9 +44,9 @@ pub(crate) fn keep_rules(settings: &Settings) -> KeepRules {
 }
 
 /// Which archives are kept.
-pub(crate) fn archive_retention(cleanup: &CleanupConfig) -> Retention {
+pub(crate) fn archive_retention(cleanup: &CleanupConfig) -> ArchiveRetention {
     let keep_ms = i64::try_from(cleanup.archive_keep.as_millis()).ok().filter(|keep| *keep > 0);
-    Retention { keep_ms, keep_bytes: Some(cleanup.archive_bytes).filter(|bytes| *bytes > 0) }
+    ArchiveRetention { keep_ms, keep_bytes: Some(cleanup.archive_bytes).filter(|bytes| *bytes > 0) }
 }
 
 /// Which engines jobs use, and the docker client's own settings where no configuration says it.

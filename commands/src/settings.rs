@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use recovery::daemon::SchedulerSettings;
-use recovery::jobs::{FreshnessLimits, OnOrphan, RecoverSettings, RequeuePauses, Retention};
+use recovery::jobs::{FreshnessLimits, JobRetention, OnUnsupervised, RecoverSettings, RequeuePauses};
 use recovery::queue::{Actor, JobId};
 use recovery::recovery::{Cancel, Observer, RunOptions, Settings};
 use recovery::startup::StartedBy;
@@ -35,8 +35,8 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
         limits: FreshnessLimits { stale_after_ms: ms(jobs.stale_after), dead_after_ms: ms(jobs.dead_after) },
         kill_grace: jobs.kill_grace,
         on_orphan: match jobs.on_orphan {
-            config::OnOrphan::Adopt => OnOrphan::Adopt,
-            config::OnOrphan::End => OnOrphan::End,
+            config::OnUnsupervised::Adopt => OnUnsupervised::Adopt,
+            config::OnUnsupervised::End => OnUnsupervised::End,
         },
         start_tries: jobs.start_tries,
         blame: recovery::jobs::Blame::default(),
@@ -85,9 +85,9 @@ pub(crate) fn pauses(context: &mut Context) -> Result<Vec<Duration>, CliError> {
 }
 
 /// Which jobs that are over are kept.
-pub(crate) fn retention(context: &mut Context) -> Result<Retention, CliError> {
+pub(crate) fn retention(context: &mut Context) -> Result<JobRetention, CliError> {
     let jobs = &context.settings()?.jobs;
-    Ok(Retention { keep_days: Some(jobs.keep_days), keep_last: Some(jobs.keep_last), crashed: false })
+    Ok(JobRetention { keep_days: Some(jobs.keep_days), keep_last: Some(jobs.keep_last), crashed: false })
 }
 
 /// How jobs are run.

@@ -111,12 +111,12 @@ impl Player {
             .stdout(Stdio::null())
             .stderr(said.try_clone()?)
             .spawn()?;
-        let status = crate::place::wait_while_it_works(&mut process, PATIENCE, progress)?;
-        crate::place::end_all_at(world);
+        let status = crate::sandbox::wait_while_it_works(&mut process, PATIENCE, progress)?;
+        crate::sandbox::end_all_at(world);
         if status.success() {
             return Ok(());
         }
-        let said = crate::place::text_of(&mut said)?;
+        let said = crate::sandbox::text_of(&mut said)?;
         Err(format!("{arguments:?} ended with {status}: {said}").into())
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::place::Place;
+use crate::sandbox::Sandbox;
 
 /// The lines of one job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Witness {
 }
 
 /// A script that witnesses itself around `work`.
-pub fn script(place: &Place, work: &str) -> String {
+pub fn script(place: &Sandbox, work: &str) -> String {
     format!(
         "cd {}; exec 9>$RECOVERYCTL_JOB_ID.flock; \
          flock -n 9 || echo \"overlap $RECOVERYCTL_ATTEMPT\" >> $RECOVERYCTL_JOB_ID; \
@@ -30,7 +30,7 @@ pub fn script(place: &Place, work: &str) -> String {
 }
 
 /// What a job has written; nothing when it never ran.
-pub fn read(place: &Place, job: &str) -> Witness {
+pub fn read(place: &Sandbox, job: &str) -> Witness {
     read_file(&place.witness().join(job))
 }
 
@@ -53,7 +53,7 @@ fn read_file(path: &Path) -> Witness {
 ///
 /// # Errors
 /// With the job and what it wrote.
-pub fn check_all(place: &Place) -> Result<(), String> {
+pub fn check_all(place: &Sandbox) -> Result<(), String> {
     let entries = std::fs::read_dir(place.witness()).map_err(|e| e.to_string())?;
     for entry in entries.flatten() {
         let witness = read_file(&entry.path());

@@ -36,7 +36,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("src/locks/release.rs", "open_or_create(&self.paths.flock)", "it is there: opening changes nothing"),
     ("src/queue/repair.rs", "take_file(&file.path, why, &at)", "the checkpoint before it has removed it"),
     (
-        "src/jobs/recover/settle.rs",
+        "src/jobs/recover/reconcile.rs",
         "quarantine.keep_file(&file, reason",
         "a damaged file of a job that lives",
     ),
@@ -80,7 +80,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("src/archive/restore.rs", "file.write_at(&buffer[..n], at)", "as above"),
     ("src/archive/restore.rs", "disk.create_dir(path)", "as above"),
     (
-        "src/state/settle.rs",
+        "src/state/origin_check.rs",
         ".keep_file(&self.paths.place()",
         "a damaged record of the folder, which no disk of the laboratory has; tests/incarnations.rs does it",
     ),

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::elsewhere::{SMALL, lines_of};
 use super::keep::CannotKeep;
-use super::look::{Place, entry_at, place_of};
+use super::look::{FileId, entry_at, place_of};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_top, walk};
 use crate::state::StateDir;
 
@@ -23,7 +23,7 @@ use crate::state::StateDir;
 /// What could not be looked at there: it may be such a one.
 pub(super) fn borrower(
     dir: &StateDir,
-    folder: Place,
+    folder: FileId,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<PathBuf>, CannotKeep> {
     let jobs = dir.paths.jobs();
@@ -83,8 +83,8 @@ fn is_own(path: &Path) -> bool {
 
 /// Looks through a workspace for what leads into another folder.
 struct Leading<'a> {
-    workspace: Place,
-    folder: Place,
+    workspace: FileId,
+    folder: FileId,
     stop: &'a dyn Fn() -> bool,
     /// The repository that something there is needed by.
     found: Option<PathBuf>,
@@ -110,7 +110,7 @@ impl Leading<'_> {
 }
 
 /// A place and the folders that it is in.
-fn above(opened: &OwnedFd) -> std::io::Result<Vec<Place>> {
+fn above(opened: &OwnedFd) -> std::io::Result<Vec<FileId>> {
     let real = std::fs::read_link(super::git::path_of(opened))?;
     let place = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
     Ok(real.ancestors().filter_map(place).collect())

@@ -13,9 +13,9 @@ use rustix::fs::{FileType, Stat, fstat, readlinkat};
 use super::git::{Changes, each_name};
 use super::judge::Judge;
 use super::keep::WORKSPACE;
-use super::look::{Names, Place, entry_below};
-use super::plan::{Part, Plan};
-use super::tar::{CopyError, Entry, Kind, Writer};
+use super::look::{FileId, Names, entry_below};
+use super::plan::{ArchivePlan, Part};
+use super::tar::{CopyError, Kind, TarEntry, Writer};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, walk};
 use crate::system::Author;
 
@@ -69,7 +69,7 @@ pub(super) struct Copy<'a, 'w> {
     /// What this user could not have read is not copied: of what lies outside, by whatever name it was reached.
     reader: Author,
     /// Files with several names that were copied once.
-    seen: HashSet<Place>,
+    seen: HashSet<FileId>,
     /// Bytes of those that were copied again.
     again: u64,
     /// Numbers of folders whose names are too long.
@@ -113,7 +113,7 @@ impl<'a, 'w> Copy<'a, 'w> {
         self.tar.finish()
     }
 
-    pub(super) fn parts(&mut self, plan: &Plan) -> io::Result<()> {
+    pub(super) fn parts(&mut self, plan: &ArchivePlan) -> io::Result<()> {
         // What lies in another one is copied with it.
         let outermost = Outermost::of(plan.parts.iter().filter_map(Part::whole));
         for path in &outermost.paths {
@@ -193,7 +193,7 @@ impl<'a, 'w> Copy<'a, 'w> {
         let (deep, modified) = (deep_name(number), self.now);
         let (about, size) = ([&*deep, b".path"].concat(), name.len() as u64);
         self.tar.put_bytes(
-            &Entry { name: about, kind: Kind::File, mode: 0o600, owner: (0, 0), modified, size },
+            &TarEntry { name: about, kind: Kind::File, mode: 0o600, owner: (0, 0), modified, size },
             &name,
         )?;
         self.deep.insert(name, number);
@@ -376,9 +376,16 @@ impl Part {
     }
 }
 
-fn entry_of(found: &Stat, name: &[u8], kind: Kind, size: u64) -> Entry {
+fn entry_of(found: &Stat, name: &[u8], kind: Kind, size: u64) -> TarEntry {
     let owner = (found.st_uid, found.st_gid);
-    Entry { name: name.to_vec(), kind, mode: found.st_mode & 0o7777, owner, modified: found.st_mtime, size }
+    TarEntry {
+        name: name.to_vec(),
+        kind,
+        mode: found.st_mode & 0o7777,
+        owner,
+        modified: found.st_mtime,
+        size,
+    }
 }
 
 /// Copies a tree as it is walked.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::look::Place;
+use super::look::FileId;
 use super::settings::Setting;
 use super::tips::{Id, id_of};
 use crate::durable::tree::open_file_behind;
@@ -65,7 +65,7 @@ pub(super) fn heads_of_bundle(path: &Path, author: Author) -> Option<BTreeSet<Id
 
 /// What goes now, or may go soon: a copy there is none.
 pub(super) struct Elsewhere {
-    going: Vec<(PathBuf, Place)>,
+    going: Vec<(PathBuf, FileId)>,
 }
 
 impl Elsewhere {
@@ -232,7 +232,7 @@ impl Elsewhere {
     /// It is there, and in none of the folders that go.
     pub(super) fn stays(&self, path: &Path) -> bool {
         let Ok(real) = path.canonicalize() else { return false };
-        let is_in = |(going, place): &(PathBuf, Place)| {
+        let is_in = |(going, place): &(PathBuf, FileId)| {
             real.ancestors().any(|above| {
                 above == going || above.metadata().is_ok_and(|found| (found.dev(), found.ino()) == *place)
             })

@@ -14,7 +14,7 @@ use super::git::{self, Git};
 use super::look::{DotGit, Found, place_of};
 use super::note::Repository;
 use super::open::{Opened, open_anywhere};
-use super::plan::{Part, Plan};
+use super::plan::{ArchivePlan, Part};
 use super::rules::KeepRules;
 use super::trees::Home;
 use crate::durable::tree::{Go, Unread, Visitor, open_folder, walk};
@@ -41,8 +41,8 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    pub(super) fn plan(&self) -> Result<Plan, Unread> {
-        let mut plan = Plan::default();
+    pub(super) fn plan(&self) -> Result<ArchivePlan, Unread> {
+        let mut plan = ArchivePlan::default();
         if self.found.total() > MOST_REPOSITORIES {
             let why =
                 format!("it has more than {MOST_REPOSITORIES} repositories: they are not judged one by one");
@@ -96,7 +96,7 @@ impl Judge<'_> {
     }
 
     /// Of a working tree of which files are kept, whose repository lies elsewhere and is kept whole: what leads there.
-    fn keep_links(&self, plan: &mut Plan, trees: &[(&Path, usize)]) {
+    fn keep_links(&self, plan: &mut ArchivePlan, trees: &[(&Path, usize)]) {
         let is_whole = |path: &Path| {
             plan.parts.iter().any(|part| matches!(part, Part::Whole(whole) if path.starts_with(whole)))
         };

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::fingerprint;
-use super::keep::{CannotKeep, KeepRequest, Kept, keep};
+use super::keep::{CannotKeep, KeepOutcome, KeepRequest, keep};
 use super::store::has_archive_of;
 use crate::durable::DiskError;
 use crate::durable::tree::TreeIdentity;
@@ -52,12 +52,13 @@ pub fn keep_noted(
     dir: &StateDir,
     request: &KeepRequest<'_>,
     before: &Judged,
-) -> Result<(Kept, Judged), CannotKeep> {
+) -> Result<(KeepOutcome, Judged), CannotKeep> {
     // Before it is judged: what comes meanwhile is then seen as a change. What cannot be read, the look tells.
     let seen = fingerprint(request.folder).ok().flatten();
     let kept = keep(dir, request)?;
     let mut archives = Vec::new();
-    if let (Kept::Archived { archive_id, .. }, Some(tree)) = (&kept, TreeIdentity::of(request.folder)?) {
+    if let (KeepOutcome::Archived { archive_id, .. }, Some(tree)) = (&kept, TreeIdentity::of(request.folder)?)
+    {
         // An earlier one may have what the folder does not lead to any more.
         for earlier in before.archives.iter().flatten().filter(|earlier| *earlier != archive_id) {
             if has_archive_of(dir, earlier, tree)? {

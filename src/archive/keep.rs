@@ -15,7 +15,7 @@ use super::git::Git;
 use super::judge::Judge;
 use super::look::{Found, look, place_of};
 use super::note::{ArchiveSource, FORMAT, Note, Outside};
-use super::plan::Plan;
+use super::plan::ArchivePlan;
 use super::rules::KeepRules;
 use super::store::{ArchivePlace, place_for};
 use crate::durable::tree::{TreeIdentity, Unread, shown};
@@ -45,7 +45,7 @@ pub struct KeepRequest<'a> {
 
 /// What came of it: the folder may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum KeepOutcome {
     /// Nothing in it looks like git.
     NoGit,
     /// Everything that git anchors in it is known to be elsewhere.
@@ -59,10 +59,10 @@ pub enum Kept {
     },
 }
 
-impl Kept {
+impl KeepOutcome {
     /// Where to look for what was kept.
     pub fn told(&self) -> Option<String> {
-        let Kept::Archived { archive_id, bytes } = self else { return None };
+        let KeepOutcome::Archived { archive_id, bytes } = self else { return None };
         let size = human::size(*bytes);
         Some(format!("git work is kept ({size}): recoveryctl cleanup archive show {archive_id}"))
     }
@@ -162,15 +162,15 @@ pub fn has_git(folder: &Path) -> Result<bool, CannotKeep> {
 ///
 /// # Errors
 /// [`CannotKeep`]: the folder must stay.
-pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKeep> {
+pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<KeepOutcome, CannotKeep> {
     let unread = |source| CannotKeep::Unread { folder: request.folder.to_owned(), source };
     let looked = match look(request.folder, request.stop) {
         Err(_) if (request.stop)() => return Err(CannotKeep::Stopped),
         looked => looked.map_err(unread)?,
     };
-    let Some((top, found)) = looked else { return Ok(Kept::NoGit) };
+    let Some((top, found)) = looked else { return Ok(KeepOutcome::NoGit) };
     if found.is_empty() {
-        return Ok(Kept::NoGit);
+        return Ok(KeepOutcome::NoGit);
     }
     let place = place_of(&top).map_err(|e| unread(Unread::new(Path::new(""), e)))?;
     if let Some(repository) = borrower(dir, place, request.stop)? {
@@ -185,7 +185,7 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
             return Err(CannotKeep::Stopped);
         }
         if plan.parts.is_empty() {
-            return Ok(Kept::Proven);
+            return Ok(KeepOutcome::Proven);
         }
         write(dir, request, judge, plan)
     })
@@ -270,8 +270,8 @@ fn write(
     dir: &StateDir,
     request: &KeepRequest<'_>,
     judge: &Judge<'_>,
-    plan: Plan,
-) -> Result<Kept, CannotKeep> {
+    plan: ArchivePlan,
+) -> Result<KeepOutcome, CannotKeep> {
     let tree = TreeIdentity::of(request.folder)?;
     let outside: Vec<Outside> = plan
         .outside()
@@ -317,5 +317,5 @@ fn write(
         outside: Some(outside),
     };
     replace(&dir.disk, &note, &serde_json::to_vec_pretty(&about).unwrap_or_default())?;
-    Ok(Kept::Archived { archive_id, bytes: size.0 })
+    Ok(KeepOutcome::Archived { archive_id, bytes: size.0 })
 }

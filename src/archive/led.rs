@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::git::path_of;
 use super::judge::Judge;
-use super::look::{Place, place_of};
+use super::look::{FileId, place_of};
 use super::open::{Opened, open_anywhere};
 use super::settings::work_tree_setting;
 use super::tips::{self, small};
@@ -49,7 +49,7 @@ impl Judge<'_> {
         if self.was.iter().any(|was| dot_git.starts_with(was)) {
             return None;
         }
-        let place: Place = place_of(folder.as_fd()).ok()?;
+        let place: FileId = place_of(folder.as_fd()).ok()?;
         let above = Path::new(&path_of(folder.as_fd())).join(dot_git.parent()?).canonicalize().ok()?;
         if !self.elsewhere.stays(&above) {
             return None;

@@ -11,9 +11,9 @@ use rustix::fs::{FileType, RawDir};
 use super::elsewhere::lines_of;
 use super::git;
 use super::judge::Judge;
-use super::look::{Place, entry_at, place_of};
+use super::look::{FileId, entry_at, place_of};
 use super::open::Opened;
-use super::plan::{Outside, Part, Plan};
+use super::plan::{ArchivePlan, Outside, Part};
 use super::settings::large_files_setting;
 use super::tips;
 use crate::durable::tree::{Unread, open_folder, shown};
@@ -21,8 +21,12 @@ use crate::durable::tree::{Unread, open_folder, shown};
 impl Judge<'_> {
     /// A repository that is kept may borrow objects from others: those here, and those elsewhere that go too, are kept
     /// with it. Those that stay are named, and what cannot be opened. The same of what else it has behind links.
-    pub(super) fn keep_lenders(&self, plan: &mut Plan, unproven: &BTreeSet<usize>) -> Result<(), Unread> {
-        let mut seen: BTreeSet<Place> =
+    pub(super) fn keep_lenders(
+        &self,
+        plan: &mut ArchivePlan,
+        unproven: &BTreeSet<usize>,
+    ) -> Result<(), Unread> {
+        let mut seen: BTreeSet<FileId> =
             unproven.iter().filter_map(|number| self.found.stores[*number].objects).collect();
         let stores = unproven.iter().map(|number| self.found.stores[*number].path.as_path());
         let paths = stores.chain(self.found.pools.iter().map(PathBuf::as_path));
@@ -102,7 +106,7 @@ impl Judge<'_> {
 
     /// What a repository that is kept has in this folder, but not in its own: behind links, and the folder that its
     /// settings give for large files.
-    fn keep_linked(&self, plan: &mut Plan, path: &Path, folder: &Opened) -> Result<(), Unread> {
+    fn keep_linked(&self, plan: &mut ArchivePlan, path: &Path, folder: &Opened) -> Result<(), Unread> {
         let mut targets = Vec::new();
         if let Some(large) = large_files_setting(folder.as_fd()) {
             targets.push(large);

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::durable::tree::{Go, Unread, Visitor, open_top, walk};
 
 /// Device and inode.
-pub(super) type Place = (u64, u64);
+pub(super) type FileId = (u64, u64);
 
 /// A folder that git keeps objects and names in: a `.git`, a bare repository, a submodule's below `.git/modules`,
 /// one that a linked working tree has for itself (`is_linked`).
@@ -21,9 +21,9 @@ pub(super) type Place = (u64, u64);
 pub(super) struct Store {
     /// Below the folder that was looked at.
     pub(super) path: PathBuf,
-    pub(super) place: Place,
+    pub(super) place: FileId,
     /// Its `objects`, when it has them itself.
-    pub(super) objects: Option<Place>,
+    pub(super) objects: Option<FileId>,
     /// Its objects and most of its names are another one's (`commondir`).
     pub(super) is_linked: bool,
 }
@@ -31,7 +31,7 @@ pub(super) struct Store {
 /// What a working tree's `.git` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DotGit {
-    Folder(Place),
+    Folder(FileId),
     File,
     /// A link, a pipe, …: nothing that git makes.
     Strange,
@@ -67,7 +67,7 @@ impl Found {
         self.stores.len() + self.trees.len() + self.pools.len()
     }
 
-    pub(super) fn store_at(&self, place: Place) -> Option<usize> {
+    pub(super) fn store_at(&self, place: FileId) -> Option<usize> {
         self.stores.iter().position(|store| store.place == place)
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn is_no_folder(error: &std::io::Error) -> bool {
 }
 
 /// Kind and place of an entry; `None` when there is none.
-pub(super) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<(FileType, Place)>, Errno> {
+pub(super) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<(FileType, FileId)>, Errno> {
     match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some((FileType::from_raw_mode(found.st_mode), (found.st_dev, found.st_ino)))),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
@@ -157,14 +157,14 @@ impl Names {
 }
 
 /// Device and inode of an open folder.
-pub(super) fn place_of(folder: impl AsFd) -> Result<Place, Errno> {
+pub(super) fn place_of(folder: impl AsFd) -> Result<FileId, Errno> {
     fstat(folder).map(|found| (found.st_dev, found.st_ino))
 }
 
 struct Looking<'a> {
     found: Found,
     /// Files with several names.
-    seen: HashSet<Place>,
+    seen: HashSet<FileId>,
     stop: &'a dyn Fn() -> bool,
 }
 

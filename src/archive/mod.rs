@@ -53,12 +53,12 @@ mod trees;
 
 pub use fingerprint::fingerprint;
 pub use judged::{Judged, keep_noted};
-pub use keep::{CannotKeep, KeepRequest, Kept, has_git, has_work_below, keep};
+pub use keep::{CannotKeep, KeepOutcome, KeepRequest, has_git, has_work_below, keep};
 pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
 pub use rules::KeepRules;
 pub use state::{GitState, git_states};
 pub use store::{
-    Archive, ArchiveForm, PruneError, Retention, Totals, archive, archives, outlived, prune, remove,
+    Archive, ArchiveForm, ArchiveRetention, PruneError, Totals, archive, archives, outlived, prune, remove,
     remove_audited, totals,
 };

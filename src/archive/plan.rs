@@ -41,12 +41,12 @@ impl Outside {
 
 /// What is to be kept, and why.
 #[derive(Default)]
-pub(super) struct Plan {
+pub(super) struct ArchivePlan {
     pub(super) parts: Vec<Part>,
     pub(super) repositories: Vec<Repository>,
 }
 
-impl Plan {
+impl ArchivePlan {
     /// What is kept of outside of the folder, with its number.
     pub(super) fn outside(&self) -> impl Iterator<Item = (usize, &Outside)> {
         self.parts.iter().enumerate().filter_map(|(number, part)| match part {

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use super::elsewhere::{Here, Remote, heads_of_bundle};
 use super::git::{Owned, RemoteStore};
 use super::judge::Judge;
-use super::look::{Place, Store, place_of};
+use super::look::{FileId, Store, place_of};
 use super::note::Repository;
 use super::open::{
     Objects, Opened, common_of, holds_anything, is_store, objects_of, open_anywhere, optional_file,
 };
-use super::plan::{Outside, Part, Plan};
+use super::plan::{ArchivePlan, Outside, Part};
 use super::settings::settings_of;
 use super::tips::{self, Id, Tips};
 use crate::durable::tree::open_folder;
@@ -148,10 +148,10 @@ impl Judge<'_> {
     /// A working tree here of a repository elsewhere, which stays: what only this tree's own folder there anchors.
     pub(super) fn judge_outside(
         &self,
-        plan: &mut Plan,
+        plan: &mut ArchivePlan,
         tree: &Path,
         folder: Opened,
-        kept: &mut HashSet<Place>,
+        kept: &mut HashSet<FileId>,
     ) {
         let proven = || -> Result<(), String> {
             let Some(common) = common_of(&folder)? else { return Ok(()) };

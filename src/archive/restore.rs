@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, symlinkat, utimensat};
 
 use super::keep::{WORKSPACE, names_of};
 use super::store::{Archive, ArchiveForm, read_note};
-use super::tar::{Entry, Kind, Reader};
+use super::tar::{Kind, Reader, TarEntry};
 use crate::durable::{Disk, DiskError, IoContext};
 
 /// Read and written at a time.
@@ -145,7 +145,7 @@ pub fn restore(disk: &Disk, archive: &Archive, to: &Path) -> Result<Restored, Re
     Ok(restored)
 }
 
-fn times_of(entry: &Entry) -> Timestamps {
+fn times_of(entry: &TarEntry) -> Timestamps {
     let time = Timespec { tv_sec: entry.modified, tv_nsec: 0 };
     Timestamps { last_access: time, last_modification: time }
 }

@@ -191,7 +191,7 @@ fn unnoted(
 
 /// Which archives are kept. Without a rule all are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Retention {
+pub struct ArchiveRetention {
     /// Those that are not older than this, in milliseconds.
     pub keep_ms: Option<i64>,
     /// So many bytes of the newest.
@@ -200,8 +200,8 @@ pub struct Retention {
 
 /// Those of a list (the newest first) that no rule keeps, the oldest first. Without any rule all stay. By their size
 /// the newest is kept, however large it is, and of the others those that fit beside what is kept.
-pub fn outlived(archives: &[Archive], retention: Retention, now: Timestamp) -> Vec<Archive> {
-    if retention == Retention::default() {
+pub fn outlived(archives: &[Archive], retention: ArchiveRetention, now: Timestamp) -> Vec<Archive> {
+    if retention == ArchiveRetention::default() {
         return Vec::new();
     }
     let mut kept = 0u64;
@@ -268,8 +268,8 @@ pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
 ///
 /// # Errors
 /// [`PruneError`]; what was removed before is in the trail.
-pub fn prune(dir: &StateDir, retention: Retention, actor: &Actor) -> Result<Vec<Archive>, PruneError> {
-    if retention == Retention::default() {
+pub fn prune(dir: &StateDir, retention: ArchiveRetention, actor: &Actor) -> Result<Vec<Archive>, PruneError> {
+    if retention == ArchiveRetention::default() {
         return Ok(Vec::new());
     }
     let gone = outlived(&archives(dir)?, retention, dir.clock.now());
@@ -314,18 +314,18 @@ mod tests {
             let now = Timestamp::from_millis(1000);
             outlived(&all, retention, now).into_iter().map(|a| a.archive_id).collect()
         };
-        assert!(gone(Retention::default()).is_empty());
-        assert_eq!(gone(Retention { keep_ms: Some(100), keep_bytes: None }), ["old"]);
-        assert_eq!(gone(Retention { keep_ms: None, keep_bytes: Some(15) }), ["old", "middle"]);
+        assert!(gone(ArchiveRetention::default()).is_empty());
+        assert_eq!(gone(ArchiveRetention { keep_ms: Some(100), keep_bytes: None }), ["old"]);
+        assert_eq!(gone(ArchiveRetention { keep_ms: None, keep_bytes: Some(15) }), ["old", "middle"]);
         // What goes takes no room from those that are older, and the newest stays.
-        assert_eq!(gone(Retention { keep_ms: None, keep_bytes: Some(1) }), ["old", "middle"]);
+        assert_eq!(gone(ArchiveRetention { keep_ms: None, keep_bytes: Some(1) }), ["old", "middle"]);
         let large = [made("new", 0, 10), made("large", 100, 1000), made("old", 500, 10)];
-        let room = Retention { keep_ms: None, keep_bytes: Some(20) };
+        let room = ArchiveRetention { keep_ms: None, keep_bytes: Some(20) };
         let of_large = outlived(&large, room, Timestamp::from_millis(1000));
         assert_eq!(of_large.iter().map(|a| a.archive_id.as_str()).collect::<Vec<_>>(), ["large"]);
-        assert_eq!(gone(Retention { keep_ms: None, keep_bytes: Some(0) }), ["old", "middle", "new"]);
+        assert_eq!(gone(ArchiveRetention { keep_ms: None, keep_bytes: Some(0) }), ["old", "middle", "new"]);
         // What one rule keeps stays.
-        assert!(gone(Retention { keep_ms: Some(400), keep_bytes: Some(30) }).is_empty());
-        assert_eq!(gone(Retention { keep_ms: Some(100), keep_bytes: Some(1) }), ["old"]);
+        assert!(gone(ArchiveRetention { keep_ms: Some(400), keep_bytes: Some(30) }).is_empty());
+        assert_eq!(gone(ArchiveRetention { keep_ms: Some(100), keep_bytes: Some(1) }), ["old"]);
     }
 }

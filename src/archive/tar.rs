@@ -26,7 +26,7 @@ pub(super) enum Kind {
 
 /// An entry, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct TarEntry {
     /// Its path in the archive.
     pub(super) name: Vec<u8>,
     pub(super) kind: Kind,
@@ -61,13 +61,13 @@ impl<'a> Writer<'a> {
     }
 
     /// An entry without content.
-    pub(super) fn put(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(super) fn put(&mut self, entry: &TarEntry) -> io::Result<()> {
         self.entries += 1;
         self.head(entry, entry.size, &[])
     }
 
     /// A small file that is in memory.
-    pub(super) fn put_bytes(&mut self, entry: &Entry, content: &[u8]) -> io::Result<()> {
+    pub(super) fn put_bytes(&mut self, entry: &TarEntry, content: &[u8]) -> io::Result<()> {
         self.put(entry)?;
         self.write(content)?;
         self.pad(content.len() as u64)
@@ -76,7 +76,7 @@ impl<'a> Writer<'a> {
     /// A file with its content; `go_on` is asked at each block.
     pub(super) fn put_file(
         &mut self,
-        entry: &Entry,
+        entry: &TarEntry,
         file: &std::fs::File,
         go_on: &dyn Fn() -> io::Result<()>,
     ) -> Result<(), CopyError> {
@@ -156,7 +156,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn head(&mut self, entry: &Entry, stored: u64, records: &[(&str, Vec<u8>)]) -> io::Result<()> {
+    fn head(&mut self, entry: &TarEntry, stored: u64, records: &[(&str, Vec<u8>)]) -> io::Result<()> {
         let mut records = records.to_vec();
         let link = if let Kind::Link(target) = &entry.kind { target.as_slice() } else { &[] };
         if entry.name.len() > 100 && records.is_empty() {
@@ -178,7 +178,7 @@ impl<'a> Writer<'a> {
         }
         if !records.is_empty() {
             let text: Vec<u8> = records.iter().flat_map(|(word, value)| record(word, value)).collect();
-            let about = Entry { name: b"PaxHeaders/entry".to_vec(), kind: Kind::File, ..entry.clone() };
+            let about = TarEntry { name: b"PaxHeaders/entry".to_vec(), kind: Kind::File, ..entry.clone() };
             let header = header(&about, b'x', text.len() as u64, &[]);
             self.write(&header)?;
             self.write(&text)?;
@@ -241,7 +241,7 @@ fn record(word: &str, value: &[u8]) -> Vec<u8> {
     [format!("{length} {word}=").as_bytes(), value, b"\n"].concat()
 }
 
-fn header(entry: &Entry, letter: u8, size: u64, link: &[u8]) -> [u8; UNIT] {
+fn header(entry: &TarEntry, letter: u8, size: u64, link: &[u8]) -> [u8; UNIT] {
     let mut head = [0; UNIT];
     let mut put = |at: usize, length: usize, bytes: &[u8]| {
         let n = bytes.len().min(length);
@@ -273,7 +273,7 @@ pub(super) struct Reader<R> {
 
 /// An entry that was read; the parts of a file with holes.
 pub(super) struct Next {
-    pub(super) entry: Entry,
+    pub(super) entry: TarEntry,
     /// Offset and length; none for a file without holes.
     pub(super) parts: Option<Vec<(u64, u64)>>,
 }
@@ -362,7 +362,7 @@ impl<R: Read + io::Seek> Reader<R> {
             Some(text) => whole_seconds(&text)?,
             None => i64::try_from(number(&head[136..148])?).unwrap_or(0),
         };
-        let entry = Entry {
+        let entry = TarEntry {
             name,
             kind,
             mode: u32::try_from(number(&head[100..108])?).unwrap_or(0o600),
@@ -450,8 +450,15 @@ fn check_sum(head: &[u8; UNIT]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn entry(name: &[u8], kind: Kind, size: u64) -> Entry {
-        Entry { name: name.to_vec(), kind, mode: 0o640, owner: (3, 4_000_000), modified: 1_700_000_000, size }
+    fn entry(name: &[u8], kind: Kind, size: u64) -> TarEntry {
+        TarEntry {
+            name: name.to_vec(),
+            kind,
+            mode: 0o640,
+            owner: (3, 4_000_000),
+            modified: 1_700_000_000,
+            size,
+        }
     }
 
     #[test]
@@ -471,9 +478,9 @@ mod tests {
         let holes = std::fs::File::open(holes).unwrap();
         writer.put_file(&entry(&long, Kind::File, 300_001), &plain, &go_on).unwrap();
         writer.put(&entry(b"folder/", Kind::Folder, 0)).unwrap();
-        let old = Entry { modified: -86_400, ..entry(b"link", Kind::Link(b"x".repeat(500)), 0) };
+        let old = TarEntry { modified: -86_400, ..entry(b"link", Kind::Link(b"x".repeat(500)), 0) };
         writer.put(&old).unwrap();
-        let late = Entry { modified: (1 << 33) + 5, ..entry(b"late/", Kind::Folder, 0) };
+        let late = TarEntry { modified: (1 << 33) + 5, ..entry(b"late/", Kind::Folder, 0) };
         writer.put(&late).unwrap();
         writer.put_file(&entry(b"holes", Kind::File, 9 << 20), &holes, &go_on).unwrap();
         let (written, entries) = writer.finish().unwrap();

@@ -13,7 +13,7 @@ use super::judge::{Judge, MOST_REPOSITORIES};
 use super::look::{DotGit, Names, Store, WorkTree, entry_at, entry_below, place_of};
 use super::note::{NAMED, Repository};
 use super::open::{Opened, common_of, holds_anything, holds_files, objects_of, optional_file};
-use super::plan::{Part, Plan};
+use super::plan::{ArchivePlan, Part};
 use super::settings::work_tree_setting;
 use super::tips::{self, Tips};
 use crate::durable::tree::{Go, Unread, Visitor, open_folder, shown, walk};
@@ -75,7 +75,12 @@ impl Judge<'_> {
     }
 
     /// What of a working tree's files is to be kept; all of them when git cannot tell.
-    pub(super) fn judge_tree(&self, plan: &mut Plan, path: &Path, home: &Opened) -> Result<(), Unread> {
+    pub(super) fn judge_tree(
+        &self,
+        plan: &mut ArchivePlan,
+        path: &Path,
+        home: &Opened,
+    ) -> Result<(), Unread> {
         // One that git takes for no repository is of little use when it is restored.
         if let Err(why) = tips::read_heads(home.as_fd(), &mut Tips::default()) {
             plan.keep_whole(path, why);
@@ -277,7 +282,7 @@ impl Judge<'_> {
     /// its command line. With an index and without any tree, its files may be anywhere in the folder.
     pub(super) fn judge_other_trees(
         &self,
-        plan: &mut Plan,
+        plan: &mut ArchivePlan,
         store: &Store,
         folder: &Opened,
         trees: &[&Path],

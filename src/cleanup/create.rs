@@ -1,7 +1,7 @@
 //! Cleanups that somebody asks for, and what an operator says about one that is stuck.
 
-use super::known::Known;
-use super::record::{CleanupRecord, PhaseName, PhaseStatus, Source};
+use super::known::KnownCleanups;
+use super::record::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, Source};
 use super::store;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::queue::{Actor, Job};
@@ -55,12 +55,12 @@ pub enum CreateRefused {
 
 /// Enters a cleanup; on disk when this returns. A second request finds the first one's.
 pub fn create(dir: &StateDir, request: &CleanupRequest<'_>) -> Result<Created, CreateRefused> {
-    create_beside(&mut Known::read(dir)?, dir, request)
+    create_beside(&mut KnownCleanups::read(dir)?, dir, request)
 }
 
 /// The same, for many: beside those that are known, to which the new one is added.
 pub fn create_beside(
-    known: &mut Known,
+    known: &mut KnownCleanups,
     dir: &StateDir,
     request: &CleanupRequest<'_>,
 ) -> Result<Created, CreateRefused> {
@@ -83,12 +83,12 @@ pub fn create_beside(
 }
 
 /// Takes parked and failed phases of a cleanup up again, at once; which ones.
-pub fn retry(dir: &StateDir, id: &str) -> Result<Vec<PhaseName>, CreateRefused> {
+pub fn retry(dir: &StateDir, id: &str) -> Result<Vec<CleanupPhaseName>, CreateRefused> {
     change(dir, id, |record| {
         let mut taken_up = Vec::new();
         for phase in &mut record.phases {
-            if matches!(phase.status, PhaseStatus::Parked | PhaseStatus::Failed) {
-                phase.status = PhaseStatus::Pending;
+            if matches!(phase.status, CleanupPhaseStatus::Parked | CleanupPhaseStatus::Failed) {
+                phase.status = CleanupPhaseStatus::Pending;
                 (phase.failures, phase.next_try_at) = (0, None);
                 phase.steps.iter_mut().for_each(|s| s.intents = 0);
                 taken_up.push(phase.phase);
@@ -99,12 +99,17 @@ pub fn retry(dir: &StateDir, id: &str) -> Result<Vec<PhaseName>, CreateRefused> 
 }
 
 /// Passes a phase over for good, with the reason; where it stood.
-pub fn skip(dir: &StateDir, id: &str, phase: PhaseName, actor: &Actor) -> Result<PhaseStatus, CreateRefused> {
+pub fn skip(
+    dir: &StateDir,
+    id: &str,
+    phase: CleanupPhaseName,
+    actor: &Actor,
+) -> Result<CleanupPhaseStatus, CreateRefused> {
     change(dir, id, |record| {
         let phase = record.phase_mut(phase);
         let was = phase.status;
         if !was.is_over() {
-            phase.status = PhaseStatus::Skipped;
+            phase.status = CleanupPhaseStatus::Skipped;
             let why = actor.why.as_deref().unwrap_or("no reason given");
             phase.error = Some(format!("passed over by {}: {why}", actor.by));
             phase.next_try_at = None;

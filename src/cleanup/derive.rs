@@ -1,6 +1,6 @@
 //! Which jobs are to be cleaned up by the queue's word alone.
 
-use super::known::Known;
+use super::known::KnownCleanups;
 use super::record::{CleanupRecord, Source};
 use super::store;
 use crate::durable::DiskError;
@@ -16,7 +16,7 @@ pub struct Derived {
     entered: u64,
     /// The record behind which nothing was missing.
     nothing_missing_at: Option<u64>,
-    known: Option<Known>,
+    known: Option<KnownCleanups>,
 }
 
 fn asks(job: &Job) -> bool {
@@ -41,7 +41,7 @@ impl Derived {
         if !self.asking.is_empty() {
             let known = match &mut self.known {
                 Some(known) => known,
-                slot => slot.insert(Known::read(dir)?),
+                slot => slot.insert(KnownCleanups::read(dir)?),
             };
             for job in self.asking.iter().filter_map(|id| state.get(id)) {
                 if !job.status.is_over() {

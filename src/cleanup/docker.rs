@@ -1,12 +1,12 @@
 //! Phase `docker`: what the job left in the engine.
 
 use super::named::{JobTime, NamedByWorkspace, workspace_of};
-use super::record::{CleanupRecord, PhaseName, Step, StepWhat};
+use super::record::{CleanupPhaseName, CleanupRecord, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::queue::QueueState;
 use crate::system::docker::{DockerKind, DockerObject, EngineChoice, EngineError, Engines, Removal};
 
-const PHASE: PhaseName = PhaseName::Docker;
+const PHASE: CleanupPhaseName = CleanupPhaseName::Docker;
 
 /// Whether every container that was found is gone, and the networks were looked for after that.
 pub(super) fn containers_are_gone(record: &CleanupRecord) -> bool {

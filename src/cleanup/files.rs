@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::record::{CleanupRecord, PhaseName, PhaseStatus, Step, StepWhat};
+use super::record::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
-use crate::archive::{ArchiveSource, CannotKeep, Judged, KeepRequest, Kept, keep_noted};
+use crate::archive::{ArchiveSource, CannotKeep, Judged, KeepOutcome, KeepRequest, keep_noted};
 use crate::durable::tree::{Progress, TakeError, TreeIdentity, remove_tree, take_into_trash};
 use crate::state::names::encode;
 
-const PHASE: PhaseName = PhaseName::Filesystem;
+const PHASE: CleanupPhaseName = CleanupPhaseName::Filesystem;
 const ARCHIVE: &str = "archive";
 pub(super) const TAKE: &str = "take";
 const DELETE: &str = "delete";
@@ -19,9 +19,9 @@ const WORK_STAYS: &str = "git work may be lost, so the workspace stays";
 /// which may use them, to be gone.
 pub(super) fn may_go(record: &CleanupRecord) -> bool {
     let is_over = |name| record.phase(name).is_some_and(|p| p.status.is_over());
-    let is_parked = |name| record.phase(name).is_some_and(|p| p.status == PhaseStatus::Parked);
-    (is_over(PhaseName::Cidx) || is_parked(PhaseName::Cidx))
-        && (is_over(PhaseName::Docker) || super::docker::containers_are_gone(record))
+    let is_parked = |name| record.phase(name).is_some_and(|p| p.status == CleanupPhaseStatus::Parked);
+    (is_over(CleanupPhaseName::Cidx) || is_parked(CleanupPhaseName::Cidx))
+        && (is_over(CleanupPhaseName::Docker) || super::docker::containers_are_gone(record))
 }
 
 impl Work<'_> {
@@ -121,9 +121,9 @@ impl Work<'_> {
             kept
         });
         match kept {
-            Ok(Kept::NoGit) => self.settle(PHASE, ARCHIVE, StepResult::Done("no_git")),
-            Ok(Kept::Proven) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
-            Ok(kept @ Kept::Archived { .. }) => {
+            Ok(KeepOutcome::NoGit) => self.settle(PHASE, ARCHIVE, StepResult::Done("no_git")),
+            Ok(KeepOutcome::Proven) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
+            Ok(kept @ KeepOutcome::Archived { .. }) => {
                 let notes = &mut self.record.phase_mut(PHASE).notes;
                 notes.extend(kept.told().filter(|note| !notes.contains(note)));
                 self.settle(PHASE, ARCHIVE, StepResult::Done("archived"))

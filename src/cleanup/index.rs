@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, fstat, statat};
 
-use super::record::{PhaseName, Step, StepWhat};
+use super::record::{CleanupPhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, has_work_below, keep_noted};
 use crate::durable::tree::{Go, TreeIdentity, Unread, Visitor, open_folder, open_top, walk};
@@ -21,7 +21,7 @@ use crate::state::names::encode;
 use crate::system::docker::EngineChoice;
 use crate::system::{Author, NoProgram, Tool, ToolEnd, base_environment_of, run_tool};
 
-const PHASE: PhaseName = PhaseName::Cidx;
+const PHASE: CleanupPhaseName = CleanupPhaseName::Cidx;
 const UNINSTALL: &str = "uninstall";
 /// Marks the index tool's processes: a second run waits for the first one's.
 const MARK: &str = "RECOVERYCTL_CLEANUP";

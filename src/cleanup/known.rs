@@ -26,16 +26,16 @@ fn of_record(record: &CleanupRecord) -> Attempt {
 
 /// The cleanups of a state directory at one moment.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct KnownCleanups {
     ids: HashSet<String>,
     over: HashSet<Attempt>,
     open: HashMap<Attempt, CleanupRecord>,
 }
 
-impl Known {
+impl KnownCleanups {
     /// As they stand now. Changes nothing.
-    pub fn read(dir: &StateDir) -> Result<Known, DiskError> {
-        let mut known = Known::default();
+    pub fn read(dir: &StateDir) -> Result<KnownCleanups, DiskError> {
+        let mut known = KnownCleanups::default();
         // The open ones first: one that is completed meanwhile is then found twice, and not missed.
         for record in store::list(dir)? {
             known.enter(record);
@@ -125,7 +125,7 @@ mod tests {
         let first = samples::queued("a", &JobSpec::default());
         let mut second = samples::queued("a", &JobSpec::default());
         second.submitted_at = first.submitted_at.plus_millis(1);
-        let mut known = Known::default();
+        let mut known = KnownCleanups::default();
         let id = known.free_id(&first);
         known.enter(CleanupRecord::new(id.clone(), &first, Source::Auto, first.submitted_at));
         assert!(known.has(&first) && !known.has(&second));

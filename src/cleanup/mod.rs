@@ -44,10 +44,11 @@ mod work;
 pub use completed::{Completed, completed};
 pub use create::{CleanupRequest, CreateRefused, Created, create, create_beside, retry, skip};
 pub use derive::Derived;
-pub use known::Known;
+pub use known::KnownCleanups;
 pub use leftovers::{Left, Leftovers};
 pub use record::{
-    CleanupRecord, CleanupStatus, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, Step, StepWhat,
+    CleanupPhase, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupStatus, ResumedFrom, Source,
+    Step, StepWhat,
 };
 pub use run::{Cleaner, CleanupError, Pass};
 pub use settings::CleanupSettings;

@@ -19,7 +19,7 @@ pub(super) const FORMAT: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CleanupPhase")]
 #[serde(rename_all = "snake_case")]
-pub enum PhaseName {
+pub enum CleanupPhaseName {
     /// The workspace's code index.
     Cidx,
     /// Containers, networks, volumes.
@@ -28,16 +28,17 @@ pub enum PhaseName {
     Filesystem,
 }
 
-impl PhaseName {
+impl CleanupPhaseName {
     /// All, in order.
-    pub const ALL: [PhaseName; 3] = [PhaseName::Cidx, PhaseName::Docker, PhaseName::Filesystem];
+    pub const ALL: [CleanupPhaseName; 3] =
+        [CleanupPhaseName::Cidx, CleanupPhaseName::Docker, CleanupPhaseName::Filesystem];
 
     /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
-            PhaseName::Cidx => "cidx",
-            PhaseName::Docker => "docker",
-            PhaseName::Filesystem => "filesystem",
+            CleanupPhaseName::Cidx => "cidx",
+            CleanupPhaseName::Docker => "docker",
+            CleanupPhaseName::Filesystem => "filesystem",
         }
     }
 }
@@ -46,7 +47,7 @@ impl PhaseName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CleanupPhaseStatus")]
 #[serde(rename_all = "snake_case")]
-pub enum PhaseStatus {
+pub enum CleanupPhaseStatus {
     /// Not begun.
     Pending,
     /// Begun.
@@ -61,22 +62,22 @@ pub enum PhaseStatus {
     Parked,
 }
 
-impl PhaseStatus {
+impl CleanupPhaseStatus {
     /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
-            PhaseStatus::Pending => "pending",
-            PhaseStatus::Running => "running",
-            PhaseStatus::Done => "done",
-            PhaseStatus::Failed => "failed",
-            PhaseStatus::Skipped => "skipped",
-            PhaseStatus::Parked => "parked",
+            CleanupPhaseStatus::Pending => "pending",
+            CleanupPhaseStatus::Running => "running",
+            CleanupPhaseStatus::Done => "done",
+            CleanupPhaseStatus::Failed => "failed",
+            CleanupPhaseStatus::Skipped => "skipped",
+            CleanupPhaseStatus::Parked => "parked",
         }
     }
 
     /// Whether nothing more happens in it by itself.
     pub const fn is_over(self) -> bool {
-        matches!(self, PhaseStatus::Done | PhaseStatus::Skipped)
+        matches!(self, CleanupPhaseStatus::Done | CleanupPhaseStatus::Skipped)
     }
 }
 
@@ -165,11 +166,11 @@ impl Step {
 
 /// A phase with its steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Phase {
+pub struct CleanupPhase {
     /// Which.
-    pub phase: PhaseName,
+    pub phase: CleanupPhaseName,
     /// Where it stands.
-    pub status: PhaseStatus,
+    pub status: CleanupPhaseStatus,
     /// How often it was begun.
     #[serde(default)]
     pub attempts: u32,
@@ -206,7 +207,7 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-impl Phase {
+impl CleanupPhase {
     /// When it is tried again, seen from `now`: never later than the longest pause from now, for else the clock was
     /// ahead when that was written.
     pub(super) fn tries_again_at(&self, now: Timestamp) -> Option<Timestamp> {
@@ -214,10 +215,10 @@ impl Phase {
         self.next_try_at.map(|at| if at.millis_since(now) > longest { now } else { at })
     }
 
-    fn new(phase: PhaseName) -> Phase {
-        Phase {
+    fn new(phase: CleanupPhaseName) -> CleanupPhase {
+        CleanupPhase {
             phase,
-            status: PhaseStatus::Pending,
+            status: CleanupPhaseStatus::Pending,
             attempts: 0,
             failures: 0,
             waits: 0,
@@ -254,7 +255,7 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResumedFrom {
     /// The phase.
-    pub phase: PhaseName,
+    pub phase: CleanupPhaseName,
     /// The first step that was not done.
     pub step: String,
 }
@@ -326,7 +327,7 @@ pub struct CleanupRecord {
     #[serde(default)]
     pub bytes_freed: u64,
     /// The three phases.
-    pub phases: Vec<Phase>,
+    pub phases: Vec<CleanupPhase>,
 }
 
 impl CleanupRecord {
@@ -346,22 +347,22 @@ impl CleanupRecord {
             resumed_from: None,
             overtaken: false,
             bytes_freed: 0,
-            phases: PhaseName::ALL.map(Phase::new).to_vec(),
+            phases: CleanupPhaseName::ALL.map(CleanupPhase::new).to_vec(),
         }
     }
 
     /// A phase.
-    pub fn phase(&self, name: PhaseName) -> Option<&Phase> {
+    pub fn phase(&self, name: CleanupPhaseName) -> Option<&CleanupPhase> {
         self.phases.iter().find(|p| p.phase == name)
     }
 
     /// A phase, to be changed. One that the file does not have, because a later version renamed it, is
     /// added.
-    pub(super) fn phase_mut(&mut self, name: PhaseName) -> &mut Phase {
+    pub(super) fn phase_mut(&mut self, name: CleanupPhaseName) -> &mut CleanupPhase {
         let at = match self.phases.iter().position(|p| p.phase == name) {
             Some(at) => at,
             None => {
-                self.phases.push(Phase::new(name));
+                self.phases.push(CleanupPhase::new(name));
                 self.phases.len() - 1
             }
         };
@@ -370,7 +371,8 @@ impl CleanupRecord {
 
     /// Whether nothing is left to do.
     pub fn is_over(&self) -> bool {
-        self.overtaken || PhaseName::ALL.iter().all(|&n| self.phase(n).is_some_and(|p| p.status.is_over()))
+        self.overtaken
+            || CleanupPhaseName::ALL.iter().all(|&n| self.phase(n).is_some_and(|p| p.status.is_over()))
     }
 
     /// Where it stands; `runs` tells whether somebody works on cleanups now.
@@ -382,9 +384,9 @@ impl CleanupRecord {
             CleanupStatus::Running
         } else if self.under_way || self.begun_at.is_none() {
             CleanupStatus::Pending
-        } else if has(PhaseStatus::Failed) {
+        } else if has(CleanupPhaseStatus::Failed) {
             CleanupStatus::Waiting
-        } else if has(PhaseStatus::Parked) {
+        } else if has(CleanupPhaseStatus::Parked) {
             CleanupStatus::Parked
         } else {
             CleanupStatus::Pending
@@ -392,15 +394,16 @@ impl CleanupRecord {
     }
 
     /// The phase that is next, or under way.
-    pub fn current_phase(&self) -> Option<PhaseName> {
-        let open = |wanted: fn(PhaseStatus) -> bool| self.phases.iter().find(|p| wanted(p.status));
-        let running = open(|s| s == PhaseStatus::Running);
+    pub fn current_phase(&self) -> Option<CleanupPhaseName> {
+        let open = |wanted: fn(CleanupPhaseStatus) -> bool| self.phases.iter().find(|p| wanted(p.status));
+        let running = open(|s| s == CleanupPhaseStatus::Running);
         running.or_else(|| open(|s| !s.is_over())).map(|p| p.phase)
     }
 
     /// The first step that is not done, for a cleanup that was interrupted.
     pub fn open_step(&self) -> Option<ResumedFrom> {
-        let phase = self.phases.iter().find(|p| !p.status.is_over() && p.status != PhaseStatus::Parked)?;
+        let phase =
+            self.phases.iter().find(|p| !p.status.is_over() && p.status != CleanupPhaseStatus::Parked)?;
         let step = phase.next_step().map_or_else(|| "plan".to_owned(), |s| s.step.clone());
         Some(ResumedFrom { phase: phase.phase, step })
     }
@@ -408,14 +411,15 @@ impl CleanupRecord {
     /// When something is to be tried, seen from `now`; `None` when nothing is. Files that wait for another phase are
     /// due with that.
     pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let waits = |p: &Phase| p.phase == PhaseName::Filesystem && !super::files::may_go(self);
-        let open = self.phases.iter().filter(|p| !p.status.is_over() && p.status != PhaseStatus::Parked);
+        let waits = |p: &CleanupPhase| p.phase == CleanupPhaseName::Filesystem && !super::files::may_go(self);
+        let open =
+            self.phases.iter().filter(|p| !p.status.is_over() && p.status != CleanupPhaseStatus::Parked);
         open.filter(|p| !waits(p)).map(|p| p.tries_again_at(now).unwrap_or_default()).min()
     }
 
     /// How many objects of a kind it has removed itself.
     pub fn removed(&self, kind: crate::system::docker::DockerKind) -> u64 {
-        let steps = self.phase(PhaseName::Docker).into_iter().flat_map(|p| &p.steps);
+        let steps = self.phase(CleanupPhaseName::Docker).into_iter().flat_map(|p| &p.steps);
         let of_kind = steps.filter(|s| matches!(&s.what, StepWhat::Remove(o) if o.kind == kind));
         of_kind.filter(|s| s.done_at.is_some()).count() as u64
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::record::{CleanupRecord, PhaseName, PhaseStatus, Source, Step};
+use super::record::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, Source, Step};
 use super::run::{Cleaner, CleanupError};
 use super::{completed, store};
 use crate::durable::LockError;
@@ -96,13 +96,13 @@ impl<'a> Work<'a> {
 
     fn run_phases(&mut self) -> Result<(), CleanupError> {
         let begun = self.cleaner.dir.clock.now();
-        for name in PhaseName::ALL {
+        for name in CleanupPhaseName::ALL {
             let phase = self.record.phase_mut(name);
             let is_later = !self.at_once && phase.tries_again_at(begun).is_some_and(|at| at > begun);
-            if phase.status.is_over() || phase.status == PhaseStatus::Parked || is_later {
+            if phase.status.is_over() || phase.status == CleanupPhaseStatus::Parked || is_later {
                 continue;
             }
-            if name == PhaseName::Filesystem && !super::files::may_go(&self.record) {
+            if name == CleanupPhaseName::Filesystem && !super::files::may_go(&self.record) {
                 continue;
             }
             match self.run_phase(name) {
@@ -122,29 +122,29 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn run_phase(&mut self, name: PhaseName) -> Result<(), Halt> {
+    fn run_phase(&mut self, name: CleanupPhaseName) -> Result<(), Halt> {
         // It is of the try that failed last.
         self.record.phase_mut(name).is_work_at_risk = false;
         self.hold()?;
         let phase = self.record.phase_mut(name);
-        phase.status = PhaseStatus::Running;
+        phase.status = CleanupPhaseStatus::Running;
         phase.attempts += 1;
         phase.next_try_at = None;
         self.save()?;
         (self.report)(&self.record);
         let done = match name {
-            PhaseName::Cidx => self.remove_index(),
-            PhaseName::Docker => self.remove_docker_objects(),
-            PhaseName::Filesystem => self.remove_files(),
+            CleanupPhaseName::Cidx => self.remove_index(),
+            CleanupPhaseName::Docker => self.remove_docker_objects(),
+            CleanupPhaseName::Filesystem => self.remove_files(),
         };
         done?;
         let phase = self.record.phase_mut(name);
-        phase.status = PhaseStatus::Done;
+        phase.status = CleanupPhaseStatus::Done;
         (phase.error, phase.failures, phase.waits) = (None, 0, 0);
         Ok(())
     }
 
-    fn note_failure(&mut self, name: PhaseName, halt: Halt) {
+    fn note_failure(&mut self, name: CleanupPhaseName, halt: Halt) {
         let (tries, settings) = (self.cleaner.settings.tries, &self.cleaner.settings);
         let now = self.cleaner.dir.clock.now();
         let after = |failures| {
@@ -154,36 +154,36 @@ impl<'a> Work<'a> {
         let phase = self.record.phase_mut(name);
         match halt {
             Halt::Skip(why) => {
-                phase.status = PhaseStatus::Skipped;
+                phase.status = CleanupPhaseStatus::Skipped;
                 phase.error = Some(why);
             }
             Halt::NotYet(why) => {
-                phase.status = PhaseStatus::Failed;
+                phase.status = CleanupPhaseStatus::Failed;
                 phase.error = Some(why);
                 phase.next_try_at = Some(now.plus_millis(SOON));
             }
             Halt::InUse(why) => {
-                phase.status = PhaseStatus::Failed;
+                phase.status = CleanupPhaseStatus::Failed;
                 phase.error = Some(why);
                 phase.next_try_at = Some(now.plus_millis(SOON << phase.waits.min(DOUBLED)));
                 phase.waits = phase.waits.saturating_add(1);
             }
             Halt::Unreachable(why) => {
                 phase.failures += 1;
-                phase.status = PhaseStatus::Failed;
+                phase.status = CleanupPhaseStatus::Failed;
                 phase.error = Some(why);
                 phase.next_try_at = after(phase.failures);
             }
             Halt::Failed(why) => {
                 phase.failures += 1;
                 let is_last = phase.failures >= tries;
-                phase.status = if is_last { PhaseStatus::Parked } else { PhaseStatus::Failed };
+                phase.status = if is_last { CleanupPhaseStatus::Parked } else { CleanupPhaseStatus::Failed };
                 phase.next_try_at = if is_last { None } else { after(phase.failures) };
                 phase.error = Some(why);
             }
             Halt::Park(why) => {
                 phase.failures = tries;
-                phase.status = PhaseStatus::Parked;
+                phase.status = CleanupPhaseStatus::Parked;
                 phase.error = Some(why);
             }
             Halt::Overtaken | Halt::Stopped | Halt::Error(_) => {}
@@ -192,7 +192,7 @@ impl<'a> Work<'a> {
 
     fn end_the_rest(&mut self) {
         for phase in self.record.phases.iter_mut().filter(|p| !p.status.is_over()) {
-            phase.status = PhaseStatus::Skipped;
+            phase.status = CleanupPhaseStatus::Skipped;
             phase.error = Some("a later attempt of the job began: what is there is its".to_owned());
             phase.next_try_at = None;
         }
@@ -270,7 +270,7 @@ impl<'a> Work<'a> {
 
     /// Whether the workspace is in the trash: what has its name now is another one.
     fn files_are_taken(&self) -> bool {
-        let steps = self.record.phase(PhaseName::Filesystem).into_iter().flat_map(|p| &p.steps);
+        let steps = self.record.phase(CleanupPhaseName::Filesystem).into_iter().flat_map(|p| &p.steps);
         steps.into_iter().any(|s| s.step == super::files::TAKE && s.done_at.is_some())
     }
 
@@ -285,7 +285,7 @@ impl<'a> Work<'a> {
 
     /// Writes the intent of some steps, as one checkpoint. A step that never came to a result in so many
     /// tries is not tried again.
-    pub(super) fn intend(&mut self, name: PhaseName, steps: &[String]) -> Result<(), Halt> {
+    pub(super) fn intend(&mut self, name: CleanupPhaseName, steps: &[String]) -> Result<(), Halt> {
         self.check_that_it_is_over()?;
         let (now, tries) = (self.cleaner.dir.clock.now(), self.cleaner.settings.tries);
         let phase = self.record.phase_mut(name);
@@ -303,7 +303,12 @@ impl<'a> Work<'a> {
     }
 
     /// Writes a step's result.
-    pub(super) fn settle(&mut self, name: PhaseName, step: &str, result: StepResult) -> Result<(), Halt> {
+    pub(super) fn settle(
+        &mut self,
+        name: CleanupPhaseName,
+        step: &str,
+        result: StepResult,
+    ) -> Result<(), Halt> {
         let now = self.cleaner.dir.clock.now();
         let phase = self.record.phase_mut(name);
         let Some(step) = phase.steps.iter_mut().find(|s| s.step == step) else { return Ok(()) };
@@ -318,7 +323,7 @@ impl<'a> Work<'a> {
         Ok(self.save()?)
     }
 
-    pub(super) fn step(&self, name: PhaseName, step: &str) -> Option<&Step> {
+    pub(super) fn step(&self, name: CleanupPhaseName, step: &str) -> Option<&Step> {
         self.record.phase(name)?.steps.iter().find(|s| s.step == step)
     }
 

@@ -46,7 +46,7 @@ struct KeptRequest {
 
 /// What is known of a key.
 #[derive(Debug)]
-pub enum Known {
+pub enum PriorRequest {
     /// Nothing: go on with [`IdempotencyStore::begin`].
     Nothing,
     /// It was begun, and nobody knows how it ended; these are its pins.
@@ -113,15 +113,15 @@ impl OpenKey<'_> {
     }
 
     /// What is known of it. A file that cannot be understood says nothing.
-    pub fn known(&self) -> Result<Known, DiskError> {
+    pub fn known(&self) -> Result<PriorRequest, DiskError> {
         let bytes = read_optional(&self.path())?;
         let Some(kept) = bytes.and_then(|b| serde_json::from_slice::<KeptRequest>(&b).ok()) else {
-            return Ok(Known::Nothing);
+            return Ok(PriorRequest::Nothing);
         };
         Ok(match kept {
-            KeptRequest { request, .. } if request != self.request => Known::OtherRequest,
-            KeptRequest { answer: Some(answer), .. } => Known::Answered(answer),
-            KeptRequest { pins, .. } => Known::Unfinished(pins),
+            KeptRequest { request, .. } if request != self.request => PriorRequest::OtherRequest,
+            KeptRequest { answer: Some(answer), .. } => PriorRequest::Answered(answer),
+            KeptRequest { pins, .. } => PriorRequest::Unfinished(pins),
         })
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::orphans::left_of_limit;
+use super::unsupervised::left_of_limit;
 use crate::jobs::{FreshnessLimits, JudgeContext, Judgement, ProcessTable, Verdict, judge};
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;

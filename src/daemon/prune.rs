@@ -11,7 +11,7 @@ use crate::cleanup::{
     Cleaner, CleanupError, CleanupRecord, CleanupSettings, CleanupStatus, CreateRefused, list,
 };
 use crate::durable::DiskError;
-use crate::jobs::{PruneError, PruneReport, RecoverSettings, Retention, prune, would_prune};
+use crate::jobs::{JobRetention, PruneError, PruneReport, RecoverSettings, prune, would_prune};
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
 
@@ -64,7 +64,7 @@ pub enum CleanedPruneError {
 pub fn prune_cleaned(
     dir: &StateDir,
     queue: &mut Queue,
-    retention: &Retention,
+    retention: &JobRetention,
     cleanup: &CleanupSettings,
     settings: &RecoverSettings,
     stop: &(dyn Fn() -> bool + Sync),
@@ -84,7 +84,7 @@ pub fn prune_cleaned(
 pub fn would_prune_cleaned(
     dir: &StateDir,
     queue: &Queue,
-    retention: &Retention,
+    retention: &JobRetention,
     cleanup: &CleanupSettings,
     settings: &RecoverSettings,
 ) -> CleanedPrune {

@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 
 use crate::cleanup::{
-    CleanupRecord, CleanupRequest, CleanupSettings, CleanupStatus, CreateRefused, Created, Known, Left,
-    Leftovers, Source, create_beside,
+    CleanupRecord, CleanupRequest, CleanupSettings, CleanupStatus, CreateRefused, Created, KnownCleanups,
+    Left, Leftovers, Source, create_beside,
 };
 use crate::jobs::KeptJob;
 use crate::locks::{LockHolder, LockState, MetadataRead, read_metadata};
@@ -23,7 +23,7 @@ pub struct RemovalBlockers<'a> {
     cleanup: &'a CleanupSettings,
     leftovers: Leftovers<'a>,
     deliveries: OnceCell<Option<DeliveryLog>>,
-    cleanups: OnceCell<Option<Known>>,
+    cleanups: OnceCell<Option<KnownCleanups>>,
 }
 
 /// Where the cleanup of a job that is over stands.
@@ -73,7 +73,7 @@ impl<'a> RemovalBlockers<'a> {
 
     /// Where the cleanup of a job that is over stands. Changes nothing.
     pub fn cleanup_of(&self, job: &Job) -> CleanupNeed {
-        let Some(known) = self.cleanups.get_or_init(|| Known::read(self.dir).ok()) else {
+        let Some(known) = self.cleanups.get_or_init(|| KnownCleanups::read(self.dir).ok()) else {
             return CleanupNeed::Unknown("the cleanups cannot be read".to_owned());
         };
         if let Some(open) = known.open_of(job) {

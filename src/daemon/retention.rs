@@ -13,7 +13,7 @@ use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
 use crate::in_use::JobsAtWork;
 use crate::jobs::{
-    PruneError, PruneReport, RecoverSettings, Retention, TrashEmptied, delete_slots, finish_removals,
+    JobRetention, PruneError, PruneReport, RecoverSettings, TrashEmptied, delete_slots, finish_removals,
     prune_some, slots_without_job, trash_slots, would_prune_these,
 };
 use crate::queue::{Job, JobId, Queue, QueueError};
@@ -32,7 +32,7 @@ const A_ROUND: usize = 64;
 /// Prunes while a daemon runs.
 #[derive(Debug, Default)]
 pub(super) struct Retainer {
-    rules: Option<(Retention, CleanupSettings)>,
+    rules: Option<(JobRetention, CleanupSettings)>,
     clock: ClockWatch,
     next: Option<Instant>,
     /// The pause after the last look, when somebody waited for a cleanup.
@@ -59,8 +59,8 @@ struct Looked {
 
 impl Retainer {
     /// Applies other rules from now on; other times to keep jobs for are looked at once more at once.
-    pub(super) fn take_over(&mut self, rules: Option<(Retention, CleanupSettings)>) {
-        let times = |rules: &Option<(Retention, CleanupSettings)>| rules.as_ref().map(|(times, _)| *times);
+    pub(super) fn take_over(&mut self, rules: Option<(JobRetention, CleanupSettings)>) {
+        let times = |rules: &Option<(JobRetention, CleanupSettings)>| rules.as_ref().map(|(times, _)| *times);
         if times(&self.rules) != times(&rules) {
             self.next = None;
             self.is_outdated = self.looking.is_some();
@@ -161,7 +161,7 @@ fn look(
     dir: &StateDir,
     jobs: Vec<Job>,
     at_work: JobsAtWork,
-    retention: Retention,
+    retention: JobRetention,
     cleanup: &CleanupSettings,
     settings: &RecoverSettings,
 ) -> io::Result<JoinHandle<Looked>> {
@@ -214,7 +214,7 @@ mod tests {
             std::thread::yield_now();
         }
         let mut retainer = Retainer { looking: Some(thread), ..Retainer::default() };
-        let rules = Retention { keep_days: Some(0), keep_last: Some(0), crashed: false };
+        let rules = JobRetention { keep_days: Some(0), keep_last: Some(0), crashed: false };
         retainer.take_over(Some((rules, CleanupSettings::new(Actor::default()))));
         retainer.step(&dir, &mut queue, &settings).unwrap();
         assert!(retainer.looking.is_none() && retainer.next.is_none(), "{retainer:?}");

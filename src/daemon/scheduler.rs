@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use super::choice::startable;
 use super::limits::Limits;
 use super::occupied::Occupied;
-use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::starting::Allowance;
 use super::starts::Starts;
 use super::supervisors::{Supervisors, can_start};
+use super::unsupervised::{Unsupervised, time_left};
 use super::watch::Watch;
 use super::wishes::Wishes;
 use crate::cleanup::{CleanupSettings, Derived};
@@ -20,8 +20,8 @@ use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, Taken, has_weakness};
 use crate::jobs::record::RecordError;
 use crate::jobs::{
-    Blame, JudgeContext, ProcessTable, Reconciled, Reconciliation, RecoverError, RecoverSettings, Retention,
-    Verdict, after_failed_start, given_back_for_host, reconcile, record, remind,
+    Blame, JobRetention, JudgeContext, ProcessTable, Reconciled, Reconciliation, RecoverError,
+    RecoverSettings, Verdict, after_failed_start, given_back_for_host, reconcile, record, remind,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -87,7 +87,7 @@ pub struct Scheduler {
     supervisors: Supervisors,
     starts: Starts,
     watch: Watch,
-    orphans: Orphans,
+    unsupervised: Unsupervised,
     wishes: Wishes,
     limits: Limits,
     last_checkpoint: Instant,
@@ -119,7 +119,7 @@ impl Scheduler {
             supervisors: Supervisors::default(),
             starts: Starts::default(),
             watch: Watch::new(),
-            orphans: Orphans::default(),
+            unsupervised: Unsupervised::default(),
             wishes: Wishes::default(),
             limits: Limits::default(),
             last_checkpoint: Instant::now(),
@@ -155,7 +155,7 @@ impl Scheduler {
     }
 
     /// From now on jobs that are old enough are removed once a day, or none.
-    pub(super) fn retain(&mut self, retention: Option<Retention>, cleanup: &CleanupSettings) {
+    pub(super) fn retain(&mut self, retention: Option<JobRetention>, cleanup: &CleanupSettings) {
         self.retainer.take_over(retention.map(|retention| (retention, cleanup.clone())));
     }
 
@@ -349,7 +349,7 @@ impl Scheduler {
     fn carry_out_wishes(&mut self) {
         let alone = self.wishes.repeat(&self.dir, self.queue.state(), &self.settings.jobs);
         // For a wish the time that is left is no matter.
-        alone.iter().for_each(|job| self.orphans.see_to(&self.dir, job, None, &self.settings.jobs));
+        alone.iter().for_each(|job| self.unsupervised.see_to(&self.dir, job, None, &self.settings.jobs));
     }
 
     /// A job that was judged, and lives, is watched by what the judgement has found.
@@ -357,9 +357,9 @@ impl Scheduler {
         let Some(job) = self.queue.state().get(&reconciled.job_id) else { return };
         let left = time_left(job, &reconciled.judgement);
         self.watch.judged(reconciled, left);
-        let is_orphan = matches!(reconciled.judgement.verdict, Verdict::OrphanedProcess { .. });
-        if is_orphan && reconciled.reconciliation == Reconciliation::Reattached {
-            self.orphans.see_to(&self.dir, job, left, &self.settings.jobs);
+        let is_unsupervised = matches!(reconciled.judgement.verdict, Verdict::OrphanedProcess { .. });
+        if is_unsupervised && reconciled.reconciliation == Reconciliation::Reattached {
+            self.unsupervised.see_to(&self.dir, job, left, &self.settings.jobs);
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::jobs::Retention;
+use crate::jobs::JobRetention;
 use crate::orphans::OrphanSettings;
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
@@ -58,7 +58,7 @@ pub struct DaemonConfig {
     /// How it looks for orphans.
     pub orphans: OrphanSettings,
     /// Which jobs that are over it keeps; all when not given.
-    pub retention: Option<Retention>,
+    pub retention: Option<JobRetention>,
     /// How long running jobs are waited for when it is told to end.
     pub drain_timeout: Duration,
 }

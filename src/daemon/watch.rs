@@ -49,7 +49,7 @@ struct Watched {
     tokens: Vec<u64>,
     next: Instant,
     last: Option<Instant>,
-    is_orphan: bool,
+    is_unsupervised: bool,
 }
 
 impl Watched {
@@ -76,7 +76,7 @@ impl Watch {
     /// A supervisor that we started is gone: its job, if it still runs, is looked at without delay.
     pub(super) fn lost(&mut self, job: &JobId) {
         let now = Instant::now();
-        let lost = Watched { claim: None, tokens: Vec::new(), next: now, last: None, is_orphan: false };
+        let lost = Watched { claim: None, tokens: Vec::new(), next: now, last: None, is_unsupervised: false };
         self.jobs.insert(job.clone(), lost);
     }
 
@@ -111,14 +111,14 @@ impl Watch {
         }
         let Some(watched) = self.jobs.get_mut(&job.id) else { return false };
         watched.claim = claim;
-        if watched.is_orphan && job.run_state().cancel_requested {
+        if watched.is_unsupervised && job.run_state().cancel_requested {
             let at = watched.last.map_or(now, |last| last + GRACE);
             watched.look_no_later_than(at);
         }
         if watched.next > now {
             return false;
         }
-        if watched.tokens.is_empty() && !watched.is_orphan && seems_to_live(dir, job) {
+        if watched.tokens.is_empty() && !watched.is_unsupervised && seems_to_live(dir, job) {
             // It has come up since, or cannot be watched.
             self.begin(dir, job, now);
             return false;
@@ -136,7 +136,8 @@ impl Watch {
             Some(Notice::Impossible) => (Vec::new(), now + TIMED_PAUSE),
             None => (Vec::new(), now + GRACE),
         };
-        let watched = Watched { claim: job.run_state().claim, tokens, next, last: None, is_orphan: false };
+        let watched =
+            Watched { claim: job.run_state().claim, tokens, next, last: None, is_unsupervised: false };
         if let Some(before) = self.jobs.insert(job.id.clone(), watched) {
             self.exits.forget(&before.tokens);
         }
@@ -152,7 +153,7 @@ impl Watch {
         if !is_running {
             return;
         }
-        let (processes, pause, is_orphan) = match &reconciled.judgement.verdict {
+        let (processes, pause, is_unsupervised) = match &reconciled.judgement.verdict {
             Verdict::Supervised | Verdict::Stalled => {
                 let supervisor = reconciled.judgement.sentinel.whole().map(|s| s.supervisor);
                 (supervisor.into_iter().collect(), REASSURANCE, false)
@@ -170,7 +171,7 @@ impl Watch {
             Verdict::Unknown { .. } => (Vec::new(), UNKNOWN_PAUSE, false),
             _ => (Vec::new(), TIMED_PAUSE, false),
         };
-        self.follow(id, &before, &processes, pause, is_orphan);
+        self.follow(id, &before, &processes, pause, is_unsupervised);
     }
 
     fn follow(
@@ -179,11 +180,11 @@ impl Watch {
         before: &Watched,
         processes: &[ProcessIdentity],
         pause: Duration,
-        is_orphan: bool,
+        is_unsupervised: bool,
     ) {
         let now = Instant::now();
         let mut watched =
-            Watched { tokens: Vec::new(), next: now + pause, last: Some(now), is_orphan, ..*before };
+            Watched { tokens: Vec::new(), next: now + pause, last: Some(now), is_unsupervised, ..*before };
         for process in processes {
             match self.exits.watch(id, *process) {
                 Notice::Coming(token) => watched.tokens.push(token),

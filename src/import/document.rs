@@ -11,8 +11,8 @@ use super::legacy::LegacyJob;
 use super::outcome::{Judgement, Verdict};
 use super::template::{CommandTemplate, Values};
 use crate::queue::{
-    Adopted, Attempt, CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobDocument, JobId, JobSpec, JobStatus, Place,
-    RunState, Transition,
+    Adopted, CrashPolicy, DEFAULT_MAX_ATTEMPTS, EndedAttempt, JobDocument, JobId, JobSpec, JobStatus,
+    QueuePosition, RunState, Transition,
 };
 use crate::state::{Timestamp, names};
 
@@ -57,7 +57,7 @@ impl Source<'_> {
             job_id: self.id.clone(),
             status: self.status(),
             attempt: 1,
-            place: Place { seq: 0, index: 0 },
+            place: QueuePosition { seq: 0, index: 0 },
             priority: 0,
             repository: self.repository().map(Arc::from),
             submitted_at: self.submitted_at(),
@@ -208,9 +208,9 @@ impl Source<'_> {
         history
     }
 
-    fn attempts(&self, started: Option<Timestamp>, finished: Option<Timestamp>) -> Vec<Attempt> {
+    fn attempts(&self, started: Option<Timestamp>, finished: Option<Timestamp>) -> Vec<EndedAttempt> {
         let (Some(started), Some(finished_at)) = (started, finished) else { return Vec::new() };
-        vec![Attempt {
+        vec![EndedAttempt {
             attempt: 1,
             status: self.status(),
             started_at: Some(started),

@@ -234,7 +234,7 @@ fn paths_of(dir: &StateDir, workspaces: &[String], job: &Job) -> Option<Vec<(How
 mod tests {
     use super::*;
     use crate::durable::Disk;
-    use crate::queue::{JobSpec, Place};
+    use crate::queue::{JobSpec, QueuePosition};
     use crate::state::{Clock, Timestamp};
 
     fn normal(path: &Path) -> PathBuf {
@@ -261,7 +261,7 @@ mod tests {
                 resume_command: (!resume.is_empty()).then(|| words(resume)),
                 ..JobSpec::default()
             };
-            let at = Place { seq: 1, index: 0 };
+            let at = QueuePosition { seq: 1, index: 0 };
             let job = Job::new("b".parse().unwrap(), at, Timestamp::from_millis(1), &spec);
             paths_of(&dir, &names_of_workspaces(&dir), &job).unwrap()
         };
@@ -300,7 +300,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().join("state");
         let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
-        let at = Place { seq: 1, index: 0 };
+        let at = QueuePosition { seq: 1, index: 0 };
         let mut job = Job::new("b".parse().unwrap(), at, Timestamp::from_millis(1), &JobSpec::default());
         job.raw_spec = "{\"command\":\"a /b\"}".into();
         assert_eq!(paths_of(&dir, &[], &job), None);

@@ -9,7 +9,7 @@ use super::exit_record::ExitRecord;
 use super::output::exit_line;
 use super::stored::DOCUMENT_VERSION;
 use super::verdict::Verdict;
-use crate::queue::{Adopted, Job, Outcome};
+use crate::queue::{Adopted, AttemptOutcome, Job};
 use crate::state::Timestamp;
 use crate::system::{Presence, ProcessIdentity, SAME_START_SECONDS, probe_process};
 
@@ -74,7 +74,7 @@ fn exit_record(job: &Job, adopted: &Adopted, code: i32) -> ExitRecord {
         job_id: job.id.clone(),
         attempt: job.attempt,
         claim: job.run_state().claim.unwrap_or(0),
-        outcome: Outcome::Exited,
+        outcome: AttemptOutcome::Exited,
         exit_code: Some(code),
         signal: None,
         reason: None,

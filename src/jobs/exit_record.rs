@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
-use crate::queue::{End, EndedBy, JobId, Outcome};
+use crate::queue::{AttemptOutcome, End, EndedBy, JobId};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::ResourceUse;
 
@@ -23,7 +23,7 @@ pub struct ExitRecord {
     /// The claim that began the attempt.
     pub claim: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// Exit status of the command.
     #[serde(default)]
     pub exit_code: Option<i32>,

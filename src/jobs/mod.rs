@@ -44,14 +44,14 @@ pub use lock_guard::{JobLockGuard, Living, living_of, lock_job_files};
 pub use output::{Output, exit_line};
 pub use process_table::{LivingJob, ProcessTable};
 pub use prune::{
-    KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
+    JobRetention, KeptJob, PruneError, PruneReport, Pruned, StillNeeded, TrashEmptied, delete_slots,
     finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,
 };
 pub use recover::{
-    AssumeRefused, Blame, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment,
-    Reconciled, ReconciledJob, Reconciliation, ReconstructedJob, RecoverError, RecoverSettings,
-    RequeuePauses, ResumeRefused, ResumeReport, Resumed, after_crash, assume_dead, cancel, damaged_files,
-    end_orphan, reattach, reconcile, reconstruct, remind, resume, would_reconcile, would_resume,
+    AssumeRefused, Blame, CancelOutcome, Cancellation, DamagedFile, OnUnsupervised, Reattachment, Reconciled,
+    ReconciledJob, Reconciliation, ReconstructedJob, RecoverError, RecoverSettings, RequeuePauses,
+    ResumeRefused, ResumeReport, Resumed, UnsupervisedEnd, after_crash, assume_dead, cancel, damaged_files,
+    end_unsupervised, reattach, reconcile, reconstruct, remind, resume, would_reconcile, would_resume,
 };
 pub(crate) use recover::{after_failed_start, given_back_for_host, jobs_with_files};
 pub use restored::notice_restore;

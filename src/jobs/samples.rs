@@ -1,6 +1,6 @@
 //! Jobs for tests.
 
-use crate::queue::{Job, JobSpec, JobStatus, Place};
+use crate::queue::{Job, JobSpec, JobStatus, QueuePosition};
 use crate::state::Timestamp;
 
 /// A running job of a given claim.
@@ -15,7 +15,7 @@ pub(crate) fn job(id: &str, claim: u64) -> Job {
 pub(crate) fn queued(id: &str, spec: &JobSpec) -> Job {
     Job {
         id: id.parse().unwrap(),
-        place: Place { seq: 1, index: 0 },
+        place: QueuePosition { seq: 1, index: 0 },
         priority: 0,
         attempt: 1,
         status: JobStatus::Queued,

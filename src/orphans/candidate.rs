@@ -113,7 +113,7 @@ impl Check {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "target")]
 #[allow(clippy::large_enum_variant)] // A plan has few of them, and most are objects of the engine.
-pub enum Target {
+pub enum OrphanTarget {
     /// A folder or file of the state directory.
     Tree {
         /// Which one has, or had, the path.
@@ -164,11 +164,11 @@ pub struct Candidate {
     /// What was asked.
     pub checks: Vec<Check>,
     /// What it is.
-    pub what: Target,
+    pub what: OrphanTarget,
 }
 
 impl Candidate {
-    pub(super) fn new(kind: OrphanKind, name: &str, path: Option<PathBuf>, what: Target) -> Candidate {
+    pub(super) fn new(kind: OrphanKind, name: &str, path: Option<PathBuf>, what: OrphanTarget) -> Candidate {
         let object = format!("{}:{name}", kind.as_str());
         let identity = serde_json::to_string(&*what_it_is(&what)).unwrap_or_default();
         let id =
@@ -222,11 +222,11 @@ impl Candidate {
 }
 
 /// Of an object of the engine only what does not change with its state.
-fn what_it_is(what: &Target) -> Cow<'_, Target> {
+fn what_it_is(what: &OrphanTarget) -> Cow<'_, OrphanTarget> {
     match what {
-        Target::Docker { object } => {
+        OrphanTarget::Docker { object } => {
             let object = DockerObject { state: None, mounts: Vec::new(), ..object.clone() };
-            Cow::Owned(Target::Docker { object })
+            Cow::Owned(OrphanTarget::Docker { object })
         }
         other => Cow::Borrowed(other),
     }
@@ -234,7 +234,7 @@ fn what_it_is(what: &Target) -> Cow<'_, Target> {
 
 /// What a scan found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct OrphanPlan {
     /// Names this plan.
     pub plan_id: String,
     /// When the scan began.
@@ -250,7 +250,7 @@ pub struct Plan {
     pub told: Option<BTreeSet<(String, String)>>,
 }
 
-impl Plan {
+impl OrphanPlan {
     /// All that is to be told: what else was found, and what is the matter with the candidates.
     pub fn findings(&self) -> Vec<Finding> {
         self.damage.iter().cloned().chain(self.candidates.iter().filter_map(Candidate::finding)).collect()
@@ -263,8 +263,8 @@ impl Plan {
     }
 
     /// Whether another scan found the same, at another time.
-    pub(super) fn says_the_same(&self, other: &Plan) -> bool {
-        let timeless = |plan: &Plan| {
+    pub(super) fn says_the_same(&self, other: &OrphanPlan) -> bool {
+        let timeless = |plan: &OrphanPlan| {
             let what = |c: &Candidate| {
                 let checks: Vec<_> = c.checks.iter().map(|k| (k.check.clone(), k.passed)).collect();
                 (c.id.clone(), c.bytes, c.safe, checks)

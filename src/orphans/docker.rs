@@ -1,6 +1,6 @@
 //! Containers, networks and volumes with our labels whose job is gone or over.
 
-use super::candidate::{Candidate, Check, OrphanKind, Target};
+use super::candidate::{Candidate, Check, OrphanKind, OrphanTarget};
 use super::scan::Scanned;
 use super::scan_context::ScanContext;
 use crate::queue::JobId;
@@ -35,7 +35,7 @@ impl ScanContext<'_> {
             // Of a job that lives, or whose volumes it keeps, it is simply in use.
             let is_owned = checks.iter().any(|c| c.check.contains("job") && c.passed == Some(false));
             if !is_owned {
-                let what = Target::Docker { object: object.clone() };
+                let what = OrphanTarget::Docker { object: object.clone() };
                 let candidate = Candidate::new(kind_of(object.kind), &object.id, None, what);
                 let age_ms = self.age_of_object(object, &id);
                 scanned.candidates.push(Candidate { age_ms, ..candidate }.judged(checks));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::candidate::{Candidate, Check, OrphanKind, Plan, Target};
+use super::candidate::{Candidate, Check, OrphanKind, OrphanPlan, OrphanTarget};
 use super::folders::SeenFolder;
 use super::log::{LogEntry, OrphanLog};
 use super::saved::{plan, save};
@@ -80,7 +80,7 @@ pub enum ExecuteError {
 
 /// A candidate that a check protects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedCandidate {
     /// Which.
     pub candidate: Candidate,
     /// The check that did not pass.
@@ -89,7 +89,7 @@ pub struct Refused {
 
 /// A candidate that could not be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
+pub struct FailedCandidate {
     /// Which.
     pub candidate: Candidate,
     /// Why.
@@ -104,15 +104,15 @@ pub struct Executed {
     /// What is gone, or would be, with the bytes given back or moved to the trash, and how.
     pub removed: Vec<(Candidate, u64, String)>,
     /// What a check protects.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedCandidate>,
     /// What could not be removed.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedCandidate>,
     /// Whether nothing was done.
     pub dry_run: bool,
 }
 
 /// Chooses what a request means of the saved plan.
-fn chosen(dir: &StateDir, request: &Request) -> Result<(Plan, Vec<Candidate>), ExecuteError> {
+fn chosen(dir: &StateDir, request: &Request) -> Result<(OrphanPlan, Vec<Candidate>), ExecuteError> {
     let named = request.plan_id.clone().unwrap_or_else(|| "of the last scan".to_owned());
     let out_of_date = |why: &str| ExecuteError::OutOfDate { named: named.clone(), why: why.to_owned() };
     let plan = plan(dir)?.ok_or_else(|| out_of_date("there is none that can be read: scan first"))?;
@@ -164,7 +164,7 @@ pub fn execute(
     };
     let total = chosen.len();
     let (objects, others): (Vec<_>, Vec<_>) =
-        chosen.into_iter().partition(|c| matches!(c.what, Target::Docker { .. }));
+        chosen.into_iter().partition(|c| matches!(c.what, OrphanTarget::Docker { .. }));
     let (processes, others): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|c| c.kind == OrphanKind::Process);
     let mut done = processes.len();
@@ -235,13 +235,13 @@ impl Work<'_> {
     fn refused(&mut self, candidate: Candidate, check: Check) -> Result<(), LogError> {
         let detail = format!("{}: {}", check.check, check.evidence);
         self.enter(&[self.entry(&candidate, "refused", 0, &detail)])?;
-        self.executed.refused.push(Refused { candidate, check });
+        self.executed.refused.push(RefusedCandidate { candidate, check });
         Ok(())
     }
 
     fn failed(&mut self, candidate: Candidate, error: String) -> Result<(), LogError> {
         self.enter(&[self.entry(&candidate, "failed", 0, &error)])?;
-        self.executed.failed.push(Failed { candidate, error });
+        self.executed.failed.push(FailedCandidate { candidate, error });
         Ok(())
     }
 
@@ -311,7 +311,7 @@ impl Work<'_> {
 
     /// The lock of the job whose folder it is, while that is judged and taken away.
     fn hold(&self, candidate: &Candidate, guards: &mut Vec<(JobId, JobLockGuard)>) -> Result<(), LockError> {
-        let Target::Tree { job: Some(id), .. } = &candidate.what else { return Ok(()) };
+        let OrphanTarget::Tree { job: Some(id), .. } = &candidate.what else { return Ok(()) };
         let is_there = self.dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.sentinel_lock().exists());
         // A dry run makes no lock file.
         if guards.iter().any(|(held, _)| held == id) || !is_there && self.executed.dry_run {
@@ -327,14 +327,14 @@ impl Work<'_> {
         job_liveness: &JobLivenessOf<'_>,
     ) -> Result<(u64, &'static str), String> {
         match (&candidate.what, &candidate.path) {
-            (Target::Tree { identity, .. }, Some(path)) => self.remove_tree(candidate, path, *identity),
-            (Target::Temporary, Some(path)) => match remove_abandoned(&self.dir.disk, path) {
+            (OrphanTarget::Tree { identity, .. }, Some(path)) => self.remove_tree(candidate, path, *identity),
+            (OrphanTarget::Temporary, Some(path)) => match remove_abandoned(&self.dir.disk, path) {
                 Ok(Abandoned::Removed { .. }) => Ok((candidate.bytes, "removed")),
                 Ok(Abandoned::Gone) => Ok((0, "already_gone")),
                 Ok(Abandoned::InUse) => Err("somebody writes it".to_owned()),
                 Err(e) => Err(format!("{e}: {}", e.source)),
             },
-            (Target::Lock { repository, .. }, _) => {
+            (OrphanTarget::Lock { repository, .. }, _) => {
                 match locks::recover_one(self.dir, repository, job_liveness) {
                     Ok(None) => Ok((0, "already_gone")),
                     Ok(Some(lock)) if lock.outcome == LockOutcome::Released => Ok((0, "given_back")),
@@ -342,7 +342,7 @@ impl Work<'_> {
                     Err(e) => Err(e.to_string()),
                 }
             }
-            (Target::Process { process, .. }, _) => match end_process(*process, KILL_WAIT_MS) {
+            (OrphanTarget::Process { process, .. }, _) => match end_process(*process, KILL_WAIT_MS) {
                 Ok(true) => Ok((0, "ended")),
                 Ok(false) => Err("it was killed and does not end".to_owned()),
                 Err(e) => Err(e.to_string()),
@@ -375,7 +375,7 @@ impl Work<'_> {
         let world = ScanContext::look(self.dir, self.settings, queue)?;
         let mut going: Vec<(Candidate, DockerObject)> = Vec::new();
         for candidate in candidates {
-            let Target::Docker { object } = &candidate.what else { continue };
+            let OrphanTarget::Docker { object } = &candidate.what else { continue };
             match world.object_again(object) {
                 None => self.removed(candidate, 0, "already_gone")?,
                 Some((now, checks)) => {
@@ -439,13 +439,13 @@ impl Work<'_> {
 
 /// The job that an object's label names, as it is or as the job was told it.
 fn job_of(candidate: &Candidate) -> Option<JobId> {
-    let Target::Docker { object } = &candidate.what else { return None };
+    let OrphanTarget::Docker { object } = &candidate.what else { return None };
     let label = object.job.as_deref()?;
     decode(label).and_then(|id| id.parse().ok()).or_else(|| label.parse().ok())
 }
 
 pub(super) fn size_of(candidate: &Candidate) -> Option<TreeSize> {
-    let is_tree = matches!(candidate.what, Target::Tree { .. });
+    let is_tree = matches!(candidate.what, OrphanTarget::Tree { .. });
     candidate.path.as_deref().filter(|_| is_tree).map(measure_tree)
 }
 
@@ -464,7 +464,7 @@ pub(super) fn checks_again(
     own: bool,
 ) -> Result<Option<Vec<Check>>, DiskError> {
     match (&candidate.what, &candidate.path) {
-        (Target::Tree { identity, job }, Some(path)) => {
+        (OrphanTarget::Tree { identity, job }, Some(path)) => {
             let Some(now) = TreeIdentity::of(path)? else { return Ok(None) };
             let same = identity_check(now == *identity, "device, inode and creation");
             let size = size.unwrap_or_default();
@@ -474,7 +474,7 @@ pub(super) fn checks_again(
             let rest = world.checks_of_folder(candidate.kind, path, job.as_ref(), &seen);
             Ok(Some(std::iter::once(same).chain(rest).collect()))
         }
-        (Target::Temporary, Some(path)) => match path.symlink_metadata() {
+        (OrphanTarget::Temporary, Some(path)) => match path.symlink_metadata() {
             Ok(found) => {
                 use std::os::unix::fs::MetadataExt;
                 let age = world.age_of(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
@@ -482,14 +482,14 @@ pub(super) fn checks_again(
             }
             Err(_) => Ok(None),
         },
-        (Target::Lock { repository, lock_id }, _) => {
+        (OrphanTarget::Lock { repository, lock_id }, _) => {
             let lock = locks::inspect(world.dir, repository, job_liveness).ok().flatten();
             Ok(lock.filter(locks::LockInfo::is_active).map(|l| {
                 let same = identity_check(l.lock_id == *lock_id, "the grant");
                 std::iter::once(same).chain(world.checks_of_lock(&l)).collect()
             }))
         }
-        (Target::Process { process, job }, _) => {
+        (OrphanTarget::Process { process, job }, _) => {
             if crate::system::presence(*process) == crate::system::Presence::Gone {
                 return Ok(None);
             }

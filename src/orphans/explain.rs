@@ -1,6 +1,6 @@
 //! Why something is an orphan, or is not: every check made anew, now. Nothing is changed.
 
-use super::candidate::{Candidate, Check, OrphanKind, Target};
+use super::candidate::{Candidate, Check, OrphanKind, OrphanTarget};
 use super::execute::{checks_again, size_of};
 use super::saved::plan;
 use super::scan_context::ScanContext;
@@ -65,7 +65,7 @@ pub fn explain(
         (None, Asked::Candidate(_)) => return Ok(None),
     };
     let checks = match &candidate.what {
-        Target::Docker { object } => world.object_again(object).map(|(_, checks)| checks),
+        OrphanTarget::Docker { object } => world.object_again(object).map(|(_, checks)| checks),
         _ => checks_again(world, job_liveness, &candidate, size_of(&candidate), false)?,
     };
     let is_there = checks.is_some();
@@ -77,7 +77,7 @@ fn is_meant(candidate: &Candidate, asked: Asked<'_>) -> bool {
         Asked::Candidate(id) => candidate.id == id,
         Asked::Object(kind, _) if candidate.kind != kind => false,
         Asked::Object(_, name) => match &candidate.what {
-            Target::Docker { object } => is_named(object, name),
+            OrphanTarget::Docker { object } => is_named(object, name),
             _ => candidate.object.split_once(':').is_some_and(|(_, own)| own == name),
         },
     }
@@ -102,7 +102,7 @@ impl ScanContext<'_> {
         let Some(object) = found.cloned() else { return Ok(None) };
         let age_ms = self.job_named_by(&object).and_then(|id| self.age_of_object(&object, &id));
         let id = object.id.clone();
-        let candidate = Candidate::new(kind, &id, None, Target::Docker { object });
+        let candidate = Candidate::new(kind, &id, None, OrphanTarget::Docker { object });
         Ok(Some(Candidate { age_ms, ..candidate }))
     }
 }

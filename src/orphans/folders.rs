@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::candidate::{Candidate, Check, OrphanKind, Target};
+use super::candidate::{Candidate, Check, OrphanKind, OrphanTarget};
 use super::scan::Scanned;
 use super::scan_context::ScanContext;
 use crate::durable::tree::{TreeIdentity, walk_tree};
@@ -142,7 +142,7 @@ impl ScanContext<'_> {
         let root = self.dir.paths.root();
         let below = path.strip_prefix(self.dir.paths.jobs()).or_else(|_| path.strip_prefix(root));
         let name = below.unwrap_or(&path).display().to_string();
-        let candidate = Candidate::new(kind, &name, Some(path), Target::Tree { identity, job });
+        let candidate = Candidate::new(kind, &name, Some(path), OrphanTarget::Tree { identity, job });
         let candidate = Candidate { bytes: size.bytes, age_ms: Some(age), ..candidate };
         Ok(Some(candidate.judged(checks)))
     }

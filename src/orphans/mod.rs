@@ -35,8 +35,8 @@ mod scan;
 mod scan_context;
 mod trash;
 
-pub use candidate::{Candidate, Check, OrphanKind, Plan, Target};
-pub use execute::{ExecuteError, Executed, Failed, Refused, Request, execute};
+pub use candidate::{Candidate, Check, OrphanKind, OrphanPlan, OrphanTarget};
+pub use execute::{ExecuteError, Executed, FailedCandidate, RefusedCandidate, Request, execute};
 pub use explain::{Asked, ExplainError, Explained, OrphanVerdict, explain};
 pub use log::{LogEntry, entries};
 pub use saved::plan;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::candidate::{Candidate, Check, OrphanKind, Target};
+use super::candidate::{Candidate, Check, OrphanKind, OrphanTarget};
 use super::scan::Scanned;
 use super::scan_context::ScanContext;
 use crate::durable::{DiskError, is_held, is_temporary_name};
@@ -22,7 +22,7 @@ impl ScanContext<'_> {
             scanned.count(OrphanKind::Lock, 1);
             if matches!(lock.verdict, LockVerdict::Stale) {
                 let (repository, lock_id) = (lock.repository.clone(), lock.lock_id.clone());
-                let what = Target::Lock { repository, lock_id };
+                let what = OrphanTarget::Lock { repository, lock_id };
                 let path = Some(lock.file.clone().into());
                 let candidate = Candidate::new(OrphanKind::Lock, &lock.repository, path, what);
                 let age_ms = lock.acquired_at.map(|at| self.now.millis_since(at));
@@ -60,7 +60,7 @@ impl ScanContext<'_> {
                 let age = self.age_of(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
                 let checks = self.checks_of_temporary_file(&path, age);
                 let candidate =
-                    Candidate::new(OrphanKind::TemporaryFile, &name, Some(path), Target::Temporary);
+                    Candidate::new(OrphanKind::TemporaryFile, &name, Some(path), OrphanTarget::Temporary);
                 let candidate = Candidate { bytes: found.blocks() * 512, age_ms: Some(age), ..candidate };
                 scanned.candidates.push(candidate.judged(checks));
             }
@@ -88,7 +88,7 @@ impl ScanContext<'_> {
                 continue;
             }
             let checks = self.checks_of_process(process, &id);
-            let what = Target::Process { process, job };
+            let what = OrphanTarget::Process { process, job };
             let candidate = Candidate::new(OrphanKind::Process, &pid.to_string(), None, what);
             let age_ms = age_of_process(process);
             scanned.candidates.push(Candidate { age_ms, ..candidate }.judged(checks));

@@ -16,7 +16,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::candidate::{Candidate, FINDING_PREFIX, OrphanKind, Plan};
+use super::candidate::{Candidate, FINDING_PREFIX, OrphanKind, OrphanPlan};
 use crate::durable::sealed::{self, Proof};
 use crate::durable::{DiskError, IoContext, read_optional, replace};
 use crate::report::Finding;
@@ -57,7 +57,7 @@ struct Stored {
 }
 
 /// Saves a plan. What this version does not understand is not replaced: it is kept in quarantine.
-pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
+pub(super) fn save(dir: &StateDir, plan: &OrphanPlan) -> Result<(), DiskError> {
     let path = dir.paths.orphans_plan();
     let text = text_of(plan).map_err(io::Error::from).context("write", &path)?;
     if read_optional(&path)?.is_some_and(|text| !is_known(&text)) {
@@ -68,23 +68,23 @@ pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
 }
 
 /// The saved plan; `None` when there is none, or it is of a later version or damaged: then it is made anew.
-pub fn plan(dir: &StateDir) -> Result<Option<Plan>, DiskError> {
+pub fn plan(dir: &StateDir) -> Result<Option<OrphanPlan>, DiskError> {
     let text = read_optional(&dir.paths.orphans_plan())?;
-    Ok(text.and_then(|text| Plan::of_text(&text)))
+    Ok(text.and_then(|text| OrphanPlan::of_text(&text)))
 }
 
 /// Whether a new plan may take its place. A large one takes longer to read than to make: its checksum is enough.
 fn is_known(text: &[u8]) -> bool {
     match sealed::check(text) {
         Ok(Proof::Checksum) => true,
-        Ok(Proof::None) => Plan::of_text(text).is_some(),
+        Ok(Proof::None) => OrphanPlan::of_text(text).is_some(),
         Err(_) => false,
     }
 }
 
 /// Fails for a path that is no UTF-8: JSON has no word for it.
-fn text_of(plan: &Plan) -> serde_json::Result<Vec<u8>> {
-    let Plan { plan_id, taken_at, scanned, candidates, damage, told } = plan;
+fn text_of(plan: &OrphanPlan) -> serde_json::Result<Vec<u8>> {
+    let OrphanPlan { plan_id, taken_at, scanned, candidates, damage, told } = plan;
     let head = Head { plan_id, taken_at: *taken_at, scanned, damage, told: told.as_ref() };
     let mut text = serde_json::to_vec(&head)?;
     text.truncate(text.len().saturating_sub(1));
@@ -98,14 +98,14 @@ fn text_of(plan: &Plan) -> serde_json::Result<Vec<u8>> {
     Ok(sealed::seal(&text))
 }
 
-impl Plan {
+impl OrphanPlan {
     /// What a saved plan says; `None` when it is damaged or of a later version.
-    pub fn of_text(text: &[u8]) -> Option<Plan> {
+    pub fn of_text(text: &[u8]) -> Option<OrphanPlan> {
         sealed::check(text).ok()?;
         let Stored { format, plan_id, taken_at, scanned, candidates, mut damage, findings, told } =
             serde_json::from_slice(text).ok()?;
         damage.extend(findings.into_iter().filter(|f| !f.object.starts_with(FINDING_PREFIX)));
-        (format <= 1).then_some(Plan { plan_id, taken_at, scanned, candidates, damage, told })
+        (format <= 1).then_some(OrphanPlan { plan_id, taken_at, scanned, candidates, damage, told })
     }
 }
 
@@ -113,20 +113,24 @@ impl Plan {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::candidate::{Check, Target};
+    use super::super::candidate::{Check, OrphanTarget};
     use super::*;
     use crate::report::catalogue;
 
     fn candidate(number: usize) -> Candidate {
         let path = PathBuf::from(format!("/state/orphans/.tmp-{number}"));
-        let made =
-            Candidate::new(OrphanKind::TemporaryFile, &number.to_string(), Some(path), Target::Temporary);
+        let made = Candidate::new(
+            OrphanKind::TemporaryFile,
+            &number.to_string(),
+            Some(path),
+            OrphanTarget::Temporary,
+        );
         let passed = [None, Some(true), Some(false)][number % 3];
         made.judged(vec![Check::new("not-written", passed, format!("seen: \"{number}\""))])
     }
 
-    fn made(candidates: usize) -> Plan {
-        Plan {
+    fn made(candidates: usize) -> OrphanPlan {
+        OrphanPlan {
             plan_id: "p".to_owned(),
             taken_at: Timestamp::from_millis(1_772_357_400_000),
             scanned: BTreeMap::from([(OrphanKind::TemporaryFile, candidates as u64)]),
@@ -140,7 +144,10 @@ mod tests {
     fn what_is_saved_is_read_whatever_its_size() {
         for candidates in [0, 1, SHARE - 1, SHARE, SHARE + 1, 70 * SHARE + 1] {
             let plan = made(candidates);
-            assert!(Plan::of_text(&text_of(&plan).unwrap()).is_some_and(|read| read == plan), "{candidates}");
+            assert!(
+                OrphanPlan::of_text(&text_of(&plan).unwrap()).is_some_and(|read| read == plan),
+                "{candidates}"
+            );
         }
     }
 
@@ -163,7 +170,7 @@ mod tests {
             "findings":[
                 {"code":"docker-unreachable","severity":"warning","object":"docker","sentence":"no","next":null},
                 {"code":"orphan-found","severity":"info","object":"orphan:b7d2","sentence":"old","next":null}]}"#;
-        let plan = Plan::of_text(text).unwrap();
+        let plan = OrphanPlan::of_text(text).unwrap();
         let told: Vec<_> = plan.findings().into_iter().map(|f| (f.code, f.object)).collect();
         let expected = [("docker-unreachable", "docker"), ("orphan-found", "orphan:b7d2")];
         assert!(told.iter().map(|(code, object)| (&**code, &**object)).eq(expected), "{told:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::candidate::{Candidate, OrphanKind, Plan};
+use super::candidate::{Candidate, OrphanKind, OrphanPlan};
 use super::execute::PLAN_LASTS_MS;
 use super::saved::{plan, save};
 use super::scan_context::ScanContext;
@@ -53,7 +53,7 @@ pub fn scan(
     job_liveness: &JobLivenessOf<'_>,
     kinds: &[OrphanKind],
     damage: Vec<Finding>,
-) -> Result<Plan, ScanError> {
+) -> Result<OrphanPlan, ScanError> {
     let _alone = alone(world.dir)?;
     let plan = look(world, job_liveness, kinds, damage)?;
     save(world.dir, &plan)?;
@@ -66,25 +66,25 @@ pub fn rehearse(
     job_liveness: &JobLivenessOf<'_>,
     kinds: &[OrphanKind],
     damage: Vec<Finding>,
-) -> Result<Plan, ScanError> {
+) -> Result<OrphanPlan, ScanError> {
     look(world, job_liveness, kinds, damage)
 }
 
 /// [`scan`] of all kinds, which leaves the saved plan alone when it says the same and is new enough: a
 /// recovery that finds nothing new changes nothing. What it finds counts as told to nobody.
-pub fn rescan(world: &ScanContext<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<Plan, ScanError> {
+pub fn rescan(world: &ScanContext<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<OrphanPlan, ScanError> {
     let _alone = alone(world.dir)?;
     let found = look(world, job_liveness, &[], Vec::new())?;
     let saved = plan(world.dir)?;
-    let lasts = |saved: &Plan| {
+    let lasts = |saved: &OrphanPlan| {
         let age = world.now.millis_since(saved.taken_at);
         (0..PLAN_LASTS_MS / 2).contains(&age) && saved.says_the_same(&found)
     };
-    let told = saved.as_ref().map(Plan::told).unwrap_or_default();
+    let told = saved.as_ref().map(OrphanPlan::told).unwrap_or_default();
     if let Some(saved) = saved.filter(lasts) {
         return Ok(saved);
     }
-    let found = Plan { told: Some(told), ..found };
+    let found = OrphanPlan { told: Some(told), ..found };
     save(world.dir, &found)?;
     Ok(found)
 }
@@ -94,7 +94,7 @@ fn look(
     job_liveness: &JobLivenessOf<'_>,
     kinds: &[OrphanKind],
     damage: Vec<Finding>,
-) -> Result<Plan, ScanError> {
+) -> Result<OrphanPlan, ScanError> {
     let wanted = |kind| kinds.is_empty() || kinds.contains(&kind);
     let mut scanned = Scanned { findings: damage, ..Scanned::default() };
     for kind in OrphanKind::ALL.iter().copied().filter(|k| wanted(*k)) {
@@ -120,7 +120,7 @@ fn look(
     scanned.counts.retain(|kind, _| wanted(*kind));
     let Scanned { counts, mut candidates, findings } = scanned;
     candidates.sort_by(|a, b| (b.bytes, &a.object).cmp(&(a.bytes, &b.object)));
-    Ok(Plan {
+    Ok(OrphanPlan {
         plan_id: uuid::Uuid::now_v7().to_string(),
         taken_at: world.now,
         scanned: counts,

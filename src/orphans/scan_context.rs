@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::archive::{KeepRules, Retention};
+use crate::archive::{ArchiveRetention, KeepRules};
 use crate::cleanup;
 use crate::durable::DiskError;
 use crate::in_use::InUse;
@@ -34,7 +34,7 @@ pub struct OrphanSettings {
     /// Which git work is kept.
     pub keep: KeepRules,
     /// Which archives of it are kept.
-    pub archives: Retention,
+    pub archives: ArchiveRetention,
 }
 
 impl OrphanSettings {
@@ -49,7 +49,7 @@ impl OrphanSettings {
             engine: EngineChoice::None,
             index_folder: ".code-indexer".into(),
             keep: KeepRules::default(),
-            archives: Retention::default(),
+            archives: ArchiveRetention::default(),
         }
     }
 }

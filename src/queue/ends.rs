@@ -1,6 +1,6 @@
 //! The ends of a job: what others are told of.
 
-use super::job::{Attempt, Job, JobStatus, Transition};
+use super::job::{EndedAttempt, Job, JobStatus, Transition};
 use crate::state::Timestamp;
 
 /// Why a job is queued again at the moment of its crash.
@@ -40,7 +40,7 @@ impl Job {
     }
 
     fn end_of(&self, t: &Transition) -> JobEnd {
-        let is_its = |a: &&Attempt| (a.attempt, a.status, a.finished_at) == (t.attempt, t.status, t.at);
+        let is_its = |a: &&EndedAttempt| (a.attempt, a.status, a.finished_at) == (t.attempt, t.status, t.at);
         let attempt = self.run_state().attempts.iter().find(is_its);
         JobEnd {
             attempt: t.attempt,
@@ -56,7 +56,9 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
-    use crate::queue::{Actor, AfterCrash, End, JobSpec, Operation, Outcome, QueueState, Record, Submission};
+    use crate::queue::{
+        Actor, AfterCrash, AttemptOutcome, End, JobSpec, Operation, QueueState, Record, Submission,
+    };
     use crate::state::Timestamp;
 
     fn apply(state: &mut QueueState, seq: u64, operation: Operation) {
@@ -81,7 +83,7 @@ mod tests {
                 attempt,
                 claim,
                 outcome,
-                exit_code: (outcome == Outcome::Exited).then_some(7),
+                exit_code: (outcome == AttemptOutcome::Exited).then_some(7),
                 signal: None,
                 ended_at: None,
                 reason: None,
@@ -94,14 +96,14 @@ mod tests {
         };
         apply(&mut state, 2, Operation::Claim { job: job.clone(), attempt: 1 });
         let again = AfterCrash::Requeue { not_before: Timestamp::default() };
-        apply(&mut state, 3, end(1, 2, Outcome::Crashed, Some(again)));
+        apply(&mut state, 3, end(1, 2, AttemptOutcome::Crashed, Some(again)));
         assert!(state.get(&job).unwrap().ends().is_empty());
         apply(&mut state, 4, Operation::Claim { job: job.clone(), attempt: 2 });
-        apply(&mut state, 5, end(2, 4, Outcome::Crashed, Some(AfterCrash::Hold)));
+        apply(&mut state, 5, end(2, 4, AttemptOutcome::Crashed, Some(AfterCrash::Hold)));
         let first = state.get(&job).unwrap().ends();
         apply(&mut state, 6, Operation::Resume { job: job.clone(), fresh: false, attempt: Some(3) });
         apply(&mut state, 7, Operation::Claim { job: job.clone(), attempt: 3 });
-        apply(&mut state, 8, end(3, 7, Outcome::Exited, None));
+        apply(&mut state, 8, end(3, 7, AttemptOutcome::Exited, None));
         let ends = state.get(&job).unwrap().ends();
         assert_eq!(ends[..1], first, "a later resume changes nothing about an end");
         assert_eq!(ends.len(), 2);

@@ -1,8 +1,8 @@
 //! What the end of an attempt makes of its job: a function of the job and the end's record alone.
 
 use super::ends::REQUEUED;
-use super::job::{Attempt, Job, JobStatus, Transition};
-use super::record::{AfterCrash, End, INTERRUPTED, Outcome};
+use super::job::{EndedAttempt, Job, JobStatus, Transition};
+use super::record::{AfterCrash, AttemptOutcome, End, INTERRUPTED};
 use crate::state::Timestamp;
 
 /// Why a job on which a cancel is recorded is not cancelled.
@@ -28,8 +28,8 @@ impl Job {
         let status = status_of(&end, cancelled);
         let finished_at = end.ended_at.unwrap_or(at);
         // What the policy made of it is the job's reason; what happened is its attempt's.
-        let by_policy = end.outcome == Outcome::Crashed && status == JobStatus::Failed;
-        let is_interrupted = end.outcome == Outcome::Interrupted && status != JobStatus::Cancelled;
+        let by_policy = end.outcome == AttemptOutcome::Crashed && status == JobStatus::Failed;
+        let is_interrupted = end.outcome == AttemptOutcome::Interrupted && status != JobStatus::Cancelled;
         let in_a_word = match () {
             () if is_interrupted => Some(INTERRUPTED.to_owned()),
             () if by_policy => Some("crashed".to_owned()),
@@ -43,8 +43,8 @@ impl Job {
             JobStatus::Cancelled => end.ended_by.or_else(|| run.cancel.clone()),
             _ => end.ended_by,
         };
-        if end.outcome != Outcome::NotStarted {
-            run.attempts.push(Attempt {
+        if end.outcome != AttemptOutcome::NotStarted {
+            run.attempts.push(EndedAttempt {
                 attempt: end.attempt,
                 status,
                 started_at: run.started_at,
@@ -60,7 +60,7 @@ impl Job {
         run.reason = in_a_word.or_else(|| reason.clone());
         run.finished_at = Some(finished_at);
         (run.claim, run.adopted, run.fresh) = (None, None, false);
-        if end.outcome == Outcome::NotStarted {
+        if end.outcome == AttemptOutcome::NotStarted {
             run.started_at = None;
             run.failed_starts += 1;
         } else {
@@ -83,16 +83,20 @@ impl Job {
 
 /// Whether the command is known to have ended without anybody's doing.
 fn is_by_itself(end: &End) -> bool {
-    end.by_itself && matches!(end.outcome, Outcome::Exited | Outcome::Signaled)
+    end.by_itself && matches!(end.outcome, AttemptOutcome::Exited | AttemptOutcome::Signaled)
 }
 
 fn status_of(end: &End, cancelled: bool) -> JobStatus {
     match (end.outcome, end.after_crash) {
         _ if cancelled && !is_by_itself(end) => JobStatus::Cancelled,
-        (Outcome::Exited, _) if end.exit_code == Some(0) => JobStatus::Succeeded,
-        (Outcome::Exited | Outcome::Signaled, _)
-        | (Outcome::Crashed | Outcome::Interrupted, Some(AfterCrash::Fail)) => JobStatus::Failed,
-        (Outcome::TimedOut, _) => JobStatus::TimedOut,
-        (Outcome::Crashed | Outcome::NotStarted | Outcome::Interrupted, _) => JobStatus::Crashed,
+        (AttemptOutcome::Exited, _) if end.exit_code == Some(0) => JobStatus::Succeeded,
+        (AttemptOutcome::Exited | AttemptOutcome::Signaled, _)
+        | (AttemptOutcome::Crashed | AttemptOutcome::Interrupted, Some(AfterCrash::Fail)) => {
+            JobStatus::Failed
+        }
+        (AttemptOutcome::TimedOut, _) => JobStatus::TimedOut,
+        (AttemptOutcome::Crashed | AttemptOutcome::NotStarted | AttemptOutcome::Interrupted, _) => {
+            JobStatus::Crashed
+        }
     }
 }

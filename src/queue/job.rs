@@ -92,7 +92,7 @@ impl std::fmt::Display for JobStatus {
 /// The place in the line: by priority, then by the submission's sequence number and its place in
 /// that record. A job keeps it over all attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct QueuePosition {
     /// Sequence number of the submission.
     pub seq: u64,
     /// Place in that record.
@@ -124,7 +124,7 @@ pub struct Transition {
 
 /// An attempt that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct EndedAttempt {
     /// 1 for the first.
     pub attempt: u32,
     /// How it ended.
@@ -218,7 +218,7 @@ pub struct RunState {
     pub history: Vec<Transition>,
     /// The attempts that have ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<EndedAttempt>,
 }
 
 /// A job in memory.
@@ -227,7 +227,7 @@ pub struct Job {
     /// Its id.
     pub id: JobId,
     /// Its place in the line.
-    pub place: Place,
+    pub place: QueuePosition,
     /// Higher goes first.
     pub priority: i32,
     /// The attempt that is next (queued), under way, or was last; the first is 1.
@@ -248,12 +248,17 @@ pub struct Job {
 
 impl Job {
     /// A job that waits for its first attempt.
-    pub fn new(id: JobId, place: Place, submitted_at: Timestamp, spec: &JobSpec) -> Job {
+    pub fn new(id: JobId, place: QueuePosition, submitted_at: Timestamp, spec: &JobSpec) -> Job {
         let raw_spec = serde_json::to_string(spec).unwrap_or_default();
         Job::queued(id, place, submitted_at, raw_spec.into())
     }
 
-    pub(super) fn queued(id: JobId, place: Place, submitted_at: Timestamp, raw_spec: Box<str>) -> Job {
+    pub(super) fn queued(
+        id: JobId,
+        place: QueuePosition,
+        submitted_at: Timestamp,
+        raw_spec: Box<str>,
+    ) -> Job {
         Job {
             id,
             place,
@@ -368,7 +373,7 @@ pub struct JobDocument {
     /// The present attempt.
     pub attempt: u32,
     /// Its place in the line.
-    pub place: Place,
+    pub place: QueuePosition,
     /// Higher goes first.
     #[serde(default)]
     pub priority: i32,

@@ -34,18 +34,18 @@ pub use callback_url::masked_url;
 pub use ends::JobEnd;
 pub use export::{Exported, exported};
 pub use id::JobId;
-pub use job::{Adopted, Attempt, Job, JobDocument, JobStatus, Place, RunState, Transition};
+pub use job::{Adopted, EndedAttempt, Job, JobDocument, JobStatus, QueuePosition, RunState, Transition};
 pub use open::{Method, Replayed, replay};
 pub use operators::{entries_of, is_by_operator, operator_records};
 pub(crate) use record::INTERRUPTED;
-pub use record::{Actor, AfterCrash, End, EndedBy, Operation, Outcome, Record, Submission};
-pub use repair::{Examined, Recovered, Repaired, examine, mend, recover};
+pub use record::{Actor, AfterCrash, AttemptOutcome, End, EndedBy, Operation, Record, Submission};
+pub use repair::{Examined, RecoveredQueue, Repaired, examine, mend, recover};
 pub use request::{BadRequest, CheckedRequest, JobRequest, RequestDefaults};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};
 pub use spec::{CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
-pub use state::{Counts, QueueState, Refusal, Totals};
+pub use state::{Counts, QueueRefusal, QueueState, Totals};
 pub use store::{
-    Checkpoint, Queue, QueueError, RecordsBehind, append, open_log, records_behind, records_since,
+    Queue, QueueCheckpoint, QueueError, RecordsBehind, append, open_log, records_behind, records_since,
     with_jobs_removed_since,
 };
 pub use submit::{Entered, JobExists, SubmitError, Submitter, Together};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::raw_submission::RawSubmission;
 use super::record::Record;
 use super::snapshot::{SnapshotError, SnapshotFile};
-use super::state::{QueueState, Refusal};
+use super::state::{QueueRefusal, QueueState};
 use crate::durable::log::{Position, ReadRequest, ReadSummary, SegmentFile, read};
 use crate::durable::{DiskError, IoContext};
 use crate::state::StateDir;
@@ -48,7 +48,7 @@ pub struct Replayed {
     /// Snapshots that cannot be used, and why.
     pub damaged_snapshots: Vec<(SnapshotFile, String)>,
     /// Records that do not fit the state before them.
-    pub refused: Vec<(u64, Refusal)>,
+    pub refused: Vec<(u64, QueueRefusal)>,
     /// Records that cannot be understood though their checksum is right.
     pub undecodable: Vec<(u64, String)>,
 }

@@ -43,7 +43,7 @@ fn is_zero(n: &i32) -> bool {
 /// How an attempt ended, as its end record tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// The command ended by itself, with an exit status.
     Exited,
     /// A signal ended the command.
@@ -105,7 +105,7 @@ pub struct End {
     /// The claim that began it.
     pub claim: u64,
     /// How.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// Exit status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,

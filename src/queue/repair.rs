@@ -19,7 +19,7 @@ use crate::state::{StateDir, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "QueueRecovered")]
 #[serde(default)]
-pub struct Recovered {
+pub struct RecoveredQueue {
     /// From what.
     pub method: Method,
     /// The snapshot used; 0 for none.
@@ -42,7 +42,7 @@ pub struct Repaired {
     /// Fit for use.
     pub queue: Queue,
     /// For reports.
-    pub recovered: Recovered,
+    pub recovered: RecoveredQueue,
     /// Every damaged place in any segment.
     pub damage: Vec<Damage>,
     /// Sequence numbers that nothing tells of any more.
@@ -77,7 +77,7 @@ pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
     let mut queue = Queue::open(dir)?;
     queue.check_older_snapshots()?;
     let replayed = queue.replayed();
-    let recovered = Recovered {
+    let recovered = RecoveredQueue {
         method: replayed.method,
         snapshot_seq: replayed.snapshot_seq,
         records_replayed: replayed.log.records,

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::JobId;
-use super::job::{Job, JobDocument, JobStatus, Place};
+use super::job::{Job, JobDocument, JobStatus, QueuePosition};
 use super::raw_submission::RawSubmission;
 use super::record::{End, EndedBy, Operation, Record, Submission};
 use crate::state::Timestamp;
@@ -71,7 +71,7 @@ pub struct Totals {
 /// Why a record changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum QueueRefusal {
     /// A job of that id is there already.
     #[error("there is a job {0} already")]
     Duplicate(JobId),
@@ -111,7 +111,7 @@ pub enum Refusal {
 }
 
 /// The id is last: two jobs could have one place only after the log was lost and its numbers began anew.
-type OrderKey = (Reverse<i32>, Place, JobId);
+type OrderKey = (Reverse<i32>, QueuePosition, JobId);
 
 /// How a job is to go on.
 struct Wish {
@@ -223,23 +223,27 @@ impl QueueState {
     }
 
     /// A submission whose spec was not parsed.
-    pub(super) fn apply_raw_submission(&mut self, seq: u64, raw: RawSubmission<'_>) -> Result<(), Refusal> {
+    pub(super) fn apply_raw_submission(
+        &mut self,
+        seq: u64,
+        raw: RawSubmission<'_>,
+    ) -> Result<(), QueueRefusal> {
         self.pass(seq);
         let repository = raw.repository.map(|r| self.intern(&r));
-        let place = Place { seq, index: 0 };
+        let place = QueuePosition { seq, index: 0 };
         self.submit(place, raw.at, raw.job, raw.priority, repository, raw.spec.into())
     }
 
     /// Applies a record.
     ///
     /// # Errors
-    /// [`Refusal`] when the record does not fit the state, which is then unchanged.
-    pub fn apply(&mut self, seq: u64, record: Record) -> Result<(), Refusal> {
+    /// [`QueueRefusal`] when the record does not fit the state, which is then unchanged.
+    pub fn apply(&mut self, seq: u64, record: Record) -> Result<(), QueueRefusal> {
         self.pass(seq);
         let Record { at, actor, operation } = record;
         let by = Some(actor.by).filter(|b| !b.is_empty());
         match operation {
-            Operation::Submit(submission) => self.submission(Place { seq, index: 0 }, at, submission),
+            Operation::Submit(submission) => self.submission(QueuePosition { seq, index: 0 }, at, submission),
             Operation::SubmitBatch { jobs } => self.submit_batch(seq, at, jobs),
             Operation::Claim { job, attempt } => self.begin(&job, attempt, seq, at, "claimed"),
             Operation::Found { job, attempt, claim } => self.begin(&job, attempt, claim, at, "found running"),
@@ -261,32 +265,32 @@ impl QueueState {
         }
     }
 
-    fn submission(&mut self, place: Place, at: Timestamp, s: Submission) -> Result<(), Refusal> {
+    fn submission(&mut self, place: QueuePosition, at: Timestamp, s: Submission) -> Result<(), QueueRefusal> {
         let spec = serde_json::to_string(&s.spec).unwrap_or_default();
         let repository = s.repository.map(|r| self.intern(&r));
         self.submit(place, at, s.job, s.priority, repository, spec.into())
     }
 
-    fn submit_batch(&mut self, seq: u64, at: Timestamp, jobs: Vec<Submission>) -> Result<(), Refusal> {
+    fn submit_batch(&mut self, seq: u64, at: Timestamp, jobs: Vec<Submission>) -> Result<(), QueueRefusal> {
         if let Some(known) = jobs.iter().find(|s| self.jobs.contains_key(&s.job)) {
-            return Err(Refusal::Duplicate(known.job.clone()));
+            return Err(QueueRefusal::Duplicate(known.job.clone()));
         }
         for (index, submission) in (0..).zip(jobs) {
             // Twice in the batch: the first counts.
-            let _ = self.submission(Place { seq, index }, at, submission);
+            let _ = self.submission(QueuePosition { seq, index }, at, submission);
         }
         Ok(())
     }
 
     fn submit(
         &mut self,
-        place: Place,
+        place: QueuePosition,
         at: Timestamp,
         id: JobId,
         priority: i32,
         repository: Option<Arc<str>>,
         raw_spec: Box<str>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), QueueRefusal> {
         self.enter(Job { priority, repository, ..Job::queued(id, place, at, raw_spec) })?;
         self.totals.enqueued += 1;
         Ok(())
@@ -299,8 +303,8 @@ impl QueueState {
         claim: u64,
         at: Timestamp,
         wanted: &'static str,
-    ) -> Result<(), Refusal> {
-        let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+    ) -> Result<(), QueueRefusal> {
+        let job = self.jobs.get(id).ok_or_else(|| QueueRefusal::NoSuchJob(id.clone()))?;
         if job.status != JobStatus::Queued || job.attempt != attempt {
             return Err(illegal(job, wanted));
         }
@@ -308,7 +312,7 @@ impl QueueState {
             && let Some(holder) = self.holder_of(repository)
         {
             let (job, holder) = (id.clone(), holder.id.clone());
-            return Err(Refusal::RepositoryHeld { job, repository: repository.to_string(), holder });
+            return Err(QueueRefusal::RepositoryHeld { job, repository: repository.to_string(), holder });
         }
         self.start(id, claim, at);
         Ok(())
@@ -335,7 +339,7 @@ impl QueueState {
         reason: String,
         not_before: Option<Timestamp>,
         failed_start: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), QueueRefusal> {
         let cancelled = self.claimed(id, claim, "given back")?.run_state().cancel_requested;
         self.totals.finished.queued += 1;
         self.change(id, |job| {
@@ -353,8 +357,8 @@ impl QueueState {
         Ok(())
     }
 
-    fn end(&mut self, at: Timestamp, end: End) -> Result<(), Refusal> {
-        let job = self.jobs.get(&end.job).ok_or_else(|| Refusal::NoSuchJob(end.job.clone()))?;
+    fn end(&mut self, at: Timestamp, end: End) -> Result<(), QueueRefusal> {
+        let job = self.jobs.get(&end.job).ok_or_else(|| QueueRefusal::NoSuchJob(end.job.clone()))?;
         if job.status == JobStatus::Queued && job.attempt == end.attempt && job.run_state().claim.is_none() {
             // The claim's record was lost; that the attempt has ended is certain all the same, also
             // when another job has its repository by now.
@@ -378,8 +382,8 @@ impl QueueState {
         at: Timestamp,
         by: Option<String>,
         why: Option<String>,
-    ) -> Result<(), Refusal> {
-        let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+    ) -> Result<(), QueueRefusal> {
+        let job = self.jobs.get(id).ok_or_else(|| QueueRefusal::NoSuchJob(id.clone()))?;
         match job.status {
             JobStatus::Queued => {
                 *self.totals.finished.of(JobStatus::Cancelled) += 1;
@@ -405,8 +409,8 @@ impl QueueState {
         }
     }
 
-    fn resume(&mut self, id: &JobId, at: Timestamp, wish: Wish) -> Result<(), Refusal> {
-        let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+    fn resume(&mut self, id: &JobId, at: Timestamp, wish: Wish) -> Result<(), QueueRefusal> {
+        let job = self.jobs.get(id).ok_or_else(|| QueueRefusal::NoSuchJob(id.clone()))?;
         let begun_once = job.attempt.saturating_add(u32::from(job.run_state().started_at.is_some()));
         let next = wish.attempt.unwrap_or(begun_once);
         if !job.status.is_resumable() || next.checked_sub(job.attempt).is_none_or(|skipped| skipped > 1) {
@@ -427,17 +431,17 @@ impl QueueState {
         Ok(())
     }
 
-    fn rebuilt(&mut self, id: &JobId, from: Vec<String>) -> Result<(), Refusal> {
-        let job = self.jobs.get_mut(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+    fn rebuilt(&mut self, id: &JobId, from: Vec<String>) -> Result<(), QueueRefusal> {
+        let job = self.jobs.get_mut(id).ok_or_else(|| QueueRefusal::NoSuchJob(id.clone()))?;
         job.run_state_mut().reconstructed = Some(from);
         Ok(())
     }
 
-    fn restore(&mut self, seq: u64, document: JobDocument, keeps_place: bool) -> Result<(), Refusal> {
+    fn restore(&mut self, seq: u64, document: JobDocument, keeps_place: bool) -> Result<(), QueueRefusal> {
         let mut job = Job::from(document);
         job.repository = job.repository.map(|r| self.intern(&r));
         if !keeps_place {
-            job.place = Place { seq, index: 0 };
+            job.place = QueuePosition { seq, index: 0 };
         }
         if job.status == JobStatus::Running && job.run_state().claim.is_none() {
             job.run_state_mut().claim = Some(seq);
@@ -458,13 +462,13 @@ impl QueueState {
     }
 
     /// The job, if it is running by this claim.
-    fn claimed(&self, id: &JobId, claim: u64, wanted: &'static str) -> Result<&Job, Refusal> {
-        let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+    fn claimed(&self, id: &JobId, claim: u64, wanted: &'static str) -> Result<&Job, QueueRefusal> {
+        let job = self.jobs.get(id).ok_or_else(|| QueueRefusal::NoSuchJob(id.clone()))?;
         if job.status != JobStatus::Running {
             return Err(illegal(job, wanted));
         }
         if job.run_state().claim != Some(claim) {
-            return Err(Refusal::OldClaim { job: id.clone(), claim });
+            return Err(QueueRefusal::OldClaim { job: id.clone(), claim });
         }
         Ok(job)
     }
@@ -483,9 +487,9 @@ impl QueueState {
         name
     }
 
-    fn enter(&mut self, job: Job) -> Result<(), Refusal> {
+    fn enter(&mut self, job: Job) -> Result<(), QueueRefusal> {
         let Entry::Vacant(free) = self.jobs.entry(job.id.clone()) else {
-            return Err(Refusal::Duplicate(job.id));
+            return Err(QueueRefusal::Duplicate(job.id));
         };
         *self.counts.of(job.status) += 1;
         index(&mut self.running, &mut self.order, &job);
@@ -530,6 +534,6 @@ fn order_key(job: &Job) -> OrderKey {
     (Reverse(job.priority), job.place, job.id.clone())
 }
 
-fn illegal(job: &Job, wanted: &'static str) -> Refusal {
-    Refusal::Illegal { job: job.id.clone(), status: job.status, attempt: job.attempt, wanted }
+fn illegal(job: &Job, wanted: &'static str) -> QueueRefusal {
+    QueueRefusal::Illegal { job: job.id.clone(), status: job.status, attempt: job.attempt, wanted }
 }

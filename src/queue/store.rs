@@ -272,7 +272,7 @@ fn catch_up(
 
 /// What a checkpoint did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checkpoint {
+pub struct QueueCheckpoint {
     /// The snapshot that was written.
     pub snapshot: SnapshotFile,
     /// Old segments that were removed.
@@ -414,7 +414,7 @@ impl Queue {
     /// # Errors
     /// What the system says; nothing is lost then.
     #[track_caller]
-    pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, QueueError> {
+    pub fn checkpoint(&mut self) -> Result<Option<QueueCheckpoint>, QueueError> {
         self.log()?;
         self.dir.disk.reached();
         let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
@@ -435,7 +435,7 @@ impl Queue {
         self.log()?.rotate()?;
         let segments_removed = self.remove_superseded(&snapshot)?;
         self.snapshot = Some(snapshot.clone());
-        Ok(Some(Checkpoint { snapshot, segments_removed }))
+        Ok(Some(QueueCheckpoint { snapshot, segments_removed }))
     }
 
     /// Keeps the newest two snapshots that can be read, and the log after the older one.

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::id::JobId;
 use super::job::JobDocument;
-use super::record::{Actor, AfterCrash, End, EndedBy, Operation, Outcome, Record, Submission};
+use super::record::{Actor, AfterCrash, AttemptOutcome, End, EndedBy, Operation, Record, Submission};
 use crate::state::Timestamp;
 
 /// A line of the queue log.
@@ -39,7 +39,7 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     claim: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    outcome: Option<Outcome>,
+    outcome: Option<AttemptOutcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -73,7 +73,7 @@ impl PhaseContext {
     ///
     /// # Errors
     /// When the phase is to be skipped or the recovery is to end. Hand the error on.
-    pub fn checkpoint(&self) -> Result<(), Interrupted> {
+    pub fn check_interrupted(&self) -> Result<(), Interrupted> {
         self.control.check(self.phase)
     }
 }

@@ -11,7 +11,7 @@
 //! **Lock**: `recovery/recovery.lock` is held for the whole run. Only its holder writes the first three.
 //!
 //! **Pitfalls**: a snapshot that says `running` proves nothing, its writer may be gone: read it with
-//! [`read_current`]. A phase that never calls [`PhaseContext::checkpoint`] cannot be stopped: skipped or
+//! [`read_current`]. A phase that never calls [`PhaseContext::check_interrupted`] cannot be stopped: skipped or
 //! cancelled it is left behind, and its thread goes on beside what comes after it.
 //!
 //! **Degraded or completed**: `completed` means that no phase named an unusable resource, and that nobody,

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::durable::log::{LogError, reassign};
 use crate::durable::{DiskError, IoContext};
 use crate::locks::{self, JobLiveness, LockState, lock_names, read_metadata};
-use crate::queue::{Actor, AfterCrash, End, Job, JobId, Operation, Outcome, Queue, QueueError};
+use crate::queue::{Actor, AfterCrash, AttemptOutcome, End, Job, JobId, Operation, Queue, QueueError};
 use crate::recovery::recovery_ends;
 use crate::state::{StateDir, StateError};
 use crate::webhooks::{DeliveryLogError, Endpoint, hold_for_another};
@@ -118,7 +118,7 @@ fn copied(job: &Job) -> End {
         job: job.id.clone(),
         attempt: job.attempt,
         claim: job.run_state().claim.unwrap_or(0),
-        outcome: Outcome::Crashed,
+        outcome: AttemptOutcome::Crashed,
         exit_code: None,
         signal: None,
         ended_at: None,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::{ExitRecord, Output};
-use crate::queue::{Attempt, EndedBy, Job, JobStatus};
+use crate::queue::{EndedAttempt, EndedBy, Job, JobStatus};
 use crate::state::{StateDir, Timestamp};
 
 use crate::state::Word;
@@ -58,7 +58,7 @@ impl AttemptReport {
     }
 }
 
-fn ended(dir: &StateDir, job: &Job, attempt: &Attempt) -> AttemptReport {
+fn ended(dir: &StateDir, job: &Job, attempt: &EndedAttempt) -> AttemptReport {
     let exit = exit_of(dir, job, attempt.attempt);
     let resources = exit.as_ref().and_then(|e| e.resources);
     AttemptReport {

@@ -9,8 +9,8 @@ use super::finding::{Finding, Severity};
 use super::{catalogue, page};
 use crate::archive::{Archive, archives};
 use crate::cleanup::{
-    CleanupRecord, CleanupStatus, Completed, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, completed,
-    damaged, is_running, list,
+    CleanupPhase, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupStatus, Completed, ResumedFrom,
+    Source, completed, damaged, is_running, list,
 };
 use crate::durable::DiskError;
 use crate::queue::JobId;
@@ -22,8 +22,8 @@ use crate::system::docker::DockerKind;
 #[schemars(rename = "CleanupPhaseEntry")]
 #[allow(missing_docs)] // As in the cleanup's own record.
 pub struct PhaseEntry {
-    pub phase: PhaseName,
-    pub status: PhaseStatus,
+    pub phase: CleanupPhaseName,
+    pub status: CleanupPhaseStatus,
     pub attempts: u32,
     pub items_done: u64,
     pub items_total: u64,
@@ -38,10 +38,10 @@ pub struct PhaseEntry {
 }
 
 impl PhaseEntry {
-    fn of(phase: &Phase, interrupted: bool) -> PhaseEntry {
+    fn of(phase: &CleanupPhase, interrupted: bool) -> PhaseEntry {
         // What its process has not written since it was killed is not under way.
         let status = match phase.status {
-            PhaseStatus::Running if interrupted => PhaseStatus::Pending,
+            CleanupPhaseStatus::Running if interrupted => CleanupPhaseStatus::Pending,
             status => status,
         };
         let step = phase.next_step().filter(|_| !phase.status.is_over()).map(|s| s.step.clone());
@@ -69,7 +69,7 @@ pub struct CleanupEntry {
     pub attempt: u32,
     pub status: CleanupStatus,
     /// The phase that is next or under way; null when it is over.
-    pub phase: Option<PhaseName>,
+    pub phase: Option<CleanupPhaseName>,
     pub phases: Vec<PhaseEntry>,
     pub created_at: Timestamp,
     /// Why there is one: `auto`, `asked`, `pruned`.
@@ -286,7 +286,8 @@ pub fn findings(dir: &StateDir, cleanups: &[CleanupEntry]) -> Result<Vec<Finding
 /// Whether it keeps git work that it cannot prove to be kept elsewhere: whether it is tried again by itself or not,
 /// nothing is removed until somebody acts.
 fn is_at_risk(cleanup: &CleanupEntry) -> bool {
-    let is_stuck = |phase: &PhaseEntry| matches!(phase.status, PhaseStatus::Parked | PhaseStatus::Failed);
+    let is_stuck =
+        |phase: &PhaseEntry| matches!(phase.status, CleanupPhaseStatus::Parked | CleanupPhaseStatus::Failed);
     cleanup.phases.iter().any(|phase| phase.is_work_at_risk && is_stuck(phase))
 }
 
@@ -298,7 +299,7 @@ fn finding(cleanup: &CleanupEntry) -> Option<Finding> {
     let stuck: BTreeMap<&str, &str> = cleanup
         .phases
         .iter()
-        .filter(|p| matches!(p.status, PhaseStatus::Parked | PhaseStatus::Failed))
+        .filter(|p| matches!(p.status, CleanupPhaseStatus::Parked | CleanupPhaseStatus::Failed))
         .filter_map(|p| Some((p.phase.as_str(), p.error.as_deref()?)))
         .collect();
     let said: Vec<String> = stuck.iter().map(|(phase, error)| format!("{phase}: {error}")).collect();

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::queue::{Attempt, JobStatus, QueueState};
+use crate::queue::{EndedAttempt, JobStatus, QueueState};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
 
 /// The figures.
@@ -74,7 +74,7 @@ fn died_after_reattach(state: &QueueState, history: &[HistoryEntry]) -> u64 {
 }
 
 /// Neither ended by itself nor was ended on request or for its time limit.
-fn has_died(attempt: &Attempt) -> bool {
+fn has_died(attempt: &EndedAttempt) -> bool {
     match attempt.status {
         JobStatus::Crashed => true,
         JobStatus::Failed => attempt.exit_code.is_none(),
@@ -83,7 +83,7 @@ fn has_died(attempt: &Attempt) -> bool {
 }
 
 /// Whether a recovery judged the attempt while it ran, and found no end to it.
-fn was_reattached(attempt: &Attempt, history: &[HistoryEntry]) -> bool {
+fn was_reattached(attempt: &EndedAttempt, history: &[HistoryEntry]) -> bool {
     let Some(started) = attempt.started_at else { return false };
     history.iter().any(|recovery| {
         let judged = recovery

@@ -11,7 +11,7 @@ use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::durable::DiskError;
 use crate::orphans::{
-    Candidate, Check, Executed, LogEntry, OrphanKind, Plan, Trashed, entries, plan, trashed,
+    Candidate, Check, Executed, LogEntry, OrphanKind, OrphanPlan, Trashed, entries, plan, trashed,
 };
 use crate::state::{StateDir, Timestamp, human};
 
@@ -38,7 +38,7 @@ pub struct ScanReport {
 impl ScanReport {
     /// Of a plan; without what was told `before`, when only what is new is to be told. In a `dry_run` the plan was
     /// not saved.
-    pub fn new(plan: &Plan, before: Option<&BTreeSet<(String, String)>>, dry_run: bool) -> ScanReport {
+    pub fn new(plan: &OrphanPlan, before: Option<&BTreeSet<(String, String)>>, dry_run: bool) -> ScanReport {
         let mut findings = plan.findings();
         if let Some(before) = before {
             findings.retain(|f| !before.contains(&(f.code.to_string(), f.object.clone())));
@@ -75,12 +75,12 @@ pub struct CandidateEntry {
 
 impl CandidateEntry {
     pub(super) fn of(candidate: &Candidate) -> CandidateEntry {
-        use crate::orphans::Target;
+        use crate::orphans::OrphanTarget;
         let (name, job_id) = match &candidate.what {
-            Target::Docker { object } => (Some(object.name.clone()), object.job.clone()),
-            Target::Tree { job, .. } => (None, job.as_ref().map(ToString::to_string)),
-            Target::Process { job, .. } => (None, Some(job.clone())),
-            Target::Lock { .. } | Target::Temporary => (None, None),
+            OrphanTarget::Docker { object } => (Some(object.name.clone()), object.job.clone()),
+            OrphanTarget::Tree { job, .. } => (None, job.as_ref().map(ToString::to_string)),
+            OrphanTarget::Process { job, .. } => (None, Some(job.clone())),
+            OrphanTarget::Lock { .. } | OrphanTarget::Temporary => (None, None),
         };
         CandidateEntry {
             id: candidate.id.clone(),
@@ -116,7 +116,7 @@ pub struct CandidatesReport {
 impl CandidatesReport {
     /// Of a saved plan and the trash.
     pub fn new(
-        plan: Option<&Plan>,
+        plan: Option<&OrphanPlan>,
         kinds: &[OrphanKind],
         trash: Vec<Trashed>,
         page: &Page,
@@ -131,8 +131,8 @@ impl CandidatesReport {
             taken_at: plan.map(|p| p.taken_at),
             candidates,
             total,
-            bytes_total: plan.map_or(0, Plan::bytes_total),
-            protected_total: plan.map_or(0, Plan::protected_total),
+            bytes_total: plan.map_or(0, OrphanPlan::bytes_total),
+            protected_total: plan.map_or(0, OrphanPlan::protected_total),
             next_cursor,
             trash,
         })
@@ -189,8 +189,8 @@ impl OrphanTotals {
             plan_id: plan.map(|p| p.plan_id.clone()),
             taken_at: plan.map(|p| p.taken_at),
             total: plan.map_or(0, |p| p.candidates.len() as u64),
-            bytes_total: plan.map_or(0, Plan::bytes_total),
-            protected_total: plan.map_or(0, Plan::protected_total),
+            bytes_total: plan.map_or(0, OrphanPlan::bytes_total),
+            protected_total: plan.map_or(0, OrphanPlan::protected_total),
             trash_total: trashed(dir)?.len() as u64,
         })
     }

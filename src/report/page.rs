@@ -1,6 +1,6 @@
 //! Paging, the same in every list: so many after a cursor, and the cursor of what comes next.
 
-use crate::queue::Place;
+use crate::queue::QueuePosition;
 
 /// Which part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct BadCursor(pub String);
 pub fn cut<T>(
     mut items: Vec<T>,
     page: &Page,
-    place: impl Fn(&T) -> Place,
+    place: impl Fn(&T) -> QueuePosition,
 ) -> Result<(Vec<T>, Option<String>), BadCursor> {
     let after = page.cursor.as_deref().map(parse).transpose()?;
     if page.reverse {
@@ -54,18 +54,18 @@ pub fn cut<T>(
 /// As [`cut`], for a list that is made anew each time: the cursor counts.
 pub fn cut_counted<T>(items: Vec<T>, page: &Page) -> Result<(Vec<T>, Option<String>), BadCursor> {
     let counted = (1..).zip(items).collect();
-    let (part, next) = cut(counted, page, |(seq, _): &(u64, T)| Place { seq: *seq, index: 0 })?;
+    let (part, next) = cut(counted, page, |(seq, _): &(u64, T)| QueuePosition { seq: *seq, index: 0 })?;
     Ok((part.into_iter().map(|(_, item)| item).collect(), next))
 }
 
-fn text(place: Place) -> String {
+fn text(place: QueuePosition) -> String {
     format!("{}.{}", place.seq, place.index)
 }
 
-fn parse(cursor: &str) -> Result<Place, BadCursor> {
+fn parse(cursor: &str) -> Result<QueuePosition, BadCursor> {
     let bad = || BadCursor(cursor.to_owned());
     let (seq, index) = cursor.split_once('.').ok_or_else(bad)?;
-    Ok(Place { seq: seq.parse().map_err(|_| bad())?, index: index.parse().map_err(|_| bad())? })
+    Ok(QueuePosition { seq: seq.parse().map_err(|_| bad())?, index: index.parse().map_err(|_| bad())? })
 }
 
 #[cfg(test)]
@@ -74,8 +74,8 @@ mod tests {
 
     #[test]
     fn pages_cover_a_list_once() {
-        let items: Vec<Place> = (1..=7).map(|seq| Place { seq, index: 0 }).collect();
-        let backwards: Vec<Place> = items.iter().rev().copied().collect();
+        let items: Vec<QueuePosition> = (1..=7).map(|seq| QueuePosition { seq, index: 0 }).collect();
+        let backwards: Vec<QueuePosition> = items.iter().rev().copied().collect();
         for (reverse, expected) in [(false, &items), (true, &backwards)] {
             let (mut page, mut seen) = (Page { limit: Some(3), reverse, ..Page::default() }, Vec::new());
             loop {

@@ -11,7 +11,7 @@ use super::jobs::{JobSummary, summary};
 use super::page::{BadCursor, Page, cut};
 use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, read};
 use crate::durable::{DiskError, IoContext};
-use crate::queue::{Counts, Job, Queue, QueueState, Recovered, Replayed};
+use crate::queue::{Counts, Job, Queue, QueueState, RecoveredQueue, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
 use crate::state::{StateDir, Timestamp};
 use crate::state::{Word, human};
@@ -25,7 +25,7 @@ pub struct QueueStatus {
     pub depth: u64,
     pub counts: Counts,
     pub head: Vec<Waiting>,
-    pub recovered: Recovered,
+    pub recovered: RecoveredQueue,
     pub last_seq: u64,
     pub findings: Vec<Finding>,
 }
@@ -49,7 +49,7 @@ impl QueueStatus {
     /// Reports on an open queue; `held` are the repositories that somebody other than a job holds.
     pub fn new(
         queue: &Queue,
-        recovered: Recovered,
+        recovered: RecoveredQueue,
         held: &BTreeSet<String>,
         findings: Vec<Finding>,
     ) -> QueueStatus {
@@ -166,7 +166,7 @@ impl RecoveryTotals {
 }
 
 /// How the queue came back the last time; nothing when there was no recovery yet.
-pub fn last_recovered(last: Option<&RecoveryRecord>) -> Recovered {
+pub fn last_recovered(last: Option<&RecoveryRecord>) -> RecoveredQueue {
     let detail = last.and_then(|record| record.details.get("queue"));
     detail.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
 }
@@ -272,7 +272,7 @@ impl QueueSnapshot {
         // The cursor counts places in this very order.
         let ordered: Vec<(u64, &Job)> = (1..).zip(waiting.chain(rest)).collect();
         let total = ordered.len() as u64;
-        let place = |(n, _): &(u64, &Job)| crate::queue::Place { seq: *n, index: 0 };
+        let place = |(n, _): &(u64, &Job)| crate::queue::QueuePosition { seq: *n, index: 0 };
         let (part, next_cursor) = cut(ordered, page, place)?;
         let jobs = part.into_iter().map(|(n, job)| {
             let mut job = summary(state, held, job);

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::durable::DiskError;
 use crate::jobs::{FreshnessLimits, JudgeContext, Judgement, ProcessTable, Sentinel, jobs_with_files, judge};
-use crate::queue::{Job, JobDocument, JobId, JobStatus, Place, QueueState};
+use crate::queue::{Job, JobDocument, JobId, JobStatus, QueuePosition, QueueState};
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
@@ -77,7 +77,7 @@ impl Sentinels {
     ) -> Result<Sentinels, SentinelsError> {
         let mut ids = with_sentinel(dir)?;
         ids.sort_by_cached_key(|id| {
-            (state.get(id).map_or(Place { seq: u64::MAX, index: 0 }, |j| j.place), id.to_string())
+            (state.get(id).map_or(QueuePosition { seq: u64::MAX, index: 0 }, |j| j.place), id.to_string())
         });
         let total = ids.len() as u64;
         let (part, next_cursor) = cut_counted(ids, page)?;
@@ -123,7 +123,7 @@ fn unknown_job(id: &JobId, said: Option<&Sentinel>) -> Job {
         job_id: id.clone(),
         status: JobStatus::Running,
         attempt: said.map_or(1, |s| s.attempt),
-        place: Place { seq: 0, index: 0 },
+        place: QueuePosition { seq: 0, index: 0 },
         priority: 0,
         repository: None,
         submitted_at: said.map_or_else(Timestamp::default, |s| s.started_at),

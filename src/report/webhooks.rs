@@ -13,8 +13,8 @@ use crate::queue::masked_url;
 use crate::recovery::RecoveryRecord;
 use crate::state::{Timestamp, Word, human};
 use crate::webhooks::{
-    Circuit, Delivery, DeliveryId, DeliveryLogState, DeliveryState, FoundDelivery, PastAttempt, Problems,
-    Recovered, Refusal, Survey, Undelivered, Was,
+    Circuit, Delivery, DeliveryId, DeliveryLogRecovery, DeliveryLogState, DeliveryRefusal, DeliveryState,
+    FoundDelivery, PastAttempt, Problems, Survey, Undelivered, Was,
 };
 
 /// So many parked deliveries are named one by one.
@@ -342,7 +342,7 @@ impl RecoveredDeliveries {
         page: &Page,
     ) -> Result<RecoveredDeliveries, BadCursor> {
         let detail = last.and_then(|l| l.details.get("webhooks"));
-        let found: Option<Recovered> = detail.and_then(|d| serde_json::from_value(d.clone()).ok());
+        let found: Option<DeliveryLogRecovery> = detail.and_then(|d| serde_json::from_value(d.clone()).ok());
         let found = found.unwrap_or_default();
         let total = found.deliveries.len() as u64;
         let (part, next_cursor) = cut_counted(found.deliveries, page)?;
@@ -412,7 +412,7 @@ pub struct DeliveryLogEntry {
     pub url: String,
     pub attempt: u32,
     #[serde(deserialize_with = "crate::state::word::word")]
-    #[schemars(with = "crate::webhooks::Outcome")]
+    #[schemars(with = "crate::webhooks::DeliveryOutcome")]
     pub outcome: Word,
     pub status_code: Option<u16>,
     pub duration_ms: u64,
@@ -497,12 +497,14 @@ impl RefusedDelivery {
     }
 
     /// Because of where it stands.
-    pub fn because(id: DeliveryId, refusal: &Refusal) -> RefusedDelivery {
+    pub fn because(id: DeliveryId, refusal: &DeliveryRefusal) -> RefusedDelivery {
         let code = match refusal {
-            Refusal::Settled(_) => "delivery-settled",
-            Refusal::InFlight(_) => "delivery-in-flight",
-            Refusal::NeverTried(_) => "delivery-due",
-            Refusal::Parked(_) | Refusal::OtherAttempt { .. } | Refusal::Compaction => "refused",
+            DeliveryRefusal::Settled(_) => "delivery-settled",
+            DeliveryRefusal::InFlight(_) => "delivery-in-flight",
+            DeliveryRefusal::NeverTried(_) => "delivery-due",
+            DeliveryRefusal::Parked(_)
+            | DeliveryRefusal::OtherAttempt { .. }
+            | DeliveryRefusal::Compaction => "refused",
         };
         RefusedDelivery { delivery_id: id.to_string(), code, detail: refusal.to_string() }
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::exposure::{Exposed, check_file, check_way};
+use super::folder_id::{DirectoryOrigin, FolderId, Past, record_here};
 use super::identity::{Identity, LAYOUT_VERSION};
 use super::paths::{JobPaths, StatePaths};
-use super::place::{DirectoryOrigin, Past, Place, record_here};
 use crate::durable::log::LogOptions;
 use crate::durable::tree::is_on_one_mount;
 use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, Quarantine, Unable, try_abilities};
@@ -128,7 +128,7 @@ pub struct StateDir {
     /// Which one it is.
     pub identity: Identity,
     /// Which folder it is.
-    pub place: Place,
+    pub place: FolderId,
     /// What it is, seen from what is recorded of that.
     pub origin: DirectoryOrigin,
     /// What is recorded of its past.
@@ -431,7 +431,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     disk.ensure_dirs(&paths.folders())?;
     // The identity comes last: where it is, the folders are.
     let identity = Identity::new(clock.now());
-    let place = Place::of(paths.root())?;
+    let place = FolderId::of(paths.root())?;
     record_here(&paths, &identity, &place, clock.now(), None).write(&disk, &paths)?;
     identity.write(&disk, &paths.identity())?;
     StateDir::with_origin(paths, identity, disk, clock)

@@ -41,7 +41,7 @@ pub struct Identity {
     /// When it was made.
     pub created_at: Timestamp,
     /// Which life of this state directory: 1 at first. One that went back in time gets a later one, so that
-    /// nothing of the time that is lost passes for its own. In seconds since 1970, see [`super::place`].
+    /// nothing of the time that is lost passes for its own. In seconds since 1970, see [`super::folder_id`].
     #[serde(default = "first_incarnation")]
     pub incarnation: u64,
     /// Whether some jobs may still have what the server keeps about their attempts in their workspaces.

@@ -8,17 +8,17 @@ use uuid::Uuid;
 
 use super::clock::Clock;
 use super::directory::{LOCK_WAIT, SEGMENT_BYTES, StateDir, StateError};
+use super::folder_id::{
+    CopiedFrom, DirectoryOrigin, FolderId, FolderRecord, Past, Restored, StateStamp, next_incarnation,
+    origin_of, record_here,
+};
 use super::identity::Identity;
 use super::paths::StatePaths;
-use super::place::{
-    CopiedFrom, DirectoryOrigin, Past, Place, PlaceRecord, Restored, StateStamp, next_incarnation, origin_of,
-    record_here,
-};
 use crate::durable::log::{self, Position, ReadRequest};
 use crate::durable::{Disk, FileLock, Home, IoContext};
 
 impl StateDir {
-    /// The directory as it stands; see [`super::place`] for what is told from what. What has to be written down
+    /// The directory as it stands; see [`super::folder_id`] for what is told from what. What has to be written down
     /// is, where that is possible: a disk that cannot be written keeps nobody from looking.
     pub(super) fn with_origin(
         paths: StatePaths,
@@ -29,8 +29,8 @@ impl StateDir {
         let is_of_layout_2 = identity.may_have_attempts_in_workspaces();
         let paths = if is_of_layout_2 { paths.of_layout_2() } else { paths };
         let home = Home::open(paths.root()).context("look at", paths.root())?;
-        let place = Place::of(paths.root())?;
-        let record = PlaceRecord::read(&paths.place());
+        let place = FolderId::of(paths.root())?;
+        let record = FolderRecord::read(&paths.place());
         let origin = origin_of(&paths, &identity, &place, record.as_ref());
         let past = record.filter(|r| r.state_id == identity.state_id).map(|r| r.past()).unwrap_or_default();
         let home = match &origin {
@@ -82,7 +82,7 @@ impl StateDir {
         if let Some(identity) = Identity::read(&self.paths.identity())? {
             self.identity = identity;
         }
-        let before = PlaceRecord::read(&self.paths.place());
+        let before = FolderRecord::read(&self.paths.place());
         if before.is_none() && self.paths.place().is_file() {
             let (why, at) = ("the record of which folder this is cannot be understood", self.clock.now());
             self.quarantine().keep_file(&self.paths.place(), why, &at.to_string())?;
@@ -137,7 +137,7 @@ impl StateDir {
 
     /// What bears witness that something belongs to this directory as it is now.
     pub fn stamp(&self) -> StateStamp {
-        let Place { device, inode, .. } = self.place;
+        let FolderId { device, inode, .. } = self.place;
         StateStamp { state_id: self.identity.state_id, incarnation: self.identity.incarnation, device, inode }
     }
 
@@ -163,7 +163,7 @@ impl StateDir {
     }
 
     /// First in the identity: killed before the record of the place is written, one more begins.
-    fn begin_incarnation(&mut self, record: &mut PlaceRecord) -> Result<(), StateError> {
+    fn begin_incarnation(&mut self, record: &mut FolderRecord) -> Result<(), StateError> {
         let incarnation = next_incarnation(self.paths.root(), &self.identity, self.clock.now());
         let identity = Identity { incarnation, ..self.identity.clone() };
         identity.write(&self.disk, &self.paths.identity())?;
@@ -226,10 +226,10 @@ impl StateDir {
     /// down before anything has it; with it come those of all tries, for this may be a copy of a copy that was half
     /// adopted.
     pub fn begin_adoption(&self) -> Result<(Uuid, Vec<Uuid>), StateError> {
-        let Place { device, inode, born, .. } = &self.place;
+        let FolderId { device, inode, born, .. } = &self.place;
         let name = format!("{device}:{inode}:{}", born.as_deref().unwrap_or_default());
         let id = Uuid::new_v5(&self.identity.state_id, name.as_bytes());
-        let Some(mut record) = PlaceRecord::read(&self.paths.place()) else { return Ok((id, vec![id])) };
+        let Some(mut record) = FolderRecord::read(&self.paths.place()) else { return Ok((id, vec![id])) };
         if !record.adopting.contains(&id) {
             record.adopting.push(id);
             record.write(&self.disk, &self.paths)?;
@@ -255,10 +255,10 @@ impl StateDir {
 
     fn change_record(
         &mut self,
-        change: impl FnOnce(&mut StateDir, &mut PlaceRecord) -> Result<(), StateError>,
+        change: impl FnOnce(&mut StateDir, &mut FolderRecord) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
         let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
-        let before = PlaceRecord::read(&self.paths.place());
+        let before = FolderRecord::read(&self.paths.place());
         let mut record = record_here(&self.paths, &self.identity, &self.place, self.clock.now(), before);
         change(self, &mut record)?;
         record.write(&self.disk, &self.paths)?;

@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::clock::{Clock, Timestamp};
 use super::directory::{LOCK_WAIT, StateDir, StateError, entries};
+use super::folder_id::FolderRecord;
 use super::identity::Identity;
 use super::paths::StatePaths;
-use super::place::PlaceRecord;
 use crate::durable::{Disk, FileLock, IoContext, Quarantine, log};
 
 /// The longest first line that is looked for, in bytes; real ones have about 200.
@@ -91,7 +91,7 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
 
 /// The incarnation that the folder's record tells of; where there is none, the first.
 fn last_incarnation(paths: &StatePaths, state_id: Uuid) -> u64 {
-    let record = PlaceRecord::read(&paths.place()).filter(|record| record.state_id == state_id);
+    let record = FolderRecord::read(&paths.place()).filter(|record| record.state_id == state_id);
     record.map_or(1, |record| record.incarnation)
 }
 

@@ -41,7 +41,7 @@ pub struct AddressRules {
 /// An address that may not be called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{address} must not be called: {why}")]
-pub struct Refused {
+pub struct AddressRefused {
     /// Which.
     pub address: IpAddr,
     /// By which rule.
@@ -52,13 +52,13 @@ impl AddressRules {
     /// Whether an address may be called.
     ///
     /// # Errors
-    /// [`Refused`], with the rule.
-    pub fn check(&self, address: IpAddr) -> Result<(), Refused> {
+    /// [`AddressRefused`], with the rule.
+    pub fn check(&self, address: IpAddr) -> Result<(), AddressRefused> {
         reached(address).into_iter().try_for_each(|reached| self.check_reached(address, reached))
     }
 
-    fn check_reached(&self, address: IpAddr, reached: IpAddr) -> Result<(), Refused> {
-        let refused = |why| Err(Refused { address, why });
+    fn check_reached(&self, address: IpAddr, reached: IpAddr) -> Result<(), AddressRefused> {
+        let refused = |why| Err(AddressRefused { address, why });
         let longest =
             |blocks: &[Cidr]| blocks.iter().filter(|c| c.contains(reached)).map(|c| c.length()).max();
         let built_in: Vec<Cidr> = REFUSED_FROM_THE_START.iter().filter_map(|c| c.parse().ok()).collect();

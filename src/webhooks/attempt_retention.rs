@@ -64,14 +64,14 @@ pub fn attempts_in(dir: &StateDir) -> Result<Vec<PastAttempt>, DiskError> {
 
 /// How much of the past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
+pub struct AttemptRetention {
     /// How long.
     pub keep: Duration,
     /// How many attempts at most.
     pub entries: usize,
 }
 
-impl Retention {
+impl AttemptRetention {
     /// Of attempts, the oldest first, those that are to be shown.
     pub fn of(self, attempts: Vec<PastAttempt>, now: Timestamp) -> Vec<PastAttempt> {
         self.split(attempts, now).1
@@ -159,14 +159,14 @@ mod tests {
 
     #[test]
     fn twice_as_many_as_may_stay_are_worth_a_compaction() {
-        let some = Retention { keep: Duration::from_secs(3600), entries: 1000 };
+        let some = AttemptRetention { keep: Duration::from_secs(3600), entries: 1000 };
         assert!(!some.is_exceeded(&counts(2000, 0), 0, at(1)));
         assert!(some.is_exceeded(&counts(2001, 0), 0, at(1)));
         assert!(
             !some.is_exceeded(&counts(2001, 0), 20_000, at(1)),
             "a compaction would write more than it drops"
         );
-        let few = Retention { entries: 7, ..some };
+        let few = AttemptRetention { entries: 7, ..some };
         assert!(!few.is_exceeded(&counts(107, 0), 0, at(1)));
         assert!(few.is_exceeded(&counts(108, 0), 0, at(1)));
         // What a compaction keeps, for whatever reason, is no reason for another one.
@@ -175,14 +175,14 @@ mod tests {
 
     #[test]
     fn what_is_too_old_goes_after_a_day_or_as_soon_as_it_is_to_be_kept() {
-        let long = Retention { keep: Duration::from_secs(30 * 24 * 3600), entries: 10_000 };
+        let long = AttemptRetention { keep: Duration::from_secs(30 * 24 * 3600), entries: 10_000 };
         let month = 30 * DAY_MS;
         assert!(!long.is_exceeded(&counts(10, 1000), 0, at(month)));
         assert!(long.is_exceeded(&counts(10, 1000), 0, at(month + 1)));
         let compacted = counts(10, 1000).compacted(at(month));
         assert!(!long.is_exceeded(&compacted, 0, at(month + DAY_MS - 1)));
         assert!(long.is_exceeded(&compacted, 0, at(month + DAY_MS)));
-        let short = Retention { keep: Duration::from_secs(5), entries: 7 };
+        let short = AttemptRetention { keep: Duration::from_secs(5), entries: 7 };
         assert!(!short.is_exceeded(&counts(8, 0), 0, at(59_999)));
         assert!(short.is_exceeded(&counts(1, 0), 0, at(60_000)));
         assert!(

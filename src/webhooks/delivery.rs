@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::target::Target;
+use super::target::DeliveryTarget;
 use crate::queue::{JobId, JobStatus};
 use crate::state::Timestamp;
 
@@ -149,7 +149,7 @@ pub struct Delivery {
     /// What happened.
     pub facts: Facts,
     /// Whom to tell, and how.
-    pub target: Arc<Target>,
+    pub target: Arc<DeliveryTarget>,
 }
 
 impl Delivery {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::delivery::{Delivery, DeliveryId, Event, Facts, JobFacts, RecoveryFacts};
 use super::settings::Endpoint;
-use super::target::{Target, Targets};
+use super::target::{DeliveryTarget, DeliveryTargets};
 use crate::queue::{Job, JobEnd, JobId, JobSpec, JobStatus};
 use crate::state::Timestamp;
 
@@ -30,7 +30,7 @@ pub struct Deriver<'a> {
     endpoints: &'a [Endpoint],
     /// Since when each endpoint is told of things; before that it was not configured.
     since: &'a BTreeMap<String, Timestamp>,
-    targets: Targets,
+    targets: DeliveryTargets,
 }
 
 impl<'a> Deriver<'a> {
@@ -40,7 +40,7 @@ impl<'a> Deriver<'a> {
         endpoints: &'a [Endpoint],
         since: &'a BTreeMap<String, Timestamp>,
     ) -> Deriver<'a> {
-        Deriver { state_id, endpoints, since, targets: Targets::default() }
+        Deriver { state_id, endpoints, since, targets: DeliveryTargets::default() }
     }
 
     /// What a job's ends have to be told, and to whom.
@@ -54,7 +54,7 @@ impl<'a> Deriver<'a> {
         for end in job.ends() {
             let occasion = occasion_of(&job.id, &end);
             for (index, callback) in spec.callbacks.iter().enumerate() {
-                let target = Target::of_callback(callback.clone());
+                let target = DeliveryTarget::of_callback(callback.clone());
                 let id = DeliveryId::derived(self.state_id, &occasion, &callback_name(index));
                 found.push(self.delivery(id, event_of(&end), end.at, job_facts(job, &end), target));
             }
@@ -100,7 +100,7 @@ impl<'a> Deriver<'a> {
         event: Event,
         at: Timestamp,
         facts: Facts,
-        target: Target,
+        target: DeliveryTarget,
     ) -> Delivery {
         Delivery { id, event, at, facts, target: self.targets.shared(target) }
     }

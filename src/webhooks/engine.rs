@@ -17,7 +17,7 @@ use super::concurrency_limit::ConcurrencyLimit;
 use super::delivery::{Delivery, DeliveryId};
 use super::log::{DeliveryLog, DeliveryLogError};
 use super::own_secret::make_own_secret;
-use super::record::{Attempted, DeliveryState, Operation, Outcome};
+use super::record::{Attempted, DeliveryOutcome, DeliveryState, Operation};
 use super::schedule::{chance, pause_after};
 use super::scheduler::{DeliveryScheduler, Health, Limits};
 use super::sender::{Answer, Sender, prepare};
@@ -344,9 +344,9 @@ impl Engine {
         let pause = pause_after(tries, &self.settings.pauses, asked, chance);
         let (outcome, error) = judge(&answer, pause.is_some(), tries);
         match outcome {
-            Outcome::Delivered => self.done.delivered += 1,
-            Outcome::Retry => self.done.retried += 1,
-            Outcome::Parked | Outcome::Refused => self.done.parked += 1,
+            DeliveryOutcome::Delivered => self.done.delivered += 1,
+            DeliveryOutcome::Retry => self.done.retried += 1,
+            DeliveryOutcome::Parked | DeliveryOutcome::Refused => self.done.parked += 1,
         }
         let after = |p: Duration| at.plus_millis(i64::try_from(p.as_millis()).unwrap_or(i64::MAX));
         let operation = Operation::Attempted(Attempted {
@@ -359,13 +359,13 @@ impl Engine {
             status_code: answer.status,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             error: error.clone(),
-            next_try_at: pause.filter(|_| outcome == Outcome::Retry).map(after),
+            next_try_at: pause.filter(|_| outcome == DeliveryOutcome::Retry).map(after),
             not_before: asked.map(after),
         });
         self.unrecorded.push(operation);
         match (outcome, pause) {
-            (Outcome::Delivered, _) => self.scheduler.delivered(delivery.id),
-            (Outcome::Retry, Some(pause)) => self.scheduler.try_again(delivery.id, now + pause),
+            (DeliveryOutcome::Delivered, _) => self.scheduler.delivered(delivery.id),
+            (DeliveryOutcome::Retry, Some(pause)) => self.scheduler.try_again(delivery.id, now + pause),
             _ => self.scheduler.park(delivery.id),
         }
         let endpoint = &delivery.target.endpoint;
@@ -429,9 +429,9 @@ fn heed(scheduler: &mut DeliveryScheduler, operation: &Operation) {
 }
 
 /// What an answer means, and what went wrong in words.
-fn judge(answer: &Answer, may_try_again: bool, tries: u32) -> (Outcome, Option<String>) {
+fn judge(answer: &Answer, may_try_again: bool, tries: u32) -> (DeliveryOutcome, Option<String>) {
     if answer.is_refused {
-        return (Outcome::Refused, answer.error.clone());
+        return (DeliveryOutcome::Refused, answer.error.clone());
     }
     let meaning = match answer.status {
         Some(status) => meaning_of(status),
@@ -444,13 +444,13 @@ fn judge(answer: &Answer, may_try_again: bool, tries: u32) -> (Outcome, Option<S
         (None, error) => error.clone().unwrap_or_else(|| "no answer".to_owned()),
     };
     match meaning {
-        Meaning::Delivered => (Outcome::Delivered, None),
+        Meaning::Delivered => (DeliveryOutcome::Delivered, None),
         Meaning::TryAgain if answer.is_unwanted => {
-            (Outcome::Parked, Some(format!("{} and does not want it again", said())))
+            (DeliveryOutcome::Parked, Some(format!("{} and does not want it again", said())))
         }
-        Meaning::TryAgain if may_try_again => (Outcome::Retry, Some(said())),
-        Meaning::TryAgain => (Outcome::Parked, Some(format!("{} (try {tries}, the last)", said()))),
-        Meaning::Park => (Outcome::Parked, Some(said())),
+        Meaning::TryAgain if may_try_again => (DeliveryOutcome::Retry, Some(said())),
+        Meaning::TryAgain => (DeliveryOutcome::Parked, Some(format!("{} (try {tries}, the last)", said()))),
+        Meaning::Park => (DeliveryOutcome::Parked, Some(said())),
     }
 }
 

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::DeliveryId;
-use super::attempt_retention::{AttemptCounts, PastAttempt, Retention, attempts_in};
+use super::attempt_retention::{AttemptCounts, AttemptRetention, PastAttempt, attempts_in};
 use super::record::{DELIVERY_LOG_VERSION, Operation, Record};
-use super::state::{DeliveryLogState, Refusal};
+use super::state::{DeliveryLogState, DeliveryRefusal};
 use crate::durable::log::{
     Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest, ReadSummary, read,
 };
@@ -72,7 +72,7 @@ pub struct Problems {
     /// Sequence numbers that no file has and no compaction made superfluous.
     pub missing: Vec<(u64, u64)>,
     /// Whole records that did not fit the state before them.
-    pub refused: Vec<(u64, Refusal)>,
+    pub refused: Vec<(u64, DeliveryRefusal)>,
     /// Whole records that this version does not understand.
     pub unknown: Vec<u64>,
 }
@@ -314,7 +314,7 @@ impl DeliveryLog {
     }
 
     /// Whether so much of the past is in it that is not to be shown any more that it is worth a compaction.
-    pub fn is_worth_shortening(&self, retention: Retention, now: Timestamp) -> bool {
+    pub fn is_worth_shortening(&self, retention: AttemptRetention, now: Timestamp) -> bool {
         let settled = self.pass.state.settled().len() as u64;
         self.pass.problems.unknown.is_empty() && retention.is_exceeded(&self.pass.counts, settled, now)
     }
@@ -390,7 +390,7 @@ impl DeliveryLog {
     pub fn compact(
         &mut self,
         is_wanted: &dyn Fn(DeliveryId) -> bool,
-        retention: Retention,
+        retention: AttemptRetention,
     ) -> Result<bool, DeliveryLogError> {
         self.refresh(&mut |_| {})?;
         // What this version does not understand it must not throw away.

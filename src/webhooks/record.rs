@@ -17,7 +17,7 @@ pub const DELIVERY_LOG_VERSION: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DeliveryOutcome")]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum DeliveryOutcome {
     /// It arrived.
     Delivered,
     /// It did not; the next try comes by itself.
@@ -28,14 +28,14 @@ pub enum Outcome {
     Refused,
 }
 
-impl Outcome {
+impl DeliveryOutcome {
     /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Outcome::Delivered => "delivered",
-            Outcome::Retry => "retry",
-            Outcome::Parked => "parked",
-            Outcome::Refused => "refused",
+            DeliveryOutcome::Delivered => "delivered",
+            DeliveryOutcome::Retry => "retry",
+            DeliveryOutcome::Parked => "parked",
+            DeliveryOutcome::Refused => "refused",
         }
     }
 }
@@ -55,7 +55,7 @@ pub struct Attempted {
     /// Where to, as reports show it.
     pub url: String,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: DeliveryOutcome,
     /// What the receiver answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_code: Option<u16>,

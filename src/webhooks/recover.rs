@@ -57,7 +57,7 @@ pub struct FoundDelivery {
 /// What a recovery found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Recovered {
+pub struct DeliveryLogRecovery {
     /// The oldest of them.
     pub deliveries: Vec<FoundDelivery>,
     /// How many were undelivered.
@@ -83,7 +83,7 @@ pub fn recover(
     settings: &Settings,
     queue: &QueueState,
     recoveries: &[RecoveryEnd],
-) -> Result<Recovered, EngineError> {
+) -> Result<DeliveryLogRecovery, EngineError> {
     let lock = match take_lock(dir, "recovery") {
         Ok(lock) => Some(lock),
         Err(EngineError::Lock(LockError::Held { .. })) => None,
@@ -109,8 +109,8 @@ pub fn recover(
     Ok(found)
 }
 
-fn counted(undelivered: &[Undelivered], lost: &HashSet<DeliveryId>) -> Recovered {
-    let mut found = Recovered { total: undelivered.len() as u64, ..Recovered::default() };
+fn counted(undelivered: &[Undelivered], lost: &HashSet<DeliveryId>) -> DeliveryLogRecovery {
+    let mut found = DeliveryLogRecovery { total: undelivered.len() as u64, ..DeliveryLogRecovery::default() };
     for u in undelivered {
         let was = match u.progress.as_ref().map(|c| c.standing) {
             _ if lost.contains(&u.delivery.id) => Was::InFlight,

@@ -302,7 +302,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::delivery::{Event, Facts};
-    use super::super::target::Target;
+    use super::super::target::DeliveryTarget;
     use super::*;
     use crate::queue::Callback;
 
@@ -314,7 +314,7 @@ mod tests {
             event: Event::Test,
             at: Timestamp::from_millis(n),
             facts: Facts::Test { message: "" },
-            target: Arc::new(Target::of_callback(Callback::to(url))),
+            target: Arc::new(DeliveryTarget::of_callback(Callback::to(url))),
         })
     }
 

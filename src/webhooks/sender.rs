@@ -14,7 +14,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
 
-use super::addresses::{AddressRules, Refused};
+use super::addresses::{AddressRefused, AddressRules};
 use super::delivery::Delivery;
 use super::settings::Settings;
 use super::signature::signature;
@@ -130,7 +130,7 @@ impl Sender {
         }
     }
 
-    fn check_literal(&self, url: &Url) -> Result<(), Refused> {
+    fn check_literal(&self, url: &Url) -> Result<(), AddressRefused> {
         let host = url.host_str().unwrap_or_default();
         match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
             Ok(address) => self.rules.check(address),
@@ -195,7 +195,7 @@ async fn answered(mut response: reqwest::Response) -> Answer {
 fn failed(error: reqwest::Error) -> Answer {
     let is_hopeless = error.is_builder();
     let error = error.without_url(); // It may hold secrets.
-    let refused = causes(&error).find_map(|e| e.downcast_ref::<Refused>()).map(ToString::to_string);
+    let refused = causes(&error).find_map(|e| e.downcast_ref::<AddressRefused>()).map(ToString::to_string);
     let is_refused = refused.is_some();
     let text = match (error.is_timeout(), error.is_connect()) {
         (true, true) => "no connection in time".to_owned(),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::addresses::AddressRules;
-use super::attempt_retention::Retention;
+use super::attempt_retention::AttemptRetention;
 use super::delivery::Event;
-use super::place::Place;
-use super::target::{Target, endpoint_of};
+use super::parsed_url::ParsedUrl;
+use super::target::{DeliveryTarget, endpoint_of};
 use crate::state::Secret;
 
 /// An operator's own receiver.
@@ -32,8 +32,8 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// As the receiver of a delivery.
-    pub fn target(&self) -> Target {
-        Target {
+    pub fn target(&self) -> DeliveryTarget {
+        DeliveryTarget {
             endpoint: endpoint_of(&self.url),
             url: self.url.clone(),
             name: Some(self.name.clone()),
@@ -45,7 +45,7 @@ impl Endpoint {
 
     /// Whether an address is this one or lies below it, as it would be called.
     pub fn covers(&self, url: &str) -> bool {
-        Place::of(&self.url).zip(Place::of(url)).is_some_and(|(own, other)| own.covers(&other))
+        ParsedUrl::of(&self.url).zip(ParsedUrl::of(url)).is_some_and(|(own, other)| own.covers(&other))
     }
 }
 
@@ -111,23 +111,23 @@ impl Default for Settings {
 
 impl Settings {
     /// The secrets that a delivery is signed with.
-    pub fn secrets_for(&self, target: &Target) -> &[Secret] {
+    pub fn secrets_for(&self, target: &DeliveryTarget) -> &[Secret] {
         let by_name = || self.endpoints.iter().find(|e| target.name.as_ref() == Some(&e.name));
         let own = by_name().or_else(|| self.covering(target)).map(|e| e.secrets.as_slice());
         own.filter(|s| !s.is_empty()).unwrap_or(&self.secrets)
     }
 
     /// The endpoint that gives a callback its headers and secrets: the one with the longest path.
-    pub(super) fn covering(&self, target: &Target) -> Option<&Endpoint> {
-        let other = Place::of(&target.url).filter(|_| target.name.is_none())?;
-        let places = self.endpoints.iter().filter_map(|e| Place::of(&e.url).map(|own| (own, e)));
+    pub(super) fn covering(&self, target: &DeliveryTarget) -> Option<&Endpoint> {
+        let other = ParsedUrl::of(&target.url).filter(|_| target.name.is_none())?;
+        let places = self.endpoints.iter().filter_map(|e| ParsedUrl::of(&e.url).map(|own| (own, e)));
         let covering = places.filter(|(own, _)| own.covers(&other));
         covering.max_by_key(|(own, e)| (own.depth(), e.url.len())).map(|(_, e)| e)
     }
 
     /// How much of the past is kept.
-    pub fn retention(&self) -> Retention {
-        Retention { keep: self.keep, entries: self.keep_entries }
+    pub fn retention(&self) -> AttemptRetention {
+        AttemptRetention { keep: self.keep, entries: self.keep_entries }
     }
 
     /// The longest time that a delivery can have to wait for its next try.

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::delivery::DeliveryId;
-use super::record::{Attempted, DeliveryProgress, DeliveryState, Operation, Outcome, Record};
+use super::record::{Attempted, DeliveryOutcome, DeliveryProgress, DeliveryState, Operation, Record};
 use crate::state::Timestamp;
 
 /// Why a record changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum DeliveryRefusal {
     /// It has arrived or was given up.
     #[error("delivery {0} has arrived or was given up")]
     Settled(DeliveryId),
@@ -113,8 +113,8 @@ impl DeliveryLogState {
     /// Applies a record.
     ///
     /// # Errors
-    /// [`Refusal`]; the state is unchanged then.
-    pub fn apply(&mut self, record: Record) -> Result<(), Refusal> {
+    /// [`DeliveryRefusal`]; the state is unchanged then.
+    pub fn apply(&mut self, record: Record) -> Result<(), DeliveryRefusal> {
         let Record { at, operation, .. } = record;
         match operation {
             Operation::CompactionBegin => {
@@ -179,9 +179,9 @@ impl DeliveryLogState {
         }
     }
 
-    fn begin(&mut self, id: DeliveryId, attempt: u32, at: Timestamp) -> Result<(), Refusal> {
+    fn begin(&mut self, id: DeliveryId, attempt: u32, at: Timestamp) -> Result<(), DeliveryRefusal> {
         if self.settled.contains(&id) {
-            return Err(Refusal::Settled(id));
+            return Err(DeliveryRefusal::Settled(id));
         }
         let standing = DeliveryState::InFlight { since: at };
         match self.in_progress.get_mut(&id) {
@@ -190,9 +190,11 @@ impl DeliveryLogState {
                 self.in_progress.insert(id, progress);
                 Ok(())
             }
-            Some(DeliveryProgress { standing: DeliveryState::Parked { .. }, .. }) => Err(Refusal::Parked(id)),
+            Some(DeliveryProgress { standing: DeliveryState::Parked { .. }, .. }) => {
+                Err(DeliveryRefusal::Parked(id))
+            }
             Some(progress) if attempt <= progress.attempts => {
-                Err(Refusal::OtherAttempt { delivery: id, attempt })
+                Err(DeliveryRefusal::OtherAttempt { delivery: id, attempt })
             }
             Some(progress) => {
                 progress.attempts = attempt;
@@ -203,26 +205,26 @@ impl DeliveryLogState {
         }
     }
 
-    fn attempted(&mut self, attempted: Attempted) -> Result<(), Refusal> {
+    fn attempted(&mut self, attempted: Attempted) -> Result<(), DeliveryRefusal> {
         let Attempted { delivery: id, attempt, outcome, error, next_try_at, .. } = attempted;
-        if outcome == Outcome::Delivered {
+        if outcome == DeliveryOutcome::Delivered {
             // That it has arrived is certain, whatever else was lost.
             self.in_progress.remove(&id);
             self.settled.insert(id);
             return Ok(());
         }
         if self.settled.contains(&id) {
-            return Err(Refusal::Settled(id));
+            return Err(DeliveryRefusal::Settled(id));
         }
         let progress = self
             .in_progress
             .get_mut(&id)
             .filter(|c| c.attempts == attempt && matches!(c.standing, DeliveryState::InFlight { .. }));
-        let progress = progress.ok_or(Refusal::OtherAttempt { delivery: id, attempt })?;
+        let progress = progress.ok_or(DeliveryRefusal::OtherAttempt { delivery: id, attempt })?;
         progress.last_error = error.map(Into::into);
         progress.standing = match (outcome, next_try_at) {
-            (Outcome::Retry, Some(next_try_at)) => DeliveryState::Waiting { next_try_at },
-            (outcome, _) => DeliveryState::Parked { refused: outcome == Outcome::Refused },
+            (DeliveryOutcome::Retry, Some(next_try_at)) => DeliveryState::Waiting { next_try_at },
+            (outcome, _) => DeliveryState::Parked { refused: outcome == DeliveryOutcome::Refused },
         };
         Ok(())
     }
@@ -255,16 +257,16 @@ impl DeliveryLogState {
     /// Whether an operator can give it up.
     ///
     /// # Errors
-    /// [`Refusal`], with the reason.
-    pub fn check_discard(&self, id: DeliveryId) -> Result<(), Refusal> {
+    /// [`DeliveryRefusal`], with the reason.
+    pub fn check_discard(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
         match self.in_progress.get(&id).map(|c| c.standing) {
-            Some(DeliveryState::InFlight { .. }) => Err(Refusal::InFlight(id)),
-            _ if self.settled.contains(&id) => Err(Refusal::Settled(id)),
+            Some(DeliveryState::InFlight { .. }) => Err(DeliveryRefusal::InFlight(id)),
+            _ if self.settled.contains(&id) => Err(DeliveryRefusal::Settled(id)),
             _ => Ok(()),
         }
     }
 
-    fn discard(&mut self, id: DeliveryId) -> Result<(), Refusal> {
+    fn discard(&mut self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
         self.check_discard(id)?;
         self.in_progress.remove(&id);
         self.settled.insert(id);
@@ -272,7 +274,7 @@ impl DeliveryLogState {
         Ok(())
     }
 
-    fn retry(&mut self, id: DeliveryId, at: Timestamp) -> Result<(), Refusal> {
+    fn retry(&mut self, id: DeliveryId, at: Timestamp) -> Result<(), DeliveryRefusal> {
         self.check_retry(id)?;
         if let Some(progress) = self.in_progress.get_mut(&id) {
             progress.tries = 0;
@@ -284,18 +286,18 @@ impl DeliveryLogState {
     /// Whether an operator can have it tried again.
     ///
     /// # Errors
-    /// [`Refusal`], with the reason.
-    pub fn check_retry(&self, id: DeliveryId) -> Result<(), Refusal> {
+    /// [`DeliveryRefusal`], with the reason.
+    pub fn check_retry(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
         match self.in_progress.get(&id).map(|c| c.standing) {
-            _ if self.settled.contains(&id) => Err(Refusal::Settled(id)),
-            None => Err(Refusal::NeverTried(id)),
-            Some(DeliveryState::InFlight { .. }) => Err(Refusal::InFlight(id)),
+            _ if self.settled.contains(&id) => Err(DeliveryRefusal::Settled(id)),
+            None => Err(DeliveryRefusal::NeverTried(id)),
+            Some(DeliveryState::InFlight { .. }) => Err(DeliveryRefusal::InFlight(id)),
             Some(DeliveryState::Waiting { .. } | DeliveryState::Parked { .. }) => Ok(()),
         }
     }
 
-    fn keep(&mut self, operation: Operation) -> Result<(), Refusal> {
-        let Some(compaction) = &mut self.compaction else { return Err(Refusal::Compaction) };
+    fn keep(&mut self, operation: Operation) -> Result<(), DeliveryRefusal> {
+        let Some(compaction) = &mut self.compaction else { return Err(DeliveryRefusal::Compaction) };
         compaction.records += 1;
         let state = &mut compaction.state;
         match operation {
@@ -313,10 +315,11 @@ impl DeliveryLogState {
         Ok(())
     }
 
-    fn end_compaction(&mut self, records: u64) -> Result<(), Refusal> {
-        let Compaction { state, records: read } = *self.compaction.take().ok_or(Refusal::Compaction)?;
+    fn end_compaction(&mut self, records: u64) -> Result<(), DeliveryRefusal> {
+        let Compaction { state, records: read } =
+            *self.compaction.take().ok_or(DeliveryRefusal::Compaction)?;
         if read != records {
-            return Err(Refusal::Compaction);
+            return Err(DeliveryRefusal::Compaction);
         }
         // Circuits are of the moment; the compacting process has them still.
         let circuits = std::mem::take(&mut self.circuits);
@@ -361,7 +364,7 @@ mod tests {
         Record { v: 1, at: at(ms), operation }
     }
 
-    fn attempted(n: u8, attempt: u32, outcome: Outcome) -> Operation {
+    fn attempted(n: u8, attempt: u32, outcome: DeliveryOutcome) -> Operation {
         Operation::Attempted(Attempted {
             delivery: id(n),
             attempt,
@@ -372,7 +375,7 @@ mod tests {
             status_code: Some(500),
             duration_ms: 1,
             error: Some("no".to_owned()),
-            next_try_at: (outcome == Outcome::Retry).then(|| at(9_000)),
+            next_try_at: (outcome == DeliveryOutcome::Retry).then(|| at(9_000)),
             not_before: None,
         })
     }
@@ -388,10 +391,10 @@ mod tests {
     #[test]
     fn a_course_from_begin_to_end() {
         let mut state = DeliveryLogState::default();
-        assert_eq!(state.apply(record(0, retry(1))), Err(Refusal::NeverTried(id(1))));
+        assert_eq!(state.apply(record(0, retry(1))), Err(DeliveryRefusal::NeverTried(id(1))));
         state.apply(record(1, begin(1, 1))).unwrap();
-        assert_eq!(state.apply(record(1, retry(1))), Err(Refusal::InFlight(id(1))));
-        state.apply(record(2, attempted(1, 1, Outcome::Retry))).unwrap();
+        assert_eq!(state.apply(record(1, retry(1))), Err(DeliveryRefusal::InFlight(id(1))));
+        state.apply(record(2, attempted(1, 1, DeliveryOutcome::Retry))).unwrap();
         let progress = state.progress(id(1)).unwrap();
         assert_eq!((progress.attempts, progress.tries), (1, 1));
         assert_eq!(progress.standing, DeliveryState::Waiting { next_try_at: at(9_000) });
@@ -400,25 +403,28 @@ mod tests {
         let progress = state.progress(id(1)).unwrap();
         assert_eq!((progress.attempts, progress.tries), (2, 1), "an interrupted try does not count");
         assert_eq!(progress.standing, DeliveryState::Waiting { next_try_at: at(4) });
-        let stale = attempted(1, 2, Outcome::Parked);
-        assert_eq!(state.apply(record(5, stale)), Err(Refusal::OtherAttempt { delivery: id(1), attempt: 2 }));
+        let stale = attempted(1, 2, DeliveryOutcome::Parked);
+        assert_eq!(
+            state.apply(record(5, stale)),
+            Err(DeliveryRefusal::OtherAttempt { delivery: id(1), attempt: 2 })
+        );
         state.apply(record(6, begin(1, 3))).unwrap();
-        state.apply(record(7, attempted(1, 3, Outcome::Parked))).unwrap();
-        assert_eq!(state.apply(record(8, begin(1, 4))), Err(Refusal::Parked(id(1))));
+        state.apply(record(7, attempted(1, 3, DeliveryOutcome::Parked))).unwrap();
+        assert_eq!(state.apply(record(8, begin(1, 4))), Err(DeliveryRefusal::Parked(id(1))));
         state.apply(record(9, retry(1))).unwrap();
         assert_eq!(state.progress(id(1)).unwrap().tries, 0);
         state.apply(record(10, begin(1, 4))).unwrap();
-        state.apply(record(11, attempted(1, 4, Outcome::Delivered))).unwrap();
+        state.apply(record(11, attempted(1, 4, DeliveryOutcome::Delivered))).unwrap();
         assert!(state.is_settled(id(1)) && state.progress(id(1)).is_none());
-        assert_eq!(state.apply(record(12, begin(1, 5))), Err(Refusal::Settled(id(1))));
-        assert_eq!(state.apply(record(13, retry(1))), Err(Refusal::Settled(id(1))));
+        assert_eq!(state.apply(record(12, begin(1, 5))), Err(DeliveryRefusal::Settled(id(1))));
+        assert_eq!(state.apply(record(13, retry(1))), Err(DeliveryRefusal::Settled(id(1))));
     }
 
     #[test]
     fn an_endpoint_is_left_alone_as_it_asked_last_until_an_operator_asks_again() {
         let mut state = DeliveryLogState::default();
         let asks = |n, attempt, until| {
-            let mut operation = attempted(n, attempt, Outcome::Retry);
+            let mut operation = attempted(n, attempt, DeliveryOutcome::Retry);
             if let Operation::Attempted(attempted) = &mut operation {
                 attempted.not_before = Some(at(until));
             }
@@ -452,8 +458,12 @@ mod tests {
 
     /// Everything that one operator, two senders and a compaction could write, in any order.
     fn operation() -> impl Strategy<Value = Operation> {
-        let outcome =
-            prop::sample::select(vec![Outcome::Delivered, Outcome::Retry, Outcome::Parked, Outcome::Refused]);
+        let outcome = prop::sample::select(vec![
+            DeliveryOutcome::Delivered,
+            DeliveryOutcome::Retry,
+            DeliveryOutcome::Parked,
+            DeliveryOutcome::Refused,
+        ]);
         prop_oneof![
             (0u8..3, 1u32..5).prop_map(|(n, a)| begin(n, a)),
             (0u8..3, 1u32..5, outcome).prop_map(|(n, a, o)| attempted(n, a, o)),
@@ -489,7 +499,7 @@ mod tests {
                     operation,
                     Operation::CompactionEnd { .. } | Operation::CompactionBegin
                 );
-                if let Operation::Attempted(Attempted { delivery, outcome: Outcome::Delivered, .. }) = &operation {
+                if let Operation::Attempted(Attempted { delivery, outcome: DeliveryOutcome::Delivered, .. }) = &operation {
                     arrived.insert(*delivery);
                 }
                 let written = Record::line(at(1), &operation).unwrap();

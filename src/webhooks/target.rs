@@ -7,7 +7,7 @@ use crate::queue::{Callback, masked_url};
 
 /// A receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Target {
+pub struct DeliveryTarget {
     /// Where to.
     pub url: String,
     /// Scheme, host and port: what is down together. Breaker, order and concurrency go by it.
@@ -22,11 +22,11 @@ pub struct Target {
     pub body: Option<String>,
 }
 
-impl Target {
+impl DeliveryTarget {
     /// A job's callback.
-    pub fn of_callback(callback: Callback) -> Target {
+    pub fn of_callback(callback: Callback) -> DeliveryTarget {
         let Callback { url, method, headers, body } = callback;
-        Target { endpoint: endpoint_of(&url), url, name: None, method, headers, body }
+        DeliveryTarget { endpoint: endpoint_of(&url), url, name: None, method, headers, body }
     }
 
     /// Its address as reports show it.
@@ -47,11 +47,11 @@ pub fn endpoint_of(url: &str) -> String {
 
 /// Gives equal targets one place in memory: a hundred thousand jobs may have the same callback.
 #[derive(Debug, Default)]
-pub struct Targets(std::collections::HashMap<Target, Arc<Target>>);
+pub struct DeliveryTargets(std::collections::HashMap<DeliveryTarget, Arc<DeliveryTarget>>);
 
-impl Targets {
+impl DeliveryTargets {
     /// The one that is equal to this.
-    pub fn shared(&mut self, target: Target) -> Arc<Target> {
+    pub fn shared(&mut self, target: DeliveryTarget) -> Arc<DeliveryTarget> {
         self.0.entry(target).or_insert_with_key(|t| Arc::new(t.clone())).clone()
     }
 
@@ -79,9 +79,9 @@ mod tests {
 
     #[test]
     fn equal_targets_are_one() {
-        let mut targets = Targets::default();
-        let one = targets.shared(Target::of_callback(Callback::to("http://a/")));
-        assert!(Arc::ptr_eq(&one, &targets.shared(Target::of_callback(Callback::to("http://a/")))));
+        let mut targets = DeliveryTargets::default();
+        let one = targets.shared(DeliveryTarget::of_callback(Callback::to("http://a/")));
+        assert!(Arc::ptr_eq(&one, &targets.shared(DeliveryTarget::of_callback(Callback::to("http://a/")))));
         drop(one);
         targets.forget_unused();
         assert!(targets.0.is_empty());

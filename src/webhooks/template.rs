@@ -76,7 +76,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::delivery::{DeliveryId, Event, JobFacts};
-    use super::super::target::Target;
+    use super::super::target::DeliveryTarget;
     use super::*;
     use crate::queue::{Callback, JobStatus};
     use crate::state::Timestamp;
@@ -99,7 +99,7 @@ mod tests {
                 started_at: Some(at),
                 finished_at: at,
             }),
-            target: Arc::new(Target::of_callback(Callback {
+            target: Arc::new(DeliveryTarget::of_callback(Callback {
                 body: body.map(str::to_owned),
                 ..Callback::to("http://x/")
             })),

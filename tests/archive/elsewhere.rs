@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recovery::archive::{Kept, archives, has_git};
+use recovery::archive::{KeepOutcome, archives, has_git};
 use recovery::state::Clock;
 
 use super::{Scene, has_git_program};
@@ -79,7 +79,7 @@ fn keep_proves_that_a_clone_without_work_of_its_own_may_go() {
         let scene = Scene::like(&untouched, script);
         assert!(has_git(&scene.w).unwrap());
         assert!(
-            matches!(scene.keep(), Ok(Kept::Proven)),
+            matches!(scene.keep(), Ok(KeepOutcome::Proven)),
             "{what}: {:?} {:#?}",
             scene.keep(),
             archives(&scene.dir)
@@ -105,7 +105,11 @@ fn rules_tell_which_ignored_files_and_how_old_reflogs_count() {
     let days = |n: i64| n * 24 * 3600 * 1000;
     let mut scene = Scene::with(old);
     scene.dir.clock = Clock::fixed(Clock::system().now().plus_millis(days(91)));
-    assert!(matches!(scene.keep(), Ok(Kept::Proven)), "nothing was written for long: {:?}", scene.keep());
+    assert!(
+        matches!(scene.keep(), Ok(KeepOutcome::Proven)),
+        "nothing was written for long: {:?}",
+        scene.keep()
+    );
     scene.rules.reflog = Duration::from_secs(100 * 365 * 24 * 3600);
     assert!(scene.has_kept_the_work());
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use recovery::archive::{CannotKeep, KeepRequest, Kept, git_states, keep};
+use recovery::archive::{CannotKeep, KeepOutcome, KeepRequest, git_states, keep};
 use recovery::system::SearchPath;
 
 use super::{Scene, has_git_program};
@@ -105,7 +105,7 @@ fn wrong_with(untouched: &Scene, (kind, put): &(&str, &str)) -> Vec<String> {
             wrong.push(format!("{what}: the secret is in the archive"));
         }
         let is_kept =
-            matches!(kept, Ok(Kept::Archived { .. })) && archives_have(&scene, "workspace/repo/new");
+            matches!(kept, Ok(KeepOutcome::Archived { .. })) && archives_have(&scene, "workspace/repo/new");
         if !is_kept && kept.is_ok() {
             wrong.push(format!("{what}: the work is lost: {kept:?}"));
         }
@@ -151,7 +151,7 @@ fn of_another(script: &str) -> Option<Scene> {
 #[test]
 fn tree_of_another_user_is_judged_and_kept_with_that_user_s_rights() {
     let Some(scene) = of_another(":") else { return };
-    assert!(matches!(scene.keep(), Ok(Kept::Proven)), "{:?}", scene.keep());
+    assert!(matches!(scene.keep(), Ok(KeepOutcome::Proven)), "{:?}", scene.keep());
     for work in [
         "echo precious-work >>f",
         "echo precious-work >>f; git commit -qam two",
@@ -170,7 +170,7 @@ fn tree_of_another_user_is_judged_and_kept_with_that_user_s_rights() {
     ));
     let folder = scene.dir.paths.jobs().join("w");
     let kept = keep(&scene.dir, &KeepRequest { folder: &folder, ..scene.request() });
-    assert!(matches!(kept, Ok(Kept::Proven)), "{kept:?}");
+    assert!(matches!(kept, Ok(KeepOutcome::Proven)), "{kept:?}");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn tree_of_another_user_leads_to_nothing_that_the_user_could_not_read() {
         let Some(scene) = of_another(&format!("echo precious-work >new; {lead}")) else { return };
         let begun = Instant::now();
         let kept = scene.keep();
-        assert!(matches!(kept, Ok(Kept::Archived { .. })), "{lead}: {kept:?}");
+        assert!(matches!(kept, Ok(KeepOutcome::Archived { .. })), "{lead}: {kept:?}");
         assert!(begun.elapsed() < SOON, "{lead}");
         assert!(!archives_have(&scene, SECRET), "{lead}: the secret is in the archive");
         assert!(archives_have(&scene, "workspace/repo/new"), "{lead}: the work is lost");

@@ -1,6 +1,6 @@
 //! Repositories that borrow from one another: what goes is kept with its lenders, and what others need stays.
 
-use recovery::archive::{CannotKeep, KeepRequest, Kept, archive, keep, restore};
+use recovery::archive::{CannotKeep, KeepOutcome, KeepRequest, archive, keep, restore};
 use recovery::durable::Disk;
 
 use super::{Scene, has_git_program};
@@ -17,7 +17,7 @@ fn lender_that_goes_too_is_kept_with_its_borrower() {
               git commit -qm n");
     let folder = scene.dir.paths.jobs().join("b");
     let request = KeepRequest { folder: &folder, archive_id: "b.1", ..scene.request() };
-    assert!(matches!(keep(&scene.dir, &request), Ok(Kept::Archived { .. })));
+    assert!(matches!(keep(&scene.dir, &request), Ok(KeepOutcome::Archived { .. })));
     scene.sh("rm -rf state/jobs/a state/jobs/b up.git first");
     let kept = archive(&scene.dir, "b.1").unwrap().unwrap();
     restore(&Disk::real(), &kept, &scene.place.path().join("again")).unwrap();
@@ -61,7 +61,7 @@ fn folder_is_not_held_by_what_another_workspace_has_in_the_place_of_a_file() {
         ": >a",
     ] {
         scene.sh(&format!("cd state/jobs/b/x/objects/info; rm -rf a alternates; {script}; mv a alternates"));
-        assert!(matches!(scene.keep(), Ok(Kept::Proven)), "{script}: {:?}", scene.keep());
+        assert!(matches!(scene.keep(), Ok(KeepOutcome::Proven)), "{script}: {:?}", scene.keep());
     }
     scene.sh("cd state/jobs/b/x/objects/info; { echo $TOP/w/repo; yes | head -c 3000000; } >alternates");
     assert!(matches!(scene.keep(), Err(CannotKeep::Needed { .. })), "{:?}", scene.keep());

@@ -14,7 +14,9 @@ mod written;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use recovery::archive::{ArchiveSource, CannotKeep, KeepRequest, KeepRules, Kept, archive, keep, restore};
+use recovery::archive::{
+    ArchiveSource, CannotKeep, KeepOutcome, KeepRequest, KeepRules, archive, keep, restore,
+};
 use recovery::durable::Disk;
 use recovery::state::{Clock, StateDir};
 
@@ -90,14 +92,14 @@ impl Scene {
         }
     }
 
-    fn keep(&self) -> Result<Kept, CannotKeep> {
+    fn keep(&self) -> Result<KeepOutcome, CannotKeep> {
         keep(&self.dir, &self.request())
     }
 
     /// Keeps, unpacks what was kept, and looks for the work in files and in every store of objects.
     fn has_kept_the_work(&self) -> bool {
         let kept = self.keep().unwrap();
-        let Kept::Archived { archive_id, bytes } = kept else { return false };
+        let KeepOutcome::Archived { archive_id, bytes } = kept else { return false };
         let found = archive(&self.dir, &archive_id).unwrap().unwrap();
         assert_eq!((found.bytes, found.object.as_deref()), (bytes, Some("job:w")));
         assert!(!found.repositories.is_empty() && found.entries > 0);

@@ -1,6 +1,6 @@
 //! Remotes that are on this machine: what counts is what they will have tomorrow, with all that it consists of.
 
-use recovery::archive::Kept;
+use recovery::archive::KeepOutcome;
 
 use super::{Scene, has_git_program};
 
@@ -56,7 +56,7 @@ fn work_is_kept_when_a_remote_here_has_no_name_or_not_all_of_it() {
     let lose = "lose() { o=$(git rev-parse $1 | sed s:..:\\&/:); rm -f $TOP/up.git/objects/$o; }";
     for (what, before, script) in LACKING {
         let scene = Scene::like(&untouched, before);
-        assert!(matches!(scene.keep(), Ok(Kept::Proven)), "{what}: before: {:?}", scene.keep());
+        assert!(matches!(scene.keep(), Ok(KeepOutcome::Proven)), "{what}: before: {:?}", scene.keep());
         let scene = scene.then(&format!("{lose}; {script}"));
         assert!(scene.has_kept_the_work(), "{what}: {:?}", scene.keep());
     }

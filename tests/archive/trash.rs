@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use recovery::archive::{Judged, KeepRequest, Kept, archive, fingerprint, keep, keep_noted, remove};
+use recovery::archive::{Judged, KeepOutcome, KeepRequest, archive, fingerprint, keep, keep_noted, remove};
 
 use super::{Scene, WORK, has_git_program};
 
@@ -48,13 +48,13 @@ fn folder_in_a_trash_is_judged_as_where_it_was() {
     let judged_as =
         |was: &Path| keep(&scene.dir, &KeepRequest { folder: &trash, was: Some(was), ..scene.request() });
     let judged = || judged_as(&scene.w);
-    assert!(matches!(judged(), Ok(Kept::Proven)), "{:?}", judged());
-    assert!(matches!(judged_as(&by_link), Ok(Kept::Proven)), "{:?}", judged_as(&by_link));
+    assert!(matches!(judged(), Ok(KeepOutcome::Proven)), "{:?}", judged());
+    assert!(matches!(judged_as(&by_link), Ok(KeepOutcome::Proven)), "{:?}", judged_as(&by_link));
     let seen = fingerprint(&trash).unwrap();
     assert_eq!(fingerprint(&trash).unwrap(), seen);
     std::fs::write(trash.join("tree/new"), WORK).unwrap();
     assert_ne!(fingerprint(&trash).unwrap(), seen);
-    assert!(matches!(judged(), Ok(Kept::Archived { .. })));
+    assert!(matches!(judged(), Ok(KeepOutcome::Archived { .. })));
 }
 
 /// A note of a judgement holds while nothing was changed and all archives of the folder are there.

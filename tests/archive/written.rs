@@ -1,6 +1,6 @@
 //! Archives on the disk: made once, never replaced by less, whole or not there.
 
-use recovery::archive::{KeepRequest, Kept, archive, archives, keep, remove, restore};
+use recovery::archive::{KeepOutcome, KeepRequest, archive, archives, keep, remove, restore};
 use recovery::durable::Disk;
 
 use super::{Scene, has_git_program};
@@ -23,7 +23,7 @@ fn keep_leaves_one_archive_of_a_folder_however_often_it_is_done() {
     assert_eq!(names.len(), 2, "{names:?}");
     // Another folder of that id: what is kept of the first one stays.
     scene.sh("rm -rf w; mkdir w; git clone -q up.git w/other; echo second >>w/other/f");
-    let Kept::Archived { archive_id, .. } = scene.keep().unwrap() else { panic!("there is work") };
+    let KeepOutcome::Archived { archive_id, .. } = scene.keep().unwrap() else { panic!("there is work") };
     assert_eq!(archive_id, "w.1-2");
     let all = archives(&scene.dir).unwrap();
     assert_eq!(all.len(), 2);
@@ -71,11 +71,17 @@ fn archive_is_not_replaced_by_one_with_less() {
     scene.sh("mkdir state/trash; mv w state/trash/w; rm -rf first/.git/worktrees first/.git/logs; git -C first gc -q --prune=now");
     let trash = scene.place.path().join("state/trash/w");
     let again = keep(&scene.dir, &KeepRequest { folder: &trash, was: Some(&scene.w), ..scene.request() });
-    assert!(matches!(&again, Ok(Kept::Archived { archive_id, .. }) if archive_id == "w.1-2"), "{again:?}");
+    assert!(
+        matches!(&again, Ok(KeepOutcome::Archived { archive_id, .. }) if archive_id == "w.1-2"),
+        "{again:?}"
+    );
     assert!(std::fs::read(&first).unwrap() == kept, "what was kept first stays");
     scene.sh("mv state/trash/w w");
     let again = scene.keep();
-    assert!(matches!(&again, Ok(Kept::Archived { archive_id, .. }) if archive_id != "w.1"), "{again:?}");
+    assert!(
+        matches!(&again, Ok(KeepOutcome::Archived { archive_id, .. }) if archive_id != "w.1"),
+        "{again:?}"
+    );
     assert!(std::fs::read(&first).unwrap() == kept, "also in its own place");
 }
 
@@ -93,7 +99,7 @@ fn keep_that_cannot_write_is_an_error_and_leaves_nothing() {
         dir.disk = disk;
         let kept = keep(&dir, &scene.request());
         if faults.seen() <= at {
-            assert!(matches!(kept, Ok(Kept::Archived { .. })) && at > 8, "{at} effects: {kept:?}");
+            assert!(matches!(kept, Ok(KeepOutcome::Archived { .. })) && at > 8, "{at} effects: {kept:?}");
             break;
         }
         let entries = std::fs::read_dir(dir.paths.cleanup_archive()).into_iter().flatten();

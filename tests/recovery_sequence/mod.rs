@@ -64,7 +64,7 @@ fn noting(name: &'static str, notes: &Arc<Mutex<Vec<&'static str>>>) -> Phase {
 /// Works, with safe points, until it is interrupted.
 fn until_interrupted(context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     loop {
-        context.checkpoint()?;
+        context.check_interrupted()?;
         std::thread::yield_now();
     }
 }

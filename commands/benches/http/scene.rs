@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use recovery::durable::{Disk, FileLock};
 use recovery::jobs::{CommandRecord, Sentinel};
 use recovery::locks::{LockGrant, acquire_for_job};
-use recovery::queue::{End, Job, JobId, JobSpec, Operation, Outcome, Queue, Submission, append};
+use recovery::queue::{AttemptOutcome, End, Job, JobId, JobSpec, Operation, Queue, Submission, append};
 use recovery::state::{Clock, StateDir};
 use recovery::system::ProcessIdentity;
 use serde_json::Value;
@@ -65,7 +65,7 @@ fn fill(root: &Path) {
             job: id(n),
             attempt: 1,
             claim: claims[n],
-            outcome: Outcome::Exited,
+            outcome: AttemptOutcome::Exited,
             exit_code: Some(0),
             signal: None,
             ended_at: None,

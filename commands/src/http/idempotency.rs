@@ -4,7 +4,7 @@
 //! job that a submission makes, the attempts that a resume begins, the grant that a release gives back. All
 //! other writes change nothing when they are done again.
 
-use recovery::daemon::{Known, OpenKey, StoredAnswer};
+use recovery::daemon::{OpenKey, PriorRequest, StoredAnswer};
 use recovery::locks::LockRefused;
 use recovery::queue::{JobId, Queue};
 use recovery::report::jobs::CheckpointFile;
@@ -38,13 +38,13 @@ pub(super) fn carry_out(write: &Write<'_>, key: &str) -> Answer {
         Err(e) => {
             Problem::new(500, "disk", "the key cannot be looked at", format!("{e}: {}", e.source)).into()
         }
-        Ok(Known::OtherRequest) => {
+        Ok(PriorRequest::OtherRequest) => {
             let detail = "this Idempotency-Key was used for another request";
             Problem::new(409, "idempotency-key-reused", "the key belongs to another request", detail).into()
         }
-        Ok(Known::Answered(kept)) => replayed(kept),
-        Ok(Known::Unfinished(pins)) => finish(write, &open, &pins, true),
-        Ok(Known::Nothing) => {
+        Ok(PriorRequest::Answered(kept)) => replayed(kept),
+        Ok(PriorRequest::Unfinished(pins)) => finish(write, &open, &pins, true),
+        Ok(PriorRequest::Nothing) => {
             let pins = pins_of(write);
             match open.begin(&pins) {
                 Ok(()) => finish(write, &open, &pins, false),

@@ -295,7 +295,7 @@ fn the_time_of_the_next_try_survives_a_crash() {
 /// longer than the longest pause that there is.
 #[test]
 fn a_clock_that_was_set_back_holds_nothing_up() {
-    use recovery::webhooks::record::{Operation, Outcome};
+    use recovery::webhooks::record::{DeliveryOutcome, Operation};
     use recovery::webhooks::{Attempted, DeliveryLog, Event};
 
     let receiver = Receiver::kind();
@@ -310,7 +310,7 @@ fn a_clock_that_was_set_back_holds_nothing_up() {
         job_id: Some("stuck".to_owned()),
         event: Event::JobEnded,
         url: String::new(),
-        outcome: Outcome::Retry,
+        outcome: DeliveryOutcome::Retry,
         status_code: Some(500),
         duration_ms: 1,
         error: None,

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use recovery::webhooks::record::Operation;
-use recovery::webhooks::{DeliveryLog, Retention, attempts_in};
+use recovery::webhooks::{AttemptRetention, DeliveryLog, attempts_in};
 
 use super::office::Office;
 use super::receiver::Receiver;
 use crate::crash::scene::Scene;
 
-const TEN: Retention = Retention { keep: Duration::MAX, entries: 10 };
+const TEN: AttemptRetention = AttemptRetention { keep: Duration::MAX, entries: 10 };
 
 fn segments(scene: &Scene) -> Vec<PathBuf> {
     let folder = scene.place.state().join("webhooks/log");

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use recovery::webhooks::{DeliveryLog, Retention};
+use recovery::webhooks::{AttemptRetention, DeliveryLog};
 
 use super::office::Office;
 use super::receiver::{Receiver, Reply, fixtures};
@@ -145,7 +145,7 @@ fn retry_after_holds_over_a_kill_a_reload_and_a_compaction() {
     });
     daemon.kill();
     let mut log = DeliveryLog::open(&office.scene.dir()).unwrap();
-    assert!(log.compact(&|_| true, Retention { keep: Duration::ZERO, entries: 0 }).unwrap());
+    assert!(log.compact(&|_| true, AttemptRetention { keep: Duration::ZERO, entries: 0 }).unwrap());
     drop(log);
     let daemon = office.scene.daemon(1);
     witness("after-a-compaction");

@@ -9,7 +9,7 @@ use recovery::startup::{StartedBy, Startup};
 use recovery::state::{Clock, StateDir};
 
 use super::StateFile;
-use crate::{Place, witness};
+use crate::{Sandbox, witness};
 
 /// Jobs of the base, and how they stand after recovery when nothing is damaged.
 pub(super) const JOBS: &[(&str, &str)] = &[
@@ -20,7 +20,7 @@ pub(super) const JOBS: &[(&str, &str)] = &[
     ("waits", "queued"),
 ];
 
-pub(super) fn make(place: &Place) -> io::Result<()> {
+pub(super) fn make(place: &Sandbox) -> io::Result<()> {
     let run = |arguments: &[&str], status: i32| {
         place.run(arguments).and_then(|ran| ran.expect(status).map_err(io::Error::other))
     };
@@ -59,13 +59,13 @@ pub(super) fn make(place: &Place) -> io::Result<()> {
     place.keep_as_base()
 }
 
-fn newest_segment(place: &Place) -> io::Result<PathBuf> {
+fn newest_segment(place: &Sandbox) -> io::Result<PathBuf> {
     let entries = fs::read_dir(place.state().join("queue/log"))?.flatten().map(|e| e.path());
     let segments = entries.filter(|p| p.extension().is_some_and(|e| e == "log"));
     segments.max().ok_or_else(|| io::Error::other("there is no segment"))
 }
 
-fn spoil_newest_segment(place: &Place) -> io::Result<()> {
+fn spoil_newest_segment(place: &Sandbox) -> io::Result<()> {
     let path = newest_segment(place)?;
     let mut content = fs::read(&path)?;
     content[0] ^= 1;
@@ -73,7 +73,7 @@ fn spoil_newest_segment(place: &Place) -> io::Result<()> {
 }
 
 /// As if the supervisor had been killed before it recorded the end.
-fn forget_the_end_of(place: &Place, job: &str) -> io::Result<()> {
+fn forget_the_end_of(place: &Sandbox, job: &str) -> io::Result<()> {
     let path = newest_segment(place)?;
     let mut content = fs::read(&path)?;
     let needle = format!("\"op\":\"end\",\"by\":\"supervisor\",\"job\":\"{job}\"");
@@ -86,9 +86,9 @@ fn forget_the_end_of(place: &Place, job: &str) -> io::Result<()> {
 }
 
 /// Every file that is damaged, with its kind; those of one kind one after the other.
-pub(super) fn files(place: &Place) -> io::Result<Vec<(String, StateFile)>> {
+pub(super) fn files(place: &Sandbox) -> io::Result<Vec<(String, StateFile)>> {
     let state = place.base().join("state");
-    let all = crate::place::tree(&state, &|_| false)?;
+    let all = crate::sandbox::tree(&state, &|_| false)?;
     let mut found: Vec<(String, StateFile)> = Vec::new();
     for (path, seen) in all {
         let is_file = fs::symlink_metadata(state.join(&path))?.is_file();

@@ -11,9 +11,9 @@ use recovery::recovery::RecoveryOutcome;
 
 use super::StateFile;
 use super::base::JOBS;
-use crate::Place;
-use crate::place::{Seen, tree};
+use crate::Sandbox;
 use crate::recovering::{open, sequence};
+use crate::sandbox::{Seen, tree};
 
 /// No recovery of so small a state takes that long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ pub(super) struct Control {
 /// Jobs and their statuses.
 type Jobs = BTreeMap<String, String>;
 
-pub(super) fn control(place: &Place) -> Result<Control, String> {
+pub(super) fn control(place: &Sandbox) -> Result<Control, String> {
     place.back_to_base().map_err(|e| e.to_string())?;
     let jobs = recover(place)?;
     let wanted: Jobs = JOBS.iter().map(|(id, s)| ((*id).to_owned(), (*s).to_owned())).collect();
@@ -36,13 +36,13 @@ pub(super) fn control(place: &Place) -> Result<Control, String> {
     Ok(Control { names: files(place)?.into_keys().collect() })
 }
 
-fn files(place: &Place) -> Result<BTreeMap<PathBuf, Seen>, String> {
+fn files(place: &Sandbox) -> Result<BTreeMap<PathBuf, Seen>, String> {
     tree(&place.state(), &|_| false).map_err(|e| e.to_string())
 }
 
 /// Damages the file and recovers twice.
 pub(super) fn damaged(
-    place: &Place,
+    place: &Sandbox,
     control: &Control,
     file: &StateFile,
     content: &[u8],
@@ -107,7 +107,7 @@ fn check_jobs(jobs: &Jobs, file: &Path) -> Result<(), String> {
 
 /// Unreadable bytes that are not in their file any more are in quarantine.
 fn check_kept(
-    place: &Place,
+    place: &Sandbox,
     file: &StateFile,
     damaged: &[u8],
     after: &BTreeMap<PathBuf, Seen>,
@@ -150,13 +150,13 @@ fn changed(before: &BTreeMap<PathBuf, Seen>, after: &BTreeMap<PathBuf, Seen>) ->
             || path.ends_with("commit.page")
             || path.extension().is_some_and(|e| e == "lock")
     };
-    let all = crate::place::differences(before, after);
+    let all = crate::sandbox::differences(before, after);
     all.into_iter().filter(|d| !told(Path::new(d.split(' ').next().unwrap_or_default()))).collect()
 }
 
 /// Recovers within this process, in a thread of its own: a panic and a hang are failures of the recovery,
 /// not of the laboratory.
-fn recover(place: &Place) -> Result<Jobs, String> {
+fn recover(place: &Sandbox) -> Result<Jobs, String> {
     let world = place.root();
     let (sender, receiver) = channel();
     let worker = std::thread::spawn(move || drop(sender.send(recover_here(&world))));

@@ -5,14 +5,14 @@ use std::io;
 use std::path::Path;
 
 use super::base;
-use crate::place::tree;
-use crate::{Place, Tally};
+use crate::sandbox::tree;
+use crate::{Sandbox, Tally};
 
 /// Puts one, with something in it, in the place of each state file, and recovers with the real binary, which must
 /// say so with this code.
 pub fn try_folders(binary: &Path, code: &str) -> io::Result<Tally> {
     let mut tally = Tally::new("bytes: a folder in place of a file");
-    let place = Place::new(binary)?;
+    let place = Sandbox::new(binary)?;
     base::make(&place)?;
     let mut files: Vec<_> = base::files(&place)?.into_iter().map(|(_, file)| file).collect();
     files.extend(["recovery/recovery.lock", "startup/startup.lock", "queue/log/append.lock"].map(Into::into));
@@ -31,7 +31,7 @@ pub fn try_folders(binary: &Path, code: &str) -> io::Result<Tally> {
     Ok(tally)
 }
 
-fn check(place: &Place, file: &Path, wanted: &str) -> Result<(), String> {
+fn check(place: &Sandbox, file: &Path, wanted: &str) -> Result<(), String> {
     for time in 0..2 {
         let (report, code) = place.json(&["recover"])?;
         if !matches!(code, 0 | 3) {

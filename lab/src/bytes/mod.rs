@@ -11,7 +11,7 @@ pub mod parsers;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{Place, Seed, Tally};
+use crate::{Sandbox, Seed, Tally};
 use damage::Damage;
 
 /// How many damages are tried.
@@ -39,7 +39,7 @@ const AT_RANDOM: usize = 2000;
 /// Damages the files of a state directory one after the other; a row for each kind. `progress` hears of
 /// each damage.
 pub fn try_files(binary: &Path, extent: Extent, progress: &dyn Fn()) -> io::Result<Vec<Tally>> {
-    let place = Place::new(binary)?;
+    let place = Sandbox::new(binary)?;
     base::make(&place)?;
     let control = check::control(&place).map_err(io::Error::other)?;
     let mut rows: Vec<Tally> = Vec::new();

@@ -7,7 +7,7 @@ use recovery::durable::log::{Scan, SegmentHeader, decode, encode};
 use recovery::import;
 use recovery::jobs::{CommandRecord, ExitRecord, Sentinel};
 use recovery::locks::LockMetadata;
-use recovery::orphans::{Plan, Trashed};
+use recovery::orphans::{OrphanPlan, Trashed};
 use recovery::queue::{JobDocument, Record};
 use recovery::state::config::Configuration;
 use recovery::webhooks::record::Record as Delivery;
@@ -49,7 +49,11 @@ const PARSERS: &[Parser] = &[
     Parser { name: "exit record", texts: &[EXIT], parse: is_a::<ExitRecord> },
     Parser { name: "lock metadata", texts: &[LOCK], parse: is_a::<LockMetadata> },
     Parser { name: "cleanup", texts: &[CLEANUP], parse: is_a::<CleanupRecord> },
-    Parser { name: "plan of orphans", texts: &[PLAN, PLAN_2], parse: |bytes| Plan::of_text(bytes).is_some() },
+    Parser {
+        name: "plan of orphans",
+        texts: &[PLAN, PLAN_2],
+        parse: |bytes| OrphanPlan::of_text(bytes).is_some(),
+    },
     Parser { name: "note in the trash", texts: &[TRASHED], parse: is_a::<Trashed> },
     Parser { name: "delivery record", texts: &[DELIVERY], parse: is_a::<Delivery> },
     Parser { name: "configuration", texts: &[CONFIGURATION], parse: configuration },

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::kill;
 use crate::recovering::{sequence, with_causes};
-use crate::{Place, Tally};
+use crate::{Sandbox, Tally};
 
 /// What is changed in the evidence of the job that ran when its server was killed, and how it stands then.
 struct Case {
@@ -59,7 +59,7 @@ const TIMES: [&str; 4] = [
 /// Tries each case with each clock, and clocks that change from run to run.
 pub fn try_clocks(binary: &Path) -> io::Result<Tally> {
     let mut tally = Tally::new("clocks, reboots, PIDs, hosts");
-    let place = Place::new(binary)?;
+    let place = Sandbox::new(binary)?;
     kill::base_with_everything(&place)?;
     for case in CASES {
         for (number, time) in TIMES.iter().enumerate() {
@@ -75,7 +75,7 @@ pub fn try_clocks(binary: &Path) -> io::Result<Tally> {
     Ok(tally)
 }
 
-fn recover_at(place: &Place, time: &str, lost: JobStatus) -> Result<(), String> {
+fn recover_at(place: &Sandbox, time: &str, lost: JobStatus) -> Result<(), String> {
     let at: Timestamp = time.parse().map_err(|_| format!("no time: {time}"))?;
     let dir = StateDir::open(&place.state(), Disk::real(), Clock::fixed(at)).map_err(|e| with_causes(&e))?;
     let queue = match sequence(&dir)? {
@@ -96,7 +96,7 @@ fn recover_at(place: &Place, time: &str, lost: JobStatus) -> Result<(), String> 
 }
 
 /// Changes every file that tells of the lost job's processes and of who holds locks.
-fn change_evidence(place: &Place, change: fn(&mut Value)) -> io::Result<()> {
+fn change_evidence(place: &Sandbox, change: fn(&mut Value)) -> io::Result<()> {
     let attempts = place.state().join("attempts/lost");
     let mut files: Vec<PathBuf> = ["sentinel.json", "command.json"].map(|name| attempts.join(name)).into();
     let locks = fs::read_dir(place.state().join("locks"))?.flatten().map(|e| e.path());

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::{Place, Tally};
+use crate::{Sandbox, Tally};
 
 /// Reports, which must work whatever the disk refuses.
 const REPORTS: &[&[&str]] = &[
@@ -41,7 +41,7 @@ const CHANGES: &[&[&str]] = &[
 /// Tries both; `None` where no file system can be mounted. `codes`: what a recovery on a full disk must find.
 pub fn try_disks(binary: &std::path::Path, codes: &[&str]) -> io::Result<Option<Tally>> {
     let mut tally = Tally::new("disk: full, read-only");
-    let place = Place::new(binary)?;
+    let place = Sandbox::new(binary)?;
     if !place.mount_small_disk(4096)? {
         return Ok(None);
     }
@@ -55,7 +55,7 @@ pub fn try_disks(binary: &std::path::Path, codes: &[&str]) -> io::Result<Option<
     Ok(Some(tally))
 }
 
-fn prepare(place: &Place) -> Result<(), String> {
+fn prepare(place: &Sandbox) -> Result<(), String> {
     let run = |arguments: &[&str]| place.run(arguments).map_err(|e| e.to_string())?.expect(0);
     run(&["init"])?;
     run(&["submit", "--id", "done", "--", "echo", "hello"])?;
@@ -66,7 +66,7 @@ fn prepare(place: &Place) -> Result<(), String> {
 }
 
 /// Fills the disk to the last byte, submits until that is refused, recovers, and makes room again.
-fn full(place: &Place, codes: &[&str], faults: &mut u64) -> Result<(), String> {
+fn full(place: &Sandbox, codes: &[&str], faults: &mut u64) -> Result<(), String> {
     let fill = place.state().join("quarantine/fill");
     let mut file = fs::File::create(&fill).map_err(|e| e.to_string())?;
     while file.write_all(&[7; 1024]).is_ok() {}
@@ -108,14 +108,14 @@ fn full(place: &Place, codes: &[&str], faults: &mut u64) -> Result<(), String> {
     same_jobs(place, &acknowledged)
 }
 
-fn read_only(place: &Place, before: &[Value], faults: &mut u64) -> Result<(), String> {
+fn read_only(place: &Sandbox, before: &[Value], faults: &mut u64) -> Result<(), String> {
     place.remount(true).map_err(|e| e.to_string())?;
     let outcome = without_writing(place, before, faults);
     place.remount(false).map_err(|e| e.to_string())?;
     outcome
 }
 
-fn without_writing(place: &Place, before: &[Value], faults: &mut u64) -> Result<(), String> {
+fn without_writing(place: &Sandbox, before: &[Value], faults: &mut u64) -> Result<(), String> {
     for (report, then) in REPORTS.iter().zip(before) {
         *faults += 1;
         let now = answers(place, report)?;
@@ -144,11 +144,11 @@ fn essence(job: &Value) -> (Value, Value, Value) {
     (job["job_id"].clone(), job["status"].clone(), job["attempt"].clone())
 }
 
-fn reports(place: &Place) -> Result<Vec<Value>, String> {
+fn reports(place: &Sandbox) -> Result<Vec<Value>, String> {
     REPORTS.iter().map(|report| answers(place, report)).collect()
 }
 
-fn answers(place: &Place, report: &[&str]) -> Result<Value, String> {
+fn answers(place: &Sandbox, report: &[&str]) -> Result<Value, String> {
     let (answer, code) = place.json(report)?;
     if matches!(code, 0 | 3) { Ok(answer) } else { Err(format!("{report:?}: {code} {answer}")) }
 }
@@ -157,14 +157,14 @@ fn has_finding(report: &Value, code: &str) -> bool {
     report.to_string().contains(&format!("\"code\":\"{code}\""))
 }
 
-fn same_jobs(place: &Place, wanted: &[String]) -> Result<(), String> {
+fn same_jobs(place: &Sandbox, wanted: &[String]) -> Result<(), String> {
     let (list, _) = place.json(&["jobs", "list", "--reverse", "--limit", "100000"])?;
     let jobs = list["jobs"].as_array().cloned().unwrap_or_default();
     let ids: Vec<&str> = jobs.iter().filter_map(|j| j["job_id"].as_str()).collect();
     if ids == wanted { Ok(()) } else { Err(format!("{wanted:?} were acknowledged, there are {ids:?}")) }
 }
 
-fn at_the_end(place: &Place) -> Result<(), String> {
+fn at_the_end(place: &Sandbox) -> Result<(), String> {
     let (worked, code) = place.json(&["work", "--once"])?;
     let (status, healthy) = place.json(&["status"])?;
     if code == 0 && healthy == 0 && status["counts"]["queued"] == 0 {

@@ -17,7 +17,7 @@ use recovery::state::{Clock, StateDir};
 
 use crate::kill;
 use crate::recovering::{sequence, with_causes};
-use crate::{Place, Seed, Tally};
+use crate::{Sandbox, Seed, Tally};
 
 /// What a disk says: EIO, ENOSPC, EROFS, EMFILE, EACCES.
 const ERRORS: [i32; 5] = [5, 28, 30, 24, 13];
@@ -69,7 +69,7 @@ const OPERATIONS: &[(&str, Act)] = &[
 
 /// Tries all; with a `stride` only one of so many refusals, chosen by the seed.
 pub fn try_effects(binary: &Path, seed: u64, stride: usize) -> io::Result<Vec<Tally>> {
-    let place = Place::new(binary)?;
+    let place = Sandbox::new(binary)?;
     kill::base_with_everything(&place)?;
     let mut seed = Seed::new(seed);
     let mut rows = Vec::new();
@@ -102,7 +102,7 @@ struct Met {
     outcome: Result<Vec<(String, &'static str)>, String>,
 }
 
-fn run(place: &Place, refusal: Option<Refusal>, act: Act) -> io::Result<Met> {
+fn run(place: &Sandbox, refusal: Option<Refusal>, act: Act) -> io::Result<Met> {
     place.back_to_base()?;
     let refusing = Arc::new(Refusing { refusal, seen: AtomicU64::new(0) });
     let disk = Disk::observed(refusing.clone());
@@ -116,7 +116,7 @@ fn run(place: &Place, refusal: Option<Refusal>, act: Act) -> io::Result<Met> {
     Ok(Met { effects: refusing.seen.load(Ordering::SeqCst), outcome })
 }
 
-fn check(place: &Place, met: &Met, undisturbed: bool) -> Result<(), String> {
+fn check(place: &Sandbox, met: &Met, undisturbed: bool) -> Result<(), String> {
     let acknowledged = match &met.outcome {
         Ok(acknowledged) => acknowledged.clone(),
         Err(why) if undisturbed => return Err(why.clone()),

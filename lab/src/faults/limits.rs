@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::place::{Ran, run};
-use crate::{Place, Tally};
+use crate::sandbox::{Ran, run};
+use crate::{Sandbox, Tally};
 
 /// Commands that are tried under each limit.
 const COMMANDS: &[&[&str]] = &[
@@ -27,7 +27,7 @@ pub fn try_limits(binary: &Path, step: usize) -> io::Result<Tally> {
     let sizes = [0, 1, 2, 3, 8]
         .into_iter()
         .flat_map(|blocks| [format!("trap '' XFSZ; ulimit -f {blocks}"), format!("ulimit -f {blocks}")]);
-    let place = Place::new(binary)?;
+    let place = Sandbox::new(binary)?;
     prepare(&place)?;
     for limit in files.chain(sizes.step_by(step.min(2))) {
         for command in COMMANDS {
@@ -41,7 +41,7 @@ pub fn try_limits(binary: &Path, step: usize) -> io::Result<Tally> {
     Ok(tally)
 }
 
-fn prepare(place: &Place) -> io::Result<()> {
+fn prepare(place: &Sandbox) -> io::Result<()> {
     let run = |arguments: &[&str]| place.run(arguments)?.expect(0).map_err(io::Error::other);
     run(&["init"])?;
     run(&["submit", "--id", "failed", "--", "false"])?;
@@ -50,7 +50,7 @@ fn prepare(place: &Place) -> io::Result<()> {
     place.keep_as_base()
 }
 
-fn limited(place: &Place, limit: &str, arguments: &[&str]) -> io::Result<Ran> {
+fn limited(place: &Sandbox, limit: &str, arguments: &[&str]) -> io::Result<Ran> {
     let mut shell = Command::new("/bin/sh");
     place.surround(&mut shell);
     // The output goes through pipes: what it writes there has no size.
@@ -62,7 +62,7 @@ fn limited(place: &Place, limit: &str, arguments: &[&str]) -> io::Result<Ran> {
     run(&mut shell, Duration::from_secs(60))
 }
 
-fn check(place: &Place, ran: &Ran, command: &[&str]) -> Result<(), String> {
+fn check(place: &Sandbox, ran: &Ran, command: &[&str]) -> Result<(), String> {
     if ran.stderr.contains("panicked") || ran.stderr.contains("overflow") {
         return Err(format!("{ran:?}"));
     }

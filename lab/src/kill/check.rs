@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::scenario::Scenario;
 use super::tracer::Traced;
-use crate::place::{Seen, differences, tree};
-use crate::{Place, witness};
+use crate::sandbox::{Seen, differences, tree};
+use crate::{Sandbox, witness};
 
 /// `jobs list`.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Jobs(Vec<Value>);
 
 impl Jobs {
     /// All jobs, in the order of their submission.
-    pub fn of(place: &Place) -> Result<Jobs, String> {
+    pub fn of(place: &Sandbox) -> Result<Jobs, String> {
         let (list, status) = place.json(&["jobs", "list", "--reverse", "--limit", "100000"])?;
         let jobs = list["jobs"].as_array().cloned().unwrap_or_default();
         if status != 0 {
@@ -65,11 +65,11 @@ impl Jobs {
 }
 
 /// What lies beside the state directory and is not the jobs' own.
-pub(super) fn outside(place: &Place) -> io::Result<BTreeMap<PathBuf, Seen>> {
+pub(super) fn outside(place: &Sandbox) -> io::Result<BTreeMap<PathBuf, Seen>> {
     tree(&place.root(), &|path| path.starts_with("state") || path.starts_with("witness"))
 }
 
-pub(super) fn unchanged_outside(place: &Place, before: &BTreeMap<PathBuf, Seen>) -> Result<(), String> {
+pub(super) fn unchanged_outside(place: &Sandbox, before: &BTreeMap<PathBuf, Seen>) -> Result<(), String> {
     let after = outside(place).map_err(|e| e.to_string())?;
     match differences(before, &after).first() {
         None => Ok(()),
@@ -78,7 +78,7 @@ pub(super) fn unchanged_outside(place: &Place, before: &BTreeMap<PathBuf, Seen>)
 }
 
 /// What a second recovery must leave as it is: all but the record that there was one.
-fn lasting(place: &Place) -> Result<BTreeMap<PathBuf, Seen>, String> {
+fn lasting(place: &Sandbox) -> Result<BTreeMap<PathBuf, Seen>, String> {
     let told = |path: &Path| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         // That there was a recovery is told there, and in the trail of who did what.
@@ -93,7 +93,7 @@ fn lasting(place: &Place) -> Result<BTreeMap<PathBuf, Seen>, String> {
 }
 
 /// Recovers twice, looks at everything, works off what waits, and looks again.
-pub(super) fn all(place: &Place, scenario: &Scenario, traced: &Traced) -> Result<(), String> {
+pub(super) fn all(place: &Sandbox, scenario: &Scenario, traced: &Traced) -> Result<(), String> {
     if traced.ran.stderr.contains("panicked") {
         return Err(traced.ran.stderr.clone());
     }
@@ -116,13 +116,13 @@ pub(super) fn all(place: &Place, scenario: &Scenario, traced: &Traced) -> Result
     work_off(place)
 }
 
-fn recover(place: &Place) -> Result<(), String> {
+fn recover(place: &Sandbox) -> Result<(), String> {
     let (report, status) = place.json(&["recover"])?;
     if matches!(status, 0 | 3) { Ok(()) } else { Err(format!("recover ended with {status}: {report}")) }
 }
 
 /// Runs all that waits; each attempt ran at most once, none beside another, and no lock is left.
-fn work_off(place: &Place) -> Result<(), String> {
+fn work_off(place: &Sandbox) -> Result<(), String> {
     // What a former server left cannot be run here: its program is not there.
     let (report, status) = place.json(&["work", "--once", "--workers", "4"])?;
     if status != 0 {

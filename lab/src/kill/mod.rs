@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Place, Seed, Tally};
+use crate::{Sandbox, Seed, Tally};
 pub use scenario::{Scenario, scenarios};
 use tracer::{Plan, Traced};
 
@@ -38,7 +38,7 @@ pub fn try_scenario(
     progress: &dyn Fn(usize, usize),
 ) -> io::Result<Tally> {
     let mut tally = Tally::new(format!("kill: {}", scenario.name));
-    let place = Place::new(binary)?;
+    let place = Sandbox::new(binary)?;
     scenario.base(&place)?;
     let whole = traced(&place, scenario, None)?;
     place.wait_until_nobody_works().map_err(io::Error::other)?;
@@ -63,14 +63,14 @@ pub fn try_scenario(
 }
 
 /// A state with something of everything, for other parts: see [`Scenario::base`].
-pub(crate) fn base_with_everything(place: &Place) -> io::Result<()> {
+pub(crate) fn base_with_everything(place: &Sandbox) -> io::Result<()> {
     match scenarios().first() {
         Some(scenario) => scenario.base(place),
         None => Err(io::Error::other("there is no scenario")),
     }
 }
 
-fn traced(place: &Place, scenario: &Scenario, kill_at: Option<u64>) -> io::Result<Traced> {
+fn traced(place: &Sandbox, scenario: &Scenario, kill_at: Option<u64>) -> io::Result<Traced> {
     let is_enough = scenario.is_enough.map(|enough| move || enough(place));
     let is_enough = is_enough.as_ref().map(|f| f as &(dyn Fn() -> bool + Sync));
     let plan = Plan { target: scenario.target, kill_at, is_enough, patience: Duration::from_secs(60) };

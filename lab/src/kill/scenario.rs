@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::check::Jobs;
 use super::tracer::Target;
-use crate::{Place, witness};
+use crate::{Sandbox, witness};
 
 /// One operation.
 pub struct Scenario {
@@ -17,11 +17,11 @@ pub struct Scenario {
     /// What is killed.
     pub target: Target,
     /// The command.
-    pub arguments: fn(&Place) -> Vec<String>,
+    pub arguments: fn(&Sandbox) -> Vec<String>,
     /// For one that does not end by itself: whether it has done all.
-    pub is_enough: Option<fn(&Place) -> bool>,
+    pub is_enough: Option<fn(&Sandbox) -> bool>,
     /// What it has promised on standard output, and how the jobs must stand then.
-    pub promises: fn(&Place, &str, &Jobs) -> Result<(), String>,
+    pub promises: fn(&Sandbox, &str, &Jobs) -> Result<(), String>,
     /// Jobs of the base that it may leave otherwise than they were.
     pub may: &'static [(&'static str, &'static [&'static str])],
     /// Only the jobs that wait, nothing crashed: for supervisors.
@@ -33,7 +33,7 @@ const BATCH: usize = 60;
 
 /// All of them.
 pub fn scenarios() -> Vec<Scenario> {
-    let plain = |name, arguments: fn(&Place) -> Vec<String>, promises| Scenario {
+    let plain = |name, arguments: fn(&Sandbox) -> Vec<String>, promises| Scenario {
         name,
         target: Target::Itself,
         arguments,
@@ -100,12 +100,12 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&w| w.to_owned()).collect()
 }
 
-fn submit(place: &Place, options: &[&str]) -> Vec<String> {
+fn submit(place: &Sandbox, options: &[&str]) -> Vec<String> {
     let script = witness::script(place, ":");
     [&["submit"], options, &["--", "/bin/sh", "-c", &script]].concat().iter().map(|&w| w.to_owned()).collect()
 }
 
-fn batch(place: &Place) -> String {
+fn batch(place: &Sandbox) -> String {
     let path = place.root().join("batch.jsonl");
     let line = |n: usize| json!({"command": ["/bin/true"], "title": format!("the {n}th of its batch")});
     let text: String = (0..BATCH).map(|n| format!("{}\n", line(n))).collect();
@@ -115,19 +115,19 @@ fn batch(place: &Place) -> String {
     path.display().to_string()
 }
 
-fn nothing(_: &Place, _: &str, _: &Jobs) -> Result<(), String> {
+fn nothing(_: &Sandbox, _: &str, _: &Jobs) -> Result<(), String> {
     Ok(())
 }
 
 /// Every whole line is the id of a job that is queued, in the order of the lines.
-fn printed_ids_are_there(_: &Place, out: &str, jobs: &Jobs) -> Result<(), String> {
+fn printed_ids_are_there(_: &Sandbox, out: &str, jobs: &Jobs) -> Result<(), String> {
     let whole = out.rfind('\n').map_or("", |end| &out[..end]);
     let ids: Vec<&str> = whole.lines().filter(|l| !l.is_empty()).collect();
     ids.iter().try_for_each(|id| jobs.expect(id, "queued", 0))?;
     jobs.expect_order(&ids)
 }
 
-fn imported(place: &Place, out: &str, jobs: &Jobs) -> Result<(), String> {
+fn imported(place: &Sandbox, out: &str, jobs: &Jobs) -> Result<(), String> {
     if !out.ends_with('\n') {
         return Ok(());
     }
@@ -144,15 +144,15 @@ fn legacy_id(n: usize) -> String {
     format!("00000000-0000-4000-8000-{n:012x}")
 }
 
-fn workspace_path(place: &Place) -> PathBuf {
+fn workspace_path(place: &Sandbox) -> PathBuf {
     place.root().join("workspace")
 }
 
-fn workspace(place: &Place) -> String {
+fn workspace(place: &Sandbox) -> String {
     workspace_path(place).display().to_string()
 }
 
-fn make_workspace(place: &Place) -> io::Result<()> {
+fn make_workspace(place: &Sandbox) -> io::Result<()> {
     let root = workspace_path(place);
     for name in ["jobs", "staging", "repos/web"] {
         fs::create_dir_all(root.join(name))?;
@@ -181,7 +181,7 @@ fn make_workspace(place: &Place) -> io::Result<()> {
 impl Scenario {
     /// Makes the state that each try begins from: a job that is over, one that crashed and is held, one
     /// whose server was killed while it ran, two that wait, and a lock whose holder is gone.
-    pub(super) fn base(&self, place: &Place) -> io::Result<()> {
+    pub(super) fn base(&self, place: &Sandbox) -> io::Result<()> {
         let run = |arguments: &[&str], status| {
             place.run(arguments).and_then(|ran| ran.expect(status).map_err(io::Error::other))
         };

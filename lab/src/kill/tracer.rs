@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::place::{Place, Ran, text_of};
+use crate::sandbox::{Ran, Sandbox, text_of};
 
 /// Whose system calls count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Traced {
 ///
 /// # Errors
 /// What the system says; also when tracing is not permitted here.
-pub fn run(place: &Place, arguments: &[String], plan: &Plan<'_>) -> io::Result<Traced> {
+pub fn run(place: &Sandbox, arguments: &[String], plan: &Plan<'_>) -> io::Result<Traced> {
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     // Waits for a word, so that it is traced from its first instruction as the program.
     let mut shell = Command::new("/bin/sh");

@@ -3,7 +3,7 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime};
 
-use recovery::daemon::{IdempotencyStore, Known, Role, StoredAnswer, make_tokens};
+use recovery::daemon::{IdempotencyStore, PriorRequest, Role, StoredAnswer, make_tokens};
 use recovery::state::{Clock, StateDir};
 use recovery::webhooks::make_own_secret;
 use serde_json::json;
@@ -79,7 +79,7 @@ fn answers(stage: &Stage) -> Result<(), Error> {
     for (key, is_answered) in [("begun", false), ("answered", true)] {
         let open = book.take(key, b"request").ok_or("the key is in use")?;
         // A failed sync may be tried again: what is known then is this very request.
-        if matches!(open.known()?, Known::OtherRequest) {
+        if matches!(open.known()?, PriorRequest::OtherRequest) {
             return Err("the key belongs to another request".into());
         }
         let pins = json!({ "job_id": key });

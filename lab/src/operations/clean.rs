@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use recovery::cleanup::{
-    Cleaner, CleanupRequest, CleanupSettings, Created, PhaseName, Source, create, retry, skip,
+    Cleaner, CleanupPhaseName, CleanupRequest, CleanupSettings, Created, Source, create, retry, skip,
 };
 use recovery::locks::JobLiveness;
 use recovery::orphans::{OrphanSettings, Request, ScanContext, empty_trash, execute, restore, scan, trashed};
@@ -66,7 +66,7 @@ fn clean_up(stage: &Stage) -> Result<(), Error> {
         ids.push(id);
     }
     let first = ids.first().ok_or("nothing is to be cleaned up")?;
-    skip(&dir, first, PhaseName::Docker, &actor)?;
+    skip(&dir, first, CleanupPhaseName::Docker, &actor)?;
     retry(&dir, first)?;
     let settings = CleanupSettings { engine: EngineChoice::None, ..CleanupSettings::new(actor) };
     let pass = Cleaner::new(dir, queue, settings, &|| false).pass(true, &|_| {})?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use recovery::queue::{Callback, Operation as QueueOperation, Queue};
 use recovery::webhooks::record::Operation as Record;
-use recovery::webhooks::{DeliveryLog, Deriver, Engine, Retention, Settings};
+use recovery::webhooks::{AttemptRetention, DeliveryLog, Deriver, Engine, Settings};
 
 use super::stage::actor;
 use super::{Operation, Stage, nothing};
@@ -64,7 +64,7 @@ fn deliver(stage: &Stage) -> Result<(), Error> {
     log.commit()?;
     stage.acknowledge(Fact::delivery("refused", &["waiting"]));
     stage.acknowledge(Fact::delivery("unwanted", &["settled"]));
-    log.compact(&|_| true, Retention { keep: Duration::from_secs(60), entries: 10 })?;
+    log.compact(&|_| true, AttemptRetention { keep: Duration::from_secs(60), entries: 10 })?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use recovery::audit;
 use recovery::durable::{Disk, Effect, Observer};
-use recovery::jobs::{RecoverSettings, Retention, assume_dead, prune};
+use recovery::jobs::{JobRetention, RecoverSettings, assume_dead, prune};
 use recovery::queue::{Queue, Submitter};
 use recovery::recovery::{RunOptions, rehearse};
 use recovery::state::StateDir;
@@ -154,7 +154,7 @@ fn half_pruned(stage: &Stage) -> Result<(), Error> {
     sequence(&stage.dir()?)?;
     let workspace = stage.dir()?.paths.job("goes")?.workspace;
     let dir = open(stage.world(), Disk::observed(Arc::new(EndsThere { workspace })))?;
-    let everything = Retention { keep_days: None, keep_last: Some(0), crashed: true };
+    let everything = JobRetention { keep_days: None, keep_last: Some(0), crashed: true };
     prune(&dir, &mut Queue::open(&dir)?, &everything, &|_| None, &RecoverSettings::new(actor()))?;
     Err("no record was removed".into())
 }

@@ -1,6 +1,6 @@
 //! Jobs that are over go: workspace, output and record, or nothing of them.
 
-use recovery::jobs::{RecoverSettings, Retention, prune};
+use recovery::jobs::{JobRetention, RecoverSettings, prune};
 use recovery::queue::{Operation as Record, Queue, append};
 
 use super::stage::actor;
@@ -36,7 +36,7 @@ fn pruned(stage: &Stage) -> Result<(), Error> {
     let removal = |id: &str, is_done| Fact::Removal { id: id.to_owned(), file: file(id), is_done };
     GOING.iter().for_each(|id| stage.acknowledge(removal(id, false)));
     stage.acknowledge(Fact::job("stays", 1, &["queued"]));
-    let everything = Retention { keep_days: None, keep_last: Some(0), crashed: true };
+    let everything = JobRetention { keep_days: None, keep_last: Some(0), crashed: true };
     let mut queue = Queue::open(&dir)?;
     let report = prune(&dir, &mut queue, &everything, &|_| None, &RecoverSettings::new(actor()))?;
     if report.removed.len() != GOING.len() {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::place::{Ran, status_of, text_of};
-use crate::{Place, Seed, witness};
+use crate::sandbox::{Ran, status_of, text_of};
+use crate::{Sandbox, Seed, witness};
 
 /// What all of them know.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// See the module.
 pub(super) struct Actor<'a> {
-    place: &'a Place,
+    place: &'a Sandbox,
     known: &'a Known,
     seed: Seed,
     number: usize,
@@ -83,7 +83,7 @@ pub(super) struct Actor<'a> {
 const REPOSITORIES: [&str; 3] = ["web", "core", "docs"];
 
 impl<'a> Actor<'a> {
-    pub(super) fn new(place: &'a Place, known: &'a Known, seed: Seed, number: usize) -> Actor<'a> {
+    pub(super) fn new(place: &'a Sandbox, known: &'a Known, seed: Seed, number: usize) -> Actor<'a> {
         Actor { place, known, seed, number }
     }
 

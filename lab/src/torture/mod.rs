@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::{Place, Seed, Tally, witness};
+use crate::{Sandbox, Seed, Tally, witness};
 use actor::{Actor, Known};
 
 /// How to torture.
@@ -29,7 +29,7 @@ pub struct Ordeal {
 /// Tortures one state directory. `progress` hears how much of the time is over.
 pub fn torture(binary: &Path, ordeal: Ordeal, progress: &(dyn Fn(Duration) + Sync)) -> io::Result<Tally> {
     let mut tally = Tally::new("torture");
-    let place = Place::new(binary)?;
+    let place = Sandbox::new(binary)?;
     place.configure("[jobs]\nkill_grace = \"200ms\"\nheartbeat = \"200ms\"\n")?;
     place.run(["init"])?.expect(0).map_err(io::Error::other)?;
     let known = Known::up_to(24 + 4 * usize::try_from(ordeal.length.as_secs()).unwrap_or(60));

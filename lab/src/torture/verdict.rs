@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::actor::Known;
-use crate::{Place, witness};
+use crate::{Sandbox, witness};
 
 /// To work off all that waits takes at most.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Recovers, lets everything come to its end, and compares with what was acknowledged.
-pub(super) fn at_the_end(place: &Place, known: &Known) -> Result<(), String> {
+pub(super) fn at_the_end(place: &Sandbox, known: &Known) -> Result<(), String> {
     let begun = std::time::Instant::now();
     // Jobs that go on without supervisor or daemon come to their own end.
     place.wait_until_nobody_works()?;
@@ -52,7 +52,7 @@ pub(super) fn at_the_end(place: &Place, known: &Known) -> Result<(), String> {
     clean(place)
 }
 
-fn jobs(place: &Place) -> Result<BTreeMap<String, Value>, String> {
+fn jobs(place: &Sandbox) -> Result<BTreeMap<String, Value>, String> {
     let (list, _) = place.json(&["jobs", "list", "--reverse", "--limit", "1000000"])?;
     let all = list["jobs"].as_array().cloned().unwrap_or_default();
     let count = all.len();
@@ -88,7 +88,7 @@ fn acknowledged(jobs: &BTreeMap<String, Value>, known: &Known) -> Result<(), Str
 }
 
 /// Nothing is damaged, nobody holds a lock, and another recovery finds nothing to do.
-fn clean(place: &Place) -> Result<(), String> {
+fn clean(place: &Sandbox) -> Result<(), String> {
     let (wal, _) = place.json(&["queue", "wal"])?;
     if wal["damaged_records"] != 0 || wal["torn_bytes"] != 0 {
         return Err(format!("the log is damaged: {wal}"));

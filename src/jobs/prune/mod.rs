@@ -25,6 +25,6 @@ pub use remove::{
     KeptJob, PruneError, PruneReport, Pruned, StillNeeded, finish_removals, prune, prune_some, would_prune,
     would_prune_these,
 };
-pub use retention::Retention;
+pub use retention::JobRetention;
 pub(crate) use trash::is_in_trash;
 pub use trash::{TrashEmptied, delete_slots, slots as trash_slots, slots_without_job};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::retention::{Retention, ended_at};
+use super::retention::{JobRetention, ended_at};
 use super::trash::{TrashEmptied, delete_slots, slot_names, slots, slots_without_job};
 use crate::durable::{DiskError, FileLock};
 use crate::in_use::{InUse, JobsAtWork};
@@ -81,7 +81,7 @@ pub enum PruneError {
 pub fn prune(
     dir: &StateDir,
     queue: &mut Queue,
-    retention: &Retention,
+    retention: &JobRetention,
     needed: &StillNeeded<'_>,
     settings: &RecoverSettings,
 ) -> Result<PruneReport, PruneError> {
@@ -101,7 +101,7 @@ pub fn prune(
 pub fn would_prune(
     dir: &StateDir,
     queue: &Queue,
-    retention: &Retention,
+    retention: &JobRetention,
     needed: &StillNeeded<'_>,
     settings: &RecoverSettings,
 ) -> PruneReport {
@@ -115,7 +115,7 @@ pub fn would_prune_these<'a>(
     dir: &StateDir,
     jobs: impl Iterator<Item = &'a Job>,
     at_work: JobsAtWork,
-    retention: &Retention,
+    retention: &JobRetention,
     needed: &StillNeeded<'_>,
     settings: &RecoverSettings,
 ) -> PruneReport {
@@ -162,7 +162,7 @@ pub fn prune_some(
     dir: &StateDir,
     queue: &mut Queue,
     ids: &[JobId],
-    retention: &Retention,
+    retention: &JobRetention,
     needed: &StillNeeded<'_>,
     settings: &RecoverSettings,
     report: &mut PruneReport,
@@ -238,7 +238,7 @@ fn check(
     look: &JudgeContext<'_>,
     in_use: &InUse,
     job: &Job,
-    retention: &Retention,
+    retention: &JobRetention,
     needed: &StillNeeded<'_>,
 ) -> Result<(), KeptJob> {
     retention.allows(job).map_err(|why| kept(job, "job-resumable", why.to_owned()))?;

@@ -7,7 +7,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What is kept. A job that one of the rules keeps stays; without a rule everything stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Retention {
+pub struct JobRetention {
     /// Jobs that ended within so many days.
     pub keep_days: Option<u32>,
     /// So many of the jobs that ended last.
@@ -16,7 +16,7 @@ pub struct Retention {
     pub crashed: bool,
 }
 
-impl Retention {
+impl JobRetention {
     /// The jobs that no rule keeps, the one that ended first ahead.
     pub fn outlived(&self, state: &QueueState, now: Timestamp) -> Vec<JobId> {
         if self.keep_days.is_none() && self.keep_last.is_none() {
@@ -72,7 +72,7 @@ mod tests {
         let now = Timestamp::from_millis(1_900_000_000_000);
         let state = state(&[9, 1, 30, 7, 0], now);
         let gone = |keep_days, keep_last| -> Vec<String> {
-            let retention = Retention { keep_days, keep_last, crashed: false };
+            let retention = JobRetention { keep_days, keep_last, crashed: false };
             retention.outlived(&state, now).iter().map(ToString::to_string).collect()
         };
         assert_eq!(gone(None, None), Vec::<String>::new());
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_job_that_ended_in_the_future_is_young() {
         let now = Timestamp::from_millis(1_900_000_000_000);
-        let retention = Retention { keep_days: Some(1), keep_last: None, crashed: false };
+        let retention = JobRetention { keep_days: Some(1), keep_last: None, crashed: false };
         assert!(retention.outlived(&state(&[-3], now), now).is_empty());
     }
 }

@@ -2,8 +2,8 @@
 
 use rustix::process::Signal;
 
-use super::orphan::{OrphanEnd, end_orphan};
 use super::reconcile::{Reconciliation, RecoverError, RecoverSettings, reconcile};
+use super::unsupervised::{UnsupervisedEnd, end_unsupervised};
 use crate::jobs::evidence::{JudgeContext, Judgement, judge};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::verdict::Verdict;
@@ -103,7 +103,7 @@ fn end_running(
             recorded("what runs was started by another incarnation of this state directory")
         }
         Verdict::Adopted { .. } | Verdict::OrphanedProcess { .. } => {
-            if end_orphan(dir, queue, job, OrphanEnd::Cancelled, settings)? {
+            if end_unsupervised(dir, queue, job, UnsupervisedEnd::Cancelled, settings)? {
                 return Ok(CancelOutcome::Ended);
             }
             recorded("not all of its processes could be ended")
@@ -144,7 +144,7 @@ pub(super) fn carry_out(dir: &StateDir, jobs: &[Job], settings: &RecoverSettings
     parallel_map(alone, |job| {
         // What could not be ended, or recorded, stays owed.
         if let Ok(mut queue) = Queue::open(dir) {
-            let _ = end_orphan(dir, &mut queue, job, OrphanEnd::Cancelled, settings);
+            let _ = end_unsupervised(dir, &mut queue, job, UnsupervisedEnd::Cancelled, settings);
         }
     });
 }

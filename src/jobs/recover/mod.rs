@@ -8,27 +8,28 @@ mod assume;
 mod cancel;
 mod ended_files;
 mod lost;
-mod orphan;
 mod policy;
 mod reattach;
 mod reconcile;
 mod reconciled_job;
 mod reconstruct;
 mod resume;
+mod unsupervised;
 
 pub use assume::{AssumeRefused, assume_dead};
 pub use cancel::{CancelOutcome, Cancellation, cancel, remind};
 pub use ended_files::{DamagedFile, damaged_files};
-pub use orphan::{OrphanEnd, end_orphan};
 pub use policy::{RequeuePauses, after_crash};
 pub(crate) use policy::{after_failed_start, given_back_for_host};
 pub use reattach::{Reattachment, reattach};
 pub(crate) use reconcile::lock_job;
 pub(super) use reconcile::put_away_what_is_no_lock;
 pub use reconcile::{
-    Blame, OnOrphan, Reconciled, Reconciliation, RecoverError, RecoverSettings, reconcile, would_reconcile,
+    Blame, OnUnsupervised, Reconciled, Reconciliation, RecoverError, RecoverSettings, reconcile,
+    would_reconcile,
 };
 pub use reconciled_job::ReconciledJob;
 pub(crate) use reconstruct::jobs_with_files;
 pub use reconstruct::{ReconstructedJob, reconstruct};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
+pub use unsupervised::{UnsupervisedEnd, end_unsupervised};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::queue::{AfterCrash, CrashPolicy, DEFAULT_MAX_ATTEMPTS, End, Job, JobId, Operation, Outcome};
+use crate::queue::{
+    AfterCrash, AttemptOutcome, CrashPolicy, DEFAULT_MAX_ATTEMPTS, End, Job, JobId, Operation,
+};
 use crate::state::Timestamp;
 
 /// How long a crashed job rests before its next attempt.
@@ -88,7 +90,7 @@ pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32
         job: job.id.clone(),
         attempt: job.attempt,
         claim,
-        outcome: Outcome::NotStarted,
+        outcome: AttemptOutcome::NotStarted,
         exit_code: None,
         signal: None,
         ended_at: None,
@@ -176,6 +178,6 @@ mod tests {
         );
         job.run_state_mut().failed_starts = 2;
         let Operation::End(end) = tried(&job) else { panic!("it goes on for ever") };
-        assert_eq!((end.outcome, end.claim), (Outcome::NotStarted, 7));
+        assert_eq!((end.outcome, end.claim), (AttemptOutcome::NotStarted, 7));
     }
 }

@@ -17,7 +17,8 @@ use crate::jobs::sentinel::FreshnessLimits;
 use crate::jobs::traces::real_output;
 use crate::jobs::verdict::Verdict;
 use crate::queue::{
-    Actor, AfterCrash, End, EndedBy, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
+    Actor, AfterCrash, AttemptOutcome, End, EndedBy, Job, JobId, JobStatus, Operation, Queue, QueueError,
+    QueueState,
 };
 use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::parallel_map;
@@ -45,7 +46,7 @@ pub struct RecoverSettings {
     /// Between SIGTERM and SIGKILL for processes that are ended on request.
     pub kill_grace: Duration,
     /// What the process that watches a job does about it when its supervisor alone was killed.
-    pub on_orphan: OnOrphan,
+    pub on_orphan: OnUnsupervised,
     /// After so many failed starts in a row a job is not started any more.
     pub start_tries: u32,
     /// Whose fault it is when a claim's supervisor did not come up.
@@ -71,7 +72,7 @@ pub enum Blame {
 
 /// What is done about a job that lives on without its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnOrphan {
+pub enum OnUnsupervised {
     /// It is watched until it ends; its exit status is lost.
     #[default]
     Adopt,
@@ -89,7 +90,7 @@ impl RecoverSettings {
             actor,
             limits: FreshnessLimits::default(),
             kill_grace: Duration::from_secs(10),
-            on_orphan: OnOrphan::Adopt,
+            on_orphan: OnUnsupervised::Adopt,
             start_tries: START_TRIES,
             blame: Blame::default(),
             requeue: RequeuePauses::default(),
@@ -371,7 +372,9 @@ pub(super) fn reconciliation_of(
     let (reconciliation, operation) = reconciled_as(dir, job, judgement, now, settings);
     // What proved it is gone when somebody asks.
     let operation = operation.map(|operation| match operation {
-        Operation::End(end) if matches!(end.outcome, Outcome::Crashed | Outcome::Interrupted) => {
+        Operation::End(end)
+            if matches!(end.outcome, AttemptOutcome::Crashed | AttemptOutcome::Interrupted) =>
+        {
             let pieces = judgement.evidence.iter().map(|e| format!("{}: {}", e.kind, e.detail));
             Operation::End(End { evidence: pieces.collect(), ..end })
         }
@@ -398,7 +401,7 @@ fn reconciled_as(
         Verdict::Ended(_) if SeededBug::IgnoreExitRecord.is_on() => {
             crashed("its processes vanished without an exit record")
         }
-        Verdict::Ended(exit) if exit.outcome == Outcome::Interrupted => {
+        Verdict::Ended(exit) if exit.outcome == AttemptOutcome::Interrupted => {
             let end = End { claim, attempt: job.attempt, after_crash: Some(then), ..exit.to_end() };
             (Reconciliation::Crashed { then }, Some(Operation::End(end)))
         }
@@ -441,7 +444,7 @@ fn interrupted(job: &Job, claim: u64, by: &EndedBy, then: AfterCrash) -> (Reconc
     let (reconciliation, operation) = crashed(job, claim, &reason, then);
     let operation = operation.map(|operation| match operation {
         Operation::End(end) => {
-            Operation::End(End { outcome: Outcome::Interrupted, ended_by: Some(by.clone()), ..end })
+            Operation::End(End { outcome: AttemptOutcome::Interrupted, ended_by: Some(by.clone()), ..end })
         }
         other => other,
     });
@@ -480,7 +483,7 @@ pub(super) fn crashed(
         job: job.id.clone(),
         attempt: job.attempt,
         claim,
-        outcome: Outcome::Crashed,
+        outcome: AttemptOutcome::Crashed,
         exit_code: None,
         signal: None,
         ended_at: None,

@@ -20,8 +20,8 @@ use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::Stored;
 use crate::jobs::verdict::Liveness;
 use crate::queue::{
-    Attempt, CrashPolicy, Job, JobDocument, JobId, JobSpec, JobStatus, Outcome, Place, QueueState, RunState,
-    Transition,
+    AttemptOutcome, CrashPolicy, EndedAttempt, Job, JobDocument, JobId, JobSpec, JobStatus, QueuePosition,
+    QueueState, RunState, Transition,
 };
 use crate::state::names::decode;
 use crate::state::{JobPaths, StateDir, Timestamp};
@@ -152,14 +152,14 @@ impl Files {
         let started_at = self.started_at();
         let first = self.earlier.first().map(|e| e.started_at).or(started_at);
         let submitted_at = first.or_else(|| oldest_file(&paths.workspace)).unwrap_or(now);
-        let attempts: Vec<Attempt> = self.earlier.iter().map(attempt_of).collect();
+        let attempts: Vec<EndedAttempt> = self.earlier.iter().map(attempt_of).collect();
         let sentinel = self.sentinel.whole();
         let spec = JobSpec {
             command: sentinel.map(|s| s.command_line.clone()).unwrap_or_default(),
             on_crash: CrashPolicy::Hold,
             ..JobSpec::default()
         };
-        let mut job = Job::new(id.clone(), Place { seq: 0, index: 0 }, submitted_at, &spec);
+        let mut job = Job::new(id.clone(), QueuePosition { seq: 0, index: 0 }, submitted_at, &spec);
         job.attempt = attempt;
         job.repository = sentinel.and_then(|s| s.repository.as_deref()).map(Into::into);
         job.run_state = Some(Box::new(RunState {
@@ -184,7 +184,7 @@ fn crash(job: &mut Job, now: Timestamp) {
     let run = job.run_state.get_or_insert_with(Box::default);
     run.finished_at = Some(now);
     run.reason.clone_from(&reason);
-    run.attempts.push(Attempt {
+    run.attempts.push(EndedAttempt {
         attempt,
         status,
         started_at: run.started_at,
@@ -226,14 +226,16 @@ fn earlier_ends(paths: &JobPaths, id: &JobId) -> Vec<ExitRecord> {
     ends
 }
 
-fn attempt_of(end: &ExitRecord) -> Attempt {
+fn attempt_of(end: &ExitRecord) -> EndedAttempt {
     let status = match end.outcome {
-        Outcome::Exited if end.exit_code == Some(0) => JobStatus::Succeeded,
-        Outcome::Exited | Outcome::Signaled => JobStatus::Failed,
-        Outcome::TimedOut => JobStatus::TimedOut,
-        Outcome::Crashed | Outcome::NotStarted | Outcome::Interrupted => JobStatus::Crashed,
+        AttemptOutcome::Exited if end.exit_code == Some(0) => JobStatus::Succeeded,
+        AttemptOutcome::Exited | AttemptOutcome::Signaled => JobStatus::Failed,
+        AttemptOutcome::TimedOut => JobStatus::TimedOut,
+        AttemptOutcome::Crashed | AttemptOutcome::NotStarted | AttemptOutcome::Interrupted => {
+            JobStatus::Crashed
+        }
     };
-    Attempt {
+    EndedAttempt {
         attempt: end.attempt,
         status,
         started_at: Some(end.started_at),

@@ -14,7 +14,7 @@ use super::repository::HeldRepository;
 use super::run::give_back;
 use super::settings::{SuperviseError, SuperviseSettings, Supervised, SupervisorHooks};
 use super::signals::Signals;
-use super::stage::Plan;
+use super::stage::AttemptPlan;
 use super::start_report::{ReportReader, StartFailure};
 use super::trampoline::{NotStarted, tell};
 use super::tree::{Step, Tree};
@@ -29,7 +29,7 @@ use crate::jobs::record;
 use crate::jobs::recover::after_crash;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
-use crate::queue::{End, Job, Outcome};
+use crate::queue::{AttemptOutcome, End, Job};
 use crate::state::{JobPaths, StateDir, human};
 use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_children};
 
@@ -38,19 +38,19 @@ use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_chi
 const PUT_BACK_TRIES: u32 = 30;
 
 /// An attempt whose claim was verified.
-pub(super) struct Attempt<'a> {
+pub(super) struct RunningAttempt<'a> {
     pub(super) dir: &'a StateDir,
     pub(super) settings: &'a SuperviseSettings,
-    pub(super) surroundings: &'a SupervisorHooks<'a>,
+    pub(super) hooks: &'a SupervisorHooks<'a>,
     pub(super) paths: &'a JobPaths,
     pub(super) job: &'a Job,
-    pub(super) plan: Plan,
+    pub(super) plan: AttemptPlan,
     pub(super) signals: &'a Signals,
     /// The control group that was made for it.
     pub(super) group: Option<Cgroup>,
 }
 
-impl Attempt<'_> {
+impl RunningAttempt<'_> {
     pub(super) fn run(
         &self,
         lock: FileLock,
@@ -99,12 +99,12 @@ impl Attempt<'_> {
         self.remove_group();
         let exit = self.exit_record(&heartbeat, &end, &peak, leftovers, true);
         let end = self.end_of(&exit);
-        record_end(self.dir, self.paths, &exit, &end, &mut heartbeat, self.signals, self.surroundings)?;
+        record_end(self.dir, self.paths, &exit, &end, &mut heartbeat, self.signals, self.hooks)?;
         self.return_repository(repository);
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
         if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim) {
             // Derived from the log: a recovery writes it anew.
-            (self.surroundings.notice)(&format!("the job's record is behind: {}", with_causes(&e)));
+            (self.hooks.notice)(&format!("the job's record is behind: {}", with_causes(&e)));
         }
         Ok(Supervised::Ended { exit_code: exit.exit_code, signal: exit.signal })
     }
@@ -161,24 +161,21 @@ impl Attempt<'_> {
         };
         let identity = start_time(child).map(|start_time| ProcessIdentity { pid: child, start_time });
         if let Err(e) = heartbeat.command_started(identity) {
-            (self.surroundings.notice)(&format!(
-                "the sentinel does not name the command: {}",
-                with_causes(&e)
-            ));
+            (self.hooks.notice)(&format!("the sentinel does not name the command: {}", with_causes(&e)));
         }
         let Some(command) = i32::try_from(child).ok().and_then(Pid::from_raw) else {
             return Ok((not_started(&NotStarted::Empty), Peak::of(0)));
         };
         let time_limit = self.plan.spec.timeout_ms.map(Duration::from_millis);
         let kill_grace = self.settings.kill_grace;
-        let (signals, surroundings, clock) = (self.signals, self.surroundings, &self.dir.clock);
+        let (signals, hooks, clock) = (self.signals, self.hooks, &self.dir.clock);
         let mut peak = Peak::of(child);
         let mut watch = Watch {
             command,
             signals,
             decisions,
             heartbeat,
-            surroundings,
+            hooks,
             clock,
             time_limit,
             kill_grace,
@@ -234,7 +231,7 @@ impl Attempt<'_> {
         end: &CommandEnd,
         peak: &Peak,
     ) -> u32 {
-        let (signals, notice) = (self.signals, self.surroundings.notice);
+        let (signals, notice) = (self.signals, self.hooks.notice);
         tree.end(self.settings.kill_grace, |step| match step {
             Step::Wait(longest) => wait_for(signals, &[], heartbeat, notice, longest),
             Step::Withstand(processes) => self.withstand(heartbeat, processes, end, peak),
@@ -255,13 +252,13 @@ impl Attempt<'_> {
         let told =
             heartbeat.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
         if let Err(e) = told {
-            (self.surroundings.notice)(&format!("what cannot be ended is not recorded: {e}: {}", e.source));
+            (self.hooks.notice)(&format!("what cannot be ended is not recorded: {e}: {}", e.source));
         }
     }
 
     /// Nobody prints any more: what is left in the pipe is moved, however long the disk refuses it.
     fn finish_output(&self, heartbeat: &mut HeartbeatWriter<'_>) {
-        let notice = self.surroundings.notice;
+        let notice = self.hooks.notice;
         while let Err(e) = heartbeat.finish_output() {
             notice(&format!("the output cannot be written yet: {e}: {}", e.source));
             wait_for(self.signals, &[], heartbeat, notice, Duration::from_secs(1));
@@ -289,7 +286,7 @@ impl Attempt<'_> {
 
     fn remove_group(&self) {
         if let Some(Err(e)) = self.group.as_ref().map(Cgroup::remove) {
-            (self.surroundings.notice)(&format!("the job's control group stays: {e}"));
+            (self.hooks.notice)(&format!("the job's control group stays: {e}"));
         }
     }
 
@@ -342,7 +339,7 @@ impl Attempt<'_> {
 
     /// The end to record: after an interruption with what the job's policy says.
     fn end_of(&self, exit: &ExitRecord) -> End {
-        let is_interrupted = exit.outcome == Outcome::Interrupted;
+        let is_interrupted = exit.outcome == AttemptOutcome::Interrupted;
         let now = self.dir.clock.now();
         let then = is_interrupted.then(|| after_crash(self.job, now, self.settings.requeue));
         End { after_crash: then, ..exit.to_end() }
@@ -351,7 +348,7 @@ impl Attempt<'_> {
     fn return_repository(&self, repository: Option<Box<dyn HeldRepository>>) {
         let Some(repository) = repository else { return };
         if let Err(why) = repository.give_back() {
-            (self.surroundings.notice)(&format!("the repository is not given back: {why}"));
+            (self.hooks.notice)(&format!("the repository is not given back: {why}"));
         }
     }
 }
@@ -382,18 +379,21 @@ fn not_started(why: &NotStarted) -> CommandEnd {
     CommandEnd { exit_code: Some(why.exit_code()), signal: None, cause: Cause::Itself }
 }
 
-fn outcome_of(end: &CommandEnd, timeout_ms: Option<u64>) -> (Outcome, Option<String>) {
+fn outcome_of(end: &CommandEnd, timeout_ms: Option<u64>) -> (AttemptOutcome, Option<String>) {
     match &end.cause {
         Cause::TimeLimit => {
             let limit = timeout_ms.unwrap_or_default();
-            (Outcome::TimedOut, Some(format!("it exceeded its time limit of {}", human::duration(limit))))
+            (
+                AttemptOutcome::TimedOut,
+                Some(format!("it exceeded its time limit of {}", human::duration(limit))),
+            )
         }
-        Cause::Outside(by) => (Outcome::Interrupted, Some(format!("interrupted by {}", by.by))),
+        Cause::Outside(by) => (AttemptOutcome::Interrupted, Some(format!("interrupted by {}", by.by))),
         Cause::Cancel(by) => (by_signal(end), Some(format!("cancelled by {}", by.by))),
         Cause::Itself => (by_signal(end), None),
     }
 }
 
-fn by_signal(end: &CommandEnd) -> Outcome {
-    if end.signal.is_some() { Outcome::Signaled } else { Outcome::Exited }
+fn by_signal(end: &CommandEnd) -> AttemptOutcome {
+    if end.signal.is_some() { AttemptOutcome::Signaled } else { AttemptOutcome::Exited }
 }

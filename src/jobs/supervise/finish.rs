@@ -30,7 +30,7 @@ pub(super) fn record_end(
     end: &End,
     heartbeat: &mut HeartbeatWriter<'_>,
     signals: &Signals,
-    surroundings: &SupervisorHooks<'_>,
+    hooks: &SupervisorHooks<'_>,
 ) -> Result<(), SuperviseError> {
     let mut pause = FIRST_PAUSE;
     let mut is_written = false;
@@ -45,23 +45,23 @@ pub(super) fn record_end(
             let (job, path) = (exit.job_id.clone(), dir.paths.root().to_owned());
             return Err(SuperviseError::OtherTime { job, path, how: how_it_ended(exit) });
         }
-        is_written = is_written || write_exit(dir, paths, exit, surroundings.notice);
+        is_written = is_written || write_exit(dir, paths, exit, hooks.notice);
         // The log is the truth: with the end in it, exit.json is not needed any more.
         match append(dir, &actor(), &[Operation::End(end.clone())]) {
             Ok(_) => return Ok(()),
             // With the exit record on disk, a process that finds the sentinel free records the end by it: better
             // that another process does so than that this one, which cannot, holds on for ever.
             Err(e) if is_written && e.disk().is_some_and(DiskError::is_out_of_descriptors) => {
-                (surroundings.notice)(&format!("the end is left to others to record: {}", with_causes(&e)));
+                (hooks.notice)(&format!("the end is left to others to record: {}", with_causes(&e)));
                 return Ok(());
             }
-            Err(e) => (surroundings.notice)(&format!("the end cannot be recorded yet: {}", with_causes(&e))),
+            Err(e) => (hooks.notice)(&format!("the end cannot be recorded yet: {}", with_causes(&e))),
         }
         if !dir.paths.identity().exists() && !dir.paths.root().exists() {
             let path = dir.paths.root().to_owned();
             return Err(SuperviseError::StateGone { job: exit.job_id.clone(), path });
         }
-        rest(pause, heartbeat, signals, surroundings.notice);
+        rest(pause, heartbeat, signals, hooks.notice);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -1,12 +1,12 @@
 //! A supervisor's way from its start to its leave.
 
-use super::attempt::Attempt;
+use super::attempt::RunningAttempt;
 use super::claim::{ClaimStatus, Decisions, claimed_job};
 use super::finish::actor;
 use super::repository::{HeldRepository, RepositoryRequest};
 use super::settings::{SuperviseError, SuperviseSettings, Supervised, SupervisorHooks, SystemContext};
 use super::signals::Signals;
-use super::stage::{Plan, clear_away, make_workspace};
+use super::stage::{AttemptPlan, clear_away, make_workspace};
 use crate::durable::{FileLock, LockError, is_not_regular};
 use crate::jobs::layout_2::move_attempts_of;
 use crate::jobs::recover::put_away_what_is_no_lock;
@@ -27,7 +27,7 @@ const LOCK_TRIES: u32 = 10;
 pub fn supervise(
     dir: &StateDir,
     settings: &SuperviseSettings,
-    surroundings: &SupervisorHooks<'_>,
+    hooks: &SupervisorHooks<'_>,
 ) -> Result<Supervised, SuperviseError> {
     let signals = Signals::catch().system_context("catch signals")?;
     detach()?;
@@ -46,7 +46,7 @@ pub fn supervise(
     let Some(job) = claimed_job(dir, &settings.job, settings.claim)? else {
         return Ok(Supervised::ClaimLost { why: "the job is not in the queue by this claim".to_owned() });
     };
-    let repository = match take_repository(dir, settings, surroundings, &job) {
+    let repository = match take_repository(dir, settings, hooks, &job) {
         Ok(repository) => repository,
         Err(why) => {
             let pause = i64::try_from(settings.repository_pause.as_millis()).unwrap_or(i64::MAX);
@@ -55,11 +55,11 @@ pub fn supervise(
     };
     clear_away(&dir.disk, &paths, &job, settings.claim)?;
     make_workspace(&dir.disk, &paths)?;
-    let plan = Plan::of(&job, &paths)?;
+    let plan = AttemptPlan::of(&job, &paths)?;
     let group = make_group(dir, settings);
-    let plan = Plan { cgroup: group.as_ref().map(|g| g.path().to_owned()), ..plan };
+    let plan = AttemptPlan { cgroup: group.as_ref().map(|g| g.path().to_owned()), ..plan };
     let signals = &signals;
-    let attempt = Attempt { dir, settings, surroundings, paths: &paths, job: &job, plan, signals, group };
+    let attempt = RunningAttempt { dir, settings, hooks, paths: &paths, job: &job, plan, signals, group };
     let outcome = attempt.run(lock, repository, &mut decisions)?;
     Ok(outcome)
 }
@@ -115,7 +115,7 @@ fn take_lock(
 fn take_repository(
     dir: &StateDir,
     settings: &SuperviseSettings,
-    surroundings: &SupervisorHooks<'_>,
+    hooks: &SupervisorHooks<'_>,
     job: &Job,
 ) -> Result<Option<Box<dyn HeldRepository>>, String> {
     let Some(repository) = job.repository.as_deref() else { return Ok(None) };
@@ -126,7 +126,7 @@ fn take_repository(
         claim: settings.claim,
         wait: settings.repository_wait,
     };
-    surroundings.gate.take(dir, &request).map(Some).map_err(|e| e.to_string())
+    hooks.gate.take(dir, &request).map(Some).map_err(|e| e.to_string())
 }
 
 pub(super) fn give_back(

@@ -16,7 +16,7 @@ use crate::queue::{Job, JobSpec};
 use crate::state::{JobPaths, LINKED, StateDir};
 
 /// What an attempt runs, and where.
-pub(super) struct Plan {
+pub(super) struct AttemptPlan {
     pub(super) spec: JobSpec,
     /// Program and arguments of this attempt.
     pub(super) command: Vec<String>,
@@ -27,14 +27,14 @@ pub(super) struct Plan {
     pub(super) cgroup: Option<PathBuf>,
 }
 
-impl Plan {
-    pub(super) fn of(job: &Job, paths: &JobPaths) -> Result<Plan, SuperviseError> {
+impl AttemptPlan {
+    pub(super) fn of(job: &Job, paths: &JobPaths) -> Result<AttemptPlan, SuperviseError> {
         let spec = job.spec().map_err(|source| SuperviseError::Spec { job: job.id.clone(), source })?;
         let resumed = job.attempt > 1 && !job.run_state().fresh && paths.has_checkpoint();
         let other = spec.resume_command.as_ref().filter(|_| resumed);
         let command = other.unwrap_or(&spec.command).clone();
         let folder = spec.cwd.clone().unwrap_or_else(|| paths.workspace.clone());
-        Ok(Plan { spec, command, folder, resumed, cgroup: None })
+        Ok(AttemptPlan { spec, command, folder, resumed, cgroup: None })
     }
 
     /// The process that will become the command, and what it reports when it does not.

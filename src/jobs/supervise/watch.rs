@@ -53,7 +53,7 @@ pub(super) struct Watch<'a, 'd, 'p> {
     pub(super) signals: &'a Signals,
     pub(super) decisions: &'a mut Decisions<'d>,
     pub(super) heartbeat: &'a mut HeartbeatWriter<'p>,
-    pub(super) surroundings: &'a SupervisorHooks<'a>,
+    pub(super) hooks: &'a SupervisorHooks<'a>,
     pub(super) clock: &'a Clock,
     pub(super) time_limit: Option<Duration>,
     pub(super) kill_grace: Duration,
@@ -150,7 +150,7 @@ impl Watch<'_, '_, '_> {
     }
 
     fn notice(&self, text: &str) {
-        (self.surroundings.notice)(text);
+        (self.hooks.notice)(text);
     }
 
     /// To the whole tree; to the group as well, whose members cannot slip away between two looks.
@@ -168,7 +168,7 @@ impl Watch<'_, '_, '_> {
     fn wait(&mut self, pidfd: Option<BorrowedFd<'_>>, longest: Duration) {
         let longest = longest.min(self.decisions.until_next()).min(self.peak.until_next());
         let others: Vec<BorrowedFd<'_>> = pidfd.into_iter().chain(self.decisions.changes()).collect();
-        wait_for(self.signals, &others, self.heartbeat, self.surroundings.notice, longest);
+        wait_for(self.signals, &others, self.heartbeat, self.hooks.notice, longest);
     }
 
     fn conclude(
@@ -205,7 +205,7 @@ impl Watch<'_, '_, '_> {
     }
 
     fn end_of_the_host(&self, may_be_from_outside: bool) -> Option<EndedBy> {
-        let by = may_be_from_outside.then(|| (self.surroundings.host_is_ending)()).flatten()?;
+        let by = may_be_from_outside.then(|| (self.hooks.host_is_ending)()).flatten()?;
         Some(EndedBy { at: self.clock.now(), by, signal: None, pid: None, uid: None })
     }
 }

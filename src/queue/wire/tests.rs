@@ -96,8 +96,13 @@ fn other_operation() -> impl Strategy<Value = Operation> {
         2 => Some(AfterCrash::Fail),
         _ => Some(AfterCrash::Requeue { not_before }),
     });
-    let outcomes =
-        [Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed, Outcome::Interrupted];
+    let outcomes = [
+        AttemptOutcome::Exited,
+        AttemptOutcome::Signaled,
+        AttemptOutcome::TimedOut,
+        AttemptOutcome::Crashed,
+        AttemptOutcome::Interrupted,
+    ];
     let how = (prop::sample::select(outcomes.to_vec()), any::<Option<i32>>(), any::<Option<i32>>(), after);
     let by = (time(), odd(), any::<Option<i32>>(), any::<Option<u32>>())
         .prop_map(|(at, by, signal, pid)| EndedBy { at, by, signal, pid, uid: pid });

@@ -9,7 +9,7 @@ use crate::report::cleanup::{CleanupEntry, findings};
 use crate::report::{Finding, catalogue};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
-    context.checkpoint()?;
+    context.check_interrupted()?;
     let dir = &shared.dir;
     let failed = |what: &'static str| move |e| PhaseError::failed(what, e);
     let by = shared.settings.jobs.actor.by.clone();
@@ -27,7 +27,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let mut completed = 0;
     if let (Cleaning::Now(settings), false) = (cleaning, open.is_empty()) {
         let queue = Queue::open(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
-        let stop = || context.checkpoint().is_err();
+        let stop = || context.check_interrupted().is_err();
         let mut cleaner = Cleaner::new(dir.clone(), queue, *settings, &stop);
         match cleaner.pass(true, &|_: &CleanupRecord| ()) {
             Ok(pass) => {
@@ -38,7 +38,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
             Err(CleanupError::Busy { .. }) => {}
             Err(e) => return Err(PhaseError::failed("work on the cleanups", e)),
         }
-        context.checkpoint()?;
+        context.check_interrupted()?;
     }
     let left: Vec<CleanupEntry> = list(dir)
         .map_err(failed("list the cleanups"))?

@@ -17,7 +17,7 @@ pub(super) fn rebuild_records(
     queue: &mut Queue,
     outcome: &mut PhaseOutcome,
 ) {
-    let stop = || context.checkpoint().is_err();
+    let stop = || context.check_interrupted().is_err();
     let mut damaged = Vec::new();
     match record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop) {
         Ok(waiting) => damaged.extend(waiting.damaged),

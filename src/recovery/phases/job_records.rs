@@ -6,8 +6,8 @@
 
 use crate::jobs::{RecoverSettings, record};
 use crate::queue::{
-    AfterCrash, End, INTERRUPTED, Job, JobDocument, JobId, JobStatus, Method, Operation, Outcome, QueueState,
-    Repaired,
+    AfterCrash, AttemptOutcome, End, INTERRUPTED, Job, JobDocument, JobId, JobStatus, Method, Operation,
+    QueueState, Repaired,
 };
 use crate::recovery::PhaseError;
 use crate::report::{Finding, Severity, catalogue};
@@ -124,14 +124,14 @@ fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
         over => {
             let last = run.attempts.last().filter(|a| a.attempt == document.attempt)?;
             let (outcome, after_crash) = match over {
-                JobStatus::TimedOut => (Outcome::TimedOut, None),
+                JobStatus::TimedOut => (AttemptOutcome::TimedOut, None),
                 JobStatus::Crashed if run.reason.as_deref() == Some(INTERRUPTED) => {
-                    (Outcome::Interrupted, Some(AfterCrash::Hold))
+                    (AttemptOutcome::Interrupted, Some(AfterCrash::Hold))
                 }
-                JobStatus::Crashed => (Outcome::Crashed, Some(AfterCrash::Hold)),
-                _ if last.signal.is_some() => (Outcome::Signaled, None),
-                _ if last.exit_code.is_some() => (Outcome::Exited, None),
-                _ => (Outcome::Crashed, Some(AfterCrash::Fail)),
+                JobStatus::Crashed => (AttemptOutcome::Crashed, Some(AfterCrash::Hold)),
+                _ if last.signal.is_some() => (AttemptOutcome::Signaled, None),
+                _ if last.exit_code.is_some() => (AttemptOutcome::Exited, None),
+                _ => (AttemptOutcome::Crashed, Some(AfterCrash::Fail)),
             };
             Some(vec![Operation::End(End {
                 job: id,

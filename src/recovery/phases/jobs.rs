@@ -11,7 +11,7 @@ use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue, job_findings, shell_word};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
-    context.checkpoint()?;
+    context.check_interrupted()?;
     shared.with_queue(|queue| {
         finish_removals(&shared.dir, queue, &shared.settings.jobs)
             .map_err(|e| PhaseError::failed("end a removal of jobs that was cut short", e))?;
@@ -20,7 +20,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
             context.total(total);
             context.advance(done.saturating_sub(reported));
             reported = done;
-            safe_point = context.checkpoint();
+            safe_point = context.check_interrupted();
             safe_point.is_ok()
         })
         .map_err(|e| PhaseError::failed("judge the running jobs", e))?;
@@ -31,7 +31,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         let mut outcome = outcome(&reattachment, queue);
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {
-            context.checkpoint()?;
+            context.check_interrupted()?;
             rebuild_records(shared, context, queue, &mut outcome);
             outcome.findings.extend(check_ended(shared, queue)?);
         }

@@ -12,7 +12,7 @@ use crate::report::{Finding, catalogue};
 use crate::system::Host;
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
-    context.checkpoint()?;
+    context.check_interrupted()?;
     let running: Vec<Job> = shared.with_queue(|queue| {
         queue.refresh().map_err(|e| PhaseError::failed("read the queue", e))?;
         Ok(queue.state().running().cloned().collect())
@@ -30,7 +30,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let recovered = recover_all(&shared.dir, &liveness, &mut |done, total| {
         context.total(total as u64);
         context.advance(u64::from(done > 0));
-        safe_point = context.checkpoint();
+        safe_point = context.check_interrupted();
         safe_point.is_ok()
     })
     .map_err(|e| PhaseError::failed("list the locks", e))?;

@@ -11,7 +11,7 @@ use crate::state::human;
 use crate::system::Host;
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
-    context.checkpoint()?;
+    context.check_interrupted()?;
     let settings = Shared::lock(&shared.scanning).clone();
     let settings = settings.unwrap_or_else(|| OrphanSettings::new(shared.settings.jobs.actor.clone()));
     shared.with_queue(|queue| {

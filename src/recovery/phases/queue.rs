@@ -16,7 +16,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
     context.total(repaired.recovered.records_replayed);
     context.advance(repaired.recovered.records_replayed);
-    context.checkpoint()?;
+    context.check_interrupted()?;
     let mut findings = bring_back(dir, &shared.settings.jobs, &mut repaired)?;
     let needed_mending = repaired.needs_mending();
     let mut degraded = Vec::new();

@@ -292,7 +292,7 @@ fn not_ended(error: &StartupError) -> Finding {
 }
 
 /// What a recovery's record says of the queue; `None` when it says nothing.
-pub fn recover_queue_of(record: &RecoveryRecord) -> Option<crate::queue::Recovered> {
+pub fn recover_queue_of(record: &RecoveryRecord) -> Option<crate::queue::RecoveredQueue> {
     serde_json::from_value(record.details.get("queue")?.clone()).ok()
 }
 

@@ -17,14 +17,14 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let dir = &shared.dir;
     dir.disk.ensure_dirs(&dir.paths.folders()).map_err(|e| PhaseError::failed("make the folders", e))?;
     let startup = begin(shared, context)?;
-    context.checkpoint()?;
+    context.check_interrupted()?;
     let not_moved = move_out_of_workspaces(shared, context, &startup)?;
-    context.checkpoint()?;
+    context.check_interrupted()?;
     let mut stopped = None;
     let cleaned = clean_up(&startup, &mut |done, total| {
         context.total(total as u64);
         context.advance(u64::from(done > 0));
-        stopped = context.checkpoint().err();
+        stopped = context.check_interrupted().err();
         stopped.is_none()
     });
     stopped.map_or(Ok(()), Err)?;
@@ -57,7 +57,7 @@ fn move_out_of_workspaces(
     context: &PhaseContext,
     startup: &Startup,
 ) -> Result<Option<String>, PhaseError> {
-    let moved = match move_attempts(&shared.dir, &mut || context.checkpoint().is_ok()) {
+    let moved = match move_attempts(&shared.dir, &mut || context.check_interrupted().is_ok()) {
         Ok(moved) => moved,
         Err(e) if e.is_refused_change() => return Ok(Some(format!("{e}: {}", e.source))),
         Err(e) => return Err(PhaseError::failed("move what is kept about attempts out of workspaces", e)),

@@ -10,7 +10,7 @@ use crate::state::StateDir;
 use crate::webhooks::{self, RecoveryEnd, RecoveryFacts, Was};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
-    context.checkpoint()?;
+    context.check_interrupted()?;
     let ends = recovery_ends(&shared.dir);
     let recovered = shared.with_queue(|queue| {
         queue.refresh().map_err(|e| PhaseError::failed("read the queue", e))?;
@@ -25,7 +25,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     Ok(outcome(&recovered))
 }
 
-fn outcome(found: &webhooks::Recovered) -> PhaseOutcome {
+fn outcome(found: &webhooks::DeliveryLogRecovery) -> PhaseOutcome {
     let meanwhile = if found.was_delivering { "; somebody is delivering" } else { "" };
     let kinds = [
         (found.pending, "never tried"),

@@ -20,7 +20,7 @@ pub use keys::{KEYS, Key};
 pub use layers::{Configuration, ENVIRONMENT_PREFIX, Origin};
 pub use settings::{
     CleanupConfig, DEFAULT_DOCKER_HOST, DaemonSettings, DockerConfig, Export, ImportSettings, JobSettings,
-    NO_DOCKER, OnCrash, OnOrphan, OrphansConfig, QueueSettings, RecoverySettings, Settings, ToolsConfig,
-    USUAL_ADDRESS,
+    NO_DOCKER, OnCrash, OnUnsupervised, OrphansConfig, QueueSettings, RecoverySettings, Settings,
+    ToolsConfig, USUAL_ADDRESS,
 };
 pub use webhooks::{SecretSource, WebhookEndpoint, WebhookSettings};

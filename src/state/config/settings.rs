@@ -137,7 +137,7 @@ pub struct JobSettings {
     /// What happens to a crashed job that does not say so itself.
     pub on_crash: OnCrash,
     /// What happens to a job whose supervisor alone was killed.
-    pub on_orphan: OnOrphan,
+    pub on_orphan: OnUnsupervised,
     /// After so many failed starts in a row a job is not started any more.
     pub start_tries: u32,
     /// The most output that is kept of an attempt, in bytes.
@@ -262,23 +262,23 @@ impl OnCrash {
 
 /// What happens to a job that lives on without its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnOrphan {
+pub enum OnUnsupervised {
     /// It is watched until it ends.
     Adopt,
     /// Its processes are ended.
     End,
 }
 
-impl OnOrphan {
+impl OnUnsupervised {
     /// All of them, with their words.
-    pub(super) const WORDS: [(&'static str, OnOrphan); 2] =
-        [("adopt", OnOrphan::Adopt), ("end", OnOrphan::End)];
+    pub(super) const WORDS: [(&'static str, OnUnsupervised); 2] =
+        [("adopt", OnUnsupervised::Adopt), ("end", OnUnsupervised::End)];
 
     /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
-            OnOrphan::Adopt => "adopt",
-            OnOrphan::End => "end",
+            OnUnsupervised::Adopt => "adopt",
+            OnUnsupervised::End => "end",
         }
     }
 }
@@ -333,7 +333,7 @@ impl Settings {
                 dead_after: Duration::from_secs(10 * 60),
                 kill_grace: Duration::from_secs(10),
                 on_crash: OnCrash::Hold,
-                on_orphan: OnOrphan::Adopt,
+                on_orphan: OnUnsupervised::Adopt,
                 start_tries: 10,
                 output_limit: 1 << 30,
                 cgroup: true,

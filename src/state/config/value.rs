@@ -11,7 +11,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::ENVIRONMENT_PREFIX;
-use super::settings::{Export, NO_DOCKER, OnCrash, OnOrphan};
+use super::settings::{Export, NO_DOCKER, OnCrash, OnUnsupervised};
 use crate::state::units::{parse_duration, parse_size};
 use crate::system::{Limit, SearchPath};
 
@@ -166,9 +166,9 @@ impl Given<'_> {
     }
 
     /// A policy for jobs without their supervisor.
-    pub(super) fn on_orphan(&self) -> Result<OnOrphan, Expected> {
+    pub(super) fn on_orphan(&self) -> Result<OnUnsupervised, Expected> {
         let word = self.text();
-        let found = OnOrphan::WORDS.iter().find(|(name, _)| Some(*name) == word);
+        let found = OnUnsupervised::WORDS.iter().find(|(name, _)| Some(*name) == word);
         found.map(|(_, policy)| *policy).ok_or("\"adopt\" or \"end\"")
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use recovery::cleanup::{CleanupStatus, PhaseName};
+use recovery::cleanup::{CleanupPhaseName, CleanupStatus};
 use recovery::report::cleanup::{CleanupEntry, CleanupState, CompletedEntry, CompletedList, PhaseEntry};
 use recovery::state::{Timestamp, human};
 
@@ -130,7 +130,7 @@ impl Listing for Cleanups {
         match column {
             0 => a.cleanup_id.cmp(&b.cleanup_id),
             1 => a.status.as_str().cmp(b.status.as_str()),
-            2 => a.phase.map(PhaseName::as_str).cmp(&b.phase.map(PhaseName::as_str)),
+            2 => a.phase.map(CleanupPhaseName::as_str).cmp(&b.phase.map(CleanupPhaseName::as_str)),
             5 => b.bytes_freed.cmp(&a.bytes_freed),
             6 => b.created_at.cmp(&a.created_at),
             _ => {

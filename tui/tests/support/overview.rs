@@ -1,6 +1,6 @@
 //! Overviews: of what is well, of what is not, of a recovery that runs, of names that nobody should have.
 
-use recovery::queue::{Counts, Recovered};
+use recovery::queue::{Counts, RecoveredQueue};
 use recovery::recovery::{DegradedResource, PhaseProgress, PhaseStatus, RecoveryOutcome};
 use recovery::report::cleanup::CleanupCounts;
 use recovery::report::dashboard::Dashboard;
@@ -115,7 +115,7 @@ fn overview(
             depth: counts.queued,
             counts,
             head: Vec::new(),
-            recovered: Recovered::default(),
+            recovered: RecoveredQueue::default(),
             last_seq: 1_204,
             findings: Vec::new(),
         },

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use recovery::audit::Outcome;
-use recovery::cleanup::{CleanupStatus, PhaseName, PhaseStatus, Source};
+use recovery::cleanup::{CleanupPhaseName, CleanupPhaseStatus, CleanupStatus, Source};
 use recovery::orphans::{Check, OrphanKind};
-use recovery::queue::{Counts, Recovered};
+use recovery::queue::{Counts, RecoveredQueue};
 use recovery::report::audit::{AuditEntry, AuditReport};
 use recovery::report::cleanup::{CleanupCounts, CleanupEntry, CleanupState, CompletedList, PhaseEntry};
 use recovery::report::jobs::{JobList, JobSummary};
@@ -88,14 +88,14 @@ fn queue(names: Names, count: usize) -> Queue {
         waiting_for: i.is_multiple_of(3).then(|| format!("job:{}", names.name(i + 5))),
         not_before: (i % 3 == 1).then(|| NOW.plus_millis(90_000)),
     };
-    let recovered = Recovered { records_damaged: 1, ..Recovered::default() };
+    let recovered = RecoveredQueue { records_damaged: 1, ..RecoveredQueue::default() };
     Queue {
         status: QueueStatus {
             state: if count == 5 { "damaged" } else { "healthy" },
             depth: count as u64,
             counts,
             head: Vec::new(),
-            recovered: if count == 5 { recovered } else { Recovered::default() },
+            recovered: if count == 5 { recovered } else { RecoveredQueue::default() },
             last_seq: 1_204,
             findings: Vec::new(),
         },
@@ -154,9 +154,9 @@ fn cleanups(names: Names, count: usize) -> Cleanups {
             attempts,
             items_done: 2,
             items_total: 5,
-            error: (status == PhaseStatus::Failed).then(|| names.name(i)),
+            error: (status == CleanupPhaseStatus::Failed).then(|| names.name(i)),
             is_work_at_risk: i.is_multiple_of(3),
-            next_try_at: (status == PhaseStatus::Failed).then(|| NOW.plus_millis(30_000)),
+            next_try_at: (status == CleanupPhaseStatus::Failed).then(|| NOW.plus_millis(30_000)),
             step: Some(names.name(i)),
             notes: vec![names.name(i + 1)],
         };
@@ -165,15 +165,19 @@ fn cleanups(names: Names, count: usize) -> Cleanups {
             job_id: format!("job-{i}").parse().unwrap(),
             attempt: 1,
             status: STATUSES[i % 4],
-            phase: Some(PhaseName::Docker),
+            phase: Some(CleanupPhaseName::Docker),
             phases: vec![
-                phase(PhaseName::Cidx, PhaseStatus::Done, 1),
+                phase(CleanupPhaseName::Cidx, CleanupPhaseStatus::Done, 1),
                 phase(
-                    PhaseName::Docker,
-                    if i.is_multiple_of(2) { PhaseStatus::Failed } else { PhaseStatus::Running },
+                    CleanupPhaseName::Docker,
+                    if i.is_multiple_of(2) {
+                        CleanupPhaseStatus::Failed
+                    } else {
+                        CleanupPhaseStatus::Running
+                    },
                     3,
                 ),
-                phase(PhaseName::Filesystem, PhaseStatus::Pending, 0),
+                phase(CleanupPhaseName::Filesystem, CleanupPhaseStatus::Pending, 0),
             ],
             created_at: before(age(i)),
             source: Source::Asked,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use recovery::archive::{
-    Archive, ArchiveForm, PruneError, Repository, RestoreError, Retention, archive, archives, outlived,
-    remove_audited, restore,
+    Archive, ArchiveForm, ArchiveRetention, PruneError, Repository, RestoreError, archive, archives,
+    outlived, remove_audited, restore,
 };
 use recovery::audit::{Entry, Trail};
 use recovery::report::cleanup::ArchiveList;
@@ -234,13 +234,13 @@ fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
     const DAY_MS: i64 = 24 * 3600 * 1000;
     let dir = context.state_dir()?;
     let configured = archive_retention(&context.settings()?.cleanup);
-    let given = Retention {
+    let given = ArchiveRetention {
         keep_ms: args.keep_days.map(|days| i64::from(days) * DAY_MS),
         keep_bytes: args.keep_bytes,
     };
-    let rules = if given == Retention::default() { configured } else { given };
+    let rules = if given == ArchiveRetention::default() { configured } else { given };
     let named = args.archives.iter().map(|id| find(&dir, id)).collect::<Result<Vec<_>, _>>()?;
-    let going = if !named.is_empty() && given == Retention::default() {
+    let going = if !named.is_empty() && given == ArchiveRetention::default() {
         named
     } else {
         let mut going = outlived(&archives(&dir)?, rules, dir.clock.now());
@@ -267,7 +267,7 @@ fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
         }
         text.line(format!("{} {act}, {}", report.removed.len(), human::size(report.bytes_freed)));
     });
-    let is_without_rule = args.archives.is_empty() && rules == Retention::default();
+    let is_without_rule = args.archives.is_empty() && rules == ArchiveRetention::default();
     if is_without_rule {
         context.output.hint("no rule says which may go: give ids, --keep-days or --keep-bytes");
     }

@@ -7,8 +7,8 @@ use std::io::IsTerminal;
 use clap::{Args, Subcommand, ValueEnum};
 use recovery::audit::{Entry, Trail};
 use recovery::cleanup::{
-    Cleaner, CleanupRecord, CleanupRequest, CleanupStatus, Created, PhaseName, PhaseStatus, Source, create,
-    skip,
+    Cleaner, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupRequest, CleanupStatus, Created,
+    Source, create, skip,
 };
 use recovery::queue::{JobId, Queue};
 use recovery::report::Finding;
@@ -151,7 +151,7 @@ fn table(text: &mut Text, cleanups: &[CleanupEntry], now: Timestamp) {
         table.row([
             Cell::from(&cleanup.cleanup_id),
             Cell::from(cleanup.status.as_str()),
-            Cell::from(cleanup.phase.map_or("", PhaseName::as_str)),
+            Cell::from(cleanup.phase.map_or("", CleanupPhaseName::as_str)),
             Cell::from(items.map(|p| format!("{}/{}", p.items_done, p.items_total)).unwrap_or_default()),
             Cell::from(matter.or(resumed).unwrap_or_default()),
         ]);
@@ -355,8 +355,8 @@ fn progress_line(record: &CleanupRecord) -> String {
 #[derive(Debug, Serialize)]
 struct SkipReport {
     cleanup_id: String,
-    phase: PhaseName,
-    was: PhaseStatus,
+    phase: CleanupPhaseName,
+    was: CleanupPhaseStatus,
     accepted: bool,
     dry_run: bool,
 }
@@ -364,14 +364,14 @@ struct SkipReport {
 fn skip_phase(context: &mut Context, args: &SkipPhaseArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let phase = match args.phase {
-        PhaseWord::Cidx => PhaseName::Cidx,
-        PhaseWord::Docker => PhaseName::Docker,
-        PhaseWord::Filesystem => PhaseName::Filesystem,
+        PhaseWord::Cidx => CleanupPhaseName::Cidx,
+        PhaseWord::Docker => CleanupPhaseName::Docker,
+        PhaseWord::Filesystem => CleanupPhaseName::Filesystem,
     };
     let dry_run = context.is_dry_run();
     let was = if dry_run {
         let record = find_cleanup(&dir, &args.cleanup)?;
-        record.phase(phase).map_or(PhaseStatus::Pending, |p| p.status)
+        record.phase(phase).map_or(CleanupPhaseStatus::Pending, |p| p.status)
     } else {
         let (actor, trail) = (context.actor(), Trail::open(&dir)?);
         let was = skip(&dir, &args.cleanup, phase, &actor)?;

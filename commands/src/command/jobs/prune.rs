@@ -3,7 +3,7 @@
 use clap::Args;
 use recovery::cleanup::{CleanupRecord, CleanupStatus};
 use recovery::daemon::{CleanedPrune, PruneCleanup, prune_cleaned, would_prune_cleaned};
-use recovery::jobs::Retention;
+use recovery::jobs::JobRetention;
 use recovery::queue::Queue;
 use recovery::state::{StateDir, human};
 use serde::Serialize;
@@ -72,11 +72,11 @@ pub(crate) fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, C
 }
 
 /// What the flags say; without one, what is configured.
-fn rules(context: &mut Context, args: &PruneArgs) -> Result<Retention, CliError> {
+fn rules(context: &mut Context, args: &PruneArgs) -> Result<JobRetention, CliError> {
     let configured = retention(context)?;
     let is_given = args.keep_days.is_some() || args.keep_last.is_some();
-    let given = Retention { keep_days: args.keep_days, keep_last: args.keep_last, crashed: args.crashed };
-    Ok(if is_given { given } else { Retention { crashed: args.crashed, ..configured } })
+    let given = JobRetention { keep_days: args.keep_days, keep_last: args.keep_last, crashed: args.crashed };
+    Ok(if is_given { given } else { JobRetention { crashed: args.crashed, ..configured } })
 }
 
 fn render(text: &mut Text, answer: &PruneAnswer, dir: &StateDir) {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
-use recovery::cleanup::{CleanupRecord, CreateRefused, PhaseName, PhaseStatus, list, retry};
+use recovery::cleanup::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CreateRefused, list, retry};
 use recovery::state::StateDir;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub(crate) struct RetryCleanupArgs {
 pub(crate) struct RetryCleanupReport {
     cleanup_id: String,
     /// The phases that are tried again; none when nothing had failed.
-    phases: Vec<PhaseName>,
+    phases: Vec<CleanupPhaseName>,
     dry_run: bool,
 }
 
@@ -48,7 +48,11 @@ pub(crate) fn retry_cleanup(context: &mut Context, args: &RetryCleanupArgs) -> R
     Ok(Ending::Done)
 }
 
-fn do_retry(context: &Context, dir: &StateDir, args: &RetryCleanupArgs) -> Result<Vec<PhaseName>, CliError> {
+fn do_retry(
+    context: &Context,
+    dir: &StateDir,
+    args: &RetryCleanupArgs,
+) -> Result<Vec<CleanupPhaseName>, CliError> {
     let (actor, trail) = (context.actor(), Trail::open(dir)?);
     let phases = retry(dir, &args.cleanup)?;
     let object = format!("cleanup:{}", args.cleanup);
@@ -57,8 +61,8 @@ fn do_retry(context: &Context, dir: &StateDir, args: &RetryCleanupArgs) -> Resul
 }
 
 /// The phases that a retry takes up again.
-fn would_retry(dir: &StateDir, id: &str) -> Result<Vec<PhaseName>, CliError> {
-    let has_failed = |status| matches!(status, PhaseStatus::Parked | PhaseStatus::Failed);
+fn would_retry(dir: &StateDir, id: &str) -> Result<Vec<CleanupPhaseName>, CliError> {
+    let has_failed = |status| matches!(status, CleanupPhaseStatus::Parked | CleanupPhaseStatus::Failed);
     let record = find_cleanup(dir, id)?;
     Ok(record.phases.iter().filter(|p| has_failed(p.status)).map(|p| p.phase).collect())
 }
@@ -69,7 +73,7 @@ pub(crate) fn find_cleanup(dir: &StateDir, id: &str) -> Result<CleanupRecord, Cl
     found.ok_or_else(|| CreateRefused::NoSuchCleanup { id: id.to_owned() }.into())
 }
 
-fn names(phases: &[PhaseName]) -> String {
+fn names(phases: &[CleanupPhaseName]) -> String {
     phases.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", ")
 }
 

@@ -5,7 +5,7 @@ mod textfile;
 use std::path::PathBuf;
 
 use clap::Args;
-use recovery::orphans::{OrphanKind, Plan, ScanContext, plan, rehearse, scan};
+use recovery::orphans::{OrphanKind, OrphanPlan, ScanContext, plan, rehearse, scan};
 use recovery::queue::Queue;
 use recovery::report::cleanup::CleanupState;
 use recovery::report::orphans::ScanReport;
@@ -58,14 +58,14 @@ pub(crate) fn cmd_scan(context: &mut Context, args: &ScanArgs) -> Result<Ending,
     if let Some(file) = args.textfile.as_ref().filter(|_| !dry_run) {
         write_textfile(&dir, &found, file)?;
     }
-    let before = before.as_ref().map(Plan::told).unwrap_or_default();
+    let before = before.as_ref().map(OrphanPlan::told).unwrap_or_default();
     let report = ScanReport::new(&found, args.only_changes.then_some(&before), dry_run);
     context.output.report(&report, |text| render(text, &report, args.only_changes));
     Ok(if args.exit_code && !report.findings.is_empty() { Ending::Findings } else { Ending::Done })
 }
 
 /// Scans, and saves the plan; a rehearsal saves nothing.
-fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Result<Plan, CliError> {
+fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Result<OrphanPlan, CliError> {
     let settings = scanning(context)?;
     let queue = Queue::open(dir)?;
     let holders = holders(context, dir)?;

@@ -5,20 +5,20 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use recovery::durable::replace;
-use recovery::orphans::{OrphanKind, Plan};
+use recovery::orphans::{OrphanKind, OrphanPlan};
 use recovery::report::Severity;
 use recovery::state::StateDir;
 
 use crate::error::CliError;
 
 /// Replaces the file, readable by everybody: another user's collector reads it.
-pub(crate) fn write_textfile(dir: &StateDir, plan: &Plan, file: &Path) -> Result<(), CliError> {
+pub(crate) fn write_textfile(dir: &StateDir, plan: &OrphanPlan, file: &Path) -> Result<(), CliError> {
     replace(&dir.disk, file, figures(plan).as_bytes())?;
     dir.disk.set_mode(file, 0o644)?;
     Ok(())
 }
 
-fn figures(plan: &Plan) -> String {
+fn figures(plan: &OrphanPlan) -> String {
     let mut text = String::new();
     let mut of_kind: BTreeMap<OrphanKind, (u64, u64, u64)> = BTreeMap::new();
     for kind in plan.scanned.keys() {

@@ -7,7 +7,7 @@ use recovery::audit::{Entry, Trail};
 use recovery::queue::Actor;
 use recovery::report::webhooks::{ChosenDelivery, RefusedDelivery};
 use recovery::webhooks::record::Operation;
-use recovery::webhooks::{DeliveryId, DeliveryLog, DeliveryLogState, Refusal, Undelivered};
+use recovery::webhooks::{DeliveryId, DeliveryLog, DeliveryLogState, DeliveryRefusal, Undelivered};
 
 use crate::command::jobs::ids::whole;
 use crate::command::webhooks::survey::survey;
@@ -29,7 +29,7 @@ pub(crate) struct Choice<'a> {
     /// For the audit trail.
     pub(crate) action: &'static str,
     /// Whether it can be done with one.
-    pub(crate) check: fn(&DeliveryLogState, DeliveryId) -> Result<(), Refusal>,
+    pub(crate) check: fn(&DeliveryLogState, DeliveryId) -> Result<(), DeliveryRefusal>,
     pub(crate) operation: fn(Vec<DeliveryId>, Vec<String>, Actor) -> Operation,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn choose(context: &mut Context, choice: &Choice<'_>) -> Result<Chose
                     Err(refusal) => refused.push(RefusedDelivery::because(id, &refusal)),
                 },
                 (None, Ok(id)) if state.is_settled(id) => {
-                    refused.push(RefusedDelivery::because(id, &Refusal::Settled(id)));
+                    refused.push(RefusedDelivery::because(id, &DeliveryRefusal::Settled(id)));
                 }
                 _ => refused.push(RefusedDelivery::unknown(text)),
             }

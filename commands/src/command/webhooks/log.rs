@@ -3,7 +3,7 @@
 use clap::Args;
 use recovery::report::webhooks::DeliveryLogReport;
 use recovery::state::human;
-use recovery::webhooks::{DeliveryLog, Outcome, Retention, attempts_in};
+use recovery::webhooks::{AttemptRetention, DeliveryLog, DeliveryOutcome, attempts_in};
 
 use crate::command::page::PageArgs;
 use crate::context::Context;
@@ -30,7 +30,7 @@ pub(crate) fn log(context: &mut Context, args: &LogArgs) -> Result<Ending, CliEr
     let opened = DeliveryLog::open_if_any(&dir)?;
     // What is past its time may still be in the log: it goes with the next compaction.
     let configured = &context.settings()?.webhooks;
-    let retention = Retention { keep: configured.keep, entries: configured.keep_entries };
+    let retention = AttemptRetention { keep: configured.keep, entries: configured.keep_entries };
     let mut attempts = retention.of(attempts_in(&dir)?, dir.clock.now());
     attempts.retain(|a| {
         let job = args.job.as_ref().is_none_or(|job| a.attempted.job_id.as_ref() == Some(job));
@@ -43,7 +43,8 @@ pub(crate) fn log(context: &mut Context, args: &LogArgs) -> Result<Ending, CliEr
         let mut table =
             Table::new(&["WHEN", "DELIVERY", "JOB", ">TRY", "OUTCOME", ">CODE", ">MS", "TO", "BECAUSE"]);
         for e in &report.entries {
-            let tone = if e.outcome == Outcome::Delivered.as_str() { Tone::Good } else { Tone::Warning };
+            let tone =
+                if e.outcome == DeliveryOutcome::Delivered.as_str() { Tone::Good } else { Tone::Warning };
             table.row([
                 Cell::from(human::ago(now, e.at)),
                 Cell::from(e.delivery_id.to_string()),

@@ -6,8 +6,8 @@ use clap::Args;
 use recovery::queue::Callback;
 use recovery::state::{Clock, Timestamp, human};
 use recovery::webhooks::{
-    Delivery, DeliveryId, Event, Facts, Meaning, Settings, Target, deliver_test, make_own_secret, meaning_of,
-    own_secret,
+    Delivery, DeliveryId, DeliveryTarget, Event, Facts, Meaning, Settings, deliver_test, make_own_secret,
+    meaning_of, own_secret,
 };
 use serde::Serialize;
 
@@ -107,7 +107,7 @@ pub(crate) fn test(context: &mut Context, args: &TestArgs) -> Result<Ending, Cli
     })
 }
 
-fn target(settings: &Settings, url: &str) -> Result<Target, CliError> {
+fn target(settings: &Settings, url: &str) -> Result<DeliveryTarget, CliError> {
     if let Some(endpoint) = settings.endpoints.iter().find(|e| e.name == url) {
         return Ok(endpoint.target());
     }
@@ -115,5 +115,5 @@ fn target(settings: &Settings, url: &str) -> Result<Target, CliError> {
     callback.check().map_err(|why| {
         CliError::new(ErrorKind::Usage, format!("'{}' cannot be called: {why}", callback.masked().url))
     })?;
-    Ok(Target::of_callback(callback))
+    Ok(DeliveryTarget::of_callback(callback))
 }

@@ -52,7 +52,7 @@ const MOST_PATHS: usize = 8;
 
 /// A folder, told from every other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct FolderId {
     /// The device that it is on; another one after a remount.
     pub device: u64,
     /// Its inode.
@@ -65,12 +65,12 @@ pub struct Place {
     pub is_renumbered: bool,
 }
 
-impl Place {
+impl FolderId {
     /// The place of a folder.
-    pub fn of(folder: &Path) -> Result<Place, StateError> {
+    pub fn of(folder: &Path) -> Result<FolderId, StateError> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(folder).context("look at", folder)?;
-        Ok(Place {
+        Ok(FolderId {
             device: metadata.dev(),
             inode: metadata.ino(),
             born: born(folder),
@@ -79,7 +79,7 @@ impl Place {
     }
 
     /// Whether the other one is the same folder; `None` when that cannot be told.
-    pub fn is(&self, other: &Place) -> Option<bool> {
+    pub fn is(&self, other: &FolderId) -> Option<bool> {
         match (&self.born, &other.born) {
             (Some(ours), Some(theirs)) if ours != theirs => Some(false),
             (Some(_), Some(_)) if self.inode == other.inode => Some(true),
@@ -161,14 +161,14 @@ pub struct Past {
 
 /// What `place.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlaceRecord {
+pub struct FolderRecord {
     /// Which state directory.
     pub state_id: Uuid,
     /// Its incarnation when this was written.
     pub incarnation: u64,
     /// The folder.
     #[serde(flatten)]
-    pub place: Place,
+    pub place: FolderId,
     /// The machine's id; empty where there is none.
     pub machine_id: String,
     /// Where the folder was seen, the last place first: one folder may have a path in each container.
@@ -197,9 +197,9 @@ pub struct CopiedFrom {
     pub at: Timestamp,
 }
 
-impl PlaceRecord {
+impl FolderRecord {
     /// Reads it; `None` when there is none that can be believed.
-    pub fn read(path: &Path) -> Option<PlaceRecord> {
+    pub fn read(path: &Path) -> Option<FolderRecord> {
         let bytes = read_optional(path).ok()??;
         sealed::check(&bytes).ok()?;
         serde_json::from_slice(&bytes).ok()
@@ -258,15 +258,16 @@ pub enum DirectoryOrigin {
 pub(super) fn origin_of(
     paths: &StatePaths,
     identity: &Identity,
-    here: &Place,
-    record: Option<&PlaceRecord>,
+    here: &FolderId,
+    record: Option<&FolderRecord>,
 ) -> DirectoryOrigin {
     // A record of another identity came with files of another directory: it tells nothing of this one.
     let Some(record) = record.filter(|record| record.state_id == identity.state_id) else {
         return DirectoryOrigin::Unrecorded;
     };
     let own = real_path(paths.root());
-    let copied = |(of, _): (PathBuf, Place), why: &str| DirectoryOrigin::Copied { of, why: why.to_owned() };
+    let copied =
+        |(of, _): (PathBuf, FolderId), why: &str| DirectoryOrigin::Copied { of, why: why.to_owned() };
     let original = original_of(record, &own, identity, here);
     if here.is(&record.place) == Some(false) {
         return match original {
@@ -283,7 +284,7 @@ pub(super) fn origin_of(
 }
 
 /// Of a folder that is not the recorded one, where no other is seen that could be.
-fn standing_elsewhere(record: &PlaceRecord, own: &PathBuf) -> DirectoryOrigin {
+fn standing_elsewhere(record: &FolderRecord, own: &PathBuf) -> DirectoryOrigin {
     let machine_id = machine_id();
     let before = record.paths.first().cloned().unwrap_or_default();
     if !machine_id.is_empty() && !record.machine_id.is_empty() && machine_id != record.machine_id {
@@ -301,8 +302,8 @@ fn standing_elsewhere(record: &PlaceRecord, own: &PathBuf) -> DirectoryOrigin {
 fn standing_of_the_recorded(
     root: &Path,
     identity: &Identity,
-    here: &Place,
-    record: &PlaceRecord,
+    here: &FolderId,
+    record: &FolderRecord,
     own: &PathBuf,
 ) -> DirectoryOrigin {
     let noted = noted_on_folder(root).unwrap_or(0);
@@ -324,20 +325,20 @@ fn real_path(root: &Path) -> PathBuf {
 /// Another folder, at a path where this directory was, that is a state directory of its id. The same folder by
 /// another name (a bind mount, a link) is none.
 fn original_of(
-    record: &PlaceRecord,
+    record: &FolderRecord,
     own: &Path,
     identity: &Identity,
-    here: &Place,
-) -> Option<(PathBuf, Place)> {
+    here: &FolderId,
+) -> Option<(PathBuf, FolderId)> {
     let others = record.paths.iter().filter(|path| *path != own);
     others
         .filter_map(|path| Some((path.clone(), state_at(path, identity)?)))
         .find(|(_, place)| (place.device, place.inode) != (here.device, here.inode))
 }
 
-fn state_at(path: &Path, identity: &Identity) -> Option<Place> {
+fn state_at(path: &Path, identity: &Identity) -> Option<FolderId> {
     let found = Identity::read(&StatePaths::new(path.to_owned()).identity()).ok()??;
-    if found.state_id == identity.state_id { Place::of(path).ok() } else { None }
+    if found.state_id == identity.state_id { FolderId::of(path).ok() } else { None }
 }
 
 /// The incarnation that follows: later than all that this directory is known to have had. It is the second in
@@ -352,10 +353,10 @@ pub(super) fn next_incarnation(root: &Path, identity: &Identity, now: Timestamp)
 pub(super) fn record_here(
     paths: &StatePaths,
     identity: &Identity,
-    place: &Place,
+    place: &FolderId,
     now: Timestamp,
-    before: Option<PlaceRecord>,
-) -> PlaceRecord {
+    before: Option<FolderRecord>,
+) -> FolderRecord {
     let before = before.filter(|before| before.state_id == identity.state_id);
     let mut paths_seen = vec![real_path(paths.root())];
     let (mut restored, mut copied_from) = (None, None);
@@ -365,7 +366,7 @@ pub(super) fn record_here(
         paths_seen.extend(others);
         (restored, copied_from) = (before.restored, before.copied_from);
     }
-    PlaceRecord {
+    FolderRecord {
         state_id: identity.state_id,
         incarnation: identity.incarnation,
         place: place.clone(),

@@ -7,21 +7,21 @@ use reqwest::Url;
 
 /// Scheme, host, port and the names in the path of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ParsedUrl {
     url: Url,
     names: Vec<String>,
 }
 
-impl Place {
+impl ParsedUrl {
     /// Of an address that the client could call.
-    pub(super) fn of(url: &str) -> Option<Place> {
+    pub(super) fn of(url: &str) -> Option<ParsedUrl> {
         let url = Url::parse(url).ok()?;
         let mut names: Vec<String> = url.path_segments()?.map(str::to_owned).collect();
         // A slash at the end names nothing.
         if names.last().is_some_and(String::is_empty) {
             names.pop();
         }
-        Some(Place { url, names })
+        Some(ParsedUrl { url, names })
     }
 
     /// How many names its path has.
@@ -31,8 +31,8 @@ impl Place {
 
     /// Whether another place is this one or lies below it, however its path is read. A place with a query is only
     /// that query.
-    pub(super) fn covers(&self, other: &Place) -> bool {
-        let origin = |p: &Place| {
+    pub(super) fn covers(&self, other: &ParsedUrl) -> bool {
+        let origin = |p: &ParsedUrl| {
             (p.url.scheme().to_owned(), p.url.host_str().map(str::to_owned), p.url.port_or_known_default())
         };
         if origin(self) != origin(other) {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn covers(own: &str, other: &str) -> bool {
-        Place::of(own).unwrap().covers(&Place::of(other).unwrap())
+        ParsedUrl::of(own).unwrap().covers(&ParsedUrl::of(other).unwrap())
     }
 
     #[test]

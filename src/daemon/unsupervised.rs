@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::jobs::{Judgement, OnOrphan, OrphanEnd, RecoverSettings, Verdict, end_orphan};
+use crate::jobs::{Judgement, OnUnsupervised, RecoverSettings, UnsupervisedEnd, Verdict, end_unsupervised};
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
 use crate::system::{ProcessIdentity, age_of};
 
 /// The orphans that are being ended.
 #[derive(Debug, Default)]
-pub(super) struct Orphans {
+pub(super) struct Unsupervised {
     ending: HashMap<JobId, JoinHandle<()>>,
 }
 
-impl Orphans {
+impl Unsupervised {
     /// Ends the job if policy, time limit or a cancellation ask for that.
     pub(super) fn see_to(
         &mut self,
@@ -36,7 +36,7 @@ impl Orphans {
         let thread = std::thread::Builder::new().name("end-orphan".to_owned()).spawn(move || {
             // What could not be ended, or recorded, is seen at the next look.
             if let Ok(mut queue) = Queue::open(&dir) {
-                let _ = end_orphan(&dir, &mut queue, &own, why, &settings);
+                let _ = end_unsupervised(&dir, &mut queue, &own, why, &settings);
             }
         });
         if let Ok(thread) = thread {
@@ -45,11 +45,11 @@ impl Orphans {
     }
 }
 
-fn reason_to_end(job: &Job, left: Option<Duration>, settings: &RecoverSettings) -> Option<OrphanEnd> {
+fn reason_to_end(job: &Job, left: Option<Duration>, settings: &RecoverSettings) -> Option<UnsupervisedEnd> {
     match () {
-        () if job.run_state().cancel_requested => Some(OrphanEnd::Cancelled),
-        () if left.is_some_and(|left| left.is_zero()) => Some(OrphanEnd::TimedOut),
-        () if settings.on_orphan == OnOrphan::End => Some(OrphanEnd::Policy),
+        () if job.run_state().cancel_requested => Some(UnsupervisedEnd::Cancelled),
+        () if left.is_some_and(|left| left.is_zero()) => Some(UnsupervisedEnd::TimedOut),
+        () if settings.on_orphan == OnUnsupervised::End => Some(UnsupervisedEnd::Policy),
         () => None,
     }
 }

@@ -18,18 +18,18 @@ const PATIENCE: Duration = Duration::from_secs(100);
 
 /// See the module. Dropped, it ends every process that works on its state directory.
 #[derive(Debug)]
-pub struct Place {
+pub struct Sandbox {
     folder: tempfile::TempDir,
     binary: PathBuf,
 }
 
-impl Place {
+impl Sandbox {
     /// An empty one. `binary` is the recoveryctl to be tried.
-    pub fn new(binary: &Path) -> io::Result<Place> {
+    pub fn new(binary: &Path) -> io::Result<Sandbox> {
         // A kill loses nothing that was written, synced or not: in memory it is as good and quicker.
         let memory = Path::new("/dev/shm");
         let folder = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir())?;
-        let place = Place { folder, binary: binary.to_owned() };
+        let place = Sandbox { folder, binary: binary.to_owned() };
         fs::create_dir(place.root())?;
         place.configure("")?;
         fs::create_dir(place.witness())?;
@@ -200,7 +200,7 @@ pub(crate) fn end_all_at(root: &Path) {
     }
 }
 
-impl Drop for Place {
+impl Drop for Sandbox {
     fn drop(&mut self) {
         self.end_all();
         self.remove_groups();
@@ -210,7 +210,7 @@ impl Drop for Place {
     }
 }
 
-impl Place {
+impl Sandbox {
     /// With the state directory gone nobody removes the control groups of killed supervisors, and every recovery
     /// looks through all groups.
     fn remove_groups(&self) {

@@ -10,7 +10,7 @@ use crate::jobs::cgroup_name;
 use crate::jobs::evidence::{JudgeContext, Judgement, judge_locked};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::verdict::{Liveness, Verdict};
-use crate::queue::{End, Job, Operation, Outcome, Queue};
+use crate::queue::{AttemptOutcome, End, Job, Operation, Queue};
 use crate::state::StateDir;
 use crate::system::{
     Cgroup, Hindrance, Host, Presence, ProcessIdentity, end_process, hindrance_of, presence, signal_process,
@@ -23,7 +23,7 @@ const UNSEEN_GO_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a job without supervisor is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OrphanEnd {
+pub enum UnsupervisedEnd {
     /// Somebody wants its end.
     Cancelled,
     /// Its time is over.
@@ -34,11 +34,11 @@ pub enum OrphanEnd {
 
 /// Ends all processes of a job that nobody supervises, and records that; false when something of it may
 /// be left, or somebody supervises it after all.
-pub fn end_orphan(
+pub fn end_unsupervised(
     dir: &StateDir,
     queue: &mut Queue,
     job: &Job,
-    why: OrphanEnd,
+    why: UnsupervisedEnd,
     settings: &RecoverSettings,
 ) -> Result<bool, RecoverError> {
     let Ok(_lock) = lock_job(dir, &job.id) else { return Ok(false) };
@@ -113,7 +113,7 @@ fn record_end(
     queue: &mut Queue,
     job: &Job,
     verdict: &Verdict,
-    why: OrphanEnd,
+    why: UnsupervisedEnd,
     settings: &RecoverSettings,
 ) -> Result<(), RecoverError> {
     let claim = job.run_state().claim.unwrap_or(0);
@@ -128,15 +128,17 @@ fn record_end(
     Ok(())
 }
 
-fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, requeue: RequeuePauses) -> End {
+fn end_of(dir: &StateDir, job: &Job, claim: u64, why: UnsupervisedEnd, requeue: RequeuePauses) -> End {
     let (outcome, signal, reason) = match why {
-        OrphanEnd::Cancelled => {
+        UnsupervisedEnd::Cancelled => {
             let signal = Some(Signal::TERM.as_raw());
-            (Outcome::Signaled, signal, "ended on request; it had no supervisor")
+            (AttemptOutcome::Signaled, signal, "ended on request; it had no supervisor")
         }
-        OrphanEnd::TimedOut => (Outcome::TimedOut, None, "it exceeded its time limit; it had no supervisor"),
-        OrphanEnd::Policy => {
-            (Outcome::Crashed, None, "its supervisor was killed, and what it left was ended by policy")
+        UnsupervisedEnd::TimedOut => {
+            (AttemptOutcome::TimedOut, None, "it exceeded its time limit; it had no supervisor")
+        }
+        UnsupervisedEnd::Policy => {
+            (AttemptOutcome::Crashed, None, "its supervisor was killed, and what it left was ended by policy")
         }
     };
     End {
@@ -148,7 +150,7 @@ fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, requeue: Requeu
         signal,
         ended_at: None,
         reason: Some(reason.to_owned()),
-        after_crash: (why == OrphanEnd::Policy).then(|| after_crash(job, dir.clock.now(), requeue)),
+        after_crash: (why == UnsupervisedEnd::Policy).then(|| after_crash(job, dir.clock.now(), requeue)),
         started_at: None,
         ended_by: None,
         by_itself: false,
