@@ -9,6 +9,7 @@ pub mod audit;
 pub mod cleanup;
 pub mod daemon;
 pub mod durable;
+pub mod findings;
 pub mod import;
 pub mod in_use;
 pub mod jobs;

@@ -3,8 +3,8 @@
 use std::fmt::{Display, Write as _};
 
 use clap::builder::StyledStr;
-use recovery::losses::Acknowledged;
-use recovery::report::{Finding, Severity};
+use recovery::findings::Acknowledged;
+use recovery::findings::{Finding, Severity};
 use unicode_width::UnicodeWidthStr;
 
 use crate::paint::{Paint, Tone};

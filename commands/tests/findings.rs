@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use recovery::findings::catalogue;
 use recovery::queue::{Actor, Operation, append};
 use recovery::recovery::{Phase, PhaseError, PhaseGraph, PhaseOutcome, RunOptions, request_skip, run};
-use recovery::report::catalogue;
 use recovery::startup::{StartedBy, Startup};
 use recovery::system::signal_process;
 use rustix::process::Signal;

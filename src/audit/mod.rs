@@ -18,7 +18,9 @@
 //! still explain: a lock's metadata and a request to skip bear `by` and `why` themselves.
 
 mod entry;
+mod findings;
 mod trail;
 
 pub use entry::{Entry, Outcome};
+pub(crate) use findings::{damage_findings, findings, unreadable};
 pub use trail::{AuditError, Trail, TrailCheck, TrailRead, check, read, record};

@@ -31,6 +31,7 @@ mod create;
 mod derive;
 mod docker;
 mod files;
+mod findings;
 mod index;
 mod known;
 mod leftovers;
@@ -44,6 +45,7 @@ mod work;
 pub use completed::{Completed, completed};
 pub use create::{CleanupRequest, CreateRefused, Created, create, create_beside, retry, skip};
 pub use derive::Derived;
+pub use findings::findings;
 pub use known::KnownCleanups;
 pub use leftovers::{Left, Leftovers};
 pub use record::{

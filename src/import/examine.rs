@@ -17,8 +17,8 @@ use super::outcome::{Judgement, Verdict, judge};
 use super::report::{ImportedJob, JobAction, QuarantinedFile, shown};
 use super::scan::{FoundJob, Scan, Unreadable, Workspace, canonical};
 use super::takeover::{ImportError, ImportOptions};
+use crate::findings::Finding;
 use crate::queue::{JobDocument, JobId, JobStatus};
-use crate::report::Finding;
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 

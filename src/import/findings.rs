@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::report::shown;
+use crate::findings::{Finding, catalogue};
 use crate::queue::JobId;
-use crate::report::{Finding, catalogue};
 
 pub(super) fn damaged(path: &Path, reason: &str, is_rebuilt: bool) -> Finding {
     let then =
@@ -17,7 +17,7 @@ pub(super) fn trailing(path: &Path) -> Finding {
     let sentence =
         format!("The job file {} has bytes behind its job; the job was taken as it is.", shown(path));
     Finding::new(&catalogue::IMPORT_JOB_FILE_DAMAGED, object(path), sentence)
-        .with_severity(crate::report::Severity::Warning)
+        .with_severity(crate::findings::Severity::Warning)
 }
 
 pub(super) fn left_out(id: &JobId, why: &str) -> Finding {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::findings::Finding;
 use crate::queue::{JobId, JobStatus};
-use crate::report::Finding;
 
 /// The report of one import. Paths are texts: names in the workspace need not be valid UTF-8.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ mod command_record;
 mod conditions;
 mod evidence;
 mod exit_record;
+pub(crate) mod findings;
 mod follow;
 mod keeper;
 mod kinship;

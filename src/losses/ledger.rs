@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{DiskError, FileLock, LockError, read_optional, replace, sealed};
+use crate::findings::{Acknowledged, numbered_id};
 use crate::state::{StateDir, Timestamp};
 
 /// So many acknowledged losses are remembered.
@@ -28,17 +29,6 @@ pub struct Found {
     pub stays: bool,
     /// The first and last number of a gap in a log that stays. A log that begins anew behind one leaves out a number.
     pub gap: Option<(u64, u64)>,
-}
-
-/// Who has acknowledged a finding.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub struct Acknowledged {
-    /// When.
-    pub at: Timestamp,
-    /// Who, and by which command.
-    pub by: String,
-    /// What was given with `--reason`.
-    pub reason: String,
 }
 
 /// A loss.
@@ -128,21 +118,6 @@ impl LossesError {
     }
 }
 
-/// The id of a finding of this kind about this object; with a sentence where each is another one.
-pub fn id_of(code: &str, object: &str, sentence: Option<&str>) -> String {
-    numbered(code, object, sentence, 0)
-}
-
-fn numbered(code: &str, object: &str, sentence: Option<&str>, number: usize) -> String {
-    let mut hasher = crc32fast::Hasher::new();
-    for part in [code, object, sentence.unwrap_or_default()] {
-        hasher.update(part.as_bytes());
-        hasher.update(&[0]);
-    }
-    hasher.update(&number.to_le_bytes());
-    format!("{:08x}", hasher.finalize())
-}
-
 /// What is seen again within this time is not written down again, in milliseconds.
 const SEEN_AGAIN_MS: i64 = 3_600_000;
 
@@ -179,7 +154,7 @@ impl Losses {
         }
         let is_taken = |id: &String| self.losses.iter().any(|loss| loss.id == *id);
         let number = self.losses.iter().filter(|loss| loss.is(found)).count();
-        let ids = (number..).map(|n| numbered(&found.code, &found.object, Some(&found.sentence), n));
+        let ids = (number..).map(|n| numbered_id(&found.code, &found.object, Some(&found.sentence), n));
         self.losses.push(Loss {
             id: ids.into_iter().find(|id| !is_taken(id)).unwrap_or_default(),
             code: found.code.clone(),
@@ -364,7 +339,7 @@ mod tests {
     fn what_was_just_found_can_be_acknowledged_at_once() {
         let (_folder, dir) = place();
         let one = found("job:a", true);
-        let id = id_of(&one.code, &one.object, Some(&one.sentence));
+        let id = numbered_id(&one.code, &one.object, Some(&one.sentence), 0);
         let done = acknowledge(&dir, &[id], &[one], &[("audit", 0)], ("me", "seen")).unwrap();
         assert_eq!((done.len(), open(&dir).len()), (1, 0));
     }

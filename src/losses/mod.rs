@@ -18,8 +18,9 @@
 //! checkpoints and prunes until it is acknowledged. What was acknowledged stays known, the newest [`KEPT`] of it. A
 //! file that cannot be understood goes to quarantine and is itself a loss.
 
+mod check;
 mod ledger;
 
-pub use ledger::{
-    Acknowledged, Found, KEPT, Loss, Losses, LossesError, Mute, acknowledge, id_of, mute, record, unmute,
-};
+pub use check::{LossCheck, acknowledged};
+pub(crate) use check::{as_known, is_known, open};
+pub use ledger::{Found, KEPT, Loss, Losses, LossesError, Mute, acknowledge, mute, record, unmute};

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
 use crate::durable::tree::TreeIdentity;
+use crate::findings::{Finding, catalogue};
 use crate::queue::JobId;
-use crate::report::{Finding, catalogue};
 use crate::state::{Timestamp, human};
 use crate::system::ProcessIdentity;
 use crate::system::docker::DockerObject;

@@ -3,8 +3,8 @@
 use super::candidate::{Candidate, Check, OrphanKind, OrphanTarget};
 use super::scan::Scanned;
 use super::scan_context::ScanContext;
+use crate::findings::{Finding, catalogue};
 use crate::queue::JobId;
-use crate::report::{Finding, catalogue};
 use crate::state::names::decode;
 use crate::system::docker::{DockerKind, DockerObject};
 

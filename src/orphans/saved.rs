@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::candidate::{Candidate, FINDING_PREFIX, OrphanKind, OrphanPlan};
 use crate::durable::sealed::{self, Proof};
 use crate::durable::{DiskError, IoContext, read_optional, replace};
-use crate::report::Finding;
+use crate::findings::Finding;
 use crate::state::{StateDir, Timestamp};
 use crate::system::parallel_map;
 
@@ -115,7 +115,7 @@ mod tests {
 
     use super::super::candidate::{Check, OrphanTarget};
     use super::*;
-    use crate::report::catalogue;
+    use crate::findings::catalogue;
 
     fn candidate(number: usize) -> Candidate {
         let path = PathBuf::from(format!("/state/orphans/.tmp-{number}"));

@@ -7,8 +7,8 @@ use super::execute::PLAN_LASTS_MS;
 use super::saved::{plan, save};
 use super::scan_context::ScanContext;
 use crate::durable::{DiskError, FileLock, LockError};
+use crate::findings::Finding;
 use crate::locks::JobLivenessOf;
-use crate::report::Finding;
 use crate::state::StateDir;
 
 /// Why there is no plan.

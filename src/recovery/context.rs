@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::control::{Cancel, Control};
 use super::phase::Interrupted;
 use super::progress::Tracker;
-use crate::report::Finding;
+use crate::findings::Finding;
 use crate::state::Clock;
 
 /// The running phase's link to its recovery. Clones are one, for a phase with threads of its own.

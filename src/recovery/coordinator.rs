@@ -28,7 +28,7 @@ use super::run::RunOptions;
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
 use super::tries::{Attempting, Named, cancelled, object, skipped};
 use crate::durable::DiskError;
-use crate::report::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Severity, catalogue};
 use crate::state::StateDir;
 
 type Ended = (usize, PhaseEnd);

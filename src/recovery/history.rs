@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, parse, without_writer};
 use crate::durable::{DiskError, read_optional, replace};
-use crate::report::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Severity, catalogue};
 use crate::state::{StateDir, Timestamp};
 
 /// The form of `history.json` that is written; a later one is left alone.

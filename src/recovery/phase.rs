@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::PhaseContext;
-use crate::report::Finding;
+use crate::findings::Finding;
 use serde::{Deserialize, Serialize};
 
 /// What a phase does. It may be called several times (tries) and must then do only what is left to do.

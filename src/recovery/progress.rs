@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::phase::DegradedResource;
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
-use crate::report::{Finding, Severity};
+use crate::findings::{Finding, Severity};
 use crate::state::Clock;
 use crate::system::{Host, ProcessIdentity};
 

@@ -10,7 +10,7 @@ use super::progress::{Seen, Tracker};
 use super::run::Observer;
 use super::snapshot::Snapshot;
 use crate::durable::replace;
-use crate::report::{Finding, catalogue};
+use crate::findings::{Finding, catalogue};
 use crate::state::StateDir;
 
 /// How often `current.json` follows moving items.

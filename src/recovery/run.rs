@@ -17,7 +17,7 @@ use super::publish::{CurrentFile, not_written, show};
 use super::requests::{RequestError, check_known};
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome};
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::report::{Finding, catalogue};
+use crate::findings::{Finding, catalogue};
 use crate::state::StateDir;
 
 /// Sees every change of status, and moving items about twenty times a second, in order; the last call

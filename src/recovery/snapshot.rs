@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::history::read_last;
 use super::phase::{DegradedResource, Phase};
 use crate::durable::{is_held, read_optional};
-use crate::report::Finding;
+use crate::findings::Finding;
 use crate::state::{StateDir, Timestamp};
 use crate::system::{Host, Presence, ProcessIdentity, is_network, presence};
 

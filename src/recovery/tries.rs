@@ -9,7 +9,7 @@ use super::control::{Control, Woken};
 use super::phase::{DegradedResource, Interrupted, PhaseError, PhaseOutcome, PhaseRun};
 use super::progress::{PhaseEnd, Tracker};
 use super::snapshot::PhaseStatus;
-use crate::report::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Severity, catalogue};
 use crate::state::human;
 
 /// What a phase's thread needs. All its own: a thread that hangs is left behind.

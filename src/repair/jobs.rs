@@ -2,9 +2,9 @@
 
 use super::action::{JobsCondition, Left, RepairAction};
 use super::run::{RepairError, RepairSettings};
+use crate::findings::shell_word;
 use crate::jobs::{Liveness, Reconciled, Reconciliation, reattach, record, would_reconcile};
 use crate::queue::Queue;
-use crate::report::shell_word;
 use crate::state::StateDir;
 
 pub(super) fn look(

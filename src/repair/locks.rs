@@ -2,6 +2,7 @@
 
 use super::action::{Left, LocksCondition, RepairAction};
 use super::run::RepairError;
+use crate::findings::shell_word;
 use crate::jobs::{RecoverSettings, Sentinel, Stored, marks};
 use crate::locks::{
     JobLiveness, JobWitness, LockInfo, LockRepair, LockVerdict, RunningHolder, list, plan_one, plan_repair,
@@ -9,7 +10,6 @@ use crate::locks::{
 };
 use crate::queue::JobId;
 use crate::recovery::JobHolders;
-use crate::report::shell_word;
 use crate::state::StateDir;
 use crate::system::{Presence, environment_of, presence};
 

@@ -9,17 +9,14 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue;
-use super::finding::{Finding, Severity};
-use super::losses;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::audit::{self, Entry, Outcome};
 use crate::durable::DiskError;
-use crate::durable::log::{Damage, DamageKind};
-use crate::losses::Losses;
+use crate::findings::Finding;
+use crate::losses::{Losses, as_known};
 use crate::queue::{entries_of, is_by_operator, operator_records};
+use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
-use crate::state::{Word, human};
 
 /// One act.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -94,11 +91,11 @@ impl AuditReport {
     pub fn read(dir: &StateDir, filter: &AuditFilter, page: &Page) -> Result<AuditReport, AuditReportError> {
         let (trail, mut findings) = match audit::read(dir) {
             Ok(trail) => (trail, Vec::new()),
-            Err(e) => (audit::TrailRead::default(), vec![unreadable(&e)]),
+            Err(e) => (audit::TrailRead::default(), vec![audit::unreadable(&e)]),
         };
         // What is on the list of losses has its id there, and may have been acknowledged.
         let known = Losses::read(dir).unwrap_or_default();
-        findings.extend(self::findings(dir, &trail).into_iter().map(|f| losses::as_known(&known, f)));
+        findings.extend(audit::findings(dir, &trail).into_iter().map(|f| as_known(&known, f)));
         // Kept twice when a checkpoint was killed between keeping and dropping, and again.
         let mut kept = HashSet::new();
         let mut entries = Vec::new();
@@ -192,52 +189,9 @@ impl Who {
     }
 }
 
-pub(super) fn unreadable(error: &audit::AuditError) -> Finding {
-    let sentence = format!("it cannot be read: {}", error.source);
-    Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", error.folder.display()), sentence)
-}
-
-fn findings(dir: &StateDir, trail: &audit::TrailRead) -> Vec<Finding> {
-    let folder = format!("file:{}", dir.paths.audit_log().display());
-    let of_unknown = trail.unknown.iter().map(|seq| {
-        let sentence = format!("entry {seq} is whole, but not one that this version knows");
-        Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence).with_severity(Severity::Warning)
-    });
-    damage_findings(dir, &trail.damage, &trail.missing).into_iter().chain(of_unknown).collect()
-}
-
-/// What of the trail cannot be read or is gone.
-pub(super) fn damage_findings(dir: &StateDir, damage: &[Damage], missing: &[(u64, u64)]) -> Vec<Finding> {
-    let of_damage = damage.iter().map(|place| {
-        let sentence = format!("{} bytes at offset {} are no record of it", place.len, place.offset);
-        Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", place.path.display()), sentence)
-    });
-    let folder = format!("file:{}", dir.paths.audit_log().display());
-    let is_told = |gap: &(u64, u64)| damage.iter().any(|place| is_entry(place, *gap));
-    let of_gaps = missing.iter().filter(|gap| !is_told(gap)).map(|(first, last)| {
-        let sentence = format!("{} in no file that can be read", human::numbers("entry", *first, *last));
-        Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence)
-    });
-    of_damage.chain(of_gaps).collect()
-}
-
-/// Whether bytes that cannot be read are the one entry that is missing. More may be gone than they are.
-fn is_entry(place: &Damage, (first, last): (u64, u64)) -> bool {
-    place.kind == DamageKind::Record && first == last && place.after + 1 == first
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn damaged_bytes_stand_for_the_one_entry_behind_the_last_whole_one() {
-        let place = |kind| Damage { path: "log".into(), offset: 0, len: 9, kind, after: 1 };
-        assert!(is_entry(&place(DamageKind::Record), (2, 2)));
-        assert!(!is_entry(&place(DamageKind::Record), (2, 9)), "a segment behind it is gone as well");
-        assert!(!is_entry(&place(DamageKind::Record), (3, 3)));
-        assert!(!is_entry(&place(DamageKind::Header), (2, 2)));
-    }
 
     #[test]
     fn who_is_taken_apart_in_every_form_that_was_ever_written() {

@@ -1,18 +1,16 @@
 //! Cleanups: those that are open, in line, interrupted, and over.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::finding::{Finding, Severity};
-use super::{catalogue, page};
+use super::page;
 use crate::archive::{Archive, archives};
 use crate::cleanup::{
     CleanupPhase, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupStatus, Completed, ResumedFrom,
-    Source, completed, damaged, is_running, list,
+    Source, completed, findings, is_running, list,
 };
 use crate::durable::DiskError;
+use crate::findings::Finding;
 use crate::queue::JobId;
 use crate::state::{StateDir, Timestamp};
 use crate::system::docker::DockerKind;
@@ -199,7 +197,8 @@ pub(super) fn open(dir: &StateDir) -> Result<Vec<CleanupEntry>, DiskError> {
 impl CleanupState {
     /// As it stands now. Changes nothing.
     pub fn read(dir: &StateDir, page: &page::Page) -> Result<CleanupState, CleanupReportError> {
-        let cleanups = open(dir)?;
+        let (records, runs) = (list(dir)?, is_running(dir));
+        let cleanups: Vec<_> = records.iter().map(|r| CleanupEntry::of(r, runs)).collect();
         let over = completed(dir)?;
         let mut counts = CleanupCounts { completed: over.len() as u64, ..CleanupCounts::default() };
         for cleanup in &cleanups {
@@ -215,7 +214,7 @@ impl CleanupState {
                 }
             }
         }
-        let findings = findings(dir, &cleanups)?;
+        let findings = findings(dir, &records, runs)?;
         let total = cleanups.len() as u64;
         let (cleanups, next_cursor) = page::cut_counted(cleanups, page)?;
         Ok(CleanupState { counts, cleanups, total, next_cursor, findings })
@@ -271,47 +270,4 @@ impl ArchiveList {
         let (archives, next_cursor) = page::cut_counted(archives, page)?;
         Ok(ArchiveList { archives, total, bytes_total, next_cursor })
     }
-}
-
-/// What an operator should know of the open cleanups.
-pub fn findings(dir: &StateDir, cleanups: &[CleanupEntry]) -> Result<Vec<Finding>, DiskError> {
-    let mut findings: Vec<Finding> = cleanups.iter().filter_map(finding).collect();
-    findings.extend(damaged(dir)?.into_iter().map(|path| {
-        let sentence = "it cannot be understood; it was left as it is".to_owned();
-        Finding::new(&catalogue::CLEANUP_DAMAGED, format!("file:{}", path.display()), sentence)
-    }));
-    Ok(findings)
-}
-
-/// Whether it keeps git work that it cannot prove to be kept elsewhere: whether it is tried again by itself or not,
-/// nothing is removed until somebody acts.
-fn is_at_risk(cleanup: &CleanupEntry) -> bool {
-    let is_stuck =
-        |phase: &PhaseEntry| matches!(phase.status, CleanupPhaseStatus::Parked | CleanupPhaseStatus::Failed);
-    cleanup.phases.iter().any(|phase| phase.is_work_at_risk && is_stuck(phase))
-}
-
-fn object_of(cleanup: &CleanupEntry) -> String {
-    format!("cleanup:{}", cleanup.cleanup_id)
-}
-
-fn finding(cleanup: &CleanupEntry) -> Option<Finding> {
-    let stuck: BTreeMap<&str, &str> = cleanup
-        .phases
-        .iter()
-        .filter(|p| matches!(p.status, CleanupPhaseStatus::Parked | CleanupPhaseStatus::Failed))
-        .filter_map(|p| Some((p.phase.as_str(), p.error.as_deref()?)))
-        .collect();
-    let said: Vec<String> = stuck.iter().map(|(phase, error)| format!("{phase}: {error}")).collect();
-    let entry = match cleanup.status {
-        CleanupStatus::Parked => &catalogue::CLEANUP_PARKED,
-        CleanupStatus::Waiting if !said.is_empty() => &catalogue::CLEANUP_WAITING,
-        _ => return None,
-    };
-    let mut finding = Finding::new(entry, object_of(cleanup), said.join("; "));
-    // A disk that is full does not become empty by waiting.
-    if is_at_risk(cleanup) {
-        finding.severity = finding.severity.max(Severity::Error);
-    }
-    Some(finding)
 }

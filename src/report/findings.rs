@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::finding::{Finding, Severity};
 use super::page::{BadCursor, Page, cut_counted};
+use crate::findings::{Finding, Severity};
 
 /// Which findings.
 #[derive(Debug, Clone, Default)]

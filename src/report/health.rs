@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::finding::Severity;
 use super::status::{Reason, State, Status};
+use crate::findings::Severity;
 
 /// See the module.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::attempts::AttemptReport;
-use super::job_findings::{ConditionReport, conditions_of};
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
+use crate::jobs::findings::{ConditionReport, conditions_of};
 use crate::jobs::{FreshnessLimits, JudgeContext, ProcessTable, judge};
 use crate::queue::{Callback, CrashPolicy, EndedBy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
 use crate::state::Word;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue;
-use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::durable::DiskError;
+use crate::findings::Finding;
+use crate::findings::catalogue;
 use crate::orphans::{
     Candidate, Check, Executed, LogEntry, OrphanKind, OrphanPlan, Trashed, entries, plan, trashed,
 };

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue;
-use super::finding::Finding;
 use super::jobs::{JobSummary, summary};
 use super::page::{BadCursor, Page, cut};
 use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, read};
 use crate::durable::{DiskError, IoContext};
+use crate::findings::Finding;
+use crate::findings::catalogue;
 use crate::queue::{Counts, Job, Queue, QueueState, RecoveredQueue, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
 use crate::state::{StateDir, Timestamp};

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::finding::Finding;
-use super::job_findings::of_look;
 use super::page::{BadCursor, Page, cut};
+use crate::findings::Finding;
+use crate::jobs::findings::of_look;
 use crate::jobs::{
     Freshness, FreshnessLimits, JudgeContext, Judgement, Liveness, ProcessTable, Reattachment, ReconciledJob,
     judge,

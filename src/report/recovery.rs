@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
+use crate::findings::Finding;
 use crate::recovery::{
     HistoryEntry, PhaseGraph, PhaseProgress, PhaseStatus, RecoveryOutcome, RecoveryRecord, Snapshot, counter,
 };

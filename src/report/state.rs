@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::catalogue;
-use super::finding::Finding;
+use crate::findings::Finding;
+use crate::startup::origin::findings;
 use crate::state::{DirectoryOrigin, StateDir, Timestamp};
 
 /// What a state directory is.
@@ -89,25 +89,4 @@ impl StateReport {
             findings: findings(dir),
         }
     }
-}
-
-/// What is the matter with a state directory as a whole. That it went back in time is told until a recovery has
-/// told it.
-pub fn findings(dir: &StateDir) -> Vec<Finding> {
-    if let DirectoryOrigin::Copied { of, why } = &dir.origin {
-        let sentence = format!("it is a copy of {}: {why}; it is only read", of.display());
-        return vec![Finding::new(&catalogue::STATE_DIRECTORY_COPIED, "state", sentence)];
-    }
-    let untold = dir.past.restored.as_ref().filter(|restored| !restored.is_told);
-    untold.map(|_| restored(dir)).into_iter().flatten().collect()
-}
-
-/// That it went back in time, if it did.
-pub fn restored(dir: &StateDir) -> Option<Finding> {
-    let restored = dir.past.restored.as_ref()?;
-    let sentence = format!(
-        "{}; noticed at {}, with record {} as the last of the queue",
-        restored.why, restored.at, restored.log_end
-    );
-    Some(Finding::new(&catalogue::STATE_DIRECTORY_RESTORED, "state", sentence))
 }

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::finding::Finding;
-use super::job_findings::{of_failed_start, of_look, of_other_incarnations};
 use super::queue::waiting_for;
 use crate::durable::is_held;
+use crate::findings::Finding;
+use crate::jobs::findings::{of_failed_start, of_look};
 use crate::jobs::{
     Evidence, JudgeContext, Judgement, Liveness, LivingJob, ProcessTable, RecoverSettings, Verdict, judge,
 };
+use crate::locks::of_other_incarnations;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
+use crate::startup::origin;
 use crate::state::{StateDir, Timestamp, Word, human};
 use crate::system::{Host, Presence, ProcessIdentity, command_line, probe_process, user_of};
 
@@ -71,7 +73,7 @@ impl WhyJob {
         let judgement = (job.status == JobStatus::Running).then(|| judge(&look, job));
         let judged = judgement.as_ref();
         let mut findings: Vec<Finding> = match dir.is_copy() {
-            true => super::state::findings(dir),
+            true => origin::findings(dir),
             false => judged.map(of_look).unwrap_or_default(),
         };
         findings.extend(of_failed_start(job));

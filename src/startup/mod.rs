@@ -21,6 +21,7 @@ mod layout_1;
 mod log;
 mod marker;
 mod misplaced;
+pub(crate) mod origin;
 mod under_way;
 
 pub use cleanup::{Cleanup, clean_up, remove_half_made};

@@ -23,6 +23,7 @@ mod concurrency_limit;
 mod delivery;
 mod derive;
 mod engine;
+pub(crate) mod findings;
 mod log;
 mod own_secret;
 mod parsed_url;

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use recovery::findings::{Finding, catalogue};
 use recovery::recovery::{
     Cancel, DegradedResource, HistoryError, Phase, PhaseOutcome, PhaseStatus, RecoveryOutcome, RunOptions,
     read_current, read_history, read_last, run,
 };
-use recovery::report::{Finding, catalogue};
 use serde_json::json;
 
 use super::{broken, fine, graph, noting, options, run_all, state, status, until_interrupted, wait_for};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use recovery::findings::{Finding, Severity, catalogue};
 use recovery::recovery::{
     Phase, PhaseError, PhaseOutcome, PhaseStatus, RecoveryOutcome, RunOptions, read_current, request_retry,
     run,
 };
-use recovery::report::{Finding, Severity, catalogue};
 
 use super::{endless_pauses, graph, options, run_all, state, status, wait_for};
 

@@ -9,8 +9,8 @@ use crate::support::{
     Names, THEME, at, compare, compare_all, lines, model, overview, press, reports, showing,
 };
 use ratatui::style::Color;
+use recovery::findings::Severity;
 use recovery::recovery::{PhaseStatus, RecoveryOutcome, Snapshot};
-use recovery::report::Severity;
 use recovery::system::Host;
 use recovery_tui::action::Action;
 use recovery_tui::key::{BINDINGS, Key};

@@ -1,7 +1,7 @@
 //! `explain [CODE]`: what a finding's code means, offline.
 
 use clap::Args;
-use recovery::report::catalogue::{self, Entry};
+use recovery::findings::catalogue::{self, Entry};
 use serde::Serialize;
 
 use crate::context::Context;

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use recovery::findings::catalogue;
 use recovery::import::{
     CommandTemplate, ImportError, ImportOptions, ImportReport, JobAction, OrphanKind, ScanError,
     TemplateError, take_over,
 };
-use recovery::report::catalogue;
 use recovery::state::{StateDir, human};
 
 use crate::context::Context;

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use recovery::daemon::running_daemon;
+use recovery::findings::{Finding, catalogue};
 use recovery::recovery::{
     Change, PhaseStatus, Recovery, RecoveryOutcome, RecoveryRecord, Rehearsal, rehearse,
 };
-use recovery::report::{Finding, catalogue};
 use recovery::startup::StartedBy;
 use recovery::state::human;
 

@@ -101,7 +101,7 @@ fn render_phases(text: &mut Text, report: &Phases) {
     }
 }
 
-fn of_phase(phase: &PhaseProgress) -> &[recovery::report::Finding] {
+fn of_phase(phase: &PhaseProgress) -> &[recovery::findings::Finding] {
     &phase.findings
 }
 

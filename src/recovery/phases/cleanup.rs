@@ -2,11 +2,10 @@
 //! interrupted are named, and they are worked on once, unless a daemon does that when it is ready.
 
 use super::sequence::{Cleaning, Shared};
-use crate::cleanup::{Cleaner, CleanupError, CleanupRecord, Derived, is_running, list};
+use crate::cleanup::{Cleaner, CleanupError, CleanupRecord, Derived, findings, is_running, list};
+use crate::findings::{Finding, catalogue};
 use crate::queue::Queue;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::cleanup::{CleanupEntry, findings};
-use crate::report::{Finding, catalogue};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     context.check_interrupted()?;
@@ -40,12 +39,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         }
         context.check_interrupted()?;
     }
-    let left: Vec<CleanupEntry> = list(dir)
-        .map_err(failed("list the cleanups"))?
-        .iter()
-        .map(|r| CleanupEntry::of(r, is_running(dir)))
-        .collect();
-    let findings = findings(dir, &left).map_err(failed("list the cleanups"))?;
+    let left = list(dir).map_err(failed("list the cleanups"))?;
+    let findings = findings(dir, &left, is_running(dir)).map_err(failed("list the cleanups"))?;
     let parked = findings.iter().filter(|f| f.code == catalogue::CLEANUP_PARKED.code);
     Ok(PhaseOutcome {
         degraded: parked

@@ -1,10 +1,10 @@
 //! The files that jobs which are over have left, and the records of all jobs.
 
 use super::sequence::Shared;
+use crate::findings::{Finding, catalogue};
 use crate::jobs::{damaged_files, record};
 use crate::queue::{JobId, Operation, Queue, QueueState};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{Finding, catalogue};
 
 /// How many records that could not be written are named one by one.
 const NAMED: usize = 20;

@@ -4,13 +4,13 @@
 //! queue begins with its record. A record that knows more of a job than the queue does tells
 //! of an end, or a cancellation, whose log record was lost: without it the job would run again.
 
+use crate::findings::{Finding, Severity, catalogue};
 use crate::jobs::{RecoverSettings, record};
 use crate::queue::{
     AfterCrash, AttemptOutcome, End, INTERRUPTED, Job, JobDocument, JobId, JobStatus, Method, Operation,
     QueueState, Repaired,
 };
 use crate::recovery::PhaseError;
-use crate::report::{Finding, Severity, catalogue};
 use crate::state::StateDir;
 
 /// Besides, the jobs that the queue does not know and whose own records cannot be understood.

@@ -3,12 +3,13 @@
 
 use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
+use crate::findings::{Finding, catalogue, shell_word};
+use crate::jobs::findings::of_judgement;
 use crate::jobs::{
     Judgement, Reattachment, Reconciled, ReconciledJob, Reconciliation, finish_removals, reattach, sweep,
 };
 use crate::queue::{AfterCrash, INTERRUPTED, JobId, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{Finding, catalogue, job_findings, shell_word};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     context.check_interrupted()?;
@@ -154,7 +155,7 @@ fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
         let sentence = format!("{file} of its attempt cannot be understood; a copy is in quarantine");
         Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
     });
-    damaged.chain(job_findings::of_judgement(judgement)).collect()
+    damaged.chain(of_judgement(judgement)).collect()
 }
 
 /// Jobs that would have been tried again, had they not used up their attempts.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::sequence::Shared;
 use crate::audit::{AuditError, Entry, Trail};
+use crate::findings::{Finding, catalogue};
 use crate::jobs::{JudgeContext, Liveness, ProcessTable, judge};
 use crate::locks::{JobLiveness, LockOutcome, LocksRecovered, RecoveredLock, recover_all};
 use crate::queue::{Job, JobId};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{Finding, catalogue};
 use crate::system::Host;
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {

@@ -5,10 +5,10 @@ use std::os::unix::fs::FileExt;
 
 use super::sequence::record_losses;
 use crate::durable::log::{Damage, DamageKind};
+use crate::findings::{Finding, catalogue};
 use crate::jobs::{ReconstructedJob, RecoverSettings, reconstruct, record};
 use crate::queue::{JobDocument, JobId, Operation, Repaired};
 use crate::recovery::PhaseError;
-use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
 
 /// What stands before a job's id in every record.

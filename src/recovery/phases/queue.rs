@@ -4,10 +4,10 @@
 use super::lost_jobs::was_never_written;
 use super::sequence::{Shared, lost_end, noted_end, record_losses};
 use crate::durable::log::DamageKind;
+use crate::findings::{Finding, catalogue};
 use crate::jobs::RecoverSettings;
 use crate::queue::{self, JobId, Method, Queue, QueueError, Repaired};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{Finding, catalogue};
 use crate::startup::{CleanupEntry, remove_half_made};
 use crate::state::{StateDir, human};
 

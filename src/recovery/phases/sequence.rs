@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
+use crate::findings::{Finding, catalogue};
 use crate::jobs::RecoverSettings;
+use crate::losses::LossCheck;
 use crate::losses::Losses;
 use crate::orphans::OrphanSettings;
 use crate::queue::Queue;
@@ -15,8 +17,6 @@ use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
     RunError, RunOptions, run,
 };
-use crate::report::losses::LossCheck;
-use crate::report::{Finding, catalogue};
 use crate::startup::{StartOptions, StartedBy, Startup, StartupError, StartupOutcome, put_misplaced_away};
 use crate::state::StateDir;
 

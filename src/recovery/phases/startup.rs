@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::sequence::Shared;
+use crate::findings::{Finding, catalogue};
 use crate::jobs::{ProcessTable, move_attempts};
 use crate::locks::OtherTimes;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{self, Finding, catalogue};
+use crate::startup::origin;
 use crate::startup::{Cleanup, Detection, Migrated, StartOptions, StartReport, Startup, clean_up};
 use crate::state::{LAYOUT_VERSION, human};
 
@@ -86,7 +87,7 @@ fn move_out_of_workspaces(
 fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
     let Some(restored) = &shared.dir.past.restored else { return };
     if !restored.is_told {
-        report::state::restored(&shared.dir).into_iter().for_each(|finding| context.finding(finding));
+        origin::restored(&shared.dir).into_iter().for_each(|finding| context.finding(finding));
     }
     if restored.is_told && !restored.has_survivors {
         return;

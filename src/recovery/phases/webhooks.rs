@@ -2,11 +2,12 @@
 //! mended; what is undelivered is told.
 
 use super::sequence::Shared;
+use crate::findings::{Finding, catalogue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, PhaseContext, PhaseError, PhaseOutcome, RecoveryOutcome, read_history,
 };
-use crate::report::{Finding, catalogue, webhooks::problem_findings};
 use crate::state::StateDir;
+use crate::webhooks::findings::problem_findings;
 use crate::webhooks::{self, RecoveryEnd, RecoveryFacts, Was};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::ladder::{Raised, State};
 use super::{DAEMON, DISK, Sources};
+use crate::findings::catalogue::{self, is_loss};
 use crate::locks::{JobLiveness, inspect};
 use crate::queue::JobStatus;
 use crate::recovery::{DegradedResource, RecoveryRecord};
-use crate::report::catalogue::{self, is_loss};
 use crate::state::StateDir;
 
 /// What cannot be used, by the findings that say so: each resource once.

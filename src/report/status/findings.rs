@@ -8,15 +8,19 @@ use super::degraded::{is_settled, still_unusable};
 use super::ladder::{Raised, State};
 use super::{DAEMON, DaemonStatus, METADATA_DAMAGED, STARTS, Sources};
 use crate::durable::is_held;
+use crate::findings::catalogue;
+use crate::findings::catalogue::{Entry, is_loss};
+use crate::findings::{Finding, Severity};
 use crate::jobs::StartsHeld;
+use crate::jobs::findings as job_findings;
+use crate::locks::of_other_incarnations;
+use crate::losses;
 use crate::queue::{CrashPolicy, Job, JobStatus, Queue};
 use crate::recovery::{HistoryError, PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
-use crate::report::catalogue::{Entry, is_loss};
-use crate::report::finding::{Finding, Severity};
-use crate::report::{catalogue, job_findings, losses};
-use crate::startup::{SafeMode, StartupLog};
+use crate::startup::{SafeMode, StartupLog, origin};
 use crate::state::{Distrust, StateDir, human};
 use crate::system::process_stat;
+use crate::webhooks;
 
 /// A loop that has not turned for so long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
@@ -39,7 +43,7 @@ pub(super) fn findings(sources: &Sources<'_>) -> Vec<Raised> {
     let mut raised: Vec<Raised> = damage(sources);
     if sources.dir.is_copy() {
         // What runs and what waits is the original's, and for that one to tell.
-        raised.extend(crate::report::state::findings(sources.dir).into_iter().map(Raised::by_kind));
+        raised.extend(origin::findings(sources.dir).into_iter().map(Raised::by_kind));
         return raised;
     }
     let now = of_now(sources);
@@ -82,7 +86,7 @@ fn damage(sources: &Sources<'_>) -> Vec<Raised> {
 fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = sources.daemon.iter().flat_map(of_daemon).collect();
     found.extend(sources.daemon.iter().flat_map(|_| of_tokens(sources.dir)));
-    found.extend(crate::report::state::findings(sources.dir));
+    found.extend(origin::findings(sources.dir));
     found.extend(hanging(sources).map(hanging_finding));
     found.extend(crate::report::queue::not_writable(sources.queue));
     found.extend(sources.starts_held.map(starts_held_finding));
@@ -108,7 +112,7 @@ fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
     let of_jobs: Vec<Finding> = of_jobs.into_iter().filter(|f| !is_settled_soon(f)).collect();
     found.extend(unwatched(sources, &of_jobs));
     found.extend(of_jobs);
-    found.extend(job_findings::of_other_incarnations(sources.dir, sources.queue.state()));
+    found.extend(of_other_incarnations(sources.dir, sources.queue.state()));
     found.extend(job_findings::of_failed_starts(sources.queue.state()));
     found.extend(job_findings::of_clock(sources.queue.state(), sources.dir.clock.now()));
     found.extend(crashed(sources.queue));
@@ -119,7 +123,7 @@ fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
         found.push(if is_damaged { finding.with_next("recoveryctl repair locks") } else { finding });
     }
     if let Some(survey) = sources.webhooks {
-        found.extend(crate::report::webhooks::findings(survey, sources.daemon.is_some()));
+        found.extend(webhooks::findings::findings(survey, sources.daemon.is_some()));
     }
     let worth = |f: &&Finding| f.severity >= Severity::Warning;
     found.extend(sources.cleanups.into_iter().flatten().filter(worth).cloned());

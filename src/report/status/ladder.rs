@@ -4,8 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::report::catalogue::{self, Entry};
-use crate::report::finding::{Finding, Severity};
+use crate::findings::catalogue::{self, Entry};
+use crate::findings::{Finding, Severity};
 
 /// How the whole stands: the worst that is true now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

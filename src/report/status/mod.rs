@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use self::degraded::degraded;
 use self::findings::findings;
 use self::ladder::reasons;
-use super::catalogue;
-use super::finding::Finding;
-use super::losses::LossCheck;
 use super::webhooks::DeliveryCounts;
 use crate::archive;
+use crate::cleanup;
 use crate::durable::DiskError;
+use crate::findings::Finding;
+use crate::findings::catalogue;
 use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
 use crate::locks::{Availability, availability, lock_names, undecided};
-use crate::losses::Losses;
+use crate::losses::{LossCheck, Losses};
 use crate::queue::{Counts, JobId, Queue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
@@ -167,7 +167,7 @@ impl Gathered {
     /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding. The queue is
     /// opened by the caller, who can tell that it can only be looked at.
     pub fn read(dir: &StateDir, queue: Queue) -> Gathered {
-        let cleanups = crate::report::cleanup::open(dir).ok();
+        let cleanups = cleanup::list(dir).ok();
         // A list that cannot be read protects nothing, and costs nothing but itself.
         let losses = Losses::read(dir)
             .unwrap_or_else(|e| Losses { damaged: Some(format!("{e}: {}", e.source)), ..Losses::default() });
@@ -180,7 +180,7 @@ impl Gathered {
             history: read_history(dir),
             safe_mode: safe_mode(dir),
             unavailable: unavailable_repositories(dir),
-            cleanups: cleanups.and_then(|c| crate::report::cleanup::findings(dir, &c).ok()),
+            cleanups: cleanups.and_then(|c| cleanup::findings(dir, &c, cleanup::is_running(dir)).ok()),
             webhooks: None,
             starts_held: starts_held(dir),
             queue,

@@ -1,6 +1,6 @@
 //! A finding: what it is about, what it means, what deals with it.
 
-use recovery::report::{Finding, Severity, catalogue};
+use recovery::findings::{Finding, Severity, catalogue};
 
 use crate::action::{Meant, meant};
 use crate::listing::{Document, DocumentLine, Object, Text, Tone};

@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use recovery::findings::{Finding, Severity};
 use recovery::recovery::{DegradedResource, PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
 use recovery::report::cleanup::CleanupCounts;
 use recovery::report::dashboard::Dashboard;
 use recovery::report::status::{State, Status};
-use recovery::report::{Finding, Severity};
 use recovery::state::{Timestamp, human};
 
 use super::finding::{document, why};

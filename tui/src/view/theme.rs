@@ -2,8 +2,8 @@
 //! or a sign besides its colour.
 
 use ratatui::style::{Color, Modifier, Style};
+use recovery::findings::Severity;
 use recovery::recovery::{PhaseStatus, RecoveryOutcome};
-use recovery::report::Severity;
 
 use crate::listing::Tone;
 

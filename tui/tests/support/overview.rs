@@ -1,5 +1,6 @@
 //! Overviews: of what is well, of what is not, of a recovery that runs, of names that nobody should have.
 
+use recovery::findings::{Finding, Severity, catalogue};
 use recovery::queue::{Counts, RecoveredQueue};
 use recovery::recovery::{DegradedResource, PhaseProgress, PhaseStatus, RecoveryOutcome};
 use recovery::report::cleanup::CleanupCounts;
@@ -10,7 +11,6 @@ use recovery::report::reattachment::JobsStatus;
 use recovery::report::recovery::Phases;
 use recovery::report::startup::StartupDetection;
 use recovery::report::status::{DaemonStatus, RecoveryStatus, State, Status};
-use recovery::report::{Finding, Severity, catalogue};
 use recovery_tui::panel::overview::{Besides, Overview};
 
 use super::{NOW, Names, before};

@@ -8,11 +8,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use recovery::audit::{Entry, Trail};
 use recovery::cleanup::{
     Cleaner, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupRequest, CleanupStatus, Created,
-    Source, create, skip,
+    Source, create, findings, skip,
 };
+use recovery::findings::Finding;
 use recovery::queue::{JobId, Queue};
-use recovery::report::Finding;
-use recovery::report::cleanup::{CleanupEntry, CleanupList, CleanupState, CompletedList, findings};
+use recovery::report::cleanup::{CleanupEntry, CleanupList, CleanupState, CompletedList};
 use recovery::state::{Timestamp, human};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -322,7 +322,7 @@ fn run(context: &mut Context) -> Result<Ending, CliError> {
         waiting: count(CleanupStatus::Waiting) + count(CleanupStatus::Pending),
         parked: count(CleanupStatus::Parked),
         bytes_freed: cleanups.iter().map(|c| c.bytes_freed).sum(),
-        findings: findings(&dir, &cleanups)?,
+        findings: findings(&dir, &pass.worked_on, false)?,
         cleanups,
     };
     let now = dir.clock.now();

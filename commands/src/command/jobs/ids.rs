@@ -1,8 +1,8 @@
 //! Which job a text names: its id, the beginning of one, `@last`, `@last-failed`.
 
+use recovery::findings::shell_word;
 use recovery::losses::Losses;
 use recovery::queue::{Job, JobId, JobStatus, QueueState};
-use recovery::report::shell_word;
 use recovery::state::StateDir;
 
 use crate::error::{CliError, ErrorKind};

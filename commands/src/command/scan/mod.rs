@@ -5,13 +5,13 @@ mod textfile;
 use std::path::PathBuf;
 
 use clap::Args;
+use recovery::findings::{Finding, catalogue};
 use recovery::orphans::{OrphanKind, OrphanPlan, ScanContext, plan, rehearse, scan};
 use recovery::queue::Queue;
 use recovery::report::cleanup::CleanupState;
 use recovery::report::orphans::ScanReport;
 use recovery::report::page::Page;
 use recovery::report::queue::findings;
-use recovery::report::{Finding, catalogue};
 use recovery::state::{StateDir, human};
 
 use crate::cleanup_wiring::scanning;

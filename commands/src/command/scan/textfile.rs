@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use recovery::durable::replace;
+use recovery::findings::Severity;
 use recovery::orphans::{OrphanKind, OrphanPlan};
-use recovery::report::Severity;
 use recovery::state::StateDir;
 
 use crate::error::CliError;

@@ -1,8 +1,8 @@
 //! `why lock:REPO`.
 
+use recovery::findings::shell_word;
 use recovery::locks::{LockRefused, inspect};
 use recovery::repair::would_repair_lock;
-use recovery::report::shell_word;
 use recovery::report::why_lock::WhyLock;
 
 use crate::command::locks::holders::holders;

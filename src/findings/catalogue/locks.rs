@@ -1,7 +1,7 @@
 //! Codes about repository locks.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// A lock's holder is gone.
 pub const LOCK_HOLDER_GONE: Entry = Entry {

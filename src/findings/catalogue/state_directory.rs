@@ -1,7 +1,7 @@
 //! Codes about the state directory: whether it can be written, which one it is, and what in it is no job's.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// The disk refuses to be written.
 pub const DISK_NOT_WRITABLE: Entry = Entry {

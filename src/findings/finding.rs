@@ -1,46 +1,15 @@
 //! A finding: something that an operator should know, with the command that deals with it.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::acknowledged::Acknowledged;
 use super::catalogue::{self, Entry, is_loss};
-use crate::losses::{Acknowledged, id_of};
+use super::id::id_of;
+use super::severity::Severity;
 use crate::state::Timestamp;
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Nothing is lost; somebody should look at it.
-    Warning,
-    /// Something does not work until somebody acts.
-    Error,
-    /// Something that was acknowledged may be lost.
-    Critical,
-}
-
-impl Severity {
-    /// As written.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Severity::Info => "info",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-            Severity::Critical => "critical",
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// One finding, as it is shown and stored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -140,7 +109,7 @@ fn fill(template: &str, object: &str, id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::catalogue;
+    use crate::findings::catalogue;
 
     #[test]
     fn next_commands_are_filled_and_quoted() {

@@ -1,17 +1,13 @@
 //! What is the matter with jobs: of a verdict about one that runs, and of one that cannot be started.
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue;
-use super::finding::Finding;
+use crate::findings::{Finding, catalogue};
 use crate::jobs::{
-    Condition, FreshnessLimits, JudgeContext, Judgement, Liveness, LivingJob, ProcessTable, Users, Verdict,
+    Condition, FreshnessLimits, JudgeContext, Judgement, Liveness, LivingJob, ProcessTable, Verdict,
     Withstanding, judge,
 };
-use crate::locks::OtherTimes;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::{StateDir, Timestamp, human};
 use crate::system::{Host, ProcessIdentity};
@@ -57,56 +53,19 @@ pub struct ConditionReport {
 }
 
 /// Whether a look now tells the same anew, if it is still so.
-pub fn is_of_the_moment(finding: &Finding) -> bool {
+pub(crate) fn is_of_the_moment(finding: &Finding) -> bool {
     OF_THE_MOMENT.iter().any(|entry| entry.code == finding.code)
 }
 
 /// What is the matter with the jobs that run, as a look at each of them shows now.
-pub fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -> Vec<Finding> {
+pub(crate) fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -> Vec<Finding> {
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = JudgeContext { dir, host: &host, table: &table, limits };
     state.running().flat_map(|job| of_look(&judge(&look, job))).collect()
 }
 
-/// What lives from before a backup was put back and keeps queued jobs from starting: something of them, of jobs that
-/// the queue does not know, and under locks of that time.
-pub fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<Finding> {
-    if !dir.may_have_survivors() {
-        return Vec::new();
-    }
-    let table = ProcessTable::new();
-    let (mut found, mut told) = (Vec::new(), Vec::new());
-    for (id, living) in
-        table.living_jobs(dir).into_iter().filter(|(_, living)| living.is_of_other_incarnation)
-    {
-        match state.get(&id) {
-            Some(job) if job.status == JobStatus::Queued => {
-                found.push(of_other_incarnation(&format!("job:{id}"), &living.processes));
-            }
-            // One that runs is judged, and tells it then.
-            Some(_) => {}
-            None => found.extend(unknown_to_the_queue(&id, &living)),
-        }
-        told.extend(living.processes);
-    }
-    if let Some(processes) = table.unnamed_survivors(dir) {
-        let closes = "it may be any of those that wait, so none is started";
-        let sentence = left_running(&processes, "an unknown job", closes);
-        found.push(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, "jobs", sentence));
-        told.extend(processes);
-    }
-    let wanted: BTreeSet<_> = state.queued().filter_map(|job| job.repository.clone()).collect();
-    let others = if wanted.is_empty() { None } else { Some(OtherTimes::look(dir)) };
-    for repository in
-        others.iter().flat_map(|others| wanted.iter().map(move |name| (name, others.users_of(name))))
-    {
-        found.extend(under_lock(repository.0, &repository.1, &told));
-    }
-    found
-}
-
 /// Of a job that was submitted in the time that is lost. It is none of those that wait.
-fn unknown_to_the_queue(id: &JobId, living: &LivingJob) -> Option<Finding> {
+pub(crate) fn unknown_to_the_queue(id: &JobId, living: &LivingJob) -> Option<Finding> {
     let names: Vec<String> = living.repositories.iter().map(|name| format!("'{name}'")).collect();
     let closes = match (living.tells_repository, names.is_empty()) {
         (true, true) => return None,
@@ -120,22 +79,8 @@ fn unknown_to_the_queue(id: &JobId, living: &LivingJob) -> Option<Finding> {
     Some(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, format!("job:{id}"), sentence))
 }
 
-fn under_lock(repository: &str, users: &Users, told: &[ProcessIdentity]) -> Option<Finding> {
-    let processes: Vec<_> = match users {
-        Users::None => return None,
-        Users::Seen(all) => all.iter().filter(|p| !told.contains(p)).copied().collect(),
-        Users::Unseen => Vec::new(),
-    };
-    if processes.is_empty() && *users != Users::Unseen {
-        return None;
-    }
-    let closes = format!("no job of repository '{repository}' is started");
-    let sentence = left_running(&processes, "a command under a lock", &closes);
-    Some(Finding::new(&catalogue::LOCK_OF_OTHER_INCARNATION, format!("lock:{repository}"), sentence))
-}
-
 /// `whose` they are, and what is closed while they live.
-fn left_running(processes: &[ProcessIdentity], whose: &str, closes: &str) -> String {
+pub(crate) fn left_running(processes: &[ProcessIdentity], whose: &str, closes: &str) -> String {
     let (run, them) = if processes.len() == 1 { ("runs", "it has") } else { ("run", "they have") };
     let since = format!("of {whose} {run} since before a backup was put back: {closes} until {them} ended");
     match processes {
@@ -147,7 +92,7 @@ fn left_running(processes: &[ProcessIdentity], whose: &str, closes: &str) -> Str
     }
 }
 
-fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) -> Finding {
+pub(crate) fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) -> Finding {
     let live = if processes.len() == 1 { "lives" } else { "live" };
     let sentence = format!(
         "{} of it {live}, started before a backup of this state directory was put back",
@@ -158,14 +103,14 @@ fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) -> Finding 
 
 /// What is the matter with a job that the queue has as running, as a look shows it: also that it runs no more, which a
 /// recovery would settle.
-pub fn of_look(judgement: &Judgement) -> Vec<Finding> {
+pub(crate) fn of_look(judgement: &Judgement) -> Vec<Finding> {
     let gone = || processes_gone(&format!("job:{}", judgement.job_id), judgement.attempt, &judgement.verdict);
     let gone = (judgement.liveness() == Liveness::Dead).then(gone);
     gone.into_iter().chain(of_judgement(judgement)).collect()
 }
 
 /// What is the matter with a running job, as it was judged.
-pub fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
+pub(crate) fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
     let object = format!("job:{}", judgement.job_id);
     let attempt = judgement.attempt;
     let mut found: Vec<Finding> = match &judgement.verdict {
@@ -202,7 +147,7 @@ fn processes_gone(object: &str, attempt: u32, verdict: &Verdict) -> Finding {
 }
 
 /// What is the matter with a running job, as `jobs show` tells it.
-pub fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
+pub(crate) fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
     let object = format!("job:{}", judgement.job_id);
     let report = |condition: &Condition| {
         let finding = of_condition(&object, judgement.attempt, condition);
@@ -302,23 +247,23 @@ fn processes_of(processes: &[ProcessIdentity]) -> String {
 }
 
 /// What keeps queued jobs from starting, or has kept crashed ones.
-pub fn of_failed_starts(state: &QueueState) -> Vec<Finding> {
+pub(crate) fn of_failed_starts(state: &QueueState) -> Vec<Finding> {
     state.jobs().filter_map(of_failed_start).collect()
 }
 
 /// The same of one job.
-pub fn of_failed_start(job: &Job) -> Option<Finding> {
+pub(crate) fn of_failed_start(job: &Job) -> Option<Finding> {
     let is_failing = job.status == JobStatus::Queued && job.run_state().failed_starts >= FAILING;
     is_failing.then(|| start_failing(job)).or_else(|| is_not_started(job).then(|| not_started(job)))
 }
 
 /// Whether the job was given up because no supervisor came up for it.
-pub fn is_not_started(job: &Job) -> bool {
+pub(crate) fn is_not_started(job: &Job) -> bool {
     job.status == JobStatus::Crashed && job.run_state().failed_starts > 0
 }
 
 /// Queued jobs whose pause was made by a clock that was ahead; the first of them by name.
-pub fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
+pub(crate) fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
     let mut ahead = state.queued().filter_map(|job| Some((job, job.clock_was_ahead(now)?)));
     let named = ahead.by_ref().take(NAMED).map(|(job, by_ms)| {
         let until = job.not_before.unwrap_or(now);

@@ -1,7 +1,7 @@
 //! What can be the matter with a daemon that runs.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// Others than this machine can reach the daemon.
 pub const DAEMON_EXPOSED: Entry = Entry {

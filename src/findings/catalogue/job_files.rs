@@ -1,7 +1,7 @@
 //! Codes about the files of jobs: damaged, lost, made anew from one another.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// The readable form of a job could not be written.
 pub const JOB_RECORD_NOT_WRITTEN: Entry = Entry {

@@ -1,7 +1,7 @@
 //! Codes about the workspace of another server that is taken over.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// A job file of the other server is damaged.
 pub const IMPORT_JOB_FILE_DAMAGED: Entry = Entry {

@@ -1,7 +1,7 @@
 //! Codes about the recovery itself: its phases, and its records.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// A phase was passed over.
 pub const PHASE_SKIPPED: Entry = Entry {

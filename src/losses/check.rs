@@ -5,11 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::audit::{damage_findings, unreadable};
-use super::catalogue::{self, is_loss};
-use super::finding::{Finding, Severity};
-use crate::audit::{self, AuditError, TrailCheck};
-use crate::losses::{self, Found, Loss, Losses, LossesError};
+use super::ledger::{self, Found, Loss, Losses, LossesError};
+use crate::audit::{self, AuditError, TrailCheck, damage_findings, unreadable};
+use crate::findings::catalogue::{self, is_loss};
+use crate::findings::{Finding, Severity};
 use crate::state::{StateDir, human};
 
 /// The name of the audit trail's mark.
@@ -74,7 +73,7 @@ impl LossCheck {
 
     /// Records it in the list of losses.
     pub fn record(&self, dir: &StateDir, by: &str) -> Result<(), LossesError> {
-        losses::record(dir, by, &self.found(), &self.marks)
+        ledger::record(dir, by, &self.found(), &self.marks)
     }
 
     /// Acknowledges losses by their ids, also those that are only seen now.
@@ -84,7 +83,7 @@ impl LossCheck {
         ids: &[String],
         by_and_why: (&str, &str),
     ) -> Result<Vec<Finding>, LossesError> {
-        let done = losses::acknowledge(dir, ids, &self.found(), &self.marks, by_and_why)?;
+        let done = ledger::acknowledge(dir, ids, &self.found(), &self.marks, by_and_why)?;
         Ok(done.iter().map(of_loss).collect())
     }
 
@@ -113,7 +112,7 @@ fn gap_in(sentence: &str) -> Option<(u64, u64)> {
 }
 
 /// Everything that is lost: what is on the list and not acknowledged, and what is seen now and on no list.
-pub fn open(known: &Losses, look: &LossCheck) -> Vec<Finding> {
+pub(crate) fn open(known: &Losses, look: &LossCheck) -> Vec<Finding> {
     let mut all: Vec<Finding> = known.open().map(of_loss).collect();
     let is_unknown = |f: &&Finding| known.known(&found(f)).is_none();
     all.extend(look.findings.iter().filter(is_unknown).cloned());
@@ -126,12 +125,12 @@ pub fn open(known: &Losses, look: &LossCheck) -> Vec<Finding> {
 }
 
 /// Whether a finding of a loss is on the list, acknowledged or not.
-pub fn is_known(known: &Losses, finding: &Finding) -> bool {
+pub(crate) fn is_known(known: &Losses, finding: &Finding) -> bool {
     is_loss(&finding.code) && known.known(&found(finding)).is_some()
 }
 
 /// A finding of a loss as the list has it, if it does.
-pub(super) fn as_known(known: &Losses, finding: Finding) -> Finding {
+pub(crate) fn as_known(known: &Losses, finding: Finding) -> Finding {
     known.known(&found(&finding)).map_or(finding, of_loss)
 }
 

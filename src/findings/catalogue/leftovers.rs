@@ -1,7 +1,7 @@
 //! Codes about what jobs leave: cleanups and orphans.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// A cleanup is not tried again by itself.
 pub const CLEANUP_PARKED: Entry = Entry {

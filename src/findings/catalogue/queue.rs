@@ -1,7 +1,7 @@
 //! Codes about the queue: its log, its snapshots.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// A record of the queue log does not match its checksum.
 pub const LOG_RECORD_DAMAGED: Entry = Entry {

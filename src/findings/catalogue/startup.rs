@@ -1,7 +1,7 @@
 //! Codes about startups: those that died, and what they left.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// The startup before this one did not end.
 pub const STARTUP_ABORTED: Entry = Entry {

@@ -1,7 +1,7 @@
 //! What can be the matter with a job that lives, or that cannot be started.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// A job is alive and nobody watches over it.
 pub const JOB_HUNG: Entry = Entry {

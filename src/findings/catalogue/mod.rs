@@ -16,7 +16,7 @@ mod webhooks;
 
 use serde::Serialize;
 
-use super::finding::Severity;
+use super::severity::Severity;
 use crate::state::suggest::closest;
 
 pub use daemon::*;
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn every_entry_is_listed_once_and_whole() {
         // Every table of the folder, also one that nobody thought of here.
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/catalogue");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/findings/catalogue");
         let tables: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -1,7 +1,7 @@
 //! Codes about what became of jobs, and whether that can be told.
 
 use super::Entry;
-use crate::report::Severity;
+use crate::findings::Severity;
 
 /// A job's process vanished.
 pub const JOB_CRASHED: Entry = Entry {

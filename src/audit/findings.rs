@@ -1,0 +1,54 @@
+//! What of the trail cannot be read, or is gone.
+
+use super::trail::{AuditError, TrailRead};
+use crate::durable::log::{Damage, DamageKind};
+use crate::findings::{Finding, Severity, catalogue};
+use crate::state::{StateDir, human};
+
+pub(crate) fn unreadable(error: &AuditError) -> Finding {
+    let sentence = format!("it cannot be read: {}", error.source);
+    Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", error.folder.display()), sentence)
+}
+
+pub(crate) fn findings(dir: &StateDir, trail: &TrailRead) -> Vec<Finding> {
+    let folder = format!("file:{}", dir.paths.audit_log().display());
+    let of_unknown = trail.unknown.iter().map(|seq| {
+        let sentence = format!("entry {seq} is whole, but not one that this version knows");
+        Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence).with_severity(Severity::Warning)
+    });
+    damage_findings(dir, &trail.damage, &trail.missing).into_iter().chain(of_unknown).collect()
+}
+
+/// What of the trail cannot be read or is gone.
+pub(crate) fn damage_findings(dir: &StateDir, damage: &[Damage], missing: &[(u64, u64)]) -> Vec<Finding> {
+    let of_damage = damage.iter().map(|place| {
+        let sentence = format!("{} bytes at offset {} are no record of it", place.len, place.offset);
+        Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", place.path.display()), sentence)
+    });
+    let folder = format!("file:{}", dir.paths.audit_log().display());
+    let is_told = |gap: &(u64, u64)| damage.iter().any(|place| is_entry(place, *gap));
+    let of_gaps = missing.iter().filter(|gap| !is_told(gap)).map(|(first, last)| {
+        let sentence = format!("{} in no file that can be read", human::numbers("entry", *first, *last));
+        Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence)
+    });
+    of_damage.chain(of_gaps).collect()
+}
+
+/// Whether bytes that cannot be read are the one entry that is missing. More may be gone than they are.
+fn is_entry(place: &Damage, (first, last): (u64, u64)) -> bool {
+    place.kind == DamageKind::Record && first == last && place.after + 1 == first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_bytes_stand_for_the_one_entry_behind_the_last_whole_one() {
+        let place = |kind| Damage { path: "log".into(), offset: 0, len: 9, kind, after: 1 };
+        assert!(is_entry(&place(DamageKind::Record), (2, 2)));
+        assert!(!is_entry(&place(DamageKind::Record), (2, 9)), "a segment behind it is gone as well");
+        assert!(!is_entry(&place(DamageKind::Record), (3, 3)));
+        assert!(!is_entry(&place(DamageKind::Header), (2, 2)));
+    }
+}

@@ -1,0 +1,62 @@
+//! What lives from before a backup was put back, and keeps jobs from starting.
+
+use std::collections::BTreeSet;
+
+use super::scan::OtherTimes;
+use crate::findings::{Finding, catalogue};
+use crate::jobs::findings::{left_running, of_other_incarnation, unknown_to_the_queue};
+use crate::jobs::{ProcessTable, Users};
+use crate::queue::{JobStatus, QueueState};
+use crate::state::StateDir;
+use crate::system::ProcessIdentity;
+
+/// What lives from before a backup was put back and keeps queued jobs from starting: something of them, of jobs that
+/// the queue does not know, and under locks of that time.
+pub(crate) fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<Finding> {
+    if !dir.may_have_survivors() {
+        return Vec::new();
+    }
+    let table = ProcessTable::new();
+    let (mut found, mut told) = (Vec::new(), Vec::new());
+    for (id, living) in
+        table.living_jobs(dir).into_iter().filter(|(_, living)| living.is_of_other_incarnation)
+    {
+        match state.get(&id) {
+            Some(job) if job.status == JobStatus::Queued => {
+                found.push(of_other_incarnation(&format!("job:{id}"), &living.processes));
+            }
+            // One that runs is judged, and tells it then.
+            Some(_) => {}
+            None => found.extend(unknown_to_the_queue(&id, &living)),
+        }
+        told.extend(living.processes);
+    }
+    if let Some(processes) = table.unnamed_survivors(dir) {
+        let closes = "it may be any of those that wait, so none is started";
+        let sentence = left_running(&processes, "an unknown job", closes);
+        found.push(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, "jobs", sentence));
+        told.extend(processes);
+    }
+    let wanted: BTreeSet<_> = state.queued().filter_map(|job| job.repository.clone()).collect();
+    let others = if wanted.is_empty() { None } else { Some(OtherTimes::look(dir)) };
+    for repository in
+        others.iter().flat_map(|others| wanted.iter().map(move |name| (name, others.users_of(name))))
+    {
+        found.extend(under_lock(repository.0, &repository.1, &told));
+    }
+    found
+}
+
+fn under_lock(repository: &str, users: &Users, told: &[ProcessIdentity]) -> Option<Finding> {
+    let processes: Vec<_> = match users {
+        Users::None => return None,
+        Users::Seen(all) => all.iter().filter(|p| !told.contains(p)).copied().collect(),
+        Users::Unseen => Vec::new(),
+    };
+    if processes.is_empty() && *users != Users::Unseen {
+        return None;
+    }
+    let closes = format!("no job of repository '{repository}' is started");
+    let sentence = left_running(&processes, "a command under a lock", &closes);
+    Some(Finding::new(&catalogue::LOCK_OF_OTHER_INCARNATION, format!("lock:{repository}"), sentence))
+}

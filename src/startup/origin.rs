@@ -1,0 +1,25 @@
+//! What is the matter with a state directory as a whole.
+
+use crate::findings::{Finding, catalogue};
+use crate::state::{DirectoryOrigin, StateDir};
+
+/// What is the matter with a state directory as a whole. That it went back in time is told until a recovery has
+/// told it.
+pub(crate) fn findings(dir: &StateDir) -> Vec<Finding> {
+    if let DirectoryOrigin::Copied { of, why } = &dir.origin {
+        let sentence = format!("it is a copy of {}: {why}; it is only read", of.display());
+        return vec![Finding::new(&catalogue::STATE_DIRECTORY_COPIED, "state", sentence)];
+    }
+    let untold = dir.past.restored.as_ref().filter(|restored| !restored.is_told);
+    untold.map(|_| restored(dir)).into_iter().flatten().collect()
+}
+
+/// That it went back in time, if it did.
+pub(crate) fn restored(dir: &StateDir) -> Option<Finding> {
+    let restored = dir.past.restored.as_ref()?;
+    let sentence = format!(
+        "{}; noticed at {}, with record {} as the last of the queue",
+        restored.why, restored.at, restored.log_end
+    );
+    Some(Finding::new(&catalogue::STATE_DIRECTORY_RESTORED, "state", sentence))
+}
