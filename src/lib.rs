@@ -15,6 +15,7 @@ pub mod in_use;
 pub mod jobs;
 pub mod locks;
 pub mod losses;
+pub mod operations;
 pub mod orphans;
 pub mod queue;
 pub mod recovery;

@@ -213,7 +213,7 @@ impl Command {
 /// Carries a command out.
 pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
     if command.changes() && command.works_on_a_state_directory() && !context.is_dry_run() {
-        context.refuse_in_a_copy()?;
+        context.operation()?.refuse_in_a_copy()?;
     }
     match command {
         Command::Init(args) => cmd_init(context, &args),

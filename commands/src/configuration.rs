@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use recovery::state::config::{Configuration, ENVIRONMENT_PREFIX};
 use recovery::state::{check_file, check_way};
@@ -14,7 +15,7 @@ use crate::globals::Globals;
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
     /// All layers.
-    pub(crate) configuration: Configuration,
+    pub(crate) configuration: Arc<Configuration>,
     /// The file that is looked for.
     pub(crate) file: Option<PathBuf>,
     /// Whether it was there.
@@ -58,7 +59,7 @@ pub(crate) fn load(globals: &Globals, reader: Reader) -> Result<Loaded, CliError
         configuration.apply_flag("lock_wait", "--lock-wait", wait.as_ref())?;
     }
     configuration.check()?;
-    Ok(Loaded { configuration, file, file_read })
+    Ok(Loaded { configuration: Arc::new(configuration), file, file_read })
 }
 
 /// The variables that begin with our prefix.

@@ -3,23 +3,24 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufRead};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use recovery::audit::{self, Entry};
-use recovery::durable::{Disk, NotHome};
-use recovery::jobs::{marks, notice_restore};
+use recovery::jobs::marks;
 use recovery::locks::Caller;
-use recovery::queue::{Actor, JobId, Queue};
+use recovery::operations::{self, Call, FrontEnd, Inside, Site};
+use recovery::queue::{Actor, JobId, QueueView};
+use recovery::recovery::Observer;
+use recovery::state::StateDir;
 use recovery::state::config::Settings;
-use recovery::state::{Clock, DirectoryOrigin, IdentityRepair, StateDir, StateError};
 
-use crate::absent::{self, Expecting, is_inside_job_of};
 use crate::actor::Invoker;
 use crate::configuration::{self, Loaded, Reader};
 use crate::error::{CliError, ErrorKind};
 use crate::globals::Globals;
+use crate::internal::keeper_command;
 use crate::interruption::Interruption;
 use crate::output::Output;
+use crate::progress;
 
 /// One call of the program.
 #[derive(Debug)]
@@ -139,145 +140,64 @@ impl Context {
         Ok(self.configuration()?.configuration.settings())
     }
 
-    /// Where the state directory is, or would be.
-    pub(crate) fn state_path(&mut self) -> Result<PathBuf, CliError> {
-        self.settings()?.state_dir.clone().ok_or_else(|| {
-            CliError::new(ErrorKind::NoStateDirectory, "no state directory is named, and HOME is not set")
-                .hint("name one with --state-dir")
-        })
+    /// What an operation works with, for one of them.
+    pub(crate) fn operation(&mut self) -> Result<operations::Context<'_>, CliError> {
+        let configuration = self.configuration()?.configuration.clone();
+        let site = Site {
+            configuration,
+            keeper: keeper_command,
+            variable: |name| std::env::var_os(name),
+            queue: None,
+        };
+        let inside =
+            || Inside { variables: std::env::vars_os().collect(), folder: std::env::current_dir().ok() };
+        let inside = self.client.is_none().then(inside);
+        let call = Call {
+            actor: self.actor(),
+            dry_run: self.globals.dry_run,
+            sees_output: self.shows_output(),
+            folder: self.folder(),
+            inside,
+        };
+        let front = Front {
+            output: &mut self.output,
+            interruption: &self.interruption,
+            client: self.client.as_mut(),
+            is_agreed: self.globals.yes,
+        };
+        Ok(operations::Context::new(site, call, front))
     }
 
-    /// Opens the state directory, which must exist: for commands that look at what is there.
+    /// See [`operations::Context::state_dir`].
     pub(crate) fn state_dir(&mut self) -> Result<StateDir, CliError> {
-        let dir = StateDir::open(&self.state_path()?, Disk::real(), Clock::system())?;
-        self.with_settings(dir)
+        self.operation()?.state_dir()
     }
 
-    /// Opens the state directory and makes it if need be: for commands that put something in. Who means one that is
-    /// there gets no new one: see [`crate::absent`].
-    pub(crate) fn state_dir_or_create(&mut self) -> Result<StateDir, CliError> {
-        let path = self.state_path()?;
-        let Some(expecting) = self.expects(&path) else { return self.make_state_dir() };
-        match StateDir::open_to_write(&path, Disk::real(), Clock::system()) {
-            Err(missing @ StateError::Missing { .. }) => Err(absent::refusal(&missing, &path, expecting)),
-            opened => self.with_settings(opened?),
-        }
+    /// See [`operations::Context::queue_to_look`].
+    pub(crate) fn queue_to_look(&mut self, dir: &StateDir) -> Result<QueueView, CliError> {
+        self.operation()?.queue_to_look(dir)
     }
 
-    /// Opens the state directory and makes it if need be: for who asks for just that.
-    pub(crate) fn make_state_dir(&mut self) -> Result<StateDir, CliError> {
-        let dir = StateDir::open_or_create(&self.state_path()?, Disk::real(), Clock::system())?;
-        self.with_settings(dir)
+    /// See [`operations::Context::notice_restore`].
+    pub(crate) fn notice_restore(&mut self, dir: StateDir) -> Result<StateDir, CliError> {
+        self.operation()?.notice_restore(dir)
     }
 
-    fn expects(&self, path: &Path) -> Option<Expecting> {
-        match &self.client {
-            Some(_) => Some(Expecting::Client),
-            None => is_inside_job_of(path, |name| std::env::var_os(name)).then_some(Expecting::Job),
-        }
-    }
-
-    /// For a server that is about to leave the job in which it was started, and would not be known to come from there
-    /// any more.
-    pub(crate) fn refuse_to_make_one_inside_a_job(&mut self) -> Result<(), CliError> {
-        let path = self.state_path()?;
-        let Some(expecting) = self.expects(&path) else { return Ok(()) };
-        match StateDir::open(&path, Disk::real(), Clock::system()) {
-            Err(missing @ StateError::Missing { .. }) => Err(absent::refusal(&missing, &path, expecting)),
-            // Whatever else is wrong with it is told by the command itself.
-            _ => Ok(()),
-        }
-    }
-
-    /// Opens the state directory for a dry run: `None` when it would be made.
-    pub(crate) fn state_dir_if_any(&mut self) -> Result<Option<StateDir>, CliError> {
-        let path = self.state_path()?;
-        match StateDir::open(&path, Disk::real(), Clock::system()) {
-            Ok(dir) => self.with_settings(dir).map(Some),
-            Err(StateError::Missing { .. }) => {
-                StateDir::check_can_create(&path)?;
-                Ok(None)
-            }
-            Err(other) => Err(other.into()),
-        }
-    }
-
-    /// Opens the state directory and mends what keeps it from being opened: for recovery.
-    pub(crate) fn state_dir_for_repair(&mut self) -> Result<(StateDir, Option<IdentityRepair>), CliError> {
-        let path = self.state_path()?;
-        let (dir, repair) = StateDir::open_for_repair(&path, Disk::real(), Clock::system())?;
-        Ok((self.with_settings(dir)?, repair))
-    }
-
-    /// Refuses what would change something in a copy of a state directory, before anything is touched. What is no
-    /// state directory is told by the command itself.
-    pub(crate) fn refuse_in_a_copy(&mut self) -> Result<(), CliError> {
-        let path = self.state_path()?;
-        match StateDir::open(&path, Disk::real(), Clock::system()) {
-            Ok(dir) => match dir.origin {
-                DirectoryOrigin::Copied { of, .. } => {
-                    let root = dir.paths.root().to_owned();
-                    Err(CliError::from(&NotHome::Copy { root, of }))
-                }
-                _ => Ok(()),
-            },
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// Before jobs are judged or started: whether what lives shows that the files went back in time.
-    ///
-    /// # Errors
-    /// When that is so and cannot be written down: what lives from the time that was lost is not looked for then.
-    pub(crate) fn notice_restore(&mut self, mut dir: StateDir) -> Result<StateDir, CliError> {
-        if notice_restore(&mut dir)? {
-            self.output.warning("the state directory went back in time: see recoveryctl state show");
-        }
-        Ok(dir)
-    }
-
-    /// The same for a recovery, which starts nothing and mends what is in the way of others: it goes on with a
-    /// warning.
-    pub(crate) fn notice_restore_or_warn(&mut self, mut dir: StateDir) -> StateDir {
-        match notice_restore(&mut dir) {
-            Ok(false) => {}
-            Ok(true) => {
-                self.output.warning("the state directory went back in time: see recoveryctl state show");
-            }
-            Err(e) => {
-                let error = CliError::from(e);
-                self.output.warning(&format!("{}: {}", error.message(), error.causes().join(": ")));
-            }
-        }
-        dir
-    }
-
-    /// Opens the queue for a report: where the disk cannot be written it is read all the same, with a warning.
-    pub(crate) fn queue_to_look(&mut self, dir: &StateDir) -> Result<Queue, CliError> {
-        let queue = Queue::open_to_look(dir)?;
-        if let (Some(why), false) = (queue.unwritable(), dir.is_copy()) {
-            self.output.warning(&format!("the queue can only be looked at: {why}"));
-        }
-        Ok(queue)
-    }
-
-    fn with_settings(&mut self, dir: StateDir) -> Result<StateDir, CliError> {
-        let settings = self.settings()?;
-        Ok(StateDir { lock_wait: settings.lock_wait, segment_bytes: settings.queue.segment_bytes, ..dir })
+    /// See [`operations::Context::enter`].
+    pub(crate) fn enter(
+        &mut self,
+        dir: &StateDir,
+        action: &str,
+        object: &str,
+        detail: String,
+    ) -> Result<(), CliError> {
+        self.operation()?.enter(dir, action, object, detail);
+        Ok(())
     }
 
     /// Who does what, and why: for queue records and the audit trail.
     pub(crate) fn actor(&self) -> Actor {
         self.invoker.actor(self.word, self.globals.reason.as_deref())
-    }
-
-    /// Enters into the audit trail what was done, or begun, and cannot be refused any more: that the trail
-    /// cannot be written is told, and stops nothing.
-    pub(crate) fn enter(&mut self, dir: &StateDir, action: &str, object: &str, detail: String) {
-        let entry = Entry::done(dir.clock.now(), &self.actor(), action, object.to_owned(), detail);
-        if let Err(e) = audit::record(dir, &entry) {
-            self.output.warning(&format!("{e}: {}", e.source));
-        }
     }
 
     /// The flags of every command, as they were given.
@@ -309,21 +229,50 @@ impl Context {
             .hint("see what waits with: recoveryctl queue status"))
     }
 
-    /// Goes on only if the user agrees: by `--yes`, or by an answer on the terminal.
-    ///
-    /// # Errors
-    /// With exit status 16 when nobody can be asked, with 1 when the answer is no.
+    /// See [`operations::Context::confirm`].
     pub(crate) fn confirm(&mut self, question: &str) -> Result<(), CliError> {
-        if self.globals.yes {
-            return Ok(());
+        self.operation()?.confirm(question)
+    }
+}
+
+/// The terminal, or a client's streams, as an operation sees them.
+struct Front<'a> {
+    output: &'a mut Output,
+    interruption: &'a Interruption,
+    client: Option<&'a mut Client>,
+    /// `--yes` was given.
+    is_agreed: bool,
+}
+
+impl FrontEnd for Front<'_> {
+    fn warn(&mut self, sentence: &str) {
+        self.output.warning(sentence);
+    }
+
+    fn note(&mut self, sentence: &str) {
+        self.output.note(sentence);
+    }
+
+    fn agrees(&mut self, question: &str) -> Option<bool> {
+        if self.is_agreed {
+            return Some(true);
         }
-        match self.output.ask(question).as_deref() {
-            Some("y" | "yes") => Ok(()),
-            Some(_) => {
-                Err(CliError::new(ErrorKind::Failed, "not confirmed; nothing was changed").code("declined"))
-            }
-            None => Err(CliError::new(ErrorKind::Unconfirmed, format!("confirmation needed: {question}"))
-                .hint("there is no terminal to ask on; give --yes")),
+        let answer = self.output.ask(question)?;
+        Some(matches!(answer.as_str(), "y" | "yes"))
+    }
+
+    fn stopped(&self) -> Option<CliError> {
+        self.interruption.sent_away()
+    }
+
+    fn observer(&self) -> Option<Observer> {
+        progress::observer(self.output)
+    }
+
+    fn input(&mut self) -> Box<dyn BufRead + Send> {
+        match &mut self.client {
+            Some(client) => std::mem::replace(&mut client.input, Box::new(io::empty())),
+            None => Box::new(io::BufReader::new(io::stdin())),
         }
     }
 }

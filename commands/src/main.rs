@@ -5,9 +5,7 @@
 //! [`output::Output::report`], and returns an [`error::Ending`] or a [`error::CliError`], which the edge
 //! turns into an exit status.
 
-mod absent;
 mod actor;
-mod cleanup_wiring;
 mod cli;
 mod command;
 mod configuration;
@@ -17,7 +15,6 @@ mod dashboard;
 mod descriptors;
 mod error;
 mod globals;
-mod history;
 mod host_end;
 mod http;
 mod internal;
@@ -25,6 +22,7 @@ mod interruption;
 mod leave_job;
 mod masked;
 mod notice;
+mod operate;
 mod output;
 mod paint;
 mod progress;

@@ -6,13 +6,13 @@ use recovery::state::suggest::closest;
 use recovery::system::docker::{AddressSource, FoundEngine};
 use serde::Serialize;
 
-use crate::cleanup_wiring::docker_client;
 use crate::configuration::our_variables;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::settings::delivering;
 use crate::table::{Cell, Table};
+use recovery::operations::settings::docker_client;
 
 /// Variables of ours that are no settings: two that name files, and what jobs get.
 const OTHER_VARIABLES: [&str; 6] = [
@@ -82,7 +82,7 @@ fn show(context: &mut Context) -> Result<Ending, CliError> {
     let mut settings: Vec<Setting> = KEYS.iter().map(setting).collect();
     let engine = settings.iter_mut().find(|s| s.key == "docker.host" && s.origin == Origin::Default);
     if let Some(engine) = engine {
-        found_engine(engine, docker_client().find());
+        found_engine(engine, docker_client(|name| std::env::var_os(name)).find());
     }
     let report = ShowReport {
         file: loaded.file.as_ref().map(|f| f.display().to_string()),
@@ -149,7 +149,7 @@ struct UnknownVariable {
 }
 
 fn check(context: &mut Context) -> Result<Ending, CliError> {
-    delivering(context)?;
+    delivering(context.settings()?)?;
     let loaded = context.configuration()?;
     let (file, file_read) = (loaded.file.as_ref().map(|f| f.display().to_string()), loaded.file_read);
     let report = CheckReport { file, file_read, unknown_variables: unknown_variables() };

@@ -13,11 +13,11 @@ use recovery::state::{StateDir, parse_duration};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::jobs::ids::{NotUnique, unique};
 use crate::command::page::PageArgs;
 use crate::command::status::status_of;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use recovery::operations::jobs::ids::{NotUnique, unique};
 
 /// Show what an operator should know, the worst first
 #[derive(Debug, Args)]

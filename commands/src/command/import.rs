@@ -4,10 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use recovery::findings::catalogue;
-use recovery::import::{
-    CommandTemplate, ImportError, ImportOptions, ImportReport, JobAction, OrphanKind, ScanError,
-    TemplateError, take_over,
-};
+use recovery::import::{CommandTemplate, ImportOptions, ImportReport, JobAction, OrphanKind, take_over};
 use recovery::state::{StateDir, human};
 
 use crate::context::Context;
@@ -57,9 +54,9 @@ pub(crate) fn cmd_import(context: &mut Context, args: &ImportArgs) -> Result<End
 /// is removed afterwards.
 fn target(context: &mut Context, dry_run: bool) -> Result<(StateDir, Option<tempfile::TempDir>), CliError> {
     if !dry_run {
-        return Ok((context.state_dir_or_create()?, None));
+        return Ok((context.operation()?.state_dir_or_create()?, None));
     }
-    if let Some(dir) = context.state_dir_if_any()? {
+    if let Some(dir) = context.operation()?.state_dir_if_any()? {
         return Ok((dir, None));
     }
     let failed =
@@ -157,29 +154,5 @@ fn jobs(text: &mut Text, report: &ImportReport) {
     text.table(&table);
     if report.jobs.len() > LISTED {
         text.line(format!("… and {} more; --json lists all", report.jobs.len() - LISTED));
-    }
-}
-
-impl From<ImportError> for CliError {
-    fn from(error: ImportError) -> CliError {
-        let code = match error {
-            ImportError::Queue(error) => return error.into(),
-            ImportError::Disk(error) => return error.into(),
-            ImportError::Lock(error) => return error.into(),
-            ImportError::Scan(ScanError::Missing { .. }) => "no-workspace",
-            ImportError::Scan(ScanError::NotAWorkspace { .. }) => "not-a-workspace",
-            ImportError::OwnStateDirectory { .. } => "workspace-is-state-directory",
-            _ => return CliError::new(ErrorKind::Failed, error),
-        };
-        let hint = "name the server's folder, the one that has jobs/ in it";
-        CliError::new(ErrorKind::Failed, error).code(code).hint(hint)
-    }
-}
-
-impl From<TemplateError> for CliError {
-    fn from(error: TemplateError) -> CliError {
-        CliError::new(ErrorKind::Usage, error)
-            .code("configuration")
-            .hint("see import.claude_batch_server.command in: recoveryctl config show")
     }
 }

@@ -26,7 +26,7 @@ struct InitReport {
 }
 
 pub(crate) fn cmd_init(context: &mut Context, _args: &InitArgs) -> Result<Ending, CliError> {
-    let path = context.state_path()?;
+    let path = context.operation()?.state_path()?;
     let existing = match StateDir::open(&path, Disk::real(), Clock::system()) {
         Ok(dir) => Some(dir),
         Err(StateError::Missing { .. }) => None,
@@ -35,19 +35,19 @@ pub(crate) fn cmd_init(context: &mut Context, _args: &InitArgs) -> Result<Ending
     let created = existing.is_none();
     let dir = match existing {
         // Opened so that what is said of it lasts.
-        Some(_) if !context.is_dry_run() => Some(context.make_state_dir()?),
+        Some(_) if !context.is_dry_run() => Some(context.operation()?.make_state_dir()?),
         Some(dir) => Some(dir),
         None if context.is_dry_run() => {
             StateDir::check_can_create(&path)?;
             None
         }
-        None => Some(context.make_state_dir()?),
+        None => Some(context.operation()?.make_state_dir()?),
     };
     if let Some(dir) = dir.as_ref().filter(|_| !context.is_dry_run()) {
         make_own_secret(dir)?;
     }
     if let Some(dir) = dir.as_ref().filter(|_| created) {
-        context.enter(dir, "init", "state", format!("state id {}", dir.identity.state_id));
+        context.enter(dir, "init", "state", format!("state id {}", dir.identity.state_id))?;
     }
     let identity = dir.as_ref().map(|d| &d.identity);
     let report = InitReport {

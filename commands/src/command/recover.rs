@@ -9,7 +9,6 @@ use recovery::recovery::{
 use recovery::startup::StartedBy;
 use recovery::state::human;
 
-use crate::cleanup_wiring::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::output::reader_of_stdout_is_gone;
@@ -19,6 +18,7 @@ use crate::settings::{cancellable_when, recovering, run_options};
 use crate::table::{Cell, Table};
 use crate::text::Text;
 use crate::tui_recovery::{self, FullScreen};
+use recovery::operations::settings::{cleaning, scanning_at_start};
 
 /// Run the recovery sequence: queue, locks, jobs; what is damaged is mended or named
 #[derive(Debug, Args)]
@@ -39,11 +39,14 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
         return rehearsed(context, args);
     }
     // One of its folders cannot be made: the phases that need it say so, and the others are done.
-    let (dir, repair) = match context.state_dir_for_repair() {
-        Err(e) => (context.state_dir().map_err(|_| e)?, None),
+    let mut operation = context.operation()?;
+    let (dir, repair) = match operation.state_dir_for_repair() {
+        Err(e) => (operation.state_dir().map_err(|_| e)?, None),
         opened => opened?,
     };
-    let dir = context.notice_restore_or_warn(dir);
+    let dir = operation.notice_restore_or_warn(dir);
+    let (cleaning, scanning) = (cleaning(&operation), scanning_at_start(&operation));
+    drop(operation);
     if let Some(daemon) = running_daemon(&dir)? {
         let message =
             format!("process {} (daemon) has recovered this state directory and works on it", daemon.pid);
@@ -53,15 +56,14 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
             true => error.hint("it is in safe mode; to leave: recoveryctl startup clear"),
         });
     }
-    let (cleaning, scanning) = (cleaning(context)?, scanning_at_start(context)?);
-    let recovery = Recovery::new(&dir, recovering(context, StartedBy::Recover, true)?)
+    let recovery = Recovery::new(&dir, recovering(&context.operation()?, StartedBy::Recover, true)?)
         .map_err(|e| CliError::new(ErrorKind::Failed, e))?
         .cleaning_now(&cleaning)
         .scanning(&scanning);
-    let options = run_options(context, "recover", &args.skip, None)?;
+    let options = run_options(&context.operation()?, "recover", &args.skip, None);
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
-    let settings = recovering(context, StartedBy::Recover, false)?;
+    let settings = recovering(&context.operation()?, StartedBy::Recover, false)?;
     let full_screen = args.tui.then(|| FullScreen { settings, scanning, interruption: interruption.clone() });
     // `recover | head -1`: nobody would see what it comes to. The next one goes on where it was.
     let is_in_vain = reader_is_watched(context);
@@ -77,7 +79,7 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
             .insert(0, Finding::new(&catalogue::STATE_IDENTITY_REBUILT, "state", sentence));
     }
     let detail = format!("recovery {} {}", record.snapshot.recovery_id, record.snapshot.outcome.word());
-    context.enter(&dir, "recover", "state", detail);
+    context.enter(&dir, "recover", "state", detail)?;
     context.output.report(&record, |text| render(text, &record));
     ending(context, &record)
 }
@@ -91,8 +93,9 @@ fn reader_is_watched(context: &Context) -> impl Fn() -> bool + Sync + use<> {
 /// What a recovery would do, tried on a copy.
 fn rehearsed(context: &mut Context, args: &RecoverArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let settings = recovering(context, StartedBy::Recover, true)?;
-    let options = run_options(context, "rehearsal", &args.skip, progress::observer(&context.output))?;
+    let settings = recovering(&context.operation()?, StartedBy::Recover, true)?;
+    let observer = progress::observer(&context.output);
+    let options = run_options(&context.operation()?, "rehearsal", &args.skip, observer);
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
     let rehearsal = cancellable_when(&interruption, &cancel, reader_is_watched(context), || {

@@ -11,11 +11,11 @@ use crate::command::page::PageArgs;
 use crate::command::status::{StatusArgs, cmd_status, daemon_of, ending, gathered, render as render_status};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::history::{last_recovery, past_recoveries};
 use crate::paint::Tone;
 use crate::settings::{judging, recovering};
 use crate::table::{Cell, Table};
 use crate::text::Text;
+use recovery::operations::history::{last_recovery, past_recoveries};
 
 /// Look at recoveries: how the present one stands, phase by phase, and how the past ones went
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ pub(crate) fn cmd_recovery(context: &mut Context, args: &RecoveryArgs) -> Result
 
 /// The phases that a recovery has, for what was never run.
 fn declared(context: &mut Context, dir: &StateDir) -> Result<Recovery, CliError> {
-    Ok(Recovery::new(dir, recovering(context, StartedBy::Recover, false)?)?)
+    Ok(Recovery::new(dir, recovering(&context.operation()?, StartedBy::Recover, false)?)?)
 }
 
 fn phases(context: &mut Context) -> Result<Ending, CliError> {
@@ -116,8 +116,8 @@ fn tone_of(status: PhaseStatus) -> Tone {
 
 fn metrics(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let last = last_recovery(&mut context.output, &dir);
-    let history = past_recoveries(&mut context.output, &dir);
+    let last = last_recovery(&mut context.operation()?, &dir);
+    let history = past_recoveries(&mut context.operation()?, &dir);
     let report = RecoveryMetrics::new(&history, last.as_ref());
     context.output.report(&report, |text| {
         let totals: Vec<String> = report
@@ -149,7 +149,7 @@ fn metrics(context: &mut Context) -> Result<Ending, CliError> {
 fn dashboard(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let declared = declared(context, &dir)?;
-    let limits = judging(context)?.limits;
+    let limits = judging(&context.operation()?).limits;
     let gathered = gathered(context, &dir)?;
     let report = Dashboard::new(&gathered, daemon_of(&dir)?, declared.graph(), limits)?;
     context.output.report(&report, |text| {
@@ -182,7 +182,7 @@ fn without_findings(phases: &Phases) -> Phases {
 
 fn history(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let history = past_recoveries(&mut context.output, &dir);
+    let history = past_recoveries(&mut context.operation()?, &dir);
     let report = RecoveryHistory::new(&history, &page.page())?;
     let now = dir.clock.now();
     context.output.report(&report, |text| text.table(&history_table(&report.recoveries, now)));

@@ -11,13 +11,13 @@ use recovery::state::{StateDir, human};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::jobs::ids::no_such_job;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::settings::{delivering, judging};
 use crate::table::{Cell, Table};
 use crate::text::Text;
+use recovery::operations::jobs::ids::no_such_job;
 
 /// Mend damage: in the queue's files, in jobs that ended unseen, in repository locks, in the log of deliveries
 ///
@@ -79,14 +79,14 @@ struct AssumedDead {
 }
 
 pub(crate) fn cmd_repair(context: &mut Context, args: &RepairArgs) -> Result<Ending, CliError> {
-    let (dir, identity) =
-        if context.is_dry_run() { (context.state_dir()?, None) } else { context.state_dir_for_repair()? };
-    let settings = RepairSettings {
-        parts: args.part.parts(),
-        dry_run: context.is_dry_run(),
-        jobs: judging(context)?,
-        webhooks: delivering(context)?,
+    let (dir, identity) = if context.is_dry_run() {
+        (context.state_dir()?, None)
+    } else {
+        context.operation()?.state_dir_for_repair()?
     };
+    let jobs = judging(&context.operation()?);
+    let webhooks = delivering(context.settings()?)?;
+    let settings = RepairSettings { parts: args.part.parts(), dry_run: context.is_dry_run(), jobs, webhooks };
     let trail = if settings.dry_run { None } else { Some(Trail::open(&dir)?) };
     let assumed_dead = declare_dead(context, args, &dir, &settings)?;
     let report = repair(&dir, &settings)?;

@@ -6,11 +6,11 @@ use recovery::queue::{JobId, Queue, QueueState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::jobs::ids::find_to_change;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
 use crate::settings::judging;
 use crate::text::Text;
+use recovery::operations::jobs::ids::find_to_change;
 
 /// Queue the next attempt of crashed, failed, timed-out or cancelled jobs
 ///
@@ -46,7 +46,7 @@ struct Refused {
 }
 
 pub(crate) fn cmd_resume(context: &mut Context, args: &ResumeArgs) -> Result<Ending, CliError> {
-    let settings = judging(context)?;
+    let settings = judging(&context.operation()?);
     let dir = context.state_dir()?;
     let mut queue = Queue::open(&dir)?;
     let found: Vec<_> = args.jobs.iter().map(|text| (text, named(queue.state(), text))).collect();

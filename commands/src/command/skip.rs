@@ -34,7 +34,7 @@ pub(crate) struct SkipReport {
 
 pub(crate) fn cmd_skip(context: &mut Context, args: &SkipArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let phases = Recovery::new(&dir, recovering(context, StartedBy::Recover, false)?)?.phases();
+    let phases = Recovery::new(&dir, recovering(&context.operation()?, StartedBy::Recover, false)?)?.phases();
     let report = if context.is_dry_run() {
         rehearse(&dir, &phases, &args.phase)?
     } else {

@@ -13,10 +13,10 @@ use serde::Serialize;
 use crate::command::page::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::history::{last_recovery, past_recoveries};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
+use recovery::operations::history::{last_recovery, past_recoveries};
 
 /// Look at startups: whether one was cut short, what was cleaned, and how to go on after a crash loop
 #[derive(Debug, Args)]
@@ -165,8 +165,8 @@ fn history(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
 
 fn log(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let last = last_recovery(&mut context.output, &dir);
-    let history = past_recoveries(&mut context.output, &dir);
+    let last = last_recovery(&mut context.operation()?, &dir);
+    let history = past_recoveries(&mut context.operation()?, &dir);
     let current = recovery::recovery::read_current(&dir);
     let recoveries = Recoveries { current: current.as_ref(), last: last.as_ref(), history: &history };
     let report = StartupLogReport::read(&dir, recoveries)?;

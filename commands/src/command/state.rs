@@ -1,13 +1,13 @@
 //! `state …`: what the state directory is, and what becomes of a copy.
 
 use clap::{Args, Subcommand};
-use recovery::repair::{AdoptError, Adoption, adopt_as_new};
+use recovery::repair::{Adoption, adopt_as_new};
 use recovery::report::state::StateReport;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::error::{CliError, Ending, ErrorKind};
+use crate::error::{CliError, Ending};
 use crate::settings::delivering;
 use crate::text::Text;
 
@@ -71,7 +71,7 @@ fn show(context: &mut Context) -> Result<Ending, CliError> {
 fn adopt(context: &mut Context, args: &AdoptArgs) -> Result<Ending, CliError> {
     debug_assert!(args.as_new);
     let dir = context.state_dir()?;
-    let endpoints = delivering(context)?.endpoints;
+    let endpoints = delivering(context.settings()?)?.endpoints;
     let (actor, dry_run) = (context.actor(), context.is_dry_run());
     let (dir, done) = adopt_as_new(&dir, &endpoints, &actor, dry_run)?;
     let Adoption { crashed, released, held } = done;
@@ -83,7 +83,7 @@ fn adopt(context: &mut Context, args: &AdoptArgs) -> Result<Ending, CliError> {
             "state adopt",
             "state",
             format!("a copy of {from} is a state directory of its own"),
-        );
+        )?;
     }
     let report = AdoptReport {
         state: StateReport::of(&dir),
@@ -121,20 +121,4 @@ fn render(text: &mut Text, report: &StateReport) {
         ("restored", report.restored.as_ref().map(|restored| format!("{}: {}", restored.at, restored.why))),
     ]);
     text.findings(&report.findings);
-}
-
-impl From<AdoptError> for CliError {
-    fn from(error: AdoptError) -> CliError {
-        match error {
-            AdoptError::NotACopy { .. } => {
-                CliError::new(ErrorKind::Refused, error).code("no-copy").hint("recoveryctl state show")
-            }
-            AdoptError::State(error) => error.into(),
-            AdoptError::Queue(error) => error.into(),
-            AdoptError::Log(error) => error.into(),
-            AdoptError::Deliveries(error) => error.into(),
-            AdoptError::Disk(error) => error.into(),
-            _ => CliError::new(ErrorKind::Failed, error),
-        }
-    }
 }

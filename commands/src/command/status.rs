@@ -26,7 +26,7 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
 /// How things stand.
 pub(super) fn status_of(context: &mut Context) -> Result<Status, CliError> {
     let dir = context.state_dir()?;
-    let limits = judging(context)?.limits;
+    let limits = judging(&context.operation()?).limits;
     Ok(gathered(context, &dir)?.status(daemon_of(&dir)?, limits))
 }
 
@@ -34,7 +34,7 @@ pub(super) fn status_of(context: &mut Context) -> Result<Status, CliError> {
 pub(super) fn gathered(context: &mut Context, dir: &StateDir) -> Result<Gathered, CliError> {
     let queue = context.queue_to_look(dir)?;
     // Deliveries that cannot be read must not hide the rest.
-    let webhooks = match delivering(context) {
+    let webhooks = match delivering(context.settings()?) {
         Ok(settings) => {
             Survey::take(dir, queue.state(), &settings.endpoints, &recovery_ends(dir)).map_err(CliError::from)
         }

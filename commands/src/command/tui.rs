@@ -14,12 +14,12 @@ use recovery_tui::{
 };
 use serde::Serialize;
 
-use crate::cleanup_wiring::scanning;
 use crate::context::Context;
 use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::remote::WatchedDaemon;
 use crate::settings::recovering;
+use recovery::operations::settings::scanning;
 
 /// Watch and steer everything in the terminal: what is wrong, what is happening, what to press
 ///
@@ -123,8 +123,8 @@ impl Asked {
     /// The state directory, with or without a daemon.
     fn directory(context: &mut Context) -> Result<Asked, CliError> {
         let dir = context.state_dir()?;
-        let settings = recovering(context, StartedBy::Recover, false)?;
-        let scanning = scanning(context)?;
+        let settings = recovering(&context.operation()?, StartedBy::Recover, false)?;
+        let scanning = scanning(&context.operation()?);
         let loaded = context.configuration()?;
         let root = dir.paths.root();
         let mut environment = vec![("RECOVERYCTL_STATE_DIR", root.to_owned())];

@@ -12,7 +12,6 @@ use recovery::startup::{StartedBy, safe_mode};
 use recovery::state::{StateDir, Timestamp, human};
 use serde::Serialize;
 
-use crate::command::jobs::ids::find_to_change;
 use crate::command::recover::ending;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
@@ -20,6 +19,7 @@ use crate::leave_job::{Server, leave_job};
 use crate::paint::Tone;
 use crate::settings::{cancellable, recovering, run_options, scheduling};
 use crate::text::Text;
+use recovery::operations::jobs::ids::find_to_change;
 
 /// Run queued jobs without a daemon
 #[derive(Debug, Args)]
@@ -112,7 +112,7 @@ fn run(
     let queue = recovered_queue(context, dir)?;
     let what =
         if only.is_empty() { "the jobs that wait".to_owned() } else { human::count(only.len(), "job") };
-    context.enter(dir, if only.is_empty() { "work" } else { "run" }, "queue", what);
+    context.enter(dir, if only.is_empty() { "work" } else { "run" }, "queue", what)?;
     let mut scheduler = Scheduler::new(dir.clone(), queue, settings);
     context.interruption.catch();
     let interruption = context.interruption.clone();
@@ -161,9 +161,9 @@ fn recovered_queue(context: &mut Context, dir: &StateDir) -> Result<Queue, CliEr
     if running_daemon(dir)?.is_some() {
         return Ok(Queue::open(dir)?);
     }
-    let recovery = Recovery::new(dir, recovering(context, StartedBy::Work, true)?)
+    let recovery = Recovery::new(dir, recovering(&context.operation()?, StartedBy::Work, true)?)
         .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
-    let options = run_options(context, "work", &[], None)?;
+    let options = run_options(&context.operation()?, "work", &[], None);
     let cancel = options.cancel.clone();
     let (record, queue) = cancellable(&context.interruption, &cancel, || recovery.run(&options))?;
     if !matches!(record.snapshot.outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {

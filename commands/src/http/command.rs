@@ -150,7 +150,8 @@ fn carry_out(
     }
     let mut loaded = shared.loaded();
     if let Some(wait) = &globals.lock_wait
-        && let Err(e) = loaded.configuration.apply_flag("lock_wait", "--lock-wait", wait.as_ref())
+        && let Err(e) =
+            Arc::make_mut(&mut loaded.configuration).apply_flag("lock_wait", "--lock-wait", wait.as_ref())
     {
         return cli::status_of(&mut output, Err(e.into()));
     }

@@ -1,29 +1,8 @@
 //! What an endpoint is: method, path, the command that answers it, what may be given, and the report that it
 //! answers with.
 
+use recovery::operations::{Method, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-
-/// The methods that are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
-    Get,
-    Post,
-    Delete,
-}
-
-impl Method {
-    pub(super) fn changes(self) -> bool {
-        self != Method::Get
-    }
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Method::Get => "get",
-            Method::Post => "post",
-            Method::Delete => "delete",
-        }
-    }
-}
 
 /// Where something is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +61,8 @@ pub(super) struct Parameter {
 pub(super) enum Act {
     /// By this command.
     Command(&'static [&'static str]),
+    /// By this operation.
+    Operation(&'static Row),
     /// A job enters the queue: the body is the job.
     Submit,
 }

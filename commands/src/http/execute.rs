@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use recovery::operations::{self, Answered, Call, FrontEnd, Site};
 use serde_json::{Map, Value};
 
 use super::auth::Principal;
@@ -46,6 +47,11 @@ pub(super) struct Carried {
 }
 
 impl Carried {
+    /// Of what is not carried out here.
+    pub(super) fn nothing() -> Carried {
+        Carried { ended: Err(CliError::internal("no operation")), document: Vec::new() }
+    }
+
     /// The document's members, when it is an object.
     pub(super) fn members(&self) -> Option<Map<String, Value>> {
         serde_json::from_slice(&self.document).ok()
@@ -64,6 +70,41 @@ pub(super) fn carry_out(loaded: Loaded, principal: &Principal, words: Vec<OsStri
             let by = (principal, &arguments[1..]);
             with_context(loaded, globals, command.word(), by, |context| cli::dispatch(context, command))
         }
+    }
+}
+
+/// Carries out an operation; `words` are its command line, for the trail.
+pub(super) fn run_operation(
+    site: Site,
+    principal: &Principal,
+    (reason, dry_run): (Option<&str>, bool),
+    words: &[OsString],
+    run: impl FnOnce(&mut operations::Context<'_>) -> Answered,
+) -> Carried {
+    let word = words.iter().filter_map(|word| word.to_str()).find(|word| !word.starts_with('-'));
+    let call = Call {
+        actor: principal.invoker(words).actor(word.unwrap_or_default(), reason),
+        dry_run,
+        sees_output: principal.sees_output,
+        inside: None,
+        folder: None,
+    };
+    let Answered { mut ended, document } = run(&mut operations::Context::new(site, call, Nobody));
+    let report = ended.as_mut().err().and_then(recovery::operations::OperationError::take_report);
+    let document = report.map_or(document, |report| report.to_string().into_bytes());
+    Carried { ended, document }
+}
+
+/// Nobody reads along: a client gets the report. It has said what is to be done, so it agrees.
+struct Nobody;
+
+impl FrontEnd for Nobody {
+    fn warn(&mut self, _sentence: &str) {}
+
+    fn note(&mut self, _sentence: &str) {}
+
+    fn agrees(&mut self, _question: &str) -> Option<bool> {
+        Some(true)
     }
 }
 

@@ -28,6 +28,7 @@ mod connections;
 mod endpoint;
 mod events;
 mod execute;
+mod from_operation;
 mod idempotency;
 mod listen;
 mod metrics;

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, guard};
 use super::auth::{Principal, check_host_of_probe};
-use super::endpoint::{Endpoint, Method};
+use super::endpoint::Endpoint;
 use super::execute::carry_out;
 use super::problem::Problem;
 use super::server::Shared;
@@ -23,6 +23,7 @@ use super::serving::{admitted, not_made, serve};
 use super::stage::{Stage, recovered};
 use super::{base_path, command, events, metrics, page, resources};
 use crate::error::Ending;
+use recovery::operations::Method;
 
 /// See [`ready`].
 const LAST_STEP: Duration = Duration::from_millis(200);

@@ -47,8 +47,8 @@ impl Given {
         match endpoint.act {
             // The job is checked where it is read.
             Act::Submit => {}
-            Act::Command(_) if !endpoint.method.changes() => {}
-            Act::Command(_) => given.read_body(endpoint, parts.body)?,
+            _ if !endpoint.method.changes() => {}
+            _ => given.read_body(endpoint, parts.body)?,
         }
         let missing = endpoint.all_parameters().find(|p| p.required && given.texts(p.name).is_empty());
         let says = |name: &&&str| given.texts(name).iter().any(|value| value != "false");
@@ -107,6 +107,22 @@ impl Given {
     /// Says something else, or for the first time.
     pub(super) fn set(&mut self, name: &'static str, values: Vec<String>) {
         self.values.insert(name, values);
+    }
+
+    /// The request of an operation.
+    pub(super) fn request(&self, endpoint: &Endpoint) -> Value {
+        let member = |parameter: &Parameter| {
+            let values = self.values.get(parameter.name)?;
+            let text = values.first().cloned().unwrap_or_default();
+            let value = match parameter.shape {
+                Shape::Flag => Value::Bool(text == "true"),
+                Shape::Count => text.parse::<u64>().map_or(Value::String(text), Value::from),
+                Shape::Texts | Shape::SomeOf(_) => values.clone().into(),
+                Shape::Text | Shape::Name | Shape::Like(_) | Shape::OneOf(_) => Value::String(text),
+            };
+            Some((parameter.name.to_owned(), value))
+        };
+        Value::Object(endpoint.parameters.iter().filter_map(member).collect())
     }
 
     /// The command line behind the program's name; questions are answered with yes, for a client

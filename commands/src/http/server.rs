@@ -9,6 +9,8 @@ use std::time::Duration;
 use axum::http::request::Parts as Head;
 use recovery::daemon::{IdempotencyStore, Role, Tokens};
 use recovery::durable::DiskError;
+use recovery::operations::Site;
+use recovery::queue::SharedQueue;
 use recovery::state::StateDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -25,6 +27,7 @@ use super::response_cache::ResponseCache;
 use super::single_flight::SingleFlight;
 use super::stage::Stage;
 use crate::configuration::Loaded;
+use crate::internal::keeper_command;
 
 /// Threads that serve connections; what touches the disk runs elsewhere.
 const THREADS: usize = 2;
@@ -61,6 +64,8 @@ pub(super) struct Shared {
     pub(super) feed: Feed,
     pub(super) traffic: Traffic,
     pub(super) observed: Arc<Observed>,
+    /// In memory, for all who look.
+    queue: Arc<SharedQueue>,
     book: OnceLock<IdempotencyStore>,
     requests: AtomicU64,
     log: Option<RequestLog>,
@@ -70,6 +75,14 @@ impl Shared {
     /// The configuration as it is now.
     pub(super) fn loaded(&self) -> Loaded {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where operations are carried out.
+    pub(super) fn site(&self) -> Site {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let configuration = loaded.configuration.clone();
+        let queue = Some(Arc::clone(&self.queue));
+        Site { configuration, keeper: keeper_command, variable: |name| std::env::var_os(name), queue }
     }
 
     /// Names by which the daemon is known beside its addresses.
@@ -224,6 +237,7 @@ impl Server {
             feed: Feed::new(Arc::clone(&observed)),
             traffic: Traffic::default(),
             observed,
+            queue: Arc::default(),
             book: OnceLock::new(),
             requests: AtomicU64::new(0),
             log,

@@ -8,6 +8,7 @@ use axum::http::request::Parts as Head;
 use axum::http::{Request, Response, header};
 use hyper::body::Bytes;
 use recovery::daemon::{IdempotencyStore, Role};
+use recovery::operations;
 use recovery::queue::JobId;
 use recovery::state::StateDir;
 use serde_json::Value;
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::answer::{Answer, guard};
 use super::auth::{Peer, Principal, bearer_of, check_host, shown_token, tell_role, user_at_socket};
 use super::endpoint::{Act, DRY_RUN, Endpoint};
-use super::execute::{Carried, carry_out, with_context};
+use super::execute::{Carried, carry_out, run_operation, with_context};
 use super::idempotency;
 use super::places::{Kind, Place};
 use super::problem::Problem;
@@ -26,7 +27,6 @@ use super::stage::recovered;
 use crate::cli;
 use crate::command::jobs::output::output_withheld;
 use crate::command::submit::submit_json;
-use crate::configuration::Loaded;
 use crate::error::CliError;
 
 /// How long a write waits for the recovery to be over.
@@ -142,15 +142,13 @@ async fn look(
     let asked = head.uri.path_and_query().map_or("", |p| p.as_str());
     // Who sees less shares no answer with those who see more.
     let question = format!("{} {asked}", principal.sees_output);
-    let Act::Command(words) = endpoint.act else { return Err(not_made()) };
-    let line = given.command_line(endpoint, words);
-    let (with, principal) = (shared.clone(), principal.clone());
+    let (with, principal, given) = (shared.clone(), principal.clone(), Arc::new(given));
     let make = move || {
-        let (with, principal, line) = (with.clone(), principal.clone(), line.clone());
+        let (with, principal, given) = (with.clone(), principal.clone(), given.clone());
         let looked = async move {
             let shared = with.clone();
             let of = with.clone();
-            let make = move || answer_of(carry_out(of.loaded(), &principal, line.clone()), 200).tagged();
+            let make = move || answer_of(answer_by_table(&of, &principal, endpoint, &given), 200).tagged();
             let look = move || match endpoint.is_kept {
                 true => with.response_cache.answer(&with.dir, endpoint.path, make),
                 false => make(),
@@ -180,6 +178,20 @@ fn output_alone(answer: Answer) -> Answer {
     }
 }
 
+/// Carries out what an endpoint is for.
+fn answer_by_table(shared: &Shared, principal: &Principal, endpoint: &Endpoint, given: &Given) -> Carried {
+    match endpoint.act {
+        Act::Submit => Carried::nothing(),
+        Act::Command(words) => carry_out(shared.loaded(), principal, given.command_line(endpoint, words)),
+        Act::Operation(row) => {
+            let words = given.command_line(endpoint, row.entry.words);
+            let how = (given.texts("reason").first().map(String::as_str), given.is_on(DRY_RUN));
+            let run = |context: &mut operations::Context<'_>| (row.run)(context, given.request(endpoint));
+            run_operation(shared.site(), principal, how, &words, run)
+        }
+    }
+}
+
 async fn write(
     shared: &Arc<Shared>,
     endpoint: &'static Endpoint,
@@ -199,13 +211,20 @@ async fn write(
     let (with, principal) = (shared.clone(), principal.clone());
     let target = format!("{} {}", head.method, head.uri);
     let carried = shared.pool.run_write(move || {
-        let loaded = with.loaded();
         let dry_run = given.is_on(DRY_RUN);
         // What is written from here on would go into another directory than the one that was asked.
         with.dir.disk.check_its_home().map_err(|e| Problem::of(&CliError::from(e), None))?;
         let book = with.book()?;
-        let write =
-            Write { dir: &with.dir, loaded, principal: &principal, endpoint, given, body, book, target };
+        let write = Write {
+            dir: &with.dir,
+            shared: &with,
+            principal: &principal,
+            endpoint,
+            given,
+            body,
+            book,
+            target,
+        };
         Ok(match key.filter(|_| !dry_run) {
             Some(key) => idempotency::carry_out(&write, &key),
             None => write.carry_out(),
@@ -218,7 +237,7 @@ async fn write(
 #[derive(Clone)]
 pub(super) struct Write<'a> {
     pub(super) dir: &'a StateDir,
-    loaded: Loaded,
+    shared: &'a Shared,
     principal: &'a Principal,
     pub(super) endpoint: &'static Endpoint,
     pub(super) given: Given,
@@ -241,15 +260,13 @@ impl Write<'_> {
     fn carry_out(&self) -> Answer {
         match self.endpoint.act {
             Act::Submit => self.submit(None, false),
-            Act::Command(_) => self.command(),
+            _ => self.command(),
         }
     }
 
     /// By the endpoint's command.
     pub(super) fn command(&self) -> Answer {
-        let Act::Command(words) = self.endpoint.act else { return not_made().into() };
-        let line = self.given.command_line(self.endpoint, words);
-        answer_of(carry_out(self.loaded.clone(), self.principal, line), 200)
+        answer_of(answer_by_table(self.shared, self.principal, self.endpoint, &self.given), 200)
     }
 
     /// A job enters the queue.
@@ -269,7 +286,7 @@ impl Write<'_> {
         // The command itself may hold secrets: the trail gets the words that make it, not what it is.
         let words = ["submit".into()];
         let carried =
-            with_context(self.loaded.clone(), globals, "submit", (self.principal, &words), |context| {
+            with_context(self.shared.loaded(), globals, "submit", (self.principal, &words), |context| {
                 submit_json(context, &body, pinned, may_be_in)
             });
         let made = if self.given.is_on(DRY_RUN) { 200 } else { 201 };

@@ -22,7 +22,7 @@ use crate::findings::catalogue;
 use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
 use crate::locks::{Availability, availability, lock_names, undecided};
 use crate::losses::{LossCheck, Losses};
-use crate::queue::{Counts, JobId, Queue};
+use crate::queue::{Counts, JobId, Queue, QueueView};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
     read_history, read_last,
@@ -140,7 +140,7 @@ pub struct Gathered {
     /// The state directory.
     pub dir: StateDir,
     /// The queue.
-    pub queue: Queue,
+    pub queue: QueueView,
     /// The recovery that runs, or ran last.
     pub current: Option<Snapshot>,
     /// The last recovery that came to its end, and why it cannot be told.
@@ -166,7 +166,8 @@ impl Gathered {
 
     /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding. The queue is
     /// opened by the caller, who can tell that it can only be looked at.
-    pub fn read(dir: &StateDir, queue: Queue) -> Gathered {
+    pub fn read(dir: &StateDir, queue: impl Into<QueueView>) -> Gathered {
+        let queue = queue.into();
         let cleanups = cleanup::list(dir).ok();
         // A list that cannot be read protects nothing, and costs nothing but itself.
         let losses = Losses::read(dir)

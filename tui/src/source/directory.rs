@@ -7,7 +7,7 @@ use recovery::daemon::known_daemon;
 use recovery::durable::is_held;
 use recovery::locks;
 use recovery::orphans::{self, Asked, OrphanSettings, ScanContext, explain};
-use recovery::queue::{Job, JobId, Queue, QueueState};
+use recovery::queue::{Job, JobId, Queue, QueueState, QueueView, SharedQueue};
 use recovery::recovery::{
     JobHolders, Recovery, Settings, read_current, read_history, read_last, recovery_ends,
 };
@@ -51,45 +51,33 @@ pub struct DirectorySource {
     dir: StateDir,
     settings: Settings,
     scanning: OrphanSettings,
-    /// Kept open: only what is new is read.
-    queue: Option<Queue>,
+    /// Kept: only what is new is read.
+    queue: Arc<SharedQueue>,
 }
 
 impl DirectorySource {
     /// Reads nothing yet. By the settings of a recovery jobs are judged and phases declared, none is run; by those of
     /// a scan orphans are judged.
     pub fn new(dir: StateDir, settings: Settings, scanning: OrphanSettings) -> DirectorySource {
-        DirectorySource { dir, settings, scanning, queue: None }
+        DirectorySource { dir, settings, scanning, queue: Arc::default() }
     }
 
-    /// The queue as it is now, out of its slot: a failure leaves it to be opened again.
-    fn take_queue(&mut self) -> Result<Queue, String> {
-        if let Some(mut queue) = self.queue.take()
-            && queue.unwritable().is_none()
-            // Somebody else may have mended what was damaged.
-            && queue.replayed().is_clean()
-            && queue.refresh().is_ok()
-        {
-            return Ok(queue);
-        }
-        Queue::open_to_look(&self.dir).map_err(|e| sentence(&e))
+    fn with_queue<T>(&self, act: impl FnOnce(&Self, &Queue) -> Result<T, String>) -> Result<T, String> {
+        let queue = self.view()?;
+        act(self, &queue)
     }
 
-    fn with_queue<T>(&mut self, act: impl FnOnce(&Self, &Queue) -> Result<T, String>) -> Result<T, String> {
-        let queue = self.take_queue()?;
-        let result = act(self, &queue);
-        self.queue = Some(queue);
-        result
+    fn view(&self) -> Result<QueueView, String> {
+        self.queue.view(&self.dir).map_err(|e| sentence(&e))
     }
 
     fn overview(&mut self) -> Result<Answer, String> {
-        let queue = self.take_queue()?;
+        let queue = self.view()?;
         let (dir, endpoints) = (&self.dir, &self.settings.webhooks.endpoints);
         let survey = Survey::take(dir, queue.state(), endpoints, &recovery_ends(dir)).ok();
         let gathered = Gathered::read(dir, queue).with_webhooks(survey);
-        let made = self.overview_of(&gathered);
-        self.queue = Some(gathered.queue);
-        Ok(Answer::Overview(Arc::new(Overview::new(made?, self.besides()))))
+        let made = self.overview_of(&gathered)?;
+        Ok(Answer::Overview(Arc::new(Overview::new(made, self.besides()))))
     }
 
     /// In figures; what cannot be read is told by its own view.

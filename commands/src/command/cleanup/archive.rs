@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use recovery::archive::{
-    Archive, ArchiveForm, ArchiveRetention, PruneError, Repository, RestoreError, archive, archives,
-    outlived, remove_audited, restore,
+    Archive, ArchiveForm, ArchiveRetention, Repository, RestoreError, archive, archives, outlived,
+    remove_audited, restore,
 };
 use recovery::audit::{Entry, Trail};
 use recovery::report::cleanup::ArchiveList;
@@ -13,11 +13,11 @@ use recovery::state::{StateDir, human, parse_size};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cleanup_wiring::archive_retention;
 use crate::command::page::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::table::{Cell, Table};
+use recovery::operations::settings::archive_retention;
 
 /// Look at, unpack or remove the git work that was kept of workspaces that went
 #[derive(Debug, Args)]
@@ -272,30 +272,4 @@ fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
         context.output.hint("no rule says which may go: give ids, --keep-days or --keep-bytes");
     }
     Ok(Ending::Done)
-}
-
-impl From<RestoreError> for CliError {
-    fn from(error: RestoreError) -> CliError {
-        match error {
-            RestoreError::Taken { .. } => CliError::new(ErrorKind::Refused, error).code("place-taken"),
-            RestoreError::Bundles { .. } => {
-                CliError::new(ErrorKind::Refused, error).code("archive-of-bundles")
-            }
-            RestoreError::Damaged { .. } => {
-                CliError::new(ErrorKind::StateDamaged, error).code("archive-damaged")
-            }
-            RestoreError::Disk(error) => error.into(),
-            _ => CliError::new(ErrorKind::Failed, error),
-        }
-    }
-}
-
-impl From<PruneError> for CliError {
-    fn from(error: PruneError) -> CliError {
-        match error {
-            PruneError::Disk(error) => error.into(),
-            PruneError::Audit(error) => error.into(),
-            _ => CliError::new(ErrorKind::Failed, error),
-        }
-    }
 }

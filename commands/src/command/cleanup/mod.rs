@@ -17,9 +17,7 @@ use recovery::state::{Timestamp, human};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cleanup_wiring::cleaning;
 use crate::command::cleanup::archive::{ArchiveArgs, cmd_archive};
-use crate::command::jobs::ids::find_to_change;
 use crate::command::page::PageArgs;
 use crate::command::retry::cleanup::find_cleanup;
 use crate::context::Context;
@@ -27,6 +25,8 @@ use crate::error::{CliError, Ending};
 use crate::output::WithError;
 use crate::table::{Cell, Table};
 use crate::text::Text;
+use recovery::operations::jobs::ids::find_to_change;
+use recovery::operations::settings::cleaning;
 
 /// Remove what jobs left: their code index, Docker objects and files
 #[derive(Debug, Args)]
@@ -296,7 +296,7 @@ struct RunReport {
 fn run(context: &mut Context) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
     let dir = context.state_dir()?;
-    let settings = cleaning(context)?;
+    let settings = cleaning(&context.operation()?);
     let queue = Queue::open(&dir)?;
     let interruption = context.interruption.clone();
     interruption.catch();

@@ -6,24 +6,27 @@ use recovery::daemon::DaemonConfig;
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
 
-use crate::cleanup_wiring::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::settings::{delivering, pauses, recovering, retention, scheduling};
+use recovery::operations::settings::{cleaning, scanning_at_start};
 
 pub(crate) fn config(
     context: &mut Context,
     dir: &StateDir,
     workers: Option<usize>,
 ) -> Result<DaemonConfig, CliError> {
+    let scheduler = scheduling(context, dir, workers, BTreeSet::new())?;
+    let context = context.operation()?;
+    let settings = context.settings();
     Ok(DaemonConfig {
-        recovery: recovering(context, StartedBy::Daemon, false)?,
-        pauses: pauses(context)?,
-        retention: Some(retention(context)?),
-        drain_timeout: context.settings()?.daemon.drain_timeout,
-        scheduler: scheduling(context, dir, workers, BTreeSet::new())?,
-        webhooks: delivering(context)?,
-        cleanup: cleaning(context)?,
-        orphans: scanning_at_start(context)?,
+        recovery: recovering(&context, StartedBy::Daemon, false)?,
+        pauses: pauses(settings),
+        retention: Some(retention(settings)),
+        drain_timeout: settings.daemon.drain_timeout,
+        scheduler,
+        webhooks: delivering(settings)?,
+        cleanup: cleaning(&context),
+        orphans: scanning_at_start(&context),
     })
 }

@@ -25,7 +25,7 @@ use crate::command::daemon::reload::Hangup;
 use crate::command::daemon::stderr::{tell, trouble_to_stderr};
 use crate::context::Context;
 use crate::descriptors;
-use crate::error::{CliError, Ending};
+use crate::error::{CliError, Ending, of_daemon};
 use crate::host_end::{end_of_host, is_last_process};
 use crate::http::{HttpSettings, Listeners, RequestLog, Server, Stage};
 use crate::interruption::Interruption;
@@ -111,11 +111,13 @@ fn listener(
 
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
-    context.refuse_to_make_one_inside_a_job()?;
+    context.operation()?.refuse_to_make_one_inside_a_job()?;
     leave_job(context, Leaving::Daemon)?;
     descriptors::raise();
-    let dir =
-        context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
+    let operation = context.operation()?;
+    let dir = operation.state_dir_or_create();
+    let dir = dir.or_else(|_| operation.state_dir_for_repair().map(|(dir, _)| dir))?;
+    drop(operation);
     let dir = context.notice_restore(dir)?;
     if !dir.is_copy() {
         dir.check_abilities()?;
@@ -123,7 +125,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     let guard = Guard::start(&dir, &context.interruption)?;
     let notice = Notice::of_this_process().telling(Arc::new(move || guard.turned()));
     let observer = notice.observer(progress::observer(&context.output));
-    let run = run_options(context, "daemon", &[], Some(observer))?;
+    let run = run_options(&context.operation()?, "daemon", &[], Some(observer));
     let cancel = run.cancel.clone();
     let server = Arc::new(OnceLock::new());
     let hangup = Rc::new(Hangup::install(context, &dir, args.workers.map(usize::from))?);
@@ -178,7 +180,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         // Told to end while it recovered: the next start recovers.
         Err(DaemonError::NotRecovered { outcome: RecoveryOutcome::Cancelled, .. })
             if interruption.signal().is_some() => {}
-        other => other?,
+        other => other.map_err(of_daemon)?,
     }
     let report = DaemonReport { pid: std::process::id(), recovery, stopped_by: interruption.signal() };
     context.output.report(&report, |_| {}); // As text, its end says all.

@@ -99,7 +99,7 @@ impl Hangup {
     /// Requests are about this daemon's state directory, wherever the next one is to be.
     fn at_its_place(&self, mut loaded: Loaded) -> Result<Loaded, CliError> {
         let root = self.dir.paths.root().as_os_str();
-        loaded.configuration.apply_flag("state_dir", "--state-dir", root)?;
+        Arc::make_mut(&mut loaded.configuration).apply_flag("state_dir", "--state-dir", root)?;
         Ok(loaded)
     }
 

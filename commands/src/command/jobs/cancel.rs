@@ -8,11 +8,11 @@ use recovery::queue::{JobId, Queue};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::jobs::ids::{find_to_change, no_such_job};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
 use crate::settings::judging;
 use crate::text::Text;
+use recovery::operations::jobs::ids::{find_to_change, no_such_job};
 
 /// Cancel jobs: queued ones are over at once, running ones are ended
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ struct Refused {
 }
 
 pub(crate) fn cancel(context: &mut Context, args: &CancelArgs) -> Result<Ending, CliError> {
-    let settings = judging(context)?;
+    let settings = judging(&context.operation()?);
     let dir = context.state_dir()?;
     let mut queue = Queue::open(&dir)?;
     let dry_run = context.is_dry_run();

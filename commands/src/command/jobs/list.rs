@@ -1,54 +1,32 @@
 //! `jobs list`: every job in a line.
 
-use clap::Args;
-use clap::builder::PossibleValuesParser;
+use recovery::operations::jobs::ListJobs;
 use recovery::queue::JobStatus;
 use recovery::report::attempts::ran_for;
-use recovery::report::held_repositories;
-use recovery::report::jobs::{JobFilter, JobList, JobSummary};
-use recovery::state::{Timestamp, human};
+use recovery::report::jobs::{JobList, JobSummary};
+use recovery::state::{Clock, Timestamp, human};
 
 use crate::command::jobs::tone::{status_of, tone_of};
-use crate::command::page::PageArgs;
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
+use crate::text::Text;
 
-/// List jobs, the newest first
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// Only those of this status
-    #[arg(long, value_name = "STATUS", value_parser = statuses())]
-    status: Option<String>,
-    /// Only those on this repository
-    #[arg(long, value_name = "NAME")]
-    repo: Option<String>,
-    #[command(flatten)]
-    page: PageArgs,
-}
-
-fn statuses() -> PossibleValuesParser {
-    JobStatus::ALL.iter().map(|status| status.as_str()).collect::<Vec<_>>().into()
-}
-
-pub(crate) fn list(context: &mut Context, args: &ListArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = context.queue_to_look(&dir)?;
-    let held = held_repositories(&dir, queue.state())?;
-    let filter =
-        JobFilter { status: args.status.as_deref().and_then(status_of), repository: args.repo.clone() };
-    let list = JobList::new(queue.state(), &held, &filter, &args.page.page())?;
-    let now = dir.clock.now();
-    context.output.report(&list, |text| text.table(&table(&list.jobs, now)));
-    if list.jobs.is_empty() {
-        context.output.note(if list.total == 0 { "no jobs" } else { "no more jobs" });
+impl Show for ListJobs {
+    fn show(&self, list: &JobList, text: &mut Text) {
+        text.table(&table(&list.jobs, Clock::system().now()));
     }
-    if let Some(cursor) = &list.next_cursor {
-        let shown = format!("{} of {}", list.jobs.len(), human::count(list.total, "job"));
-        context.output.hint(&format!("{shown}; go on with --cursor {cursor}"));
+
+    fn remark(&self, list: &JobList, output: &mut Output) {
+        if list.jobs.is_empty() {
+            output.note(if list.total == 0 { "no jobs" } else { "no more jobs" });
+        }
+        if let Some(cursor) = &list.next_cursor {
+            let shown = format!("{} of {}", list.jobs.len(), human::count(list.total, "job"));
+            output.hint(&format!("{shown}; go on with --cursor {cursor}"));
+        }
     }
-    Ok(Ending::Done)
 }
 
 /// Jobs as lines; shared with `queue snapshot`.

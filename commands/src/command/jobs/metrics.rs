@@ -5,13 +5,13 @@ use recovery::state::human;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::history::{last_recovery, past_recoveries};
+use recovery::operations::history::{last_recovery, past_recoveries};
 
 pub(crate) fn metrics(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let queue = context.queue_to_look(&dir)?;
-    let last = last_recovery(&mut context.output, &dir);
-    let history = past_recoveries(&mut context.output, &dir);
+    let last = last_recovery(&mut context.operation()?, &dir);
+    let history = past_recoveries(&mut context.operation()?, &dir);
     let report = JobMetrics::new(queue.state(), last.as_ref(), &history);
     context.output.report(&report, |text| {
         let number = |n: u64| Some(n.to_string());

@@ -2,7 +2,6 @@
 
 pub(crate) mod cancel;
 mod failed;
-pub(crate) mod ids;
 pub(crate) mod list;
 mod metrics;
 pub(crate) mod output;
@@ -13,10 +12,10 @@ pub(crate) mod status;
 pub(crate) mod tone;
 
 use clap::{Args, Subcommand};
+use recovery::operations::jobs::ListJobs;
 
 use crate::command::jobs::cancel::{CancelArgs, cancel};
 use crate::command::jobs::failed::failed;
-use crate::command::jobs::list::{ListArgs, list};
 use crate::command::jobs::metrics::metrics;
 use crate::command::jobs::output::{OutputArgs, output};
 use crate::command::jobs::prune::{PruneArgs, prune};
@@ -26,6 +25,7 @@ use crate::command::jobs::status::status;
 use crate::command::page::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::operate::operate;
 
 /// List, show, cancel and remove jobs, and read what they printed
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub(crate) struct JobsArgs {
 
 #[derive(Debug, Subcommand)]
 enum JobsWord {
-    List(ListArgs),
+    List(ListJobs),
     Show(ShowArgs),
     Output(OutputArgs),
     Cancel(CancelArgs),
@@ -60,7 +60,7 @@ impl JobsArgs {
 
 pub(crate) fn cmd_jobs(context: &mut Context, args: &JobsArgs) -> Result<Ending, CliError> {
     match &args.word {
-        JobsWord::List(args) => list(context, args),
+        JobsWord::List(request) => operate(context, request),
         JobsWord::Show(args) => show(context, args),
         JobsWord::Output(args) => output(context, args),
         JobsWord::Cancel(args) => cancel(context, args),

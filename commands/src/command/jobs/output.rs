@@ -10,9 +10,9 @@ use recovery::state::{StateDir, parse_size};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::command::jobs::ids::{find, no_such_job};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use recovery::operations::jobs::ids::{find, no_such_job};
 
 /// Bytes that are handed on at a time.
 const PART: u64 = 1 << 20;
@@ -68,7 +68,7 @@ pub(crate) fn output(context: &mut Context, args: &OutputArgs) -> Result<Ending,
         return Err(output_withheld());
     }
     let dir = context.state_dir()?;
-    let mut queue = context.queue_to_look(&dir)?;
+    let mut queue = Queue::open_to_look(&dir)?;
     let job = find(queue.state(), &args.id)?;
     // What is the last one now is followed, whatever comes after it.
     let args = &OutputArgs { id: job.id.to_string(), ..args.clone() };

@@ -8,11 +8,11 @@ use recovery::queue::Queue;
 use recovery::state::{StateDir, human};
 use serde::Serialize;
 
-use crate::cleanup_wiring::cleaning;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::settings::{judging, retention};
 use crate::text::Text;
+use recovery::operations::settings::cleaning;
 
 /// Remove jobs that are over, with workspace, output and record
 ///
@@ -42,8 +42,8 @@ struct PruneAnswer {
 }
 
 pub(crate) fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
-    let settings = judging(context)?;
-    let (rules, cleanup) = (rules(context, args)?, cleaning(context)?);
+    let settings = judging(&context.operation()?);
+    let (rules, cleanup) = (rules(context, args)?, cleaning(&context.operation()?));
     let dir = context.state_dir()?;
     let mut queue = Queue::open(&dir)?;
     let dry_run = context.is_dry_run();
@@ -73,7 +73,7 @@ pub(crate) fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, C
 
 /// What the flags say; without one, what is configured.
 fn rules(context: &mut Context, args: &PruneArgs) -> Result<JobRetention, CliError> {
-    let configured = retention(context)?;
+    let configured = retention(context.settings()?);
     let is_given = args.keep_days.is_some() || args.keep_last.is_some();
     let given = JobRetention { keep_days: args.keep_days, keep_last: args.keep_last, crashed: args.crashed };
     Ok(if is_given { given } else { JobRetention { crashed: args.crashed, ..configured } })

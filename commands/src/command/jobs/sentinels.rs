@@ -13,7 +13,7 @@ use crate::text::Text;
 
 pub(crate) fn sentinels(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let limits = judging(context)?.limits;
+    let limits = judging(&context.operation()?).limits;
     let queue = context.queue_to_look(&dir)?;
     let report = Sentinels::new(&dir, queue.state(), limits, &page.page())?;
     let now = dir.clock.now();

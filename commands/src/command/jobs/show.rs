@@ -5,7 +5,6 @@ use recovery::report::jobs::JobDetail;
 use recovery::report::{held_repositories, lock_of};
 use recovery::state::{Timestamp, human};
 
-use crate::command::jobs::ids::find_or_lost;
 use crate::command::jobs::tone::{status_of, tone_of};
 use crate::command::submit::{command_line, crash_policy, quoted};
 use crate::context::Context;
@@ -13,6 +12,7 @@ use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
+use recovery::operations::jobs::ids::find_or_lost;
 
 /// Show everything about a job
 #[derive(Debug, Args)]

@@ -7,16 +7,16 @@ use crate::command::jobs::tone::{status_of, tone_of};
 use crate::command::page::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::history::last_recovery;
 use crate::paint::Tone;
 use crate::settings::judging;
 use crate::table::{Cell, Table};
 use crate::text::Text;
+use recovery::operations::history::last_recovery;
 
 pub(crate) fn status(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let limits = judging(context)?.limits;
-    let (queue, last) = (context.queue_to_look(&dir)?, last_recovery(&mut context.output, &dir));
+    let limits = judging(&context.operation()?).limits;
+    let (queue, last) = (context.queue_to_look(&dir)?, last_recovery(&mut context.operation()?, &dir));
     let report = JobsStatus::new(&dir, queue.state(), last.as_ref(), limits, &page.page())?;
     let now = dir.clock.now();
     context.output.report(&report, |text| render(text, &report, now));

@@ -9,5 +9,5 @@ use crate::settings::judging;
 
 /// Answers for the jobs that locks belong to.
 pub(crate) fn holders(context: &mut Context, dir: &StateDir) -> Result<JobHolders, CliError> {
-    Ok(JobHolders::new(dir, judging(context)?.limits))
+    Ok(JobHolders::new(dir, judging(&context.operation()?).limits))
 }

@@ -54,9 +54,9 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
     if context.is_dry_run() {
         return rehearse(context, args);
     }
-    context.refuse_to_make_one_inside_a_job()?;
+    context.operation()?.refuse_to_make_one_inside_a_job()?;
     leave_job(context, Server::Lock)?;
-    let mut dir = context.state_dir_or_create()?;
+    let mut dir = context.operation()?.state_dir_or_create()?;
     // In the incarnation that was lost, numbers would be given twice and survivors be taken for ours.
     dir.settle()?;
     let holders = holders(context, &dir)?;
@@ -132,7 +132,7 @@ fn not_run(error: RunUnderError, args: &LockArgs) -> CliError {
 }
 
 fn rehearse(context: &mut Context, args: &LockArgs) -> Result<Ending, CliError> {
-    let dir: Option<StateDir> = context.state_dir_if_any()?;
+    let dir: Option<StateDir> = context.operation()?.state_dir_if_any()?;
     if let Some(dir) = dir {
         let holders = holders(context, &dir)?;
         let lock = recovery::locks::inspect(&dir, &args.repository, &|id, claim| holders.liveness(id, claim))

@@ -9,10 +9,10 @@ use crate::command::locks::holders::holders;
 use crate::command::page::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::history::last_recovery;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
+use recovery::operations::history::last_recovery;
 
 /// Show all that is known of locks, with the evidence
 #[derive(Debug, Args)]
@@ -63,7 +63,7 @@ pub(crate) fn tone_of(verdict: &str) -> Tone {
 
 pub(crate) fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let last = last_recovery(&mut context.output, &dir);
+    let last = last_recovery(&mut context.operation()?, &dir);
     let report = RecoveredLocks::new(last.as_ref(), &page.page())?;
     context.output.report(&report, |text| {
         let mut table = Table::new(&["REPOSITORY", "OUTCOME", "HOLDER", "BECAUSE"]);

@@ -4,13 +4,11 @@ mod trash;
 
 use clap::{Args, Subcommand};
 use recovery::audit::{Entry, Trail};
-use recovery::orphans::{ExecuteError, OrphanKind, Request, entries, execute, plan, trashed};
+use recovery::orphans::{OrphanKind, Request, entries, execute, plan, trashed};
 use recovery::queue::Queue;
 use recovery::report::orphans::{CandidatesReport, OrphansCleanup, OrphansLog};
 use recovery::state::{StateDir, human};
 
-use crate::cleanup_wiring::scanning;
-use crate::command::jobs::ids::whole;
 use crate::command::locks::holders::holders;
 use crate::command::orphans::trash::{RestoreArgs, empty, restore};
 use crate::command::page::PageArgs;
@@ -20,6 +18,8 @@ use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
+use recovery::operations::jobs::ids::whole;
+use recovery::operations::settings::scanning;
 
 /// See what no job owns any more, remove it, and take it back
 #[derive(Debug, Args)]
@@ -165,7 +165,7 @@ fn cleanup(context: &mut Context, args: &OrphansCleanupArgs) -> Result<Ending, C
 }
 
 fn carry_out(context: &mut Context, dir: &StateDir, request: &Request) -> Result<OrphansCleanup, CliError> {
-    let settings = scanning(context)?;
+    let settings = scanning(&context.operation()?);
     let mut queue = Queue::open(dir)?;
     let holders = holders(context, dir)?;
     let liveness = |id: &_, claim| holders.liveness(id, claim);
@@ -231,23 +231,4 @@ fn cleanup_log(context: &mut Context, page: &PageArgs) -> Result<Ending, CliErro
         text.table(&table);
     });
     Ok(Ending::Done)
-}
-
-impl From<ExecuteError> for CliError {
-    fn from(error: ExecuteError) -> CliError {
-        match error {
-            ExecuteError::OutOfDate { .. } => {
-                CliError::new(ErrorKind::PlanOutOfDate, error).hint("make a new plan with: recoveryctl scan")
-            }
-            ExecuteError::NoSuchCandidate { .. } => CliError::new(ErrorKind::NotFound, error)
-                .code("no-such-candidate")
-                .hint("recoveryctl orphans candidates"),
-            ExecuteError::Lock(error) => error.into(),
-            ExecuteError::Queue(error) => error.into(),
-            ExecuteError::Log(error) => error.into(),
-            ExecuteError::Trash(error) => error.into(),
-            ExecuteError::Disk(error) => error.into(),
-            _ => CliError::new(ErrorKind::Failed, error),
-        }
-    }
 }

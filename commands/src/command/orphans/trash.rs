@@ -6,11 +6,11 @@ use recovery::orphans::{Emptied, TrashError, Trashed, empty_trash, trashed};
 use recovery::state::{StateDir, human};
 use serde::Serialize;
 
-use crate::cleanup_wiring::scanning;
-use crate::command::jobs::ids::whole;
 use crate::context::Context;
-use crate::error::{CliError, Ending, ErrorKind};
+use crate::error::{CliError, Ending};
 use crate::paint::Tone;
+use recovery::operations::jobs::ids::whole;
+use recovery::operations::settings::scanning;
 
 /// Move removed folders back to where they were
 #[derive(Debug, Args)]
@@ -145,7 +145,7 @@ fn would_empty(trashed: Trashed) -> Emptied {
 
 /// Asks, and does it.
 fn do_empty(context: &mut Context, dir: &StateDir, waiting: &[Trashed]) -> Result<Vec<Emptied>, CliError> {
-    let settings = scanning(context)?;
+    let settings = scanning(&context.operation()?);
     if !waiting.is_empty() {
         let bytes = human::size(waiting.iter().map(|t| t.bytes).sum());
         context.confirm(&format!("delete {} for good ({bytes})?", human::count(waiting.len(), "folder")))?;
@@ -157,19 +157,4 @@ fn do_empty(context: &mut Context, dir: &StateDir, waiting: &[Trashed]) -> Resul
     let detail = format!("{} deleted, {failed} not, {}", emptied.len() - failed, human::size(bytes_freed));
     trail.record(&Entry::done(dir.clock.now(), &actor, "orphans empty-trash", "trash".to_owned(), detail))?;
     Ok(emptied)
-}
-
-impl From<TrashError> for CliError {
-    fn from(error: TrashError) -> CliError {
-        match error {
-            TrashError::NotThere { .. } => CliError::new(ErrorKind::NotFound, error)
-                .code("not-in-the-trash")
-                .hint("recoveryctl orphans candidates"),
-            TrashError::Taken { .. } => CliError::new(ErrorKind::Refused, error).code("place-taken"),
-            TrashError::Lock(error) => error.into(),
-            TrashError::Log(error) => error.into(),
-            TrashError::Disk(error) => error.into(),
-            _ => CliError::new(ErrorKind::Failed, error),
-        }
-    }
 }

@@ -15,10 +15,10 @@ use crate::command::page::PageArgs;
 use crate::command::queue::wal::{WalArgs, wal};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::history::{last_recovery, past_recoveries};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
+use recovery::operations::history::{last_recovery, past_recoveries};
 
 /// Look at the queue: who waits for what, and how its log stands
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ fn status(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let queue = context.queue_to_look(&dir)?;
     let held = held_repositories(&dir, queue.state())?;
-    let last = last_recovery(&mut context.output, &dir);
+    let last = last_recovery(&mut context.operation()?, &dir);
     let recovered = last_recovered(last.as_ref());
     let mut found = findings(queue.replayed());
     found.extend(not_writable(&queue));
@@ -127,7 +127,7 @@ fn recovered(report: &QueueStatus, now: Timestamp) -> String {
 fn metrics(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let queue = context.queue_to_look(&dir)?;
-    let history = past_recoveries(&mut context.output, &dir);
+    let history = past_recoveries(&mut context.operation()?, &dir);
     let report = QueueMetrics::new(queue.state(), RecoveryTotals::of(&history));
     context.output.report(&report, |text| render_metrics(text, &report));
     Ok(Ending::Done)

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::error::{CliError, Ending, ErrorKind};
+use crate::error::{CliError, Ending};
 
 /// Try the parked and failed phases of a cleanup again
 ///
@@ -75,18 +75,4 @@ pub(crate) fn find_cleanup(dir: &StateDir, id: &str) -> Result<CleanupRecord, Cl
 
 fn names(phases: &[CleanupPhaseName]) -> String {
     phases.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-impl From<CreateRefused> for CliError {
-    fn from(error: CreateRefused) -> CliError {
-        match error {
-            CreateRefused::NotOver { .. } => CliError::new(ErrorKind::Held, error).code("job-not-over"),
-            CreateRefused::NoSuchCleanup { .. } => CliError::new(ErrorKind::NotFound, error)
-                .code("no-such-cleanup")
-                .hint("recoveryctl cleanup state"),
-            CreateRefused::Lock(error) => error.into(),
-            CreateRefused::Disk(error) => error.into(),
-            _ => CliError::new(ErrorKind::Failed, error),
-        }
-    }
 }

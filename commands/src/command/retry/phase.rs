@@ -39,7 +39,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) fn retry_phase(context: &mut Context, args: &PhaseArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let recovery = Recovery::new(&dir, recovering(context, StartedBy::Retry, true)?)?;
+    let recovery = Recovery::new(&dir, recovering(&context.operation()?, StartedBy::Retry, true)?)?;
     let (phase, phases) = (args.phase.as_str(), recovery.phases());
     if !phases.contains(&phase) {
         let known = phases.iter().map(|&name| name.to_owned()).collect();
@@ -172,7 +172,7 @@ fn run_here(
     let mut only = vec![phase.to_owned()];
     // After a crash loop: what waits for the phase that died is not done before that phase is.
     only.extend(safe_mode(dir)?.as_ref().and_then(SafeMode::phase).map(str::to_owned));
-    let options = RunOptions { only, ..run_options(context, "retry", &[], None)? };
+    let options = RunOptions { only, ..run_options(&context.operation()?, "retry", &[], None) };
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
     let (record, _) = cancellable(&interruption, &cancel, || {

@@ -14,13 +14,13 @@ use recovery::report::page::Page;
 use recovery::report::queue::findings;
 use recovery::state::{StateDir, human};
 
-use crate::cleanup_wiring::scanning;
 use crate::command::locks::holders::holders;
 use crate::command::scan::textfile::write_textfile;
 use crate::command::status::status_of;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::text::{Text, tone_of};
+use recovery::operations::settings::scanning;
 
 /// Look for damage and orphans; change nothing but the saved plan
 ///
@@ -66,7 +66,7 @@ pub(crate) fn cmd_scan(context: &mut Context, args: &ScanArgs) -> Result<Ending,
 
 /// Scans, and saves the plan; a rehearsal saves nothing.
 fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Result<OrphanPlan, CliError> {
-    let settings = scanning(context)?;
+    let settings = scanning(&context.operation()?);
     let queue = Queue::open(dir)?;
     let holders = holders(context, dir)?;
     let liveness = |id: &_, claim| holders.liveness(id, claim);

@@ -87,7 +87,11 @@ pub(crate) fn submit_from(
     let (actor, dry_run) = (context.actor(), context.is_dry_run());
     let input = open(context, file)?;
     // A dry run makes no state directory; without one no name can be taken.
-    let dir = if dry_run { context.state_dir_if_any()? } else { Some(context.state_dir_or_create()?) };
+    let dir = if dry_run {
+        context.operation()?.state_dir_if_any()?
+    } else {
+        Some(context.operation()?.state_dir_or_create()?)
+    };
     let report = FromReport {
         submitted: Vec::new(),
         errors: Vec::new(),

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::Args;
 use recovery::queue::{
-    BadRequest, Callback, CheckedRequest, CrashPolicy, Exported, JobExists, JobId, JobRequest, Queue,
-    RequestDefaults, Submitter, exported, masked_url,
+    Callback, CheckedRequest, CrashPolicy, Exported, JobExists, JobId, JobRequest, Queue, RequestDefaults,
+    Submitter, exported, masked_url,
 };
 use recovery::state::config::{Export, OnCrash};
 use recovery::state::{BadUnit, human, parse_duration};
@@ -133,7 +133,7 @@ fn defaults(context: &mut Context, export: Option<&Export>) -> Result<RequestDef
     }
     let is_asked_for = export.is_some();
     let (base, ours) = (context.folder(), context.variables());
-    let owner = context.state_path()?.metadata().ok().map(|state| state.uid());
+    let owner = context.operation()?.state_path()?.metadata().ok().map(|state| state.uid());
     let is_ours = owner.is_none_or(|owner| owner == rustix::process::geteuid().as_raw());
     let jobs = context.settings()?.jobs.clone();
     let export = export.unwrap_or(&jobs.export);
@@ -256,7 +256,7 @@ pub(crate) fn submit_json(
 
 /// The number of the record by which this very job is in the queue.
 fn entered_before(context: &mut Context, request: &CheckedRequest) -> Result<Option<u64>, CliError> {
-    let queue = Queue::open(&context.state_dir_or_create()?)?;
+    let queue = Queue::open(&context.operation()?.state_dir_or_create()?)?;
     let job = queue.state().get(&request.submission.job);
     Ok(job.map(|job| job.place.seq))
 }
@@ -266,7 +266,7 @@ fn submit_one(context: &mut Context, request: CheckedRequest) -> Result<Ending, 
     if context.is_dry_run() {
         return rehearse(context, &request);
     }
-    let dir = context.state_dir_or_create()?;
+    let dir = context.operation()?.state_dir_or_create()?;
     let mut report = SubmitReport::new(&request, Some(0));
     let answers = Submitter::new(&dir, &actor).enter(vec![request])?;
     for answer in answers {
@@ -282,7 +282,8 @@ fn submit_one(context: &mut Context, request: CheckedRequest) -> Result<Ending, 
 
 /// Everything but the append.
 fn rehearse(context: &mut Context, request: &CheckedRequest) -> Result<Ending, CliError> {
-    if let Some(dir) = context.state_dir_if_any()? {
+    let dir = context.operation()?.state_dir_if_any()?;
+    if let Some(dir) = dir {
         let job = &request.submission.job;
         if request.is_named && Submitter::new(&dir, &context.actor()).is_taken(job)? {
             return Err(JobExists(job.clone()).into());
@@ -331,19 +332,4 @@ pub(crate) fn command_line(words: &[String]) -> String {
 /// A word for a command line in a hint.
 pub(crate) fn quoted(word: &str) -> String {
     command_line(&[word.to_owned()])
-}
-
-impl From<BadRequest> for CliError {
-    fn from(error: BadRequest) -> CliError {
-        let no_command = matches!(error, BadRequest::NoCommand);
-        let error = CliError::new(ErrorKind::Usage, error).code("bad-request");
-        if no_command { error.hint("recoveryctl submit -- CMD ARG…") } else { error }
-    }
-}
-
-impl From<JobExists> for CliError {
-    fn from(error: JobExists) -> CliError {
-        let hint = format!("see it with: recoveryctl jobs show {}", quoted(&error.0.to_string()));
-        CliError::new(ErrorKind::Failed, error).code("job-exists").hint(hint)
-    }
 }

@@ -9,12 +9,12 @@ use recovery::report::webhooks::{ChosenDelivery, RefusedDelivery};
 use recovery::webhooks::record::Operation;
 use recovery::webhooks::{DeliveryId, DeliveryLog, DeliveryLogState, DeliveryRefusal, Undelivered};
 
-use crate::command::jobs::ids::whole;
 use crate::command::webhooks::survey::survey;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::text::Text;
+use recovery::operations::jobs::ids::whole;
 
 /// So many ids fit well into a record.
 const A_RECORD: usize = 500;

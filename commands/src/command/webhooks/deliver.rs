@@ -33,7 +33,7 @@ struct DeliverReport {
 pub(crate) fn deliver(context: &mut Context, args: &DeliverArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
     let dir = context.state_dir()?;
-    let settings = delivering(context)?;
+    let settings = delivering(context.settings()?)?;
     let endpoints = settings.endpoints.clone();
     let (engine, feed) = Engine::start(&dir, settings, "webhooks deliver")?;
     let since = engine.endpoints_since();

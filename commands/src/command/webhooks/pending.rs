@@ -11,9 +11,9 @@ use crate::command::page::PageArgs;
 use crate::command::webhooks::survey::survey;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::history::last_recovery;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
+use recovery::operations::history::last_recovery;
 
 /// Show what is undelivered, parked deliveries included, and how each endpoint does
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ fn tone_of(status: DeliveryStatus) -> Tone {
 
 pub(crate) fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let last = last_recovery(&mut context.output, &dir);
+    let last = last_recovery(&mut context.operation()?, &dir);
     let log = DeliveryLog::open_if_any(&dir)?;
     let nothing = DeliveryLogState::default();
     let now = log.as_ref().map_or(&nothing, DeliveryView::state);

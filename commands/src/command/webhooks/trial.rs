@@ -40,8 +40,9 @@ struct TestReport {
 }
 
 pub(crate) fn test(context: &mut Context, args: &TestArgs) -> Result<Ending, CliError> {
-    let mut settings = delivering(context)?;
-    if let Some(dir) = context.state_dir_if_any()?.filter(|_| settings.secrets.is_empty()) {
+    let mut settings = delivering(context.settings()?)?;
+    let dir = context.operation()?.state_dir_if_any()?;
+    if let Some(dir) = dir.filter(|_| settings.secrets.is_empty()) {
         let own = match (context.is_dry_run(), own_secret(&dir)?) {
             (false, None) => match make_own_secret(&dir) {
                 // A disk that takes nothing keeps nobody from trying a receiver; that it is unsigned is in the report.

@@ -20,7 +20,7 @@ pub(crate) fn why_lock(context: &mut Context, repository: &str) -> Result<Ending
     let info = inspect(&dir, repository, &|id, claim| holders.liveness(id, claim))
         .map_err(LockRefused::from)?
         .ok_or_else(|| no_such_lock(repository))?;
-    let repair = would_repair_lock(&dir, &judging(context)?, repository)?;
+    let repair = would_repair_lock(&dir, &judging(&context.operation()?), repository)?;
     let queue = context.queue_to_look(&dir)?;
     let report = WhyLock::of(&dir, info, queue.state(), repair)?;
     context.output.report(&report, |text| render(text, &report));

@@ -1,21 +1,21 @@
 //! `why orphan:ID`, `why container:NAME` and the other kinds of orphans.
 
-use recovery::orphans::{Asked, ExplainError, ScanContext, explain, plan};
+use recovery::orphans::{Asked, ScanContext, explain, plan};
 use recovery::report::why_orphan::WhyOrphan;
 use recovery::state::human;
 
-use crate::cleanup_wiring::scanning;
-use crate::command::jobs::ids::whole;
 use crate::command::locks::holders::holders;
 use crate::command::why::past::render_past;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::text::Text;
+use recovery::operations::jobs::ids::whole;
+use recovery::operations::settings::scanning;
 
 pub(crate) fn why_orphan(context: &mut Context, object: &str, asked: Asked<'_>) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let settings = scanning(context)?;
+    let settings = scanning(&context.operation()?);
     let holders = holders(context, &dir)?;
     let queue = context.queue_to_look(&dir)?;
     let world = ScanContext::look(&dir, &settings, &queue)?;
@@ -48,17 +48,6 @@ fn no_such_thing(object: &str, asked: Asked<'_>) -> CliError {
         .code("no-such-orphan")
         .hint("recoveryctl scan")
         .hint("recoveryctl orphans candidates")
-}
-
-impl From<ExplainError> for CliError {
-    fn from(error: ExplainError) -> CliError {
-        match error {
-            ExplainError::Disk(error) => error.into(),
-            other => {
-                CliError::new(ErrorKind::Failed, other).code("docker-unreachable").hint("recoveryctl status")
-            }
-        }
-    }
 }
 
 fn render(text: &mut Text, report: &WhyOrphan) {

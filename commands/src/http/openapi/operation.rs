@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::answer::{Schemas, headers, problems};
 use super::request::{parameters, request_body};
-use crate::http::endpoint::{Act, Endpoint, Method};
+use crate::http::endpoint::{Act, Endpoint};
+use recovery::operations::Method;
 
 const OF_LOOKS: &[u16] = &[400, 401, 403, 404, 421, 422, 423, 500, 503, 507];
 const OF_WRITES: &[u16] = &[400, 401, 403, 404, 408, 409, 412, 413, 421, 422, 423, 500, 503, 507];
@@ -56,6 +57,7 @@ fn content(schemas: &mut Schemas, endpoint: &Endpoint) -> Value {
 fn command(endpoint: &Endpoint) -> Option<String> {
     match endpoint.act {
         Act::Command(words) => Some(words.join(" ")),
+        Act::Operation(row) => Some(row.entry.words.join(" ")),
         Act::Submit => Some("submit".to_owned()),
     }
 }

@@ -2,7 +2,7 @@
 
 use recovery::report::failed::FailedJobs;
 use recovery::report::job_metrics::JobMetrics;
-use recovery::report::jobs::{JobDetail, JobList};
+use recovery::report::jobs::JobDetail;
 use recovery::report::reattachment::JobsStatus;
 use recovery::report::sentinels::Sentinels;
 
@@ -11,9 +11,6 @@ use crate::command::jobs::output::OutputReport;
 use crate::command::resume::ResumeAnswer;
 use crate::command::submit::SubmitReport;
 use crate::http::endpoint::{Act, Endpoint, Shape, To, get, member, part, post, query, required};
-
-const STATUS: Shape =
-    Shape::OneOf(&["queued", "running", "succeeded", "failed", "timed_out", "crashed", "cancelled"]);
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     get::<JobsStatus>(
@@ -47,10 +44,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     .with(&[
         required(member("job_ids", Shape::Texts, To::Words, "Which jobs")),
         member("fresh", Shape::Flag, To::Switch("--fresh"), "Begin anew, without the checkpoint"),
-    ]),
-    get::<JobList>("/api/jobs", &["jobs", "list"], "The jobs, the newest first").in_pages().with(&[
-        query("status", STATUS, To::Option("--status"), "Only those of this status"),
-        query("repo", Shape::Text, To::Option("--repo"), "Only those on this repository"),
     ]),
     Endpoint {
         act: Act::Submit,

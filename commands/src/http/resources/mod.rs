@@ -12,8 +12,15 @@ mod trail;
 mod webhooks;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use ::recovery::operations::TABLE;
 
 use super::endpoint::Endpoint;
+use super::from_operation::endpoint;
+
+/// Those of the operations.
+static OPERATIONS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| TABLE.iter().map(endpoint).collect());
 
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
@@ -29,7 +36,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
         webhooks::ENDPOINTS,
         trail::ENDPOINTS,
     ];
-    resources.into_iter().flatten()
+    resources.into_iter().flatten().chain(OPERATIONS.iter())
 }
 
 /// The endpoints of each path. A name in a path may be the same as a word beside it: a repository called `active`
@@ -70,6 +77,7 @@ mod tests {
         for endpoint in all() {
             let command = match endpoint.act {
                 Act::Command(words) => words.join(" "),
+                Act::Operation(row) => row.entry.words.join(" "),
                 Act::Submit => "submit".to_owned(),
             };
             let method = endpoint.method.word().to_uppercase();

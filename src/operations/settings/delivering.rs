@@ -1,16 +1,16 @@
 //! How deliveries are made, out of the configuration: the files that it names are read here.
 
-use recovery::queue::Callback;
-use recovery::state::Secret;
-use recovery::state::config::{SecretSource, WebhookEndpoint, WebhookSettings};
-use recovery::webhooks::{AddressRules, Endpoint, Event, Settings};
+use crate::queue::Callback;
+use crate::state::Secret;
+use crate::state::config::{SecretSource, WebhookEndpoint, WebhookSettings};
+use crate::webhooks::{AddressRules, Endpoint, Event, Settings};
 
-use crate::context::Context;
-use crate::error::{CliError, ErrorKind};
+use super::super::error::{ErrorKind, OperationError};
+use crate::state::config;
 
 /// How deliveries are made.
-pub(crate) fn delivering(context: &mut Context) -> Result<Settings, CliError> {
-    let configured: WebhookSettings = context.settings()?.webhooks.clone();
+pub fn delivering(settings: &config::Settings) -> Result<Settings, OperationError> {
+    let configured: WebhookSettings = settings.webhooks.clone();
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for configured in &configured.endpoints {
         let endpoint = endpoint(configured)?;
@@ -39,12 +39,12 @@ pub(crate) fn delivering(context: &mut Context) -> Result<Settings, CliError> {
     })
 }
 
-fn unusable(name: &str, why: &str) -> CliError {
-    CliError::new(ErrorKind::Usage, format!("the endpoint '{name}' of webhooks cannot be used: {why}"))
+fn unusable(name: &str, why: &str) -> OperationError {
+    OperationError::new(ErrorKind::Usage, format!("the endpoint '{name}' of webhooks cannot be used: {why}"))
         .code("configuration")
 }
 
-fn endpoint(configured: &WebhookEndpoint) -> Result<Endpoint, CliError> {
+fn endpoint(configured: &WebhookEndpoint) -> Result<Endpoint, OperationError> {
     let WebhookEndpoint { name, url, events, method, headers, body, .. } = configured.clone();
     let callback = Callback { url, method, headers, body };
     callback.check().map_err(|why| unusable(&name, &why))?;
@@ -60,19 +60,19 @@ fn endpoint(configured: &WebhookEndpoint) -> Result<Endpoint, CliError> {
     Ok(Endpoint { events, secrets: secrets(&configured.secrets)?, name, url, method, headers, body })
 }
 
-fn secrets(sources: &[SecretSource]) -> Result<Vec<Secret>, CliError> {
+fn secrets(sources: &[SecretSource]) -> Result<Vec<Secret>, OperationError> {
     sources.iter().map(secret).collect()
 }
 
-fn secret(source: &SecretSource) -> Result<Secret, CliError> {
+fn secret(source: &SecretSource) -> Result<Secret, OperationError> {
     let path = match source {
         SecretSource::Given(secret) => return Ok(secret.clone()),
         SecretSource::File(path) => path,
     };
     let unusable = |why: &str| {
         let message = format!("the secret in {} cannot be used: {why}", path.display());
-        CliError::new(ErrorKind::Usage, message).code("configuration")
+        OperationError::new(ErrorKind::Usage, message).code("configuration")
     };
-    let text = recovery::durable::plain::read_text(path).map_err(|e| unusable(&e.to_string()))?;
+    let text = crate::durable::plain::read_text(path).map_err(|e| unusable(&e.to_string()))?;
     Secret::parse(&text).ok_or_else(|| unusable("it must be whsec_ and 24 to 64 bytes in base64"))
 }

@@ -1,11 +1,11 @@
 //! Which job a text names: its id, the beginning of one, `@last`, `@last-failed`.
 
-use recovery::findings::shell_word;
-use recovery::losses::Losses;
-use recovery::queue::{Job, JobId, JobStatus, QueueState};
-use recovery::state::StateDir;
+use crate::findings::shell_word;
+use crate::losses::Losses;
+use crate::queue::{Job, JobId, JobStatus, QueueState};
+use crate::state::StateDir;
 
-use crate::error::{CliError, ErrorKind};
+use super::super::error::{ErrorKind, OperationError};
 
 /// A shorter text is not taken for the beginning of an id.
 const SHORTEST: usize = 4;
@@ -13,16 +13,16 @@ const SHORTEST: usize = 4;
 const NAMED: usize = 3;
 
 /// The job that a text names, to look at it.
-pub(crate) fn find<'a>(state: &'a QueueState, text: &str) -> Result<&'a Job, CliError> {
+pub fn find<'a>(state: &'a QueueState, text: &str) -> Result<&'a Job, OperationError> {
     look_up(state, text, |_| true)
 }
 
 /// The same; one that is on the list of losses is told as lost.
-pub(crate) fn find_or_lost<'a>(
+pub fn find_or_lost<'a>(
     dir: &StateDir,
     state: &'a QueueState,
     text: &str,
-) -> Result<&'a Job, CliError> {
+) -> Result<&'a Job, OperationError> {
     find(state, text).map_err(|error| {
         let object = format!("job:{text}");
         let known = Losses::read(dir).unwrap_or_default();
@@ -30,7 +30,7 @@ pub(crate) fn find_or_lost<'a>(
         let message = format!("job '{text}' is lost: {}", loss.sentence);
         let word = shell_word(&object);
         let list = if loss.acknowledged.is_some() { " --acknowledged" } else { "" };
-        CliError::new(ErrorKind::NotFound, message)
+        OperationError::new(ErrorKind::NotFound, message)
             .code("job-lost")
             .hint(format!("recoveryctl findings --object {word}{list}"))
     })
@@ -38,7 +38,7 @@ pub(crate) fn find_or_lost<'a>(
 
 /// The job that a text names, to change it: of names that users gave, the beginning is not enough. A script that has
 /// `build-1` in it must not cancel `build-10` once that job is gone.
-pub(crate) fn find_to_change<'a>(state: &'a QueueState, text: &str) -> Result<&'a Job, CliError> {
+pub fn find_to_change<'a>(state: &'a QueueState, text: &str) -> Result<&'a Job, OperationError> {
     look_up(state, text, JobId::is_uuid)
 }
 
@@ -47,7 +47,7 @@ fn look_up<'a>(
     state: &'a QueueState,
     text: &str,
     may_be_short: impl Fn(&JobId) -> bool,
-) -> Result<&'a Job, CliError> {
+) -> Result<&'a Job, OperationError> {
     let exact = text.parse::<JobId>().ok().and_then(|id| state.get(&id));
     if let Some(job) = exact {
         return Ok(job);
@@ -70,24 +70,25 @@ fn look_up<'a>(
     found.ok_or_else(|| no_such_job(text))
 }
 
-fn ambiguous(text: &str, all: &[&Job]) -> CliError {
+fn ambiguous(text: &str, all: &[&Job]) -> OperationError {
     let named: Vec<String> = all.iter().take(NAMED).map(|job| job.id.to_string()).collect();
     let more = all.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let message = format!("'{text}' begins the ids of several jobs: {}{more}", named.join(", "));
-    CliError::new(ErrorKind::NotFound, message).code("ambiguous-job").hint("give more of the id")
+    OperationError::new(ErrorKind::NotFound, message).code("ambiguous-job").hint("give more of the id")
 }
 
 /// Why a text names nothing.
 #[derive(Debug, PartialEq)]
-pub(crate) enum NotUnique {
+pub enum NotUnique {
+    /// No id begins so.
     Nothing,
     /// It begins these.
     Several(Vec<String>),
 }
 
 /// The id that a text is, or that alone begins so.
-pub(crate) fn unique<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, NotUnique> {
+pub fn unique<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, NotUnique> {
     let is_short = text.len() < SHORTEST;
     let mut all: Vec<&str> = ids.filter(|id| id.starts_with(text) && (!is_short || *id == text)).collect();
     all.sort_unstable();
@@ -101,13 +102,13 @@ pub(crate) fn unique<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Resu
 }
 
 /// That a text begins several ids.
-pub(crate) fn several(text: &str, ids: &[String]) -> CliError {
+pub fn several(text: &str, ids: &[String]) -> OperationError {
     let message = format!("'{text}' begins several ids: {}", ids.join(", "));
-    CliError::new(ErrorKind::NotFound, message).code("ambiguous-id").hint("give more of the id")
+    OperationError::new(ErrorKind::NotFound, message).code("ambiguous-id").hint("give more of the id")
 }
 
 /// The whole of an id that is given, or of its beginning; as it is, where nothing has it.
-pub(crate) fn whole<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, CliError> {
+pub fn whole<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, OperationError> {
     match unique(ids, text) {
         Ok(whole) => Ok(whole),
         Err(NotUnique::Nothing) => Ok(text.to_owned()),
@@ -115,8 +116,9 @@ pub(crate) fn whole<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Resul
     }
 }
 
-pub(crate) fn no_such_job(id: &str) -> CliError {
-    CliError::new(ErrorKind::NotFound, format!("there is no job '{id}'"))
+/// That no job has this id.
+pub fn no_such_job(id: &str) -> OperationError {
+    OperationError::new(ErrorKind::NotFound, format!("there is no job '{id}'"))
         .code("no-such-job")
         .hint("recoveryctl jobs list")
 }

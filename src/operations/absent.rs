@@ -6,14 +6,15 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use recovery::jobs::marks;
-use recovery::state::{Identity, StateError, StatePaths};
+use crate::jobs::marks;
+use crate::state::{Identity, StateError, StatePaths};
 
-use crate::error::{CliError, ErrorKind, quoted};
+use super::context::Inside;
+use super::error::{ErrorKind, OperationError, quoted};
 
 /// Who means a state directory that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Expecting {
+pub(super) enum Expecting {
     /// A client of the daemon.
     Client,
     /// What runs inside a job of that directory.
@@ -21,7 +22,7 @@ pub(crate) enum Expecting {
 }
 
 /// Whether what has this environment runs inside a job of the state directory at `root`.
-pub(crate) fn is_inside_job_of(root: &Path, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+pub(super) fn is_inside_job_of(root: &Path, variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let (job, id) = (variable(marks::JOB_ID), variable(marks::STATE_ID));
     let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     // Another directory that it names is one of its own.
@@ -31,14 +32,19 @@ pub(crate) fn is_inside_job_of(root: &Path, variable: impl Fn(&str) -> Option<Os
 }
 
 /// Why none is made, and what to type.
-pub(crate) fn refusal(missing: &StateError, root: &Path, expecting: Expecting) -> CliError {
+pub(super) fn refusal(
+    missing: &StateError,
+    root: &Path,
+    expecting: Expecting,
+    inside: Option<&Inside>,
+) -> OperationError {
     let whose = match expecting {
         Expecting::Client => "the daemon that was asked works on the one that was there",
         Expecting::Job => "this runs inside a job of the one that was there",
     };
     let message = format!("{missing}; {whose}, so no new one is made");
-    let error = CliError::new(ErrorKind::NoStateDirectory, message).code("state-directory-gone");
-    let error = match place_now().filter(|_| expecting == Expecting::Job) {
+    let error = OperationError::new(ErrorKind::NoStateDirectory, message).code("state-directory-gone");
+    let error = match inside.and_then(place_now).filter(|_| expecting == Expecting::Job) {
         Some(now) => error.hint(format!("it is there now: recoveryctl --state-dir {} …", quoted(&now))),
         None => error.hint("where it is now: recoveryctl --state-dir PATH …"),
     };
@@ -46,9 +52,9 @@ pub(crate) fn refusal(missing: &StateError, root: &Path, expecting: Expecting) -
 }
 
 /// Where the state directory is that the job belongs to: above the folder that the job works in, wherever that is now.
-fn place_now() -> Option<PathBuf> {
-    let id = std::env::var(marks::STATE_ID).ok()?;
-    let folder = std::env::current_dir().ok()?;
+fn place_now(inside: &Inside) -> Option<PathBuf> {
+    let id = inside.variable(marks::STATE_ID)?.to_str()?;
+    let folder = inside.folder.as_ref()?;
     let is_it = |root: &&Path| {
         let identity = Identity::read(&StatePaths::new(root.to_path_buf()).identity());
         matches!(identity, Ok(Some(identity)) if identity.state_id.to_string() == id)

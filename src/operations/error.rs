@@ -1,19 +1,21 @@
-//! Errors at the edge: what kind, hence which exit status, and what to do about it. Decided here, once.
+//! How operations fail: the kind, hence the exit status and the HTTP status, a stable code, and what to do about it.
+//! Decided here, once.
 //!
-//! Errors of the library come in through `From` (`from_library`). The cause stays a source and is printed once.
+//! Errors of the stories come in through `From` (`from_library`). The cause stays a source and is printed once.
 
 mod from_library;
 
-pub(crate) use from_library::{exposed, quoted};
+pub use from_library::{PATH_EXPOSED, exposed, quoted, remedies};
 
 use std::error::Error;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use strum::VariantArray;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// All of it.
     Done,
     /// Some items failed, or the state is degraded.
@@ -28,7 +30,7 @@ pub(crate) enum Ending {
 
 impl Ending {
     /// The exit status.
-    pub(crate) const fn status(self) -> u8 {
+    pub const fn status(self) -> u8 {
         match self {
             Ending::Done => 0,
             Ending::Degraded => 3,
@@ -41,7 +43,8 @@ impl Ending {
 
 /// What kind of failure; each has its exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
-pub(crate) enum ErrorKind {
+#[allow(missing_docs)] // Their meanings are in the table below.
+pub enum ErrorKind {
     Failed,
     Usage,
     NotFound,
@@ -80,18 +83,18 @@ impl ErrorKind {
     }
 
     /// The exit status.
-    pub(crate) const fn status(self) -> u8 {
+    pub const fn status(self) -> u8 {
         self.row().0
     }
 
     /// What it means, in a few words.
-    pub(crate) const fn meaning(self) -> &'static str {
+    pub const fn meaning(self) -> &'static str {
         self.row().2
     }
 }
 
 /// The table of exit statuses, for `--help`.
-pub(crate) fn status_table() -> String {
+pub fn status_table() -> String {
     let endings = [
         (Ending::Done.status(), "done"),
         (Ending::Degraded.status(), "done, but some items failed or the state is degraded"),
@@ -106,63 +109,85 @@ pub(crate) fn status_table() -> String {
 
 /// A command that failed.
 #[derive(Debug)]
-pub(crate) struct CliError {
+pub struct OperationError {
     kind: ErrorKind,
     code: &'static str,
     hints: Vec<String>,
     error: Box<dyn Error + Send + Sync>,
+    report: Option<Box<Value>>,
 }
 
-impl CliError {
+impl OperationError {
     /// A failure that says all by itself: a message, or an error with its causes.
-    pub(crate) fn new(kind: ErrorKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> CliError {
-        CliError { kind, code: kind.row().1, hints: Vec::new(), error: error.into() }
+    pub fn new(kind: ErrorKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> OperationError {
+        OperationError { kind, code: kind.row().1, hints: Vec::new(), error: error.into(), report: None }
+    }
+
+    /// A request that cannot be understood.
+    pub fn bad_request(error: serde_json::Error) -> OperationError {
+        OperationError::new(ErrorKind::Usage, error).code("bad-request")
+    }
+
+    /// A fault of this program.
+    pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> OperationError {
+        OperationError::new(ErrorKind::Failed, error).code("internal")
+    }
+
+    /// With what is to be reported all the same: of several objects, why none could be done.
+    pub fn with_report(mut self, report: &impl Serialize) -> OperationError {
+        self.report = serde_json::to_value(report).ok().map(Box::new);
+        self
+    }
+
+    /// What is to be reported all the same.
+    pub fn take_report(&mut self) -> Option<Value> {
+        self.report.take().map(|report| *report)
     }
 
     /// With a more exact code than that of its kind, in kebab-case.
-    pub(crate) fn code(mut self, code: &'static str) -> CliError {
+    pub fn code(mut self, code: &'static str) -> OperationError {
         self.code = code;
         self
     }
 
     /// The code.
-    pub(crate) fn code_name(&self) -> &'static str {
+    pub fn code_name(&self) -> &'static str {
         self.code
     }
 
     /// With something to try next.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> CliError {
+    pub fn hint(mut self, hint: impl Into<String>) -> OperationError {
         self.hints.push(hint.into());
         self
     }
 
     /// What kind of failure it is.
-    pub(crate) fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// Its code, in kebab-case.
-    pub(crate) fn its_code(&self) -> &'static str {
+    pub fn its_code(&self) -> &'static str {
         self.code
     }
 
     /// The exit status.
-    pub(crate) fn status(&self) -> u8 {
+    pub fn status(&self) -> u8 {
         self.kind.status()
     }
 
     /// What to try next.
-    pub(crate) fn hints(&self) -> &[String] {
+    pub fn hints(&self) -> &[String] {
         &self.hints
     }
 
     /// The message.
-    pub(crate) fn message(&self) -> String {
+    pub fn message(&self) -> String {
         self.error.to_string()
     }
 
     /// What caused it, the nearest first; one that only repeats what is above it is left out.
-    pub(crate) fn causes(&self) -> Vec<String> {
+    pub fn causes(&self) -> Vec<String> {
         let mut causes = vec![self.message()];
         let mut cause = self.error.source();
         while let Some(error) = cause {
@@ -174,23 +199,23 @@ impl CliError {
     }
 
     /// The document that `--json` prints.
-    pub(crate) fn document(&self) -> ErrorDocument {
+    pub fn document(&self) -> ErrorDocument {
         let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
         let (message, causes) = (self.message(), self.causes());
         let exit = self.status();
-        ErrorDocument { error: ErrorBody { code: self.code, message, causes, hint, exit } }
+        ErrorDocument { error: ErrorBody { code: self.code.to_owned(), message, causes, hint, exit } }
     }
 }
 
 /// `{"error":{…}}`
-#[derive(Debug, Serialize)]
-pub(crate) struct ErrorDocument {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorDocument {
     error: ErrorBody,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct ErrorBody {
-    code: &'static str,
+    code: String,
     message: String,
     causes: Vec<String>,
     hint: Option<String>,

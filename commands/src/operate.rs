@@ -1,0 +1,40 @@
+//! A command that is an operation: its arguments are the request; here is how its report is shown.
+
+use recovery::operations::{Done, Operation};
+
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::output::{Output, WithError};
+use crate::text::Text;
+
+/// How an operation's report is shown to people.
+pub(crate) trait Show: Operation {
+    /// The text of the report.
+    fn show(&self, report: &Self::Report, text: &mut Text);
+
+    /// Notes and hints behind it, on standard error.
+    fn remark(&self, _report: &Self::Report, _output: &mut Output) {}
+}
+
+/// Carries it out and shows the report.
+pub(crate) fn operate<O: Show>(context: &mut Context, request: &O) -> Result<Ending, CliError> {
+    let outcome = request.run(&mut context.operation()?);
+    let output = &mut context.output;
+    match outcome {
+        Ok(Done { report, ending }) => {
+            output.report(&report, |text| request.show(&report, text));
+            request.remark(&report, output);
+            Ok(ending)
+        }
+        // Of several objects, why none could be done.
+        Err(mut error) => match error.take_report().map(serde_json::from_value::<O::Report>) {
+            Some(Ok(report)) => {
+                let ending = Err(error);
+                let whole = WithError::new(report, &ending);
+                output.report(&whole, |text| request.show(&whole.report, text));
+                ending
+            }
+            _ => Err(error),
+        },
+    }
+}

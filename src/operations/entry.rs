@@ -1,0 +1,235 @@
+//! An operation, and its entry in the table that HTTP, its description and the documentation are made from.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::context::Context;
+use super::error::{Ending, OperationError};
+
+/// Something that can be asked for.
+///
+/// The request's fields are the arguments of the command line (clap), the parameters of the endpoint and the members of
+/// its body (serde), by the same names.
+pub trait Operation: Serialize + DeserializeOwned + JsonSchema + clap::Args {
+    /// What it answers with.
+    type Report: Serialize + DeserializeOwned + JsonSchema;
+
+    /// Its name, its endpoint, and who may ask for it.
+    const ENTRY: Entry;
+
+    /// Carries it out, or, in a dry run, tells what would be done.
+    fn run(&self, context: &mut Context<'_>) -> Result<Done<Self::Report>, OperationError>;
+
+    /// What a request with an idempotency key is to do, noted durably before it does it: the id of the job that it
+    /// makes, the grant that it gives back. `null` for what changes nothing when it is done again.
+    fn pin(&self, _context: &mut Context<'_>) -> Value {
+        Value::Null
+    }
+
+    /// Carries out what was pinned. `is_repeated`: it may have been done already, in part or as a whole.
+    fn run_pinned(
+        &self,
+        context: &mut Context<'_>,
+        _pinned: &Value,
+        _is_repeated: bool,
+    ) -> Result<Done<Self::Report>, OperationError> {
+        self.run(context)
+    }
+}
+
+/// How an operation came to its end.
+#[derive(Debug)]
+pub struct Done<R> {
+    /// What it answers.
+    pub report: R,
+    /// Whether all of it was done, and what it says of the state.
+    pub ending: Ending,
+}
+
+impl<R> Done<R> {
+    /// All was done.
+    pub fn all(report: R) -> Done<R> {
+        Done { report, ending: Ending::Done }
+    }
+
+    /// All was done, or, if not `complete`, only a part.
+    pub fn complete_if(complete: bool, report: R) -> Done<R> {
+        Done { report, ending: if complete { Ending::Done } else { Ending::Degraded } }
+    }
+}
+
+/// The methods of HTTP that are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// It reads.
+    Get,
+    /// It changes something.
+    Post,
+    /// It removes something.
+    Delete,
+}
+
+impl Method {
+    /// Whether it may change something; then it needs the role of an administrator.
+    pub const fn changes(self) -> bool {
+        !matches!(self, Method::Get)
+    }
+
+    /// As OpenAPI writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Method::Get => "get",
+            Method::Post => "post",
+            Method::Delete => "delete",
+        }
+    }
+}
+
+/// What an operation is called, what it changes, who may ask for it and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The words of the command line.
+    pub words: &'static [&'static str],
+    /// Whether it reads or changes.
+    pub method: Method,
+    /// The endpoint's path; a part in braces is the request's field of that name.
+    pub path: &'static str,
+    /// What it does, for the description of the endpoints.
+    pub summary: &'static str,
+    /// The status of a success.
+    pub created: bool,
+    /// A change that makes sense while the daemon recovers.
+    pub while_recovering: bool,
+    /// Its answer is what a job prints: not for viewers, unless the configuration says so.
+    pub shows_output: bool,
+    /// Its answer may be given again for a moment while nothing has changed; it takes no parameters.
+    pub cached: bool,
+    /// One of these fields must be given.
+    pub one_of: &'static [&'static str],
+}
+
+impl Entry {
+    const fn new(
+        method: Method,
+        words: &'static [&'static str],
+        path: &'static str,
+        summary: &'static str,
+    ) -> Entry {
+        Entry {
+            words,
+            method,
+            path,
+            summary,
+            created: false,
+            while_recovering: false,
+            shows_output: false,
+            cached: false,
+            one_of: &[],
+        }
+    }
+
+    /// Of an operation that reads.
+    pub const fn get(words: &'static [&'static str], path: &'static str, summary: &'static str) -> Entry {
+        Entry::new(Method::Get, words, path, summary)
+    }
+
+    /// Of an operation that changes.
+    pub const fn post(words: &'static [&'static str], path: &'static str, summary: &'static str) -> Entry {
+        Entry::new(Method::Post, words, path, summary)
+    }
+
+    /// Of an operation that removes.
+    pub const fn delete(words: &'static [&'static str], path: &'static str, summary: &'static str) -> Entry {
+        Entry::new(Method::Delete, words, path, summary)
+    }
+
+    /// See [`Entry::created`].
+    pub const fn creates(self) -> Entry {
+        Entry { created: true, ..self }
+    }
+
+    /// See [`Entry::while_recovering`].
+    pub const fn while_recovering(self) -> Entry {
+        Entry { while_recovering: true, ..self }
+    }
+
+    /// See [`Entry::shows_output`].
+    pub const fn of_output(self) -> Entry {
+        Entry { shows_output: true, ..self }
+    }
+
+    /// See [`Entry::cached`].
+    pub const fn cached(self) -> Entry {
+        Entry { cached: true, ..self }
+    }
+
+    /// See [`Entry::one_of`].
+    pub const fn one_of(self, one_of: &'static [&'static str]) -> Entry {
+        Entry { one_of, ..self }
+    }
+}
+
+/// What a front end gets that knows no types: the document, and how it ended.
+#[derive(Debug)]
+pub struct Answered {
+    /// How it ended.
+    pub ended: Result<Ending, OperationError>,
+    /// The report as JSON in one line; empty when there is none.
+    pub document: Vec<u8>,
+}
+
+impl Answered {
+    fn of<R: Serialize>(outcome: Result<Done<R>, OperationError>) -> Answered {
+        match outcome {
+            Err(error) => Answered { ended: Err(error), document: Vec::new() },
+            Ok(Done { report, ending }) => match serde_json::to_vec(&report) {
+                Ok(mut document) => {
+                    document.push(b'\n');
+                    Answered { ended: Ok(ending), document }
+                }
+                Err(e) => Answered { ended: Err(OperationError::internal(e)), document: Vec::new() },
+            },
+        }
+    }
+}
+
+/// An operation in the table: what can be done with it without knowing its types.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// See [`Operation::ENTRY`].
+    pub entry: Entry,
+    /// The schema of its request.
+    pub request: fn(&mut SchemaGenerator) -> Schema,
+    /// The schema of its report.
+    pub report: fn(&mut SchemaGenerator) -> Schema,
+    /// The definition of its arguments.
+    pub arguments: fn() -> clap::Command,
+    /// See [`Operation::run`]; the request as JSON.
+    pub run: fn(&mut Context<'_>, Value) -> Answered,
+    /// See [`Operation::pin`].
+    pub pin: fn(&mut Context<'_>, Value) -> Value,
+    /// See [`Operation::run_pinned`].
+    pub run_pinned: fn(&mut Context<'_>, Value, &Value, bool) -> Answered,
+}
+
+/// The row of an operation.
+pub(super) const fn row<O: Operation>() -> Row {
+    Row {
+        entry: O::ENTRY,
+        request: |schemas| schemas.root_schema_for::<O>(),
+        report: |schemas| schemas.subschema_for::<O::Report>(),
+        arguments: || O::augment_args(clap::Command::new("recoveryctl")),
+        run: |context, request| Answered::of(parsed::<O>(request).and_then(|request| request.run(context))),
+        pin: |context, request| parsed::<O>(request).map_or(Value::Null, |request| request.pin(context)),
+        run_pinned: |context, request, pinned, is_repeated| {
+            let run = |request: O| request.run_pinned(context, pinned, is_repeated);
+            Answered::of(parsed::<O>(request).and_then(run))
+        },
+    }
+}
+
+fn parsed<O: Operation>(request: Value) -> Result<O, OperationError> {
+    serde_json::from_value(request).map_err(OperationError::bad_request)
+}

@@ -1,0 +1,6 @@
+//! Operations on jobs.
+
+pub mod ids;
+pub(super) mod list;
+
+pub use list::ListJobs;

@@ -1,0 +1,216 @@
+//! One queue in memory for all who look at it in a process.
+//!
+//! A look is never older than what was acknowledged before it began: it follows the log first, which costs nothing when
+//! nothing was appended. Damage that came to the files meanwhile is noticed as a process that reads them anew would
+//! notice it: names, sizes and times of all files are compared, and what cannot be explained by following the log is
+//! read again from the beginning.
+
+use std::ops::Deref;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::store::{Queue, QueueError};
+use crate::state::StateDir;
+
+/// The queue as one look sees it: it does not change while the look goes on.
+#[derive(Debug)]
+pub struct QueueView {
+    queue: Arc<Queue>,
+    /// Dropped behind it, in the order of the fields.
+    _over: Option<TellsThatItIsOver>,
+}
+
+impl QueueView {
+    /// Read for this look alone; see [`Queue::open_to_look`].
+    pub fn open(dir: &StateDir) -> Result<QueueView, QueueError> {
+        Ok(Queue::open_to_look(dir)?.into())
+    }
+}
+
+impl From<Queue> for QueueView {
+    fn from(queue: Queue) -> QueueView {
+        QueueView { queue: Arc::new(queue), _over: None }
+    }
+}
+
+impl Deref for QueueView {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        &self.queue
+    }
+}
+
+#[derive(Debug)]
+struct TellsThatItIsOver(Arc<SharedQueue>);
+
+impl Drop for TellsThatItIsOver {
+    fn drop(&mut self) {
+        self.0.over.notify_all();
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct SharedQueue {
+    held: Mutex<Option<Held>>,
+    /// A look is over.
+    over: Condvar,
+}
+
+#[derive(Debug)]
+struct Held {
+    queue: Arc<Queue>,
+    files: Vec<SeenFile>,
+}
+
+/// A file of the queue: name, inode, bytes, when it was written last, in nanoseconds.
+type SeenFile = (std::ffi::OsString, u64, u64, i128);
+
+/// A look that takes longer does not keep those that come later from what is new: they read for themselves.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+
+impl SharedQueue {
+    /// The queue as it is now.
+    pub fn view(self: &Arc<SharedQueue>, dir: &StateDir) -> Result<QueueView, QueueError> {
+        let mut held = self.lock();
+        // Seen before the log is followed: what is written meanwhile is a change for the next look.
+        let files = seen_files(dir);
+        // What is damaged may have been repaired by another process.
+        if let Some(known) = held.as_mut().filter(|known| known.queue.replayed().is_clean()) {
+            let is_new = known.queue.log().is_ok_and(|log| log.end() != known.queue.position());
+            match is_new {
+                false if known.files == files => return Ok(self.share(&known.queue)),
+                // Only the end of the newest segment may have changed, and only by what is followed now.
+                true if differ_at_the_end_only(&known.files, &files) => {
+                    let (mut waiting, timed_out) = self.wait_for_looks(held);
+                    let Some(known) = waiting.as_mut().filter(|_| !timed_out) else {
+                        return QueueView::open(dir);
+                    };
+                    if let Some(queue) = Arc::get_mut(&mut known.queue)
+                        && queue.refresh().is_ok()
+                    {
+                        known.files = files;
+                        return Ok(self.share(&known.queue));
+                    }
+                    held = waiting;
+                }
+                _ => {}
+            }
+        }
+        let queue = Queue::open_to_look(dir)?;
+        if queue.unwritable().is_some() {
+            // Nothing may be kept by it: it may have records that were never synced.
+            *held = None;
+            return Ok(queue.into());
+        }
+        let queue = Arc::new(queue);
+        let view = self.share(&queue);
+        *held = Some(Held { queue, files });
+        Ok(view)
+    }
+
+    fn share(self: &Arc<SharedQueue>, queue: &Arc<Queue>) -> QueueView {
+        QueueView { queue: Arc::clone(queue), _over: Some(TellsThatItIsOver(Arc::clone(self))) }
+    }
+
+    /// Waits until no look uses the queue, or too long.
+    fn wait_for_looks<'a>(
+        &'a self,
+        held: MutexGuard<'a, Option<Held>>,
+    ) -> (MutexGuard<'a, Option<Held>>, bool) {
+        let is_used =
+            |held: &mut Option<Held>| held.as_ref().is_some_and(|h| Arc::strong_count(&h.queue) > 1);
+        let waited = self.over.wait_timeout_while(held, LONGEST_WAIT, is_used);
+        let (held, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        (held, result.timed_out())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// In the order of their names; a folder that cannot be listed has none.
+fn seen_files(dir: &StateDir) -> Vec<SeenFile> {
+    let mut files: Vec<SeenFile> = Vec::new();
+    for folder in [dir.paths.queue(), dir.paths.queue_log()] {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if Path::new(&name).extension().is_some_and(|e| e == "log")
+                && let Ok(seen) = entry.metadata()
+                && seen.is_file()
+            {
+                let written = i128::from(seen.mtime()) * 1_000_000_000 + i128::from(seen.mtime_nsec());
+                files.push((name, seen.ino(), seen.len(), written));
+            }
+        }
+    }
+    files.sort_unstable();
+    files
+}
+
+/// Whether all but the newest segment are as they were.
+fn differ_at_the_end_only(before: &[SeenFile], now: &[SeenFile]) -> bool {
+    let is_segment = |file: &&SeenFile| !file.0.as_encoded_bytes().starts_with(b"snapshot-");
+    let newest = now.iter().rfind(is_segment).map(|file| &file.0);
+    before.len() == now.len()
+        && before.iter().zip(now).all(|(before, now)| {
+            before == now || (Some(&now.0) == newest && (&before.0, before.1) == (&now.0, now.1))
+        })
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Plays damage that comes to the files.
+mod tests {
+    use super::super::{Actor, JobId, JobSpec, Operation, Submission, append};
+    use super::*;
+    use crate::durable::Disk;
+    use crate::state::Clock;
+
+    fn submit(dir: &StateDir, id: &str) {
+        let job: JobId = id.parse().unwrap();
+        let submission = Submission { job, priority: 0, repository: None, spec: JobSpec::default() };
+        let actor = Actor { by: "test".to_owned(), why: None };
+        append(dir, &actor, &[Operation::Submit(submission)]).unwrap();
+    }
+
+    #[test]
+    fn view_has_everything_that_was_acknowledged_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir =
+            StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
+        let shared = Arc::new(SharedQueue::default());
+        for n in 0..20 {
+            submit(&dir, &format!("job-{n}"));
+            let view = shared.view(&dir).unwrap();
+            assert_eq!(view.state().jobs().count(), n + 1);
+            // One that goes on does not change, and does not keep the next from what is new.
+            if n == 10 {
+                submit(&dir, "meanwhile");
+                assert_eq!(shared.view(&dir).unwrap().state().jobs().count(), n + 2);
+                assert_eq!(view.state().jobs().count(), n + 1);
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn view_notices_damage_that_came_to_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir =
+            StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
+        (0..20).for_each(|n| submit(&dir, &format!("job-{n}")));
+        let shared = Arc::new(SharedQueue::default());
+        assert!(shared.view(&dir).unwrap().replayed().is_clean());
+        let segment = std::fs::read_dir(dir.paths.queue_log()).unwrap().flatten().map(|e| e.path());
+        let segment = segment.filter(|p| p.extension().is_some_and(|e| e == "log")).max().unwrap();
+        let mut bytes = std::fs::read(&segment).unwrap();
+        bytes[200] ^= 0xff;
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::write(&segment, bytes).unwrap();
+        assert!(!shared.view(&dir).unwrap().replayed().is_clean());
+    }
+}
