@@ -101,7 +101,7 @@ fn killed_writers_lose_and_double_nothing() {
     let started = kill_one_after_the_other(root);
     let acknowledged = acknowledged(root, started);
     assert!(acknowledged.len() > WRITERS, "only {} records were acknowledged", acknowledged.len());
-    // A process that comes later sees, and mends, what the killed ones left.
+    // A process that comes later sees, and repairs, what the killed ones left.
     open(root).append(&["last"]).unwrap();
     check(root, &acknowledged);
     // And so does the thorough way, as after a reboot.

@@ -11,7 +11,7 @@ use recovery::durable::log::{LogError, SegmentFile};
 use recovery::durable::{Disk, Effect, Observer};
 use recovery::queue::{
     Actor, AfterCrash, AttemptOutcome, End, JobId, JobSpec, JobStatus, Method, Operation, Queue, Record,
-    SnapshotFile, Submission, append, mend, open_log, records_since, recover,
+    SnapshotFile, Submission, append, open_log, records_since, recover, repair_files,
 };
 use recovery::state::{Clock, StateDir};
 
@@ -197,12 +197,12 @@ fn a_damaged_last_record_is_not_forgotten_by_mending_the_end() {
     let mut repaired = recover(&dir).unwrap();
     assert!(repaired.may_lack_jobs);
     assert_eq!(repaired.missing, [(2, 2)]);
-    mend(&dir, &mut repaired).unwrap();
+    repair_files(&dir, &mut repaired).unwrap();
     assert_eq!(append(&dir, &actor(), &[submit("c")]).unwrap(), [3]);
     let kept = dir.quarantine().notes();
     assert!(kept.iter().any(|n| n.from == segment), "{kept:?}");
     let again = recover(&dir).unwrap();
-    assert!(!again.needs_mending() && !again.may_lack_jobs, "{again:?}");
+    assert!(!again.needs_repair() && !again.may_lack_jobs, "{again:?}");
 }
 
 #[test]
@@ -218,8 +218,8 @@ fn damage_is_kept_before_a_checkpoint_removes_its_segment() {
     bytes[at] ^= 1;
     fs::write(&first, bytes).unwrap();
     let mut repaired = recover(&dir).unwrap();
-    assert!(repaired.needs_mending() && !repaired.may_lack_jobs);
-    mend(&dir, &mut repaired).unwrap();
+    assert!(repaired.needs_repair() && !repaired.may_lack_jobs);
+    repair_files(&dir, &mut repaired).unwrap();
     assert!(!first.exists(), "the snapshot before covers it");
     let kept = dir.quarantine().notes();
     assert!(kept.iter().any(|n| n.from == first), "{kept:?}");

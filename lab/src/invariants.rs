@@ -116,7 +116,7 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
     }
 }
 
-/// A document is its old or its new whole self on every disk, before anything mends it. What was damaged on
+/// A document is its old or its new whole self on every disk, before anything repairs it. What was damaged on
 /// purpose before the operation began is left out.
 pub(crate) fn documents_are_whole(disk: &Tree, base: &[Tree; 2]) -> Result<(), String> {
     for (path, content) in disk.files() {

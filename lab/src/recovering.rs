@@ -76,7 +76,7 @@ pub(crate) fn recover(world: &Path, disk: Disk) -> Result<View, String> {
         Some(queue) => queue,
         None => Queue::open(&dir).map_err(|e| with_causes(&e))?,
     };
-    // What was damaged is named as degraded too, until the next recovery finds it mended; whether anything
+    // What was damaged is named as degraded too, until the next recovery finds it repaired; whether anything
     // acknowledged is lost with it, the facts say.
     let is_told = |object: &str| {
         record.snapshot.all_findings().any(|f| f.object == object && DAMAGE.contains(&&*f.code))

@@ -46,7 +46,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "as for a damaged job file, which is tried",
     ),
     (
-        "src/durable/log/mend.rs",
+        "src/durable/log/repair.rs",
         "keep(&segment.path, None, &content",
         "another server's segment among old ones",
     ),
@@ -85,7 +85,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "a damaged record of the folder, which no disk of the laboratory has; tests/incarnations.rs does it",
     ),
     (
-        "src/durable/log/mend.rs",
+        "src/durable/log/repair.rs",
         "take_file(path, \"a segment of another",
         "as above; tests/log/mod.rs has it",
     ),

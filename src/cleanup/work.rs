@@ -21,7 +21,7 @@ pub(super) enum Halt {
     Failed(String),
     /// It fails until somebody does something about it.
     Park(String),
-    /// It is tried again with growing pauses and never parked: nothing here could mend it.
+    /// It is tried again with growing pauses and never parked: nothing here could repair it.
     Unreachable(String),
     /// It cannot be done here at all.
     Skip(String),

@@ -534,7 +534,7 @@ impl Scheduler {
         record::write(&self.dir, job)
     }
 
-    /// Derived, so that a failure to write it is for the next recovery to mend.
+    /// Derived, so that a failure to write it is for the next recovery to repair.
     fn write_record(&self, id: &JobId) {
         let _ = self.write_record_of(id);
     }

@@ -1,5 +1,5 @@
 //! Which errors of the system are the host's own weakness: too few processes, too little memory, too few
-//! descriptors, a disk that fails or is full, a file that is being written. They pass, or somebody mends the host;
+//! descriptors, a disk that fails or is full, a file that is being written. They pass, or somebody repairs the host;
 //! what was tried is tried again, and counts against nobody who wanted it.
 //!
 //! What a command names is its own: `ENOENT`, `EACCES`, `ENOEXEC`, `E2BIG` and their like are no weakness.

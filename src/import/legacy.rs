@@ -175,7 +175,7 @@ fn readable(text: &[u8]) -> Cow<'_, [u8]> {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     };
-    let mut mended: Option<Vec<u8>> = None;
+    let mut replaced: Option<Vec<u8>> = None;
     let (mut at, mut in_string) = (0, false);
     while let Some(&byte) = text.get(at) {
         let (len, is_broken) = match byte {
@@ -190,13 +190,13 @@ fn readable(text: &[u8]) -> Cow<'_, [u8]> {
         in_string ^= byte == b'"';
         let end = (at + len).min(text.len());
         if is_broken {
-            mended.get_or_insert_with(|| text[..at].to_vec()).extend_from_slice(REPLACEMENT);
-        } else if let Some(mended) = &mut mended {
-            mended.extend_from_slice(&text[at..end]);
+            replaced.get_or_insert_with(|| text[..at].to_vec()).extend_from_slice(REPLACEMENT);
+        } else if let Some(replaced) = &mut replaced {
+            replaced.extend_from_slice(&text[at..end]);
         }
         at = end;
     }
-    mended.map_or(text, Cow::Owned)
+    replaced.map_or(text, Cow::Owned)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! A backup that was put back *into* the folder leaves the folder what it was. But a supervisor that was called
 //! for a claim which the log does not have yet is of a time that this log does not know, unless its sentinel is
-//! there: then only the log lost its end, which is mended by what the attempt's files tell. The same is true of a control
+//! there: then only the log lost its end, which is repaired by what the attempt's files tell. The same is true of a control
 //! group with processes that was made for such a claim: its supervisor may be gone.
 
 use std::collections::HashSet;

@@ -40,7 +40,7 @@ pub use open::{Method, Replayed, replay};
 pub use operators::{entries_of, is_by_operator, operator_records};
 pub(crate) use record::INTERRUPTED;
 pub use record::{Actor, AfterCrash, AttemptOutcome, End, EndedBy, Operation, Record, Submission};
-pub use repair::{Examined, RecoveredQueue, Repaired, examine, mend, recover};
+pub use repair::{Examined, RecoveredQueue, Repaired, examine, recover, repair_files};
 pub use request::{BadRequest, CheckedRequest, JobRequest, RequestDefaults};
 pub use shared::{QueueView, SharedQueue};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};

@@ -56,8 +56,8 @@ pub struct Repaired {
 }
 
 impl Repaired {
-    /// Whether anything was wrong that a new snapshot and clean segments would mend.
-    pub fn needs_mending(&self) -> bool {
+    /// Whether anything was wrong that a new snapshot and clean segments would repair.
+    pub fn needs_repair(&self) -> bool {
         !self.damage.is_empty()
             || !self.missing.is_empty()
             || !self.damaged_snapshots.is_empty()
@@ -154,13 +154,13 @@ fn whole_log(dir: &StateDir) -> Result<ReadSummary, QueueError> {
     Ok(read(ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: None }, |_, _| {})?)
 }
 
-/// Mends what [`recover`] found: a new snapshot first, then damaged snapshots go to quarantine and
+/// Repairs what [`recover`] found: a new snapshot first, then damaged snapshots go to quarantine and
 /// damaged segments are written again without what cannot be read.
 ///
 /// # Errors
-/// What the system says. What is left is mended by the next run.
-pub fn mend(dir: &StateDir, repaired: &mut Repaired) -> Result<(), QueueError> {
-    if !repaired.needs_mending() {
+/// What the system says. What is left is repaired by the next run.
+pub fn repair_files(dir: &StateDir, repaired: &mut Repaired) -> Result<(), QueueError> {
+    if !repaired.needs_repair() {
         return Ok(());
     }
     let at = dir.clock.now().to_string();

@@ -180,7 +180,7 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// What a phase that is passed over named as unusable the last time: nobody has looked whether it was mended.
+    /// What a phase that is passed over named as unusable the last time: nobody has looked whether it was repaired.
     fn left_by_the_last(&self, index: usize) -> Vec<DegradedResource> {
         let phase = &self.graph.phases()[index];
         let last = read_last(self.dir).ok().flatten();

@@ -230,7 +230,7 @@ pub(super) struct MadeGood {
 /// Makes good what runs that were killed left out: the one that never ended, and the one that was
 /// killed between writing its end and its place in the history. The caller holds the recovery lock, so
 /// no earlier run can still be at work.
-pub(super) fn reconcile(dir: &StateDir) -> Result<MadeGood, HistoryError> {
+pub(super) fn complete(dir: &StateDir) -> Result<MadeGood, HistoryError> {
     let mut findings = Vec::new();
     for path in [dir.paths.recovery_history(), dir.paths.recovery_last()] {
         let readable = match path == dir.paths.recovery_history() {

@@ -18,7 +18,7 @@
 //! phase or run, found an error or worse. A finding of severity `error` or `critical` makes its phase
 //! `degraded`, names the finding's object among the degraded resources, and so makes the recovery
 //! `degraded`. `failed` is for a critical phase that did not come to its end. A resource is named until a
-//! recovery, or the phase tried again, finds it mended.
+//! recovery, or the phase tried again, finds it repaired.
 //!
 //! **A part of the sequence** ([`RunOptions::only`]): the named phases and what waits for them run, the
 //! others are carried over from the last recovery with their findings, so that the record always tells of

@@ -126,7 +126,7 @@ pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<R
         tracker.add_run_finding(not_written(&format!("{e}: {}", e.source)));
     }
     let mut aborted = 0;
-    match history::reconcile(dir) {
+    match history::complete(dir) {
         Ok(made_good) => {
             aborted = made_good.aborted;
             made_good.findings.into_iter().for_each(|f| tracker.add_run_finding(f));

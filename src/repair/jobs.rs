@@ -38,7 +38,7 @@ pub(super) fn look(
 }
 
 /// Does all of it, also what the look could not see: attempts whose claim the log has lost.
-pub(super) fn mend(dir: &StateDir, settings: &RepairSettings) -> Result<(), RepairError> {
+pub(super) fn act(dir: &StateDir, settings: &RepairSettings) -> Result<(), RepairError> {
     let mut queue = Queue::open(dir)?;
     reattach(dir, &mut queue, &settings.jobs, &mut |_, _| true)?;
     record::rebuild(dir, queue.state(), &mut |_, _| {})?;

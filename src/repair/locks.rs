@@ -39,7 +39,7 @@ pub(super) fn look(
 }
 
 /// Repairs one lock after the other, and enters why, where it was not done.
-pub(super) fn mend(
+pub(super) fn act(
     dir: &StateDir,
     settings: &RecoverSettings,
     actions: &mut [RepairAction],

@@ -65,7 +65,7 @@ pub fn repair(dir: &StateDir, settings: &RepairSettings) -> Result<RepairReport,
         after: Condition::default(),
     };
     for part in &settings.parts {
-        // Each part is looked at when those before it are mended: a lock is judged by its job.
+        // Each part is looked at when those before it are repaired: a lock is judged by its job.
         match repair_part(dir, settings, *part, &mut report) {
             Ok(()) => {}
             // Without a queue nothing can be judged; of other parts one costs only itself.
@@ -95,7 +95,7 @@ fn repair_part(
     } else if actions.is_empty() {
         look(dir, settings, part, &mut report.after)?;
     } else {
-        mend(dir, settings, part, &mut actions)?;
+        act(dir, settings, part, &mut actions)?;
         let again = look(dir, settings, part, &mut report.after)?;
         for action in &mut actions {
             let is_still_needed = again.actions.iter().any(|a| a.is_same(action));
@@ -177,7 +177,7 @@ fn look(
     Ok(Planned { actions, left })
 }
 
-fn mend(
+fn act(
     dir: &StateDir,
     settings: &RepairSettings,
     part: Part,
@@ -185,9 +185,9 @@ fn mend(
 ) -> Result<(), RepairError> {
     match part {
         Part::Queue => repair_queue(dir, &settings.jobs).map(drop)?,
-        Part::Jobs => jobs::mend(dir, settings)?,
-        Part::Locks => locks::mend(dir, &settings.jobs, actions)?,
-        Part::Webhooks => webhooks::mend(dir, settings)?,
+        Part::Jobs => jobs::act(dir, settings)?,
+        Part::Locks => locks::act(dir, &settings.jobs, actions)?,
+        Part::Webhooks => webhooks::act(dir, settings)?,
     }
     Ok(())
 }

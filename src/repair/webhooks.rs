@@ -53,7 +53,7 @@ pub(super) fn look(
 }
 
 /// The same that the phase of the recovery does.
-pub(super) fn mend(dir: &StateDir, settings: &RepairSettings) -> Result<(), RepairError> {
+pub(super) fn act(dir: &StateDir, settings: &RepairSettings) -> Result<(), RepairError> {
     let queue = Queue::open(dir)?;
     recover(dir, &settings.webhooks, queue.state(), &recovery_ends(dir))?;
     Ok(())

@@ -167,7 +167,7 @@ impl Writer {
     }
 
     /// Puts what cannot be read into quarantine and writes its segments without it.
-    pub(super) fn mend(&self, damage: &[Damage]) -> Result<(), LogError> {
+    pub(super) fn repair(&self, damage: &[Damage]) -> Result<(), LogError> {
         self.0.rotate()?;
         self.0.drop_damage(damage)
     }

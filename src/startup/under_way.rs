@@ -375,7 +375,7 @@ fn settle_previous(dir: &StateDir) -> Result<(Writer, StartReport), StartupError
     }
     let log = StartupLog::read(dir)?;
     if !log.damage.is_empty() {
-        writer.mend(&log.damage)?;
+        writer.repair(&log.damage)?;
     }
     let migrated = migrate(dir, &writer, &log)?;
     let history: Vec<StartupEntry> = log.startups().cloned().collect();

@@ -217,7 +217,7 @@ impl StateDir {
         Ok(super::shared_files::unshare(&self.disk, &self.paths)?)
     }
 
-    /// Keeps others from making or mending the identity.
+    /// Keeps others from making or repairing the identity.
     pub fn lock_identity(&self) -> Result<FileLock, StateError> {
         Ok(FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?)
     }

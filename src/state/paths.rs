@@ -79,7 +79,7 @@ impl StatePaths {
 }
 
 paths! {
-    /// Held while the state directory is made or its identity mended.
+    /// Held while the state directory is made or its identity repaired.
     state_lock => "state.lock";
     /// Which folder it is.
     place => "place.json";

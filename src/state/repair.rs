@@ -31,7 +31,7 @@ pub struct IdentityRepair {
 }
 
 impl StateDir {
-    /// As [`StateDir::open`], but mends what keeps it from being opened: `state.json` and missing folders.
+    /// As [`StateDir::open`], but repairs what keeps it from being opened: `state.json` and missing folders.
     ///
     /// # Errors
     /// [`StateError::Missing`] when there is no state at all; see [`StateError`].
@@ -189,10 +189,10 @@ mod tests {
             if let Some(content) = damage {
                 fs::write(dir.paths.identity(), content).unwrap();
             }
-            let (mended, repair_done) = repair(dir.paths.root()).unwrap();
+            let (repaired, repair_done) = repair(dir.paths.root()).unwrap();
             let repair_done = repair_done.unwrap();
-            assert_eq!(mended.identity.state_id, id);
-            assert_eq!(mended.identity.created_at.to_string(), "2026-03-01T09:30:00.000Z");
+            assert_eq!(repaired.identity.state_id, id);
+            assert_eq!(repaired.identity.created_at.to_string(), "2026-03-01T09:30:00.000Z");
             assert!(repair_done.source.is_some());
             assert_eq!(repair_done.quarantined.is_some(), damage.is_some());
             assert_eq!(dir.quarantine().notes().len(), usize::from(damage.is_some()));
@@ -205,8 +205,8 @@ mod tests {
         let (_temporary, dir) = made();
         fs::write(dir.paths.jobs().join("a.job.json"), "{}").unwrap();
         fs::remove_file(dir.paths.identity()).unwrap();
-        let (mended, done) = repair(dir.paths.root()).unwrap();
-        assert_ne!(mended.identity.state_id, dir.identity.state_id);
+        let (repaired, done) = repair(dir.paths.root()).unwrap();
+        assert_ne!(repaired.identity.state_id, dir.identity.state_id);
         assert_eq!(done, Some(IdentityRepair { quarantined: None, source: None }));
     }
 
@@ -232,9 +232,9 @@ mod tests {
         let digit = if id.starts_with('0') { "1" } else { "0" };
         let text = fs::read_to_string(dir.paths.identity()).unwrap();
         fs::write(dir.paths.identity(), text.replacen(&id, &format!("{digit}{}", &id[1..]), 1)).unwrap();
-        let (mended, mending) = repair(&root).unwrap();
-        assert_eq!(mended.identity.state_id.to_string(), id);
-        assert!(mending.unwrap().quarantined.is_some());
+        let (repaired, repairing) = repair(&root).unwrap();
+        assert_eq!(repaired.identity.state_id.to_string(), id);
+        assert!(repairing.unwrap().quarantined.is_some());
         assert!(repair(&root).unwrap().1.is_none());
     }
 }

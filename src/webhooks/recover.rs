@@ -1,4 +1,4 @@
-//! What a recovery does for deliveries: mends the log, finds what was under way when its sender died, and
+//! What a recovery does for deliveries: repairs the log, finds what was under way when its sender died, and
 //! tells what is undelivered.
 
 use std::collections::HashSet;
@@ -72,7 +72,7 @@ pub struct DeliveryLogRecovery {
     pub parked: u64,
     /// Somebody was delivering meanwhile, so nothing was changed.
     pub was_delivering: bool,
-    /// What was wrong with the log, before it was mended.
+    /// What was wrong with the log, before it was repaired.
     #[serde(skip)]
     pub problems: Problems,
 }

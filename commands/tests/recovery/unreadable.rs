@@ -1,4 +1,4 @@
-//! What another user may not read: phases degrade, name it, and are not stuck; mended, they say so.
+//! What another user may not read: phases degrade, name it, and are not stuck; repaired, they say so.
 //!
 //! The program runs as the user `nobody`, who is refused what root never is. Without root, as it is.
 

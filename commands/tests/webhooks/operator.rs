@@ -7,7 +7,7 @@ use super::office::{Office, SECRET};
 use super::receiver::{Receiver, Reply};
 use crate::crash::scene::wait_for;
 
-/// Answers 410 until it is mended.
+/// Answers 410 until it is repaired.
 fn broken() -> (Receiver, Arc<AtomicBool>) {
     let mended = Arc::new(AtomicBool::new(false));
     let is_mended = mended.clone();

@@ -35,7 +35,7 @@ pub(super) fn make(place: &Sandbox) -> io::Result<()> {
     submit("held", "kill -9 $PPID; kill -9 $$")?;
     run(&["work", "--once"], 0)?;
     for _ in 0..2 {
-        // What is damaged is mended with a checkpoint: so there are snapshots.
+        // What is damaged is repaired with a checkpoint: so there are snapshots.
         spoil_newest_segment(place)?;
         run(&["recover"], 3).or_else(|_| run(&["recover"], 0))?;
     }

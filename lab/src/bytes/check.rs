@@ -55,7 +55,7 @@ pub(super) fn damaged(
     check_kept(place, file, content, &after)?;
     let lost: Vec<&PathBuf> =
         control.names.iter().filter(|name| *name != file && !after.contains_key(*name)).collect();
-    // A damaged log is mended with a checkpoint, and the segments behind it go. With the only record of a job
+    // A damaged log is repaired with a checkpoint, and the segments behind it go. With the only record of a job
     // that never began its name goes too, once the job was told lost: it may be submitted again.
     let own = ["jobs/waits.job.json", "jobs/waits"];
     let is_its_own = |path: &Path| own.iter().any(|own| path.ends_with(own)) && !jobs.contains_key("waits");

@@ -7,7 +7,7 @@ use super::{Operation, Stage, nothing};
 use crate::Error;
 use crate::facts::Fact;
 
-/// A damaged record was all that told of a job: recovery names the job before it mends the log.
+/// A damaged record was all that told of a job: recovery names the job before it repairs the log.
 pub(super) const LOST_JOB: Operation = Operation { name: "lost-job", prepare: lost_job, run: found };
 
 fn lost_job(stage: &Stage) -> Result<(), Error> {

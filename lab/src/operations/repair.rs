@@ -86,7 +86,7 @@ fn give_back_stale(stage: &Stage) -> Result<(), Error> {
     })
 }
 
-/// Damaged metadata and a damaged number are mended, one lock after the other.
+/// Damaged metadata and a damaged number are repaired, one lock after the other.
 pub(super) const LOCKS: Operation =
     Operation { name: "repair-locks", prepare: damaged_locks, run: repair_locks };
 

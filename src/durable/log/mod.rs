@@ -20,8 +20,8 @@ use super::lock::LockError;
 use super::quarantine::Quarantine;
 
 mod frame;
-mod mend;
 mod read;
+mod repair;
 mod segment;
 mod write;
 

@@ -1,6 +1,6 @@
 //! Appending to a log, from many threads and many processes at once.
 //!
-//! Under the append lock a writer learns the end from the shared page (and mends it if the writer
+//! Under the append lock a writer learns the end from the shared page (and repairs it if the writer
 //! before it was killed half way), writes all its records in one call and publishes the new end. Then
 //! the one that gets the sync lock without waiting leads: it syncs once for all that was written so far,
 //! publishes how far, and wakes the others, who wait for just that (group commit).
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::frame::{self, HEAD};
-use super::mend;
 use super::read::{Damage, Position};
+use super::repair;
 use super::segment::{LOG_VERSION, SegmentFile, SegmentHeader};
 use super::{LogError, LogOptions};
 use crate::durable::disk::{Disk, DiskFile};
@@ -135,10 +135,10 @@ impl Log {
         let usable = self.page.is_valid(self.epoch())
             && !self.page.is_poisoned()
             && self.page.end().next_seq >= self.options.min_next_seq;
-        Ok(usable && mend::end_is_plausible(self)?)
+        Ok(usable && repair::end_is_plausible(self)?)
     }
 
-    /// Learns the end of the log from its files, mends it, syncs everything, and publishes that. Also
+    /// Learns the end of the log from its files, repairs it, syncs everything, and publishes that. Also
     /// the way back after a failed sync.
     pub fn verify(&self) -> Result<(), LogError> {
         self.verify_unless(|_| Ok(false))
@@ -153,7 +153,7 @@ impl Log {
             return Ok(());
         }
         writer.current = None;
-        mend::rebuild(self, &mut writer)?;
+        repair::rebuild(self, &mut writer)?;
         self.poisoned.store(false, Ordering::Release);
         Ok(())
     }
@@ -186,7 +186,7 @@ impl Log {
         self.check_usable().map_err(E::from)?;
         if self.page.is_writing() || !self.page.is_valid(self.epoch()) {
             writer.current = None;
-            mend::after_killed_writer(self, &mut writer).map_err(E::from)?;
+            repair::after_killed_writer(self, &mut writer).map_err(E::from)?;
         }
         act(&mut Locked { log: self, writer: &mut writer })
     }
@@ -208,13 +208,13 @@ impl Log {
     }
 
     /// Fills a page anew that somebody has written into.
-    fn mend_page(&self, writer: &mut Writer) -> Result<(), LogError> {
+    fn repair_page(&self, writer: &mut Writer) -> Result<(), LogError> {
         let _append = self.take_append_lock()?;
         if self.page.is_valid(self.epoch()) {
             return Ok(());
         }
         writer.current = None;
-        mend::rebuild(self, writer)
+        repair::rebuild(self, writer)
     }
 
     fn check_usable(&self) -> Result<(), LogError> {
@@ -226,15 +226,15 @@ impl Log {
 
     /// Where the log ends now; what lies before is whole, but perhaps not synced.
     ///
-    /// A page that somebody has written into is mended for that; where it cannot be, this is where the log ended when
+    /// A page that somebody has written into is repaired for that; where it cannot be, this is where the log ended when
     /// that was seen last.
     pub fn end(&self) -> Position {
         if self.page.whole_end().is_none()
-            // The process that has it mends the page before it writes.
+            // The process that has it repairs the page before it writes.
             && let Ok(mut writer) = self.writer.try_lock()
         {
             // What stands in the way is told by the next append.
-            let _ = self.mend_page(&mut writer);
+            let _ = self.repair_page(&mut writer);
         }
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(end) = self.page.whole_end() {
@@ -272,7 +272,7 @@ impl Log {
             self.check_usable()?;
             if self.page.is_damaged(self.epoch()) {
                 let mut writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                self.mend_page(&mut writer)?;
+                self.repair_page(&mut writer)?;
                 continue;
             }
             let synced = self.page.synced();
@@ -334,7 +334,7 @@ impl Log {
 
     /// Everything published before this is covered: older segments were synced when they were left.
     fn sync_to_end(&self, kept: &mut Option<OpenSegment>) -> Result<(), LogError> {
-        // All that wait for this find it damaged, too, and mend it.
+        // All that wait for this find it damaged, too, and repair it.
         let Some(end) = self.page.whole_end() else { return Ok(()) };
         let file = OpenSegment::find(kept, self, end.segment)?;
         file.sync_data().map_err(|e| self.poison(e))?;
@@ -375,7 +375,7 @@ impl Log {
             if pair[1].first_seq > seq + 1 {
                 break;
             }
-            mend::keep_unreadable(self, &pair[0])?;
+            repair::keep_unreadable(self, &pair[0])?;
             self.disk.remove_file(&pair[0].path)?;
             removed += 1;
         }
@@ -392,7 +392,7 @@ impl Log {
 
     /// Keeps a copy of what cannot be read in quarantine.
     pub fn keep_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
-        mend::keep_damage(self, damage)
+        repair::keep_damage(self, damage)
     }
 
     /// Writes segments that are not written any more again without what cannot be read in them; a copy
@@ -401,7 +401,7 @@ impl Log {
     /// # Errors
     /// What the system says; the rest is then left as it was.
     pub fn drop_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
-        self.locked(|_| mend::drop_damage(self, damage))
+        self.locked(|_| repair::drop_damage(self, damage))
     }
 
     pub(super) fn header(&self, first_seq: u64) -> SegmentHeader {
@@ -486,7 +486,7 @@ impl Locked<'_> {
         self.log.page.set_writing(true);
         if let Err(e) = file.write_at(frames, end.tail) {
             // Half a record may be there (a full disk writes what fits): take it back at once. If
-            // that fails too, the mark stays and the next writer mends the end.
+            // that fails too, the mark stays and the next writer repairs the end.
             if file.truncate(end.tail).is_ok() {
                 self.log.page.set_writing(false);
             }
@@ -505,7 +505,7 @@ impl Locked<'_> {
         self.log.page.wake();
         // Killed between making the file and publishing it, the next writer must notice.
         self.log.page.set_writing(true);
-        mend::start_segment(self.log, self.writer, end.next_seq)?;
+        repair::start_segment(self.log, self.writer, end.next_seq)?;
         self.log.page.set_writing(false);
         // Give the reserve of the old one back; only now, when nobody writes there any more.
         Ok(old.truncate(end.tail)?)

@@ -18,12 +18,12 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     context.advance(repaired.recovered.records_replayed);
     context.check_interrupted()?;
     let mut findings = bring_back(dir, &shared.settings.jobs, &mut repaired)?;
-    let needed_mending = repaired.needs_mending();
+    let needed_repair = repaired.needs_repair();
     let mut degraded = Vec::new();
-    if let Err(e) = mend(dir, &mut repaired, needed_mending) {
+    if let Err(e) = repair_files(dir, &mut repaired, needed_repair) {
         // The queue was read, and it is right: that its files stay damaged is for later.
         let Some(refused) = e.refused_change() else {
-            return Err(PhaseError::failed("mend the queue's files", e));
+            return Err(PhaseError::failed("repair the queue's files", e));
         };
         let why = format!("the queue's files stay as damaged as they are: {refused}: {}", refused.source);
         degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
@@ -62,10 +62,10 @@ fn bring_back(
     Ok(findings)
 }
 
-fn mend(dir: &StateDir, repaired: &mut Repaired, needed_mending: bool) -> Result<(), QueueError> {
-    queue::mend(dir, repaired)?;
+fn repair_files(dir: &StateDir, repaired: &mut Repaired, needed_repair: bool) -> Result<(), QueueError> {
+    queue::repair_files(dir, repaired)?;
     // Twice, so that the one before is whole again too.
-    if needed_mending {
+    if needed_repair {
         repaired.queue.checkpoint()?;
     }
     Ok(())
@@ -114,8 +114,9 @@ fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding
 pub fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue, PhaseError> {
     let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
     bring_back(dir, settings, &mut repaired)?;
-    let needed_mending = repaired.needs_mending();
-    mend(dir, &mut repaired, needed_mending).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
+    let needed_repair = repaired.needs_repair();
+    repair_files(dir, &mut repaired, needed_repair)
+        .map_err(|e| PhaseError::failed("repair the queue's files", e))?;
     Ok(repaired.queue)
 }
 

@@ -109,7 +109,7 @@ impl Shared {
         let retried = self.retried.get().map_or(&[][..], Vec::as_slice);
         let beginning = StartOptions { phase: Some(phase), recovery_id: Some(recovery_id), retried };
         // The phase `startup` tells of it; where that is carried over, one that cannot begin is no reason
-        // not to mend what can be mended.
+        // not to repair what can be repaired.
         *slot = Startup::begin_in(&self.dir, self.settings.by, beginning).ok().map(|(s, _)| Arc::new(s));
         Ok(slot.clone())
     }

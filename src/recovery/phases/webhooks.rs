@@ -1,5 +1,5 @@
 //! Phase `webhooks`: what was being delivered when the sender died is pending again; the delivery log is
-//! mended; what is undelivered is told.
+//! repaired; what is undelivered is told.
 
 use super::sequence::Shared;
 use crate::findings::{Finding, catalogue};
@@ -47,7 +47,8 @@ fn outcome(found: &webhooks::DeliveryLogRecovery) -> PhaseOutcome {
         Finding::new(&catalogue::WEBHOOK_INTERRUPTED, format!("webhook:{}", d.delivery_id), sentence)
     }));
     if found.problems.is_damaged() && found.was_delivering {
-        let why = "the delivery log is damaged, and somebody is delivering, so it was not mended".to_owned();
+        let why =
+            "the delivery log is damaged, and somebody is delivering, so it was not repaired".to_owned();
         outcome.degraded.push(DegradedResource { object: "webhooks".to_owned(), why });
     }
     outcome

@@ -1,4 +1,4 @@
-//! Learning and mending the end of a log: after a reboot, after a killed writer, after a failed sync.
+//! Learning and repairing the end of a log: after a reboot, after a killed writer, after a failed sync.
 //!
 //! All of it happens under the append lock. What is cut is first kept in quarantine.
 
@@ -46,8 +46,8 @@ pub(super) fn after_killed_writer(log: &Log, writer: &mut Writer) -> Result<(), 
     let segment = SegmentFile::named(&log.options.folder, end.segment);
     let mut content = Vec::new();
     segment.read_from(end.tail, &mut content)?;
-    let mended = mend_tail(log, &segment, &content, end)?;
-    log.page.publish_end(mended);
+    let repaired = repair_tail(log, &segment, &content, end)?;
+    log.page.publish_end(repaired);
     log.page.set_writing(false);
     Ok(())
 }
@@ -135,7 +135,7 @@ fn look_at_last(log: &Log, last: &SegmentFile, content: &[u8]) -> Result<(End, b
         }
     }
     if is_ours && !damaged_end {
-        return Ok((mend_tail(log, last, &content[start..], end)?, true));
+        return Ok((repair_tail(log, last, &content[start..], end)?, true));
     }
     let next_seq = next_seq.max(last.first_seq + 1);
     Ok((End { tail: scan.tail(), next_seq, ..end }, false))
@@ -172,25 +172,25 @@ fn create_segment(
 
 /// Whole records behind the known end are taken in (their writer was killed before it published them);
 /// an unfinished one is cut off, a copy of it kept.
-fn mend_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Result<End, LogError> {
-    let mut mended = end;
+fn repair_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Result<End, LogError> {
+    let mut repaired = end;
     let mut scan = Scan::new(content, end.tail);
     for item in scan.by_ref() {
         match item {
-            Item::Record { frame, .. } => mended.next_seq = mended.next_seq.max(frame.seq + 1),
+            Item::Record { frame, .. } => repaired.next_seq = repaired.next_seq.max(frame.seq + 1),
             Item::Damaged { .. } => {}
             Item::Torn { offset, len } => {
                 let from = usize::try_from(offset - end.tail).unwrap_or(0);
                 if SeededBug::KeepTornTail.is_on() {
-                    return Ok(End { tail: offset + len, ..mended });
+                    return Ok(End { tail: offset + len, ..repaired });
                 }
                 let torn = &content[from..from + usize::try_from(len).unwrap_or(0)];
                 cut(log, segment, offset, torn)?;
             }
         }
     }
-    mended.tail = scan.tail();
-    Ok(mended)
+    repaired.tail = scan.tail();
+    Ok(repaired)
 }
 
 fn cut(log: &Log, segment: &SegmentFile, offset: u64, torn: &[u8]) -> Result<(), LogError> {
