@@ -1,6 +1,6 @@
 //! Durable appends of one thread: against a bare append-and-fdatasync loop on the same disk and on a
 //! journaled ext4 image, and the syncs that each takes, counted by strace.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

@@ -5,7 +5,7 @@
 //! All jobs want one repository, whose lock this benchmark holds: the daemon looks at them all and can
 //! start none, so that nothing but the queue is measured. Absolute times: they mean something on a quiet
 //! machine only.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

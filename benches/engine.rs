@@ -4,7 +4,7 @@
 //! The engine is one of our own (`.ci/docker-engine`), the containers were made and never started. The floor asks
 //! as often for the version and the lists, and removes as many containers, eight at a time. Rounds are
 //! interleaved; medians are compared.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //! against one sync each under a mutex or a flock.
 //!
 //! Every burst of ours lies between two bursts of the floor; the ratio is of that round.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //!
 //! Of every hundred locks fifty are free, forty-nine are held by a process that lives, and one by a process
 //! that is gone, which is given back. Each size is recovered by a process of its own.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

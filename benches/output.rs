@@ -4,7 +4,7 @@
 //!
 //! `cargo bench --bench output [MEGABYTES]`
 
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 use std::fs::File;
 use std::io::Write;

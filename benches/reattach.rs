@@ -4,7 +4,7 @@
 //! The living are held by another process, which is the supervisor of all of them; to a recovery that is
 //! the same as a process each. The dead have sentinel, lock file and the record of a command, and are
 //! recorded as crashed, in the queue too; for the next round they are claimed again.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //! not started: each phase's time and the memory at its most must grow no faster than the number of jobs.
 //!
 //! Every pass is a process of its own on a state directory of its own, small and large in turn.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

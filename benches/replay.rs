@@ -2,7 +2,7 @@
 //! serde_json into borrowed structs, on as many threads; and the memory that it takes at most.
 //!
 //! Every pass is a process of its own, ours and the floor in turn, the files in the page cache.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Submitting a job to a queue of 1,000,000 against submitting it to a queue of 10.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

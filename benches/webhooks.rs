@@ -5,7 +5,7 @@
 //! 200. The floor is what a program would do that forgets everything: it makes the JSON, signs it with that crate and
 //! sends it. Ours and the floor run one after the other, seven times; the medians count. What is pending is measured
 //! in a process of its own for each number.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod support;
 

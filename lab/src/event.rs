@@ -16,7 +16,6 @@ pub type Bytes = Arc<Vec<u8>>;
 
 /// One change of the disk, with paths relative to the world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)] // As in `recovery::durable::Effect`.
 pub enum Change {
     Create {
         path: PathBuf,
@@ -117,7 +116,6 @@ impl Change {
 
 /// What happened, in the order in which it did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)] // The variants say it.
 pub enum Event {
     /// The disk changed; `site` is the place in the source that wanted it.
     Changed { change: Change, site: String },

@@ -10,7 +10,6 @@ pub enum Fact {
     /// A job is in the queue, once, in one of these states: what it was in, what recovery makes of that,
     /// and what the operation is about to make of it.
     Job {
-        /// Its id.
         id: String,
         /// Its status, as written.
         any_of: Vec<String>,
@@ -45,7 +44,6 @@ pub enum Fact {
     Fencing {
         /// Whose lock.
         repository: String,
-        /// The number.
         token: u64,
     },
     /// An entry in the audit trail, once.
@@ -71,10 +69,7 @@ pub enum Fact {
         path: PathBuf,
     },
     /// A cleanup that was entered: it is under way, or over and told so.
-    Cleanup {
-        /// Its id.
-        id: String,
-    },
+    Cleanup { id: String },
     /// A resource that was damaged before, so that recovery may find it unusable. Nothing else may be.
     MayBeDegraded {
         /// As recovery names it.
@@ -82,7 +77,6 @@ pub enum Fact {
     },
     /// Something is lost, and on the list of losses once.
     Lost {
-        /// What.
         object: String,
         /// Whether that was acknowledged; `None` when it is under way.
         acknowledged: Option<bool>,
@@ -102,7 +96,6 @@ pub enum Fact {
     },
     /// A job that is being removed: there with this file of its workspace, or gone with all of it.
     Removal {
-        /// Its id.
         id: String,
         /// A file in its workspace; `None` for a job without one.
         file: Option<PathBuf>,
@@ -110,15 +103,9 @@ pub enum Fact {
         is_done: bool,
     },
     /// A startup is in the history, once.
-    Startup {
-        /// Its id.
-        id: String,
-    },
+    Startup { id: String },
     /// A recovery is in the history, once.
-    Recovery {
-        /// Its id.
-        id: String,
-    },
+    Recovery { id: String },
 }
 
 impl Fact {

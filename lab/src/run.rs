@@ -153,7 +153,6 @@ pub enum Step {
 /// Something that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The operation.
     pub operation: String,
     /// The number of the disk, with which it can be tried again.
     pub image: usize,

@@ -1,4 +1,5 @@
-//! Which repositories in other workspaces have something in a folder that goes. Only paths are looked at.
+//! Finds repositories in other workspaces that have something in a folder to be removed. Only paths are
+//! examined.
 
 use std::ffi::{CStr, OsStr};
 use std::io::Read;
@@ -16,11 +17,11 @@ use super::look::{FileId, entry_at, place_of};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_top, walk};
 use crate::state::StateDir;
 
-/// The repository in another workspace that has its objects, or its folder, in a folder: as of now. Only paths that are
-/// followed from there tell, so all other workspaces are looked through each time.
+/// The repository in another workspace that has its objects, or its own folder, in a folder. Only the paths
+/// that lead out of those workspaces say so, so all of them are searched each time.
 ///
 /// # Errors
-/// What could not be looked at there: it may be such a one.
+/// Something there could not be examined: it may be such a repository.
 pub(super) fn borrower(
     dir: &StateDir,
     folder: FileId,
@@ -75,8 +76,8 @@ fn is_closed(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
-/// What another user keeps for itself (a database in a container) would hold all workspaces for ever, and nobody but
-/// that user can have a repository in it.
+/// Data that another user keeps private (a database in a container) would hold all workspaces for ever, and
+/// only that user can have a repository in it.
 fn is_own(path: &Path) -> bool {
     path.symlink_metadata().map_or(true, |found| found.uid() == rustix::process::geteuid().as_raw())
 }
@@ -101,7 +102,7 @@ impl Leading<'_> {
                 Err(e) => return Err(Unread::new(path, e)),
             };
         let through = above(&opened).map_err(|e| Unread::new(path, e))?;
-        // What is in the same workspace goes with it.
+        // A repository in the same workspace is removed with it.
         if through.contains(&self.folder) && !through.contains(&self.workspace) {
             self.found = Some(path.to_owned());
         }
@@ -109,15 +110,16 @@ impl Leading<'_> {
     }
 }
 
-/// A place and the folders that it is in.
+/// The file ids of a folder and of all folders above it.
 fn above(opened: &OwnedFd) -> std::io::Result<Vec<FileId>> {
     let real = std::fs::read_link(super::git::path_of(opened))?;
     let place = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
     Ok(real.ancestors().filter_map(place).collect())
 }
 
-/// A small file; `None` when there is none that could be one of git's. Of one that is longer than any of git's the
-/// begin counts: what it names besides is missed by nobody but its author, and would hold all others.
+/// A small file; `None` when it cannot be one of git's. Of a file longer than any of git's only the beginning
+/// counts: whatever else it names, only its author would miss, and reading it all would hold up every
+/// removal.
 fn text_at(folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<Option<Vec<u8>>, Unread> {
     let told = |e: std::io::Error| Unread::new(&path.join(OsStr::from_bytes(name.to_bytes())), e);
     let file = match open_file(folder, name) {
@@ -178,7 +180,7 @@ impl Visitor for Leading<'_> {
         {
             self.follow(folder, target.trim_ascii(), path)?;
         }
-        // git's own objects, of which there are many, are no place for a repository.
+        // git's own objects are many, and no repository lies among them.
         let name = path.file_name().unwrap_or_default().as_bytes();
         let is_fan = name == b"pack" || (name.len() == 2 && name.iter().all(u8::is_ascii_hexdigit));
         let is_of_objects = path.parent().is_some_and(|above| above.ends_with(".git/objects"));

@@ -1,4 +1,4 @@
-//! Copying what is to be kept of a folder into an archive.
+//! Copies the parts of a folder that are to be kept into an archive.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -19,8 +19,8 @@ use super::tar::{CopyError, Kind, TarEntry, Writer};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, walk};
 use crate::system::Author;
 
-/// What files with several names may take in an archive beside what they take on the disk: so many times all that is
-/// there, and a little.
+/// Limit for files with several names: they may take this many times the space that the whole folder takes on
+/// disk, and a little more.
 const NAMES: u64 = 4;
 const FEW: u64 = 64 << 20;
 /// The name of a folder that is longer than this is not spelled out in the archive: unpacking would fail.
@@ -64,9 +64,9 @@ pub(super) struct Copy<'a, 'w> {
     judge: &'a Judge<'a>,
     failure: &'a RefCell<Option<Failure>>,
     stop: &'a (dyn Fn() -> bool + Sync),
-    /// What was copied alone.
+    /// Files that were copied on their own.
     taken: Names,
-    /// What this user could not have read is not copied: of what lies outside, by whatever name it was reached.
+    /// Files that this user cannot read are not copied, whichever name outside the folder led to them.
     reader: Author,
     /// Files with several names that were copied once.
     seen: HashSet<FileId>,
@@ -114,7 +114,7 @@ impl<'a, 'w> Copy<'a, 'w> {
     }
 
     pub(super) fn parts(&mut self, plan: &ArchivePlan) -> io::Result<()> {
-        // What lies in another one is copied with it.
+        // A part inside another one is copied with it.
         let outermost = Outermost::of(plan.parts.iter().filter_map(Part::whole));
         for path in &outermost.paths {
             let folder = self.open(path)?;
@@ -181,7 +181,8 @@ impl<'a, 'w> Copy<'a, 'w> {
         }
     }
 
-    /// The name of a folder, or another one when it is too long to be unpacked: the file beside that tells the name.
+    /// The name of a folder, or a substitute when it is too long to be unpacked; the file beside it has the
+    /// original.
     fn shortened(&mut self, name: Vec<u8>) -> io::Result<Vec<u8>> {
         if name.len() < LONGEST {
             return Ok(name);
@@ -298,8 +299,8 @@ impl<'a, 'w> Copy<'a, 'w> {
         }
     }
 
-    /// Why a file is not copied: somebody else could have given it this name to have it read, or it would be copied so
-    /// often under its names that the archive had no end.
+    /// Why a file is not copied: another user may have linked it here to have it read, or its many names
+    /// would make the archive endless.
     fn hindrance(
         &mut self,
         folder: BorrowedFd<'_>,
@@ -388,7 +389,7 @@ fn entry_of(found: &Stat, name: &[u8], kind: Kind, size: u64) -> TarEntry {
     }
 }
 
-/// Copies a tree as it is walked.
+/// Copies a tree during a walk.
 struct TreeCopy<'a, 'b, 'w> {
     copy: &'b mut Copy<'a, 'w>,
     /// Where it is, for messages.

@@ -1,5 +1,5 @@
-//! Which of a repository's remotes outlive a folder that goes. Only paths are looked at: nothing is run, and no network
-//! is asked.
+//! Finds the remotes of a repository that outlive a folder to be removed. Only paths are examined: no program
+//! runs, and no network is used.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -15,19 +15,19 @@ use crate::durable::tree::open_file_behind;
 use crate::state::StateDir;
 use crate::system::Author;
 
-/// So often objects are borrowed from a repository that borrows them itself.
+/// Longest chain of repositories that borrow objects from one another.
 const DEEPEST: usize = 5;
-/// With more remotes none proves anything.
+/// A repository with more remotes than this proves nothing.
 const MOST_REMOTES: usize = 1000;
-/// A file that names another place is not longer.
+/// Longest file that names a place.
 pub(super) const SMALL: u64 = 1 << 20;
 
 /// A remote of a repository.
 pub(super) struct Remote {
     pub(super) name: Vec<u8>,
-    /// Whether it is told where it is, and no place of it on this machine goes.
+    /// Whether the settings name its place, and none of its places on this machine is removed.
     pub(super) is_proven: bool,
-    /// Its places on this machine: whether a commit is there can be asked.
+    /// Its places on this machine, which can be asked for a commit.
     pub(super) here: Vec<Here>,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Here {
     Bundle(PathBuf),
 }
 
-/// Whether what is fetched by a setting `remote.NAME.fetch` may be named as what another remote has.
+/// Whether a setting `remote.NAME.fetch` may store fetched names as those of another remote.
 fn fetches_as_anothers(value: &[u8], name: &[u8]) -> bool {
     const TRACKING: &[u8] = b"refs/remotes/";
     let names = value.rsplit(|byte| *byte == b':').next().unwrap_or_default();
@@ -57,13 +57,13 @@ pub(super) fn heads_of_bundle(path: &Path, author: Author) -> Option<BTreeSet<Id
     let mut lines = author.act(|| read(path, SMALL)).ok().flatten()?;
     let end = lines.windows(2).position(|pair| pair == b"\n\n")?;
     lines.truncate(end);
-    // Behind the first line: what it can (`@…`), what it takes for granted (`-ID`), and what it has.
+    // After the first line: capabilities (`@…`), prerequisites (`-ID`), and its content.
     let rest =
         lines.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.starts_with(b"@object-format=sha1"));
     rest.map(|line| line.get(..40).and_then(id_of)).collect()
 }
 
-/// What goes now, or may go soon: a copy there is none.
+/// Folders that are removed now or may be soon: a copy there proves nothing.
 pub(super) struct Elsewhere {
     going: Vec<(PathBuf, FileId)>,
 }
@@ -79,11 +79,11 @@ impl Elsewhere {
         Elsewhere { going: going.into_iter().filter_map(known).collect() }
     }
 
-    /// The remotes of a repository, each with whether its names of branches may prove something: where it is, is said,
-    /// and when that is on this machine, a repository is there that does not go too. Relative paths begin at `bases`.
-    /// Places are looked at with the rights of the one who wrote the settings.
+    /// The remotes of a repository, each with whether its remote-tracking names are proof: its place must be
+    /// named, and if it is on this machine, a repository must be there that is not removed too. Relative
+    /// paths begin at `bases`. Places are examined with the rights of the user who wrote the settings.
     pub(super) fn remotes(&self, settings: &[Setting], bases: &[PathBuf], author: Author) -> Vec<Remote> {
-        // What a URL means is then told by other settings. Each name is compared with each remote.
+        // Other settings then change what a URL means. Each name is compared with each remote.
         let total = settings.iter().filter(|s| s.section == "remote" && s.key == "url").count();
         if settings.iter().any(|s| s.section == "url") || total > MOST_REMOTES {
             return Vec::new();
@@ -94,7 +94,7 @@ impl Elsewhere {
             let Some(name) = setting.sub.as_deref() else { continue };
             remotes.insert(name, Remote { name: name.to_vec(), is_proven: true, here: Vec::new() });
         }
-        // What is pushed is noted as the remote's too.
+        // git records what it pushes as the remote's too.
         for setting in settings.iter().filter(|s| s.section == "remote") {
             let (Some(name), "url" | "pushurl") = (&setting.sub, setting.key.as_str()) else { continue };
             let Some(remote) = remotes.get_mut(name.as_slice()) else { continue };
@@ -103,7 +103,7 @@ impl Elsewhere {
                 None => remote.is_proven = false,
             }
         }
-        // What is fetched from a remote may be named as another one's.
+        // The refspec may store one remote's branches under another's name.
         let is_foreign = |s: &&Setting| {
             s.section == "remote"
                 && s.key == "fetch"
@@ -120,7 +120,7 @@ impl Elsewhere {
         remotes.into_values().collect()
     }
 
-    /// `None` unless it leads to what does not go; with the places on this machine to which it leads.
+    /// The places on this machine that it leads to; `None` unless it leads to something that stays.
     fn leads_elsewhere(&self, url: &[u8], bases: &[PathBuf], author: Author) -> Option<Vec<Here>> {
         let kept = |path: &Path| author.act(|| self.kept(path)).ok().flatten();
         let find = |what: &[u8]| url.windows(what.len()).position(|window| window == what);
@@ -183,7 +183,7 @@ impl Elsewhere {
             None => store.to_owned(),
         };
         let stays = self.stays(store) && self.stays(&common);
-        // Of a shallow one nobody knows who has the rest.
+        // Nobody knows where the rest of a shallow repository is.
         let is_shallow = match common.join("shallow").symlink_metadata() {
             Ok(found) => !found.is_file() || found.len() > 0,
             Err(e) => e.kind() != std::io::ErrorKind::NotFound,
@@ -204,8 +204,8 @@ impl Elsewhere {
         lines_of(&text).all(|line| self.are_kept_objects(&objects.join(OsStr::from_bytes(line)), depth + 1))
     }
 
-    /// Whether no object, nor a folder of them, is a link into what goes, and none is left to be fetched when it is
-    /// needed (a partial clone).
+    /// Whether no object or folder of objects is a link into a folder to be removed, and none is fetched only
+    /// on demand (a partial clone).
     fn are_whole(&self, objects: &Path) -> bool {
         let is_good = |path: &Path, kind: std::io::Result<std::fs::FileType>| {
             kind.is_ok_and(|kind| !kind.is_symlink() || self.stays(path))
@@ -246,7 +246,7 @@ pub(super) fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#')
 }
 
-/// The begin of a file; `None` when it is none, or cannot be read.
+/// The beginning of a file; `None` when it is no file or cannot be read.
 fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
     let file = open_file_behind(path).ok()?;
     let mut bytes = Vec::new();

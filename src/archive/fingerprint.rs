@@ -1,5 +1,5 @@
-//! What a folder is like: so that it can be told later whether anything in it was changed since. By what the system
-//! itself notes of each entry, compared for equality: a clock that was set back hides nothing.
+//! A fingerprint of a folder, to tell later whether anything in it changed. It is made of the system's own
+//! data about each entry and compared for equality, so a clock that was set back hides nothing.
 
 use std::ffi::CStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -59,8 +59,8 @@ impl Visitor for Fold {
     }
 }
 
-/// A text that is another one when anything in the folder was changed; `None` when there is no folder. Taken before a
-/// folder is judged, it tells of what came while it was.
+/// A text that differs when anything in the folder changed; `None` when there is no folder. Take it before
+/// judging the folder, so that it covers changes during the judgement.
 pub fn fingerprint(folder: &Path) -> Result<Option<String>, CannotKeep> {
     let unread = |source| CannotKeep::Unread { folder: folder.to_owned(), source };
     let top = match open_top(folder) {

@@ -1,4 +1,4 @@
-//! What of a folder's git work is to be kept: whatever is not proven to be elsewhere.
+//! Decides which git work of a folder must be kept: all that is not proven to exist elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
@@ -20,10 +20,11 @@ use super::trees::Home;
 use crate::durable::tree::{Go, Unread, Visitor, open_folder, walk};
 use crate::system::Author;
 
-/// More repositories and working trees are not judged: each costs runs of git, and looks at the others.
+/// More repositories and working trees than this are not judged: each costs runs of git, and looks at the
+/// others.
 pub(super) const MOST_REPOSITORIES: usize = 10_000;
 
-/// Judges what was found in a folder.
+/// Judges the repositories and working trees found in a folder.
 pub(super) struct Judge<'a> {
     pub(super) top: BorrowedFd<'a>,
     pub(super) found: &'a Found,
@@ -36,7 +37,7 @@ pub(super) struct Judge<'a> {
     pub(super) elsewhere: &'a Elsewhere,
     /// Where the folder is, for relative paths of remotes.
     pub(super) folder: &'a Path,
-    /// What it is called, or was when what is in it was told its place, when it is in a trash by now.
+    /// The names of the folder, including those from before it moved into a trash.
     pub(super) was: &'a [PathBuf],
 }
 
@@ -95,7 +96,8 @@ impl Judge<'_> {
         Ok(plan)
     }
 
-    /// Of a working tree of which files are kept, whose repository lies elsewhere and is kept whole: what leads there.
+    /// For a working tree whose files are kept and whose repository lies elsewhere and is kept whole: the
+    /// link to it.
     fn keep_links(&self, plan: &mut ArchivePlan, trees: &[(&Path, usize)]) {
         let is_whole = |path: &Path| {
             plan.parts.iter().any(|part| matches!(part, Part::Whole(whole) if path.starts_with(whole)))
@@ -115,13 +117,13 @@ impl Judge<'_> {
         open_folder(self.top, path).map_err(|e| Unread::new(path, e))
     }
 
-    /// Opens the folder of a repository, and tells who may have written it.
+    /// Opens the folder of a repository, with its possible authors.
     pub(super) fn open_store(&self, path: &Path) -> Result<Opened, Unread> {
         let Opened { folder, author } = self.open_tree(path)?;
         Opened::store(folder, author).map_err(|e| Unread::new(path, e))
     }
 
-    /// Opens a folder, and tells who may have put something into it, or another folder in its place.
+    /// Opens a folder, with the users who may have written into it or put it in another folder's place.
     pub(super) fn open_tree(&self, path: &Path) -> Result<Opened, Unread> {
         let unread = |e: std::io::Error| Unread::new(path, e);
         let mut folder = open_folder(self.top, Path::new("")).map_err(unread)?;
@@ -134,8 +136,8 @@ impl Judge<'_> {
         Ok(Opened { folder, author })
     }
 
-    /// Opens a folder that something in the folder names, wherever it is, with the rights of the one who wrote that. What
-    /// was in the folder is there still when that has moved into a trash.
+    /// Opens a folder that something in the folder names, wherever it is, with the rights of the author of
+    /// that name. Paths into the folder are followed even after it moved into a trash.
     pub(super) fn open_named(
         &self,
         from: BorrowedFd<'_>,

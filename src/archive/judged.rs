@@ -1,5 +1,6 @@
-//! What is noted of a folder when its git work was judged, so that a trash need not judge it again: it may lead nowhere
-//! from there. The note comes from a judgement that succeeded, and holds as long as the archives that it tells of.
+//! The note of a judgement of a folder's git work, so that a folder in a trash need not be judged again: its
+//! relative links may lead nowhere from there. The note comes from a judgement that succeeded, and holds as
+//! long as the archives that it names exist.
 
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use crate::state::StateDir;
 /// The note of a judgement; empty before the first one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judged {
-    /// What the folder was like, as [`fingerprint()`] tells, before it was judged.
+    /// The folder's [`fingerprint()`] from before the judgement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen: Option<String>,
     /// The archives that its work is in. Earlier versions did not note them.
@@ -24,15 +25,16 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Whether a folder need not be judged again: it is not there any more, or nothing in it was changed and all that
-    /// was kept of it still is. An archive may have been removed since, by a rule or by hand.
+    /// Whether a folder need not be judged again: it is gone, or unchanged and all archives of it still
+    /// exist. An archive may have been removed since, by a rule or by hand.
     pub fn still_holds(&self, dir: &StateDir, folder: &Path) -> Result<bool, CannotKeep> {
         let Some(is) = fingerprint(folder)? else { return Ok(true) };
         let is_unchanged = self.archives.is_some() && self.seen.as_deref() == Some(&is);
         Ok(is_unchanged && !self.lacks_an_archive(dir, folder)?)
     }
 
-    /// Whether an archive of a folder's work is gone. Also asked of what is half deleted, which has changed anyway.
+    /// Whether an archive of a folder's work is gone. Also checked for a half-deleted folder, which has
+    /// changed anyway.
     pub fn lacks_an_archive(&self, dir: &StateDir, folder: &Path) -> Result<bool, DiskError> {
         let Some(tree) = TreeIdentity::of(folder)? else { return Ok(false) };
         for archive_id in self.archives.iter().flatten() {
@@ -44,7 +46,7 @@ impl Judged {
     }
 }
 
-/// As [`keep()`], with what is to be noted of it in place of what was `before`.
+/// As [`keep()`], with the note that replaces `before`.
 ///
 /// # Errors
 /// [`CannotKeep`]: nothing is noted.
@@ -53,13 +55,13 @@ pub fn keep_noted(
     request: &KeepRequest<'_>,
     before: &Judged,
 ) -> Result<(KeepOutcome, Judged), CannotKeep> {
-    // Before it is judged: what comes meanwhile is then seen as a change. What cannot be read, the look tells.
+    // Before the judgement, so that changes during it are noticed. If this fails, the walk reports why.
     let seen = fingerprint(request.folder).ok().flatten();
     let kept = keep(dir, request)?;
     let mut archives = Vec::new();
     if let (KeepOutcome::Archived { archive_id, .. }, Some(tree)) = (&kept, TreeIdentity::of(request.folder)?)
     {
-        // An earlier one may have what the folder does not lead to any more.
+        // An earlier archive may have work that the folder no longer leads to.
         for earlier in before.archives.iter().flatten().filter(|earlier| *earlier != archive_id) {
             if has_archive_of(dir, earlier, tree)? {
                 archives.push(earlier.clone());

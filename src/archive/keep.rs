@@ -1,4 +1,4 @@
-//! Keeping what a folder's git work is: prove, or copy into one file.
+//! Keeps a folder's git work: proves that it exists elsewhere, or copies it into one file.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -23,11 +23,10 @@ use crate::durable::{DiskError, replace, replace_with};
 use crate::state::{CHECKPOINT, LINKED, StateDir, human, is_own_name_of_layout_2};
 use crate::system::SearchPath;
 
-/// What is in the workspace has this in front of its path in the archive.
+/// The prefix of the workspace's own files in an archive.
 pub(super) const WORKSPACE: &str = "workspace";
 /// A folder that is to go.
 pub struct KeepRequest<'a> {
-    /// Which.
     pub folder: &'a Path,
     /// Where it was before it went to a trash, if it did.
     pub was: Option<&'a Path>,
@@ -43,7 +42,7 @@ pub struct KeepRequest<'a> {
     pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// What came of it: the folder may go.
+/// Result: the folder may be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeepOutcome {
     /// Nothing in it looks like git.
@@ -52,7 +51,6 @@ pub enum KeepOutcome {
     Proven,
     /// What is not is in an archive.
     Archived {
-        /// Its id.
         archive_id: String,
         /// How long it is.
         bytes: u64,
@@ -60,7 +58,7 @@ pub enum KeepOutcome {
 }
 
 impl KeepOutcome {
-    /// Where to look for what was kept.
+    /// Where to look for the archive.
     pub fn told(&self) -> Option<String> {
         let KeepOutcome::Archived { archive_id, bytes } = self else { return None };
         let size = human::size(*bytes);
@@ -75,7 +73,6 @@ pub enum CannotKeep {
     /// Something in it cannot be read: it may be work.
     #[error("{}: {source}", shown(folder))]
     Unread {
-        /// The folder.
         folder: PathBuf,
         /// What in it, and why.
         source: Unread,
@@ -155,10 +152,10 @@ pub fn has_git(folder: &Path) -> Result<bool, CannotKeep> {
     Ok(found.is_some_and(|(_, found)| !found.is_empty()))
 }
 
-/// Proves that all git work in a folder is elsewhere, or keeps it in an archive. The folder is not changed. Done
-/// again, it replaces what was kept of the same folder in the same place before, when that is all of the folder itself:
-/// what was outside may be gone, and a folder in a trash may lead nowhere any more, so then the earlier archive stays
-/// and the new one has the next free id.
+/// Proves that all git work in a folder exists elsewhere, or keeps it in an archive. The folder is not
+/// changed. A second call replaces the earlier archive of the same folder in the same place, if the new one
+/// has everything: links may lead outside of a folder that has moved into a trash, so otherwise the earlier
+/// archive stays and the new one gets the next free id.
 ///
 /// # Errors
 /// [`CannotKeep`]: the folder must stay.
@@ -203,7 +200,7 @@ pub fn has_work_below(dir: &StateDir, request: &KeepRequest<'_>, below: &Path) -
     with_judge(dir, request, (&top, &found), |judge| judge.has_work_below(below).map_err(unread))
 }
 
-/// Asks one who judges what was found in the folder of a request.
+/// Calls `act` with a judge for the folder of a request.
 fn with_judge<T>(
     dir: &StateDir,
     request: &KeepRequest<'_>,
@@ -229,7 +226,7 @@ fn with_judge<T>(
     ask(&judge)
 }
 
-/// git, with what it needs in the state directory.
+/// git, with its files in the state directory.
 pub(super) fn git_of<'a>(
     dir: &StateDir,
     tools: &SearchPath,
@@ -256,7 +253,7 @@ fn is_link(top: BorrowedFd<'_>, name: &OsStr) -> bool {
     found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
 }
 
-/// What a folder may be called: links may lead to it.
+/// All paths of a folder that links may use.
 pub(super) fn names_of(folder: &Path) -> Vec<PathBuf> {
     let real = folder.parent().and_then(|above| above.canonicalize().ok());
     let real = real.zip(folder.file_name()).map(|(above, name)| above.join(name));
@@ -265,7 +262,7 @@ pub(super) fn names_of(folder: &Path) -> Vec<PathBuf> {
     names
 }
 
-/// Writes the archive: under a name of a temporary file, so that what a crash leaves is swept, then under its own.
+/// Writes the archive under a temporary name, so that a startup sweeps what a crash leaves, then renames it.
 fn write(
     dir: &StateDir,
     request: &KeepRequest<'_>,
@@ -277,7 +274,7 @@ fn write(
         .outside()
         .map(|(number, outside)| Outside { name: outside_name(number), was: outside.was.clone() })
         .collect();
-    // What was kept before is in the new one too.
+    // The new one has everything that the earlier one has.
     let replaces = |old: &Note| {
         let has = |was: &Outside| outside.iter().any(|outside| outside.was == was.was);
         let is_here = request.was.is_none() && old.folder == request.folder;

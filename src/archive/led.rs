@@ -1,5 +1,5 @@
-//! Which working trees elsewhere have their repository in a folder that goes. Those in other workspaces are told by
-//! what leads into the folder (`borrowers`).
+//! Finds working trees elsewhere whose repository is in a folder to be removed. Those in other workspaces are
+//! found by the paths that lead into the folder (`borrowers`).
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::AsFd;
@@ -16,8 +16,8 @@ use crate::durable::tree::Unread;
 use crate::system::Author;
 
 impl Judge<'_> {
-    /// A working tree that a repository in the folder names, that stays, and that leads back to it: without the
-    /// repository it is dead. What cannot be read of the repository is told where that is judged.
+    /// A working tree named by a repository in the folder, which stays and leads back to it: without the
+    /// repository it is dead. Unreadable parts of the repository are reported by its judgement.
     pub(super) fn tree_elsewhere(&self) -> Result<Option<PathBuf>, Unread> {
         for store in self.found.stores.iter().filter(|store| !store.is_linked) {
             let folder = self.open_store(&store.path)?;
@@ -45,7 +45,7 @@ impl Judge<'_> {
 
     /// The working tree of a file `.git`, when that stays and leads to a folder of the repository's.
     fn led_tree(&self, folder: &Opened, dot_git: &Path) -> Option<PathBuf> {
-        // What is named as in the folder is in it.
+        // A path under one of the folder's names is in the folder.
         if self.was.iter().any(|was| dot_git.starts_with(was)) {
             return None;
         }

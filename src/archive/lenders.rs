@@ -1,4 +1,4 @@
-//! What a repository that is kept has, but not in its own folder: lenders of objects, links, large files.
+//! The data of a kept repository outside its own folder: borrowed objects, links, large files.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -19,8 +19,9 @@ use super::tips;
 use crate::durable::tree::{Unread, open_folder, shown};
 
 impl Judge<'_> {
-    /// A repository that is kept may borrow objects from others: those here, and those elsewhere that go too, are kept
-    /// with it. Those that stay are named, and what cannot be opened. The same of what else it has behind links.
+    /// A kept repository may borrow objects from others: lenders here, and lenders elsewhere that are removed
+    /// too, are kept with it. Lenders that stay, or cannot be opened, are named. The same goes for other data
+    /// behind links.
     pub(super) fn keep_lenders(
         &self,
         plan: &mut ArchivePlan,
@@ -62,7 +63,7 @@ impl Judge<'_> {
                     continue;
                 }
                 plan.add_to_why(&borrower, &format!("it borrows objects from {}", named(&name)));
-                // What goes too may be gone when this is unpacked.
+                // A lender that is removed too may be gone when the archive is unpacked.
                 if !self.elsewhere.stays(Path::new(&git::path_of(&lender))) {
                     let again = lender.try_clone().map_err(|e| Unread::new(&borrower, e))?;
                     plan.parts.push(Part::Outside(Outside::new(again, Some(&name))));
@@ -104,8 +105,8 @@ impl Judge<'_> {
         lenders
     }
 
-    /// What a repository that is kept has in this folder, but not in its own: behind links, and the folder that its
-    /// settings give for large files.
+    /// The data of a kept repository that is in this folder but not in its own: behind links, and in the
+    /// folder that its settings name for large files.
     fn keep_linked(&self, plan: &mut ArchivePlan, path: &Path, folder: &Opened) -> Result<(), Unread> {
         let mut targets = Vec::new();
         if let Some(large) = large_files_setting(folder.as_fd()) {
@@ -117,7 +118,7 @@ impl Judge<'_> {
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(|e| Unread::new(path, e))?;
             let name = entry.file_name();
-            // Lenders of objects are told by themselves.
+            // Lenders of objects are handled above.
             if matches!(name.to_bytes(), b"." | b".." | b"objects") {
                 continue;
             }

@@ -1,4 +1,5 @@
-//! What in a folder looks like git, seen without running git: by descriptors, at any depth, in dotted folders too.
+//! Finds everything in a folder that looks like git, without running git: by descriptors, at any depth, also
+//! in dotted folders.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -28,7 +29,7 @@ pub(super) struct Store {
     pub(super) is_linked: bool,
 }
 
-/// What a working tree's `.git` is.
+/// The kind of a working tree's `.git`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DotGit {
     Folder(FileId),
@@ -51,9 +52,9 @@ pub(super) struct Found {
     pub(super) trees: Vec<WorkTree>,
     /// Folders of objects that are no repository's own: others have them as their alternates or by a link.
     pub(super) pools: Vec<PathBuf>,
-    /// Pipes and devices in the place of files that git opens: it would wait.
+    /// Pipes and devices in place of files that git opens: it would wait for them.
     pub(super) holding: Vec<PathBuf>,
-    /// What all files have on the disk, added up, each once: time limits follow it, and holes take no time.
+    /// The disk space of all files, each counted once: time limits depend on it, and holes take no time.
     pub(super) bytes: u64,
 }
 
@@ -72,10 +73,10 @@ impl Found {
     }
 }
 
-/// Opens a folder and looks through it; `None` when there is no folder of that name.
+/// Opens a folder and searches it; `None` when there is no folder of that name.
 ///
 /// # Errors
-/// What could not be read: something may be in it.
+/// The part that could not be read: it may hold git work.
 pub(super) fn look(folder: &Path, stop: &dyn Fn() -> bool) -> Result<Option<(OwnedFd, Found)>, Unread> {
     let top = match open_top(folder) {
         Ok(top) => top,
@@ -102,7 +103,7 @@ pub(super) fn is_no_folder(error: &std::io::Error) -> bool {
     raw == Some(Errno::NOTDIR.raw_os_error()) || raw == Some(Errno::LOOP.raw_os_error())
 }
 
-/// Kind and place of an entry; `None` when there is none.
+/// Kind and file id of an entry; `None` when there is none.
 pub(super) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<(FileType, FileId)>, Errno> {
     match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some((FileType::from_raw_mode(found.st_mode), (found.st_dev, found.st_ino)))),
@@ -119,8 +120,9 @@ pub(super) struct There {
     pub(super) handle: OwnedFd,
 }
 
-/// What a path (of a length that the system takes) below an open folder names; `None` when nothing is there, also when
-/// a file or a link is where the path has a folder: what it named is gone, and what is behind a link is no part of it.
+/// The entry at a path (of a length that the system takes) below an open folder; `None` when there is none,
+/// also when a file or a link is in place of a folder of the path: the named one is gone, and a link's target
+/// is no part of it.
 pub(super) fn entry_below(folder: BorrowedFd<'_>, path: &[u8]) -> Result<Option<There>, Errno> {
     let path = CString::new(path).map_err(|_| Errno::INVAL)?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -142,7 +144,8 @@ pub(super) fn entry_below(folder: BorrowedFd<'_>, path: &[u8]) -> Result<Option<
     }
 }
 
-/// Names, told apart by 128 bits of each: with keys that nobody knows before, so that no two can be made to collide.
+/// A set of names, told apart by 128 bits of each, hashed with random keys so that no two can be made to
+/// collide.
 #[derive(Default)]
 pub(super) struct Names {
     keys: [RandomState; 2],
@@ -221,8 +224,8 @@ impl Visitor for Looking<'_> {
     }
 }
 
-/// Whether git would open something that is no file: in a working tree what tells it about files, and what lies in the
-/// repositories of its submodules.
+/// Whether git would open something that is no regular file: in a working tree the files that configure it,
+/// and in the repositories of its submodules everything.
 fn is_holding(found: &Stat, path: &Path) -> bool {
     let kind = FileType::from_raw_mode(found.st_mode);
     let is_of_git = || path.iter().any(|name| name.as_bytes().starts_with(b".git"));

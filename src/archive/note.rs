@@ -1,4 +1,4 @@
-//! What an archive says of itself.
+//! The description of an archive.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use crate::state::Timestamp;
 
 /// The form of the file beside an archive; a later one is shown as far as it is understood.
 pub(super) const FORMAT: u32 = 1;
-/// So many names of deleted files are noted.
+/// Names of deleted files that are noted.
 pub(super) const NAMED: u64 = 1000;
 
-/// What had the folder removed.
+/// Why the folder was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ArchiveSource")]
 #[serde(rename_all = "snake_case")]
@@ -27,7 +27,6 @@ pub enum ArchiveSource {
 }
 
 impl ArchiveSource {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             ArchiveSource::Cleanup => "cleanup",
@@ -85,7 +84,7 @@ pub(super) struct Note {
     pub(super) bytes: u64,
     pub(super) entries: u64,
     pub(super) repositories: Vec<Repository>,
-    /// What was not in the folder, and is kept with it. Earlier versions did not note it.
+    /// Data from outside the folder that is kept with it. Earlier versions did not note it.
     #[serde(default)]
     pub(super) outside: Option<Vec<Outside>>,
 }

@@ -1,5 +1,5 @@
-//! Which objects a repository has itself, not those that it borrows: read from the names of its files and the indexes
-//! of its packs, one at a time.
+//! The objects that a repository has itself, not those that it borrows: read from the names of its files and
+//! the indexes of its packs, one at a time.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io::{BufReader, Read};
@@ -16,8 +16,8 @@ use crate::durable::tree::{Go, Unread, Visitor, open_file, shown, walk};
 
 /// More objects are not asked about: a pack of which there are a thousand names has them a thousand times.
 const MOST_OBJECTS: u64 = 100_000_000;
-/// Names of objects cannot be compressed, so an index takes as much room as it says, but for what a file system keeps
-/// beside the file's data.
+/// Object names cannot be compressed, so an index file takes at least its nominal size on disk, apart from a
+/// file system's own data.
 const BESIDE: u64 = 1 << 20;
 /// Bytes of an object's name.
 const NAME: u64 = 20;
@@ -35,8 +35,8 @@ pub(super) fn each_own(
     }
 }
 
-/// When anything was last written to a folder of objects, in seconds since the epoch. The time of a change of the
-/// inode counts too: nobody can set that back.
+/// When a folder of objects was last written to, in seconds since the epoch. The inode's change time counts
+/// too: it cannot be set back.
 pub(super) fn written_at(objects: BorrowedFd<'_>) -> Result<i64, String> {
     struct Newest(i64);
     impl Visitor for Newest {
@@ -68,7 +68,7 @@ struct Own<'a> {
 
 impl Visitor for Own<'_> {
     fn folder(&mut self, _: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
-        // What git has not accepted yet lies in a folder of its own there: of an operation that was cut short.
+        // Objects that git has not accepted yet are in a folder of their own: an operation was interrupted.
         let is_known = match path.as_os_str().as_bytes() {
             b"" | b"pack" => true,
             name => name.len() == 2 && name.iter().all(u8::is_ascii_hexdigit),

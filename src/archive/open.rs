@@ -1,7 +1,7 @@
-//! Opening what a repository names, and what it may have.
+//! Opens the places that a repository names, and checks what is in them.
 //!
-//! A repository may name folders anywhere. They are opened with the rights of the one who wrote it ([`Opened`]), and
-//! what git is asked about is looked through first ([`Objects`]).
+//! A repository may name folders anywhere. They are opened with the rights of the user who wrote the name
+//! ([`Opened`]), and everything that git will open is checked first ([`Objects`]).
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -19,7 +19,7 @@ use super::tips;
 use crate::durable::tree::{Go, Unread, Visitor, name_of, open_file, open_folder, shown, walk};
 use crate::system::Author;
 
-/// What of a repository's files says where something is, or holds what git is asked about.
+/// The files of a repository that name places, or that git reads.
 const TELLING: [&CStr; 14] = [
     c"HEAD",
     c"config",
@@ -37,7 +37,7 @@ const TELLING: [&CStr; 14] = [
     c"objects/info/alternates",
 ];
 
-/// An open folder, and who may have written what is in it, or what led to it.
+/// An open folder, with the possible authors of its content and of the path to it.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) folder: OwnedFd,
@@ -76,7 +76,7 @@ impl Opened {
     }
 }
 
-/// Opens a folder that something names, wherever it is, with the rights of the one who wrote that name.
+/// Opens a named folder, wherever it is, with the rights of the user who wrote the name.
 pub(super) fn open_anywhere(from: BorrowedFd<'_>, path: &[u8], author: Author) -> std::io::Result<Opened> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = author.act(|| openat(from, OsStr::from_bytes(path), flags, Mode::empty()))??;
@@ -109,7 +109,7 @@ pub(super) fn objects_of(folder: &Opened) -> Result<Objects, String> {
 #[derive(Debug)]
 pub(super) struct Objects {
     folder: OwnedFd,
-    /// Who may have written anything in it: git has that user's rights.
+    /// The possible author of its content: git runs with that user's rights.
     pub(super) author: Author,
 }
 
@@ -120,10 +120,10 @@ impl AsFd for Objects {
 }
 
 impl Objects {
-    /// Looks through a folder of objects.
+    /// Checks a folder of objects.
     ///
     /// # Errors
-    /// What git is not to open.
+    /// Something in it that git must not open.
     pub(super) fn new(folder: OwnedFd, author: Author) -> Result<Objects, String> {
         let mut vet = Vet { author, why: None };
         let walked = walk(folder.as_fd(), &mut vet);

@@ -1,4 +1,4 @@
-//! What of a folder is to be kept, and why.
+//! The parts of a folder that must be kept, and why.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,7 +15,7 @@ pub(super) enum Part {
     Whole(PathBuf),
     /// Some files of a working tree.
     Files { tree: PathBuf, changes: Changes },
-    /// One file alone: what leads from a working tree to its repository, or what a repository has behind a link.
+    /// One file: a working tree's link to its repository, or a repository's file behind a link.
     File(PathBuf),
     /// Messages of a repository's tags.
     Tags(PathBuf, File),
@@ -26,7 +26,7 @@ pub(super) enum Part {
 /// Something outside of the folder.
 pub(super) struct Outside {
     pub(super) folder: Opened,
-    /// What it is called where it is named.
+    /// Its name in the places that refer to it.
     pub(super) was: Vec<PathBuf>,
 }
 
@@ -39,7 +39,7 @@ impl Outside {
     }
 }
 
-/// What is to be kept, and why.
+/// The parts to be kept, and why.
 #[derive(Default)]
 pub(super) struct ArchivePlan {
     pub(super) parts: Vec<Part>,
@@ -47,7 +47,7 @@ pub(super) struct ArchivePlan {
 }
 
 impl ArchivePlan {
-    /// What is kept of outside of the folder, with its number.
+    /// The kept parts outside of the folder, with their numbers.
     pub(super) fn outside(&self) -> impl Iterator<Item = (usize, &Outside)> {
         self.parts.iter().enumerate().filter_map(|(number, part)| match part {
             Part::Outside(outside) => Some((number, outside)),

@@ -1,4 +1,4 @@
-//! Which repositories are proven to be elsewhere, with all that they anchor.
+//! Decides which repositories are proven to exist elsewhere, with everything that they anchor.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
@@ -53,7 +53,7 @@ impl Judge<'_> {
         let own = Owned { objects: &objects, shallow: shallow.as_ref() };
         let author = folder.author;
         let lacking = |remote: &Remote, ids: &BTreeSet<Id>| self.lacking(remote, &own, ids, author);
-        tips.settle(&self.remotes_of(store, folder, trees)?, &lacking);
+        tips.resolve(&self.remotes_of(store, folder, trees)?, &lacking);
         tips.cloned_at = tips::cloned_at(folder.as_fd());
         self.git.prove_commits(&objects, shallow.as_ref(), &tips, Some(self.since))
     }
@@ -71,8 +71,9 @@ impl Judge<'_> {
         Ok(self.elsewhere.remotes(&settings_of(folder.as_fd())?, &bases, folder.author))
     }
 
-    /// What a remote that is on this machine has not, of what is noted as its: the repository there may be another one
-    /// by now, or what was pushed to it may have been removed. What cannot be asked has nothing.
+    /// The commits recorded as a remote's that the remote, being on this machine, lacks: another repository
+    /// may be there now, or the pushed commits may have been removed. A remote that cannot be read has
+    /// nothing.
     fn lacking(&self, remote: &Remote, own: &Owned<'_>, ids: &BTreeSet<Id>, author: Author) -> BTreeSet<Id> {
         let mut lacking = BTreeSet::new();
         for here in &remote.here {
@@ -104,7 +105,7 @@ impl Judge<'_> {
         self.git.lacking(&RemoteStore { objects: &objects, names }, own, ids)
     }
 
-    /// What belongs to one working tree only: HEAD and its like, reflogs, names below `refs/`.
+    /// The files that belong to one working tree only: HEAD and its like, reflogs, names below `refs/`.
     pub(super) fn read_one(&self, folder: &Opened, tips: &mut Tips) -> Result<Option<Id>, String> {
         let folder = folder.as_fd();
         tips::at_rest(folder)?;
@@ -133,8 +134,8 @@ impl Judge<'_> {
         self.git.prove_index(objects, &index, head)
     }
 
-    /// A linked working tree's own folder in the folder that goes: part of its repository's proof when that has it,
-    /// else nothing is known.
+    /// A linked working tree's own folder inside the folder to be removed: part of its repository's proof
+    /// when the repository is there too, otherwise nothing is proven.
     pub(super) fn prove_linked(&self, store: &Store, folder: &Opened) -> Result<(), String> {
         let common = common_of(folder)?.ok_or("it does not say to which repository it belongs")?;
         let place = place_of(&common).map_err(|e| e.to_string())?;
@@ -145,7 +146,8 @@ impl Judge<'_> {
         }
     }
 
-    /// A working tree here of a repository elsewhere, which stays: what only this tree's own folder there anchors.
+    /// A working tree here of a repository elsewhere, which stays: the anchors of this tree's own folder
+    /// there.
     pub(super) fn judge_outside(
         &self,
         plan: &mut ArchivePlan,
@@ -171,7 +173,7 @@ impl Judge<'_> {
         };
         if let Err(why) = proven() {
             plan.repositories.push(Repository::new(tree, why));
-            // Whatever else a `commondir` may lead to is none of ours.
+            // Other targets of a `commondir` are not handled.
             let common = common_of(&folder).ok().flatten().filter(|common| is_store(common.as_fd()));
             let outside = common.unwrap_or(folder);
             // More of its working trees may be here.

@@ -1,4 +1,4 @@
-//! Unpacking an archive into a new folder.
+//! Unpacks an archive into a new folder.
 
 use std::ffi::OsStr;
 use std::io::{self, BufReader, Read};
@@ -14,13 +14,12 @@ use crate::durable::{Disk, DiskError, IoContext};
 
 /// Read and written at a time.
 const BLOCK: usize = 256 << 10;
-/// A file that names another place is not longer.
+/// Longest file that names a place.
 const SMALL: u64 = 1 << 20;
 
 /// What was unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// Where.
     pub folder: PathBuf,
     /// Files, folders and links.
     pub entries: u64,
@@ -44,16 +43,11 @@ pub enum RestoreError {
          git apply FILE.patch",
         path.display()
     )]
-    Bundles {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// It cannot be read, or names a place outside.
+    Bundles { path: PathBuf },
+    /// It cannot be read, or names a place outside of the new folder.
     #[error("{} cannot be unpacked: {source}", path.display())]
     Damaged {
-        /// The archive.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -62,12 +56,12 @@ pub enum RestoreError {
     Disk(#[from] DiskError),
 }
 
-/// Unpacks an archive into a folder that is not there yet, in a folder that nobody else can write. Owners are those of
-/// the process; set-user-id and set-group-id bits, pipes, and that two names were one file are left out. What names
-/// a place in the folder that went (lenders of objects, working trees) names it where that is now.
+/// Unpacks an archive into a new folder, inside a folder that no other user can write. Files belong to the
+/// process's user; set-user-id and set-group-id bits, pipes, and hard links between files are left out.
+/// References into the removed folder (lenders of objects, working trees) are rewritten to the new place.
 ///
 /// # Errors
-/// [`RestoreError`]; what was unpacked until then is there.
+/// [`RestoreError`]; the files unpacked until then stay.
 pub fn restore(disk: &Disk, archive: &Archive, to: &Path) -> Result<Restored, RestoreError> {
     if archive.form == ArchiveForm::Bundles {
         return Err(RestoreError::Bundles { path: archive.path.clone() });
@@ -175,9 +169,9 @@ fn is_same(path: &Path, parts: &[(u64, u64)], size: u64, from: &mut impl Read) -
     Ok(())
 }
 
-/// What names a place in the folder that went, or one outside that was kept with it, names it where that was unpacked.
+/// Rewrites references to the removed folder, or to kept data outside of it, to where that was unpacked.
 struct Moved {
-    /// What was called so is there now.
+    /// Old and new paths.
     places: Vec<(PathBuf, PathBuf)>,
 }
 
@@ -193,7 +187,8 @@ impl Moved {
         Ok(Moved { places })
     }
 
-    /// The content of a small file that may name such a place; `None`, and nothing is read, for any other file.
+    /// The content of a small file that may hold such a reference; `None`, without reading, for any other
+    /// file.
     fn content(&self, path: &Path, size: u64, from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
         let ends = |what: &str| path.ends_with(what);
         let above = |name: &str| path.ancestors().nth(2).is_some_and(|above| above.ends_with(name));

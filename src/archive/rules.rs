@@ -1,10 +1,10 @@
-//! What counts as work where that is a matter of taste.
+//! Configurable rules for what counts as work.
 
 use std::time::Duration;
 
 use crate::system::SearchPath;
 
-/// What is kept of git work.
+/// The rules for keeping git work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeepRules {
     /// A commit that only a reflog has counts for so long after its entry was made; one that no name leads to, for so

@@ -1,10 +1,10 @@
-//! git's settings, as far as they tell where something is. Read here, not by git, which would obey them.
+//! git's settings that name places. Read here, not by git, which would obey them.
 
 use std::os::fd::BorrowedFd;
 
 use super::tips::small;
 
-/// Extensions that change nothing of what is read here.
+/// Extensions that do not change the format of what is read here.
 const EXTENSIONS: [&str; 6] =
     ["noop", "noop-v1", "partialclone", "preciousobjects", "worktreeconfig", "relativeworktrees"];
 
@@ -36,7 +36,7 @@ pub(super) fn settings_of(folder: BorrowedFd<'_>) -> Result<Vec<Setting>, String
             ("extensions", "objectformat" | "refstorage" | "compatobjectformat") => {
                 return Err("it has a format that only git itself reads".to_owned());
             }
-            // With a sub-section none is an extension that git knows.
+            // With a sub-section it is no extension that git knows.
             ("extensions", key) if setting.sub.is_some() || !EXTENSIONS.contains(&key) => {
                 return Err(format!("it has the extension {key}, which is not known here"));
             }
@@ -47,7 +47,7 @@ pub(super) fn settings_of(folder: BorrowedFd<'_>) -> Result<Vec<Setting>, String
     Ok(found)
 }
 
-/// Where large files are kept, if the settings say so; also when something else in them is not understood.
+/// The configured place of large files; also when other settings are not understood.
 pub(super) fn large_files_setting(folder: BorrowedFd<'_>) -> Option<Vec<u8>> {
     let content = small(folder, c"config").ok().flatten()?;
     let mut found = Parser { rest: &content }.all()?.into_iter();

@@ -1,5 +1,5 @@
-//! What the repositories in a folder tell of work that was left in it: HEAD, branch, uncommitted changes. For a report:
-//! what is kept is decided by a judgement of the whole folder.
+//! The state of the repositories in a folder: HEAD, branch, uncommitted changes. For reports; whether work is
+//! kept is decided by a judgement of the whole folder.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -86,7 +86,7 @@ pub fn git_states(
     found.trees.iter().map(|tree| (tree.path.clone(), judge.state_of(tree))).collect()
 }
 
-/// What is at the top of a folder, or directly below it.
+/// Git at the top of a folder, or directly below it.
 fn shallow(top: BorrowedFd<'_>) -> Found {
     let mut found = Found::default();
     if add(&mut found, top, Path::new("")) {
@@ -172,7 +172,8 @@ impl Judge<'_> {
     }
 }
 
-/// What HEAD names, of a repository in which something else cannot be understood: an operation is under way, say.
+/// HEAD's commit, of a repository that is otherwise not understood, for example because an operation is under
+/// way.
 fn heads_alone(home: &Opened) -> Result<(tips::Tips, Option<tips::Id>), String> {
     let mut tips = tips::Tips::default();
     tips::read_names(home.as_fd(), &mut tips)?;

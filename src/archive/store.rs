@@ -1,4 +1,4 @@
-//! The archives there are.
+//! Lists, prunes and removes archives.
 
 use std::path::{Path, PathBuf};
 
@@ -54,7 +54,7 @@ pub(super) struct ArchivePlace {
     pub(super) note: PathBuf,
 }
 
-/// A name of its own: what is there stays, unless the new one is to replace it.
+/// A free name: an existing archive stays, unless the new one replaces it.
 pub(super) fn place_for(
     dir: &StateDir,
     wanted: &str,
@@ -103,7 +103,7 @@ pub(super) fn has_archive_of(
     Ok(note.is_some_and(|note| note.tree == Some(tree) && note.bytes == length))
 }
 
-/// What lies in the folders of archives: archives with their notes, and folders of earlier versions.
+/// The content of the archive folders: archives with their descriptions, and folders of earlier versions.
 fn kept_files(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let mut found = Vec::new();
     for folder in [dir.paths.cleanup_archive(), dir.paths.orphans_archive()] {
@@ -134,7 +134,7 @@ pub fn archive(dir: &StateDir, archive_id: &str) -> Result<Option<Archive>, Disk
     Ok(archives(dir)?.into_iter().find(|archive| archive.archive_id == archive_id))
 }
 
-/// What a name in a folder of archives stands for; `None` for files beside them.
+/// The archive of a name in an archive folder; `None` for the files beside it.
 fn read(path: &Path) -> Result<Option<Archive>, DiskError> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.'))
     else {
@@ -189,7 +189,7 @@ fn unnoted(
     }
 }
 
-/// Which archives are kept. Without a rule all are.
+/// Rules for which archives are kept; without a rule, all are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ArchiveRetention {
     /// Those that are not older than this, in milliseconds.
@@ -198,8 +198,8 @@ pub struct ArchiveRetention {
     pub keep_bytes: Option<u64>,
 }
 
-/// Those of a list (the newest first) that no rule keeps, the oldest first. Without any rule all stay. By their size
-/// the newest is kept, however large it is, and of the others those that fit beside what is kept.
+/// The archives of a list (newest first) that no rule keeps, oldest first. Without any rule all stay. By
+/// size, the newest is kept however large it is, and of the others those that fit in the rest.
 pub fn outlived(archives: &[Archive], retention: ArchiveRetention, now: Timestamp) -> Vec<Archive> {
     if retention == ArchiveRetention::default() {
         return Vec::new();
@@ -229,7 +229,7 @@ pub fn remove(dir: &StateDir, archive: &Archive) -> Result<(), DiskError> {
         let why = || std::io::Error::other("some of its files cannot be removed");
         return if whole { Ok(()) } else { Err(why()).context("remove", &archive.path) };
     }
-    // The work before what is said of it: alone it can still be listed.
+    // The archive before its description: alone it can still be listed.
     for path in [archive.path.clone(), folder.join(format!("{}.json", archive.archive_id))] {
         match dir.disk.remove_file(&path) {
             Err(e) if !e.is_not_found() => return Err(e),
@@ -249,7 +249,7 @@ pub struct Totals {
     pub bytes: u64,
 }
 
-/// Adds the archives up, without reading what they say of themselves.
+/// Adds the archives up, without reading their descriptions.
 pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
     let mut totals = Totals::default();
     for path in kept_files(dir)? {
@@ -264,10 +264,10 @@ pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
     Ok(totals)
 }
 
-/// Removes the archives that no rule keeps, each with its entry in the audit trail; those that are gone.
+/// Removes the archives that no rule keeps, each with its entry in the audit trail, and returns them.
 ///
 /// # Errors
-/// [`PruneError`]; what was removed before is in the trail.
+/// [`PruneError`]; the audit trail has those removed before.
 pub fn prune(dir: &StateDir, retention: ArchiveRetention, actor: &Actor) -> Result<Vec<Archive>, PruneError> {
     if retention == ArchiveRetention::default() {
         return Ok(Vec::new());
@@ -292,7 +292,6 @@ pub fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Resul
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PruneError {
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The audit trail.
@@ -317,14 +316,14 @@ mod tests {
         assert!(gone(ArchiveRetention::default()).is_empty());
         assert_eq!(gone(ArchiveRetention { keep_ms: Some(100), keep_bytes: None }), ["old"]);
         assert_eq!(gone(ArchiveRetention { keep_ms: None, keep_bytes: Some(15) }), ["old", "middle"]);
-        // What goes takes no room from those that are older, and the newest stays.
+        // A removed archive leaves its room to older ones, and the newest stays.
         assert_eq!(gone(ArchiveRetention { keep_ms: None, keep_bytes: Some(1) }), ["old", "middle"]);
         let large = [made("new", 0, 10), made("large", 100, 1000), made("old", 500, 10)];
         let room = ArchiveRetention { keep_ms: None, keep_bytes: Some(20) };
         let of_large = outlived(&large, room, Timestamp::from_millis(1000));
         assert_eq!(of_large.iter().map(|a| a.archive_id.as_str()).collect::<Vec<_>>(), ["large"]);
         assert_eq!(gone(ArchiveRetention { keep_ms: None, keep_bytes: Some(0) }), ["old", "middle", "new"]);
-        // What one rule keeps stays.
+        // An archive that one rule keeps stays.
         assert!(gone(ArchiveRetention { keep_ms: Some(400), keep_bytes: Some(30) }).is_empty());
         assert_eq!(gone(ArchiveRetention { keep_ms: Some(100), keep_bytes: Some(1) }), ["old"]);
     }

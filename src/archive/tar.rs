@@ -1,5 +1,5 @@
-//! The form of an archive: a tar file (POSIX.1-2001, with GNU's records for files with holes), so that it can be
-//! unpacked without this program. Written and read in one pass; at most one block of it is in memory.
+//! The format of an archive: tar (POSIX.1-2001, with GNU's records for sparse files), so that it can be
+//! unpacked without this program. Written and read in one pass, with at most one block in memory.
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 pub(super) const UNIT: usize = 512;
 /// Read and written at a time.
 const BLOCK: usize = 256 << 10;
-/// So many parts of a file with holes are told apart; what is more is written with its holes.
+/// Parts of a sparse file that are recorded; further holes are written as zeros.
 const MOST_PARTS: usize = 4096;
-/// So many zeros are written for holes of a file at most.
+/// Most zeros written for the holes of a file.
 const MOST_ZEROS: u64 = 1 << 30;
 /// A record of names and numbers is not longer.
 const LONGEST_RECORD: u64 = 8 << 20;
@@ -148,7 +148,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// A file that grew is still being written by somebody.
+    /// Whether a file is still being written: it grew.
     fn ends(&self, file: &std::fs::File, size: u64) -> Result<(), CopyError> {
         match file.read_at(&mut [0], size).map_err(CopyError::Read)? {
             0 => Ok(()),
@@ -217,7 +217,7 @@ fn parts_of(file: &std::fs::File, size: u64) -> io::Result<Option<Vec<(u64, u64)
         at = end;
         if parts.len() > MOST_PARTS {
             let (first, _) = parts[MOST_PARTS - 1];
-            // What is in the holes is zeros, and there may be any number of them.
+            // Holes read as zeros, and there may be any number of them.
             if size - first > file.metadata()?.blocks().saturating_mul(512).saturating_add(MOST_ZEROS) {
                 return Err(io::Error::other("it has too many holes to be kept"));
             }
@@ -226,7 +226,7 @@ fn parts_of(file: &std::fs::File, size: u64) -> io::Result<Option<Vec<(u64, u64)
             at = size;
         }
     }
-    // Its end is told by an empty part.
+    // An empty part marks the end.
     parts.push((size, 0));
     Ok(Some(parts))
 }
@@ -266,7 +266,7 @@ fn header(entry: &TarEntry, letter: u8, size: u64, link: &[u8]) -> [u8; UNIT] {
 /// Reads entries one after the other.
 pub(super) struct Reader<R> {
     from: R,
-    /// Of the last entry: what is not read yet, with its padding.
+    /// Unread bytes of the last entry, with padding.
     left: u64,
     padding: u64,
 }
@@ -274,7 +274,7 @@ pub(super) struct Reader<R> {
 /// An entry that was read; the parts of a file with holes.
 pub(super) struct Next {
     pub(super) entry: TarEntry,
-    /// Offset and length; none for a file without holes.
+    /// Offset and length of the parts; none for a file without holes.
     pub(super) parts: Option<Vec<(u64, u64)>>,
 }
 
@@ -287,7 +287,7 @@ impl<R: Read + io::Seek> Reader<R> {
         Reader { from, left: 0, padding: 0 }
     }
 
-    /// The next entry; what was not read of the one before is passed over.
+    /// The next entry; the unread rest of the previous one is skipped.
     pub(super) fn next(&mut self) -> io::Result<Option<Next>> {
         let mut records: Vec<(String, Vec<u8>)> = Vec::new();
         loop {

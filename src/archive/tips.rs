@@ -1,8 +1,8 @@
-//! What a repository's own files anchor: every name, HEAD and its like, and what the reflogs of the last days name.
-//! (What an index stages is asked of git; an operation under way is not read, but seen, by [`at_rest`].) Read here, not
-//! by git: git would obey the repository's settings.
+//! The anchors in a repository's own files: every name, HEAD and its like, and the reflog entries of the last
+//! days. (Staged entries are asked of git; an operation under way is only detected, by [`at_rest`].) Read
+//! here, not by git, which would obey the repository's settings.
 //!
-//! Whatever is not understood is an error in words: then nothing is proven.
+//! Anything not understood is an error in words: then nothing is proven.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, OsStr};
@@ -25,7 +25,7 @@ const SMALL: u64 = 1 << 20;
 /// Names that say where a remote's branches were.
 const REMOTES: &[u8] = b"refs/remotes/";
 
-/// What git keeps at the top of a repository that is at rest. Anything else may be work.
+/// The entries at the top of an idle repository. Anything else may be work.
 const AT_REST: [&str; 26] = [
     "HEAD",
     "ORIG_HEAD",
@@ -55,16 +55,16 @@ const AT_REST: [&str; 26] = [
     "GIT_COLA_MSG",
 ];
 
-/// What is anchored, and what others are known to have.
+/// Anchored objects, and those that others are known to have.
 #[derive(Debug, Default)]
 pub(super) struct Tips {
     /// With where the name was found.
     pub(super) own: BTreeMap<Id, String>,
-    /// What remote-tracking names say, of remotes that are known to be elsewhere.
+    /// Remote-tracking names of remotes that are known to be elsewhere.
     pub(super) remote: BTreeSet<Id>,
     /// All names, for HEAD.
     pub(super) names: BTreeMap<Vec<u8>, Id>,
-    /// What others' names say, whatever it is, in a repository that stays.
+    /// All objects named in a repository that stays.
     pub(super) stays: BTreeSet<Id>,
     /// When the repository was cloned, in seconds since the epoch, as its own log says.
     pub(super) cloned_at: Option<i64>,
@@ -76,9 +76,9 @@ impl Tips {
         if many <= MOST { Ok(()) } else { Err("it has too many names to be judged".to_owned()) }
     }
 
-    /// Tells what is elsewhere from what is not, once all names were read: by the remotes that are known to be.
-    /// `lacking` tells which commits a remote that is on this machine has not.
-    pub(super) fn settle(
+    /// Separates the objects that exist elsewhere from the others, once all names were read. `lacking` finds
+    /// the commits that a remote on this machine does not have.
+    pub(super) fn resolve(
         &mut self,
         remotes: &[Remote],
         lacking: &dyn Fn(&Remote, &BTreeSet<Id>) -> BTreeSet<Id>,
@@ -148,7 +148,8 @@ pub(super) fn hex(id: &Id) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether a repository's folder holds nothing but what one at rest has; the name of what else is there.
+/// Checks that a repository's folder has only the entries of an idle one; otherwise returns the name of
+/// another entry.
 pub(super) fn at_rest(folder: BorrowedFd<'_>) -> Result<(), String> {
     let mut buffer: Vec<u8> = Vec::with_capacity(8 << 10);
     let again = open_folder(folder, Path::new("")).map_err(|e| e.to_string())?;
@@ -186,7 +187,7 @@ fn text(name: &[u8]) -> String {
 
 fn enter(tips: &mut Tips, name: &[u8], id: Id) {
     tips.names.insert(name.to_vec(), id);
-    // What remotes have is told when all is read.
+    // Remote-tracking names are handled when all names were read.
     if !name.starts_with(REMOTES) {
         tips.add(id, text(name));
     }
@@ -207,7 +208,7 @@ impl Packed {
         each_line(file, "packed-refs", &mut |line| {
             let strange = || "packed-refs cannot be understood".to_owned();
             match line.first() {
-                // What a tag leads to is told by the tag.
+                // The tag itself says what it leads to.
                 None | Some(b'#' | b'^') => {}
                 Some(_) => {
                     let (id, name) = line.split_at_checked(41).ok_or_else(strange)?;
@@ -257,7 +258,7 @@ pub(super) fn walk_below(
     }
 }
 
-/// What is below `refs/`.
+/// The names below `refs/`.
 #[derive(Default)]
 struct Loose {
     found: BTreeMap<Vec<u8>, Id>,
@@ -293,8 +294,8 @@ impl Visitor for Loose {
     }
 }
 
-/// What HEAD and its like at the top of a repository, or of a linked working tree's folder, name. The commit that
-/// HEAD means; `None` before the first one.
+/// The objects named by HEAD and its like at the top of a repository, or of a linked working tree's folder.
+/// Returns the commit of HEAD; `None` before the first commit.
 pub(super) fn read_heads(folder: BorrowedFd<'_>, tips: &mut Tips) -> Result<Option<Id>, String> {
     let head = small(folder, c"HEAD")?.ok_or("it has no HEAD")?;
     let head = head.trim_ascii();
@@ -316,7 +317,8 @@ pub(super) fn read_heads(folder: BorrowedFd<'_>, tips: &mut Tips) -> Result<Opti
     Ok(commit)
 }
 
-/// What the reflogs below a repository's `logs/` name, of entries not older than `since` (seconds since the epoch).
+/// The objects named by the reflogs below a repository's `logs/`, in entries from `since` (seconds since the
+/// epoch) on.
 pub(super) fn read_logs(folder: BorrowedFd<'_>, since: i64, tips: &mut Tips) -> Result<(), String> {
     let mut logs = Logs { since, tips, undecodable: None };
     walk_below(folder, c"logs", &mut logs)?;

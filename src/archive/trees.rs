@@ -1,4 +1,4 @@
-//! What of working trees is to be kept: files that their indexes have not.
+//! Decides which files of working trees must be kept: those that their indexes lack.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,7 +19,7 @@ use super::tips::{self, Tips};
 use crate::durable::tree::{Go, Unread, Visitor, open_folder, shown, walk};
 use crate::system::Author;
 
-/// What a working tree has that its index has not.
+/// Files of a working tree that its index lacks.
 pub(super) struct Uncommitted {
     files: u64,
     /// Names of deleted files, the first of them.
@@ -36,7 +36,7 @@ pub(super) enum Home {
     Inside(usize),
     /// Elsewhere.
     Outside(Opened),
-    /// `.git` is an empty folder: there is none.
+    /// `.git` is an empty folder: there is no repository.
     Nowhere,
 }
 
@@ -74,7 +74,7 @@ impl Judge<'_> {
         }
     }
 
-    /// What of a working tree's files is to be kept; all of them when git cannot tell.
+    /// The files of a working tree that must be kept; all of them when git cannot tell.
     pub(super) fn judge_tree(
         &self,
         plan: &mut ArchivePlan,
@@ -150,7 +150,7 @@ impl Judge<'_> {
         Repository { head, ..Repository::new(path, why) }
     }
 
-    /// What a working tree has that its index has not.
+    /// The files of a working tree that its index lacks.
     pub(super) fn changes_of(&self, path: &Path, home: &Opened) -> Result<Uncommitted, String> {
         let mut tree = self.open_tree(path).map_err(|e| e.to_string())?;
         tree.author = tree.author.and(home.author);
@@ -197,7 +197,7 @@ impl Judge<'_> {
             each_name(list, &mut |name| {
                 let below = Path::new(OsStr::from_bytes(name));
                 let Ok(folder) = open_folder(tree.as_fd(), below) else { return Ok(()) };
-                // git itself looks into none, also when its .git is nothing that git makes.
+                // git itself looks into no nested repository, not even when its .git is no valid one.
                 let has_own = match entry_at(folder.as_fd(), c".git").map_err(|e| e.to_string())? {
                     None => false,
                     Some((FileType::Directory, place)) => {
@@ -214,8 +214,8 @@ impl Judge<'_> {
         Ok(Uncommitted { files, deleted, deleted_total, submodules, changes })
     }
 
-    /// Whether what is below a folder is work: a repository, or files of working trees around it that their indexes
-    /// have not. In doubt it is.
+    /// Whether anything below a folder is work: a repository, or files of surrounding working trees that
+    /// their indexes lack. In doubt it is.
     pub(super) fn has_work_below(&self, below: &Path) -> Result<bool, Unread> {
         let found = self.found;
         if found.total() > MOST_REPOSITORIES {
@@ -273,7 +273,7 @@ impl Judge<'_> {
 
     /// Whether a file that the index does not know is kept: of those that are ignored only some are.
     pub(super) fn is_kept(&self, changes: &Changes, list: &File, name: &[u8]) -> bool {
-        // A repository of its own in it is judged by itself.
+        // A nested repository is judged on its own.
         let is_ignored = changes.ignored.as_ref().is_some_and(|ignored| std::ptr::eq(ignored, list));
         !name.ends_with(b"/") && (!is_ignored || self.rules.keeps_ignored(name))
     }

@@ -18,7 +18,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             Outcome::Done => "done",
@@ -30,7 +29,6 @@ impl Outcome {
 /// One act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When.
     pub at: Timestamp,
     /// Who, and by which command or client.
     pub by: String,

@@ -17,7 +17,6 @@ const SEGMENT_BYTES: u64 = 1 << 20;
 pub struct AuditError {
     /// The trail's folder.
     pub folder: std::path::PathBuf,
-    /// Why.
     #[source]
     pub source: LogError,
 }

@@ -11,7 +11,6 @@ use crate::system::Host;
 /// A cleanup that is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {
-    /// When.
     pub completed_at: Timestamp,
     /// Its last checkpoint.
     pub cleanup: CleanupRecord,

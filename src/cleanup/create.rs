@@ -12,9 +12,7 @@ use crate::state::StateDir;
 pub struct CleanupRequest<'a> {
     /// A job that is over.
     pub job: &'a Job,
-    /// Why.
     pub source: Source,
-    /// Who.
     pub actor: &'a Actor,
 }
 
@@ -34,7 +32,6 @@ pub enum CreateRefused {
     /// It waits or runs.
     #[error("job {job} is {status}: what it uses is not removed")]
     NotOver {
-        /// Which job.
         job: crate::queue::JobId,
         /// Where it stands.
         status: crate::queue::JobStatus,
@@ -48,7 +45,6 @@ pub enum CreateRefused {
     /// Somebody works on it.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }

@@ -33,7 +33,6 @@ impl CleanupPhaseName {
     pub const ALL: [CleanupPhaseName; 3] =
         [CleanupPhaseName::Cidx, CleanupPhaseName::Docker, CleanupPhaseName::Filesystem];
 
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             CleanupPhaseName::Cidx => "cidx",
@@ -63,7 +62,6 @@ pub enum CleanupPhaseStatus {
 }
 
 impl CleanupPhaseStatus {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             CleanupPhaseStatus::Pending => "pending",
@@ -87,7 +85,6 @@ impl CleanupPhaseStatus {
 pub enum StepWhat {
     /// Runs the index tool in the workspace.
     Uninstall {
-        /// Where.
         folder: PathBuf,
         /// Which folder that is.
         identity: TreeIdentity,
@@ -103,7 +100,6 @@ pub enum StepWhat {
     },
     /// Renames a folder into the trash.
     Take {
-        /// The folder.
         folder: PathBuf,
         /// Which folder that is.
         identity: TreeIdentity,
@@ -167,7 +163,6 @@ impl Step {
 /// A phase with its steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanupPhase {
-    /// Which.
     pub phase: CleanupPhaseName,
     /// Where it stands.
     pub status: CleanupPhaseStatus,
@@ -277,7 +272,6 @@ pub enum CleanupStatus {
 }
 
 impl CleanupStatus {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             CleanupStatus::Pending => "pending",
@@ -304,7 +298,6 @@ pub struct CleanupRecord {
     pub source: Source,
     /// Who asked.
     pub by: String,
-    /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// When it was made.

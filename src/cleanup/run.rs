@@ -29,7 +29,6 @@ pub enum CleanupError {
     /// The lock could not be used.
     #[error(transparent)]
     Lock(LockError),
-    /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// The log of the completed.

@@ -17,7 +17,6 @@ use crate::state::StateDir;
 /// Between two looks at all processes, while a queued job is kept waiting by one.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// See the page.
 #[derive(Debug, Default)]
 pub(super) struct Occupied {
     jobs: BTreeMap<JobId, LivingJob>,

@@ -34,7 +34,6 @@ pub struct PruneCleanup {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct CleanedPrune {
-    /// The jobs.
     #[serde(flatten)]
     pub report: PruneReport,
     /// Cleanups that were done for it, or tried.

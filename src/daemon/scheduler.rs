@@ -57,13 +57,11 @@ pub struct SchedulerSettings {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkError {
-    /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// Judging jobs.
     #[error(transparent)]
     Jobs(#[from] RecoverError),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }

@@ -111,7 +111,6 @@ pub enum DaemonError {
     /// Its startup in safe mode could not be recorded.
     #[error(transparent)]
     Startup(#[from] StartupError),
-    /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// Running jobs.
@@ -120,7 +119,6 @@ pub enum DaemonError {
     /// The host gives no threads for its work.
     #[error("cannot make the threads that a daemon works with")]
     Threads(#[source] io::Error),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }

@@ -31,7 +31,6 @@ pub(super) enum Allowance {
     None,
 }
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Circuit {
     /// The jobs that failed to start, in a row, each once.

@@ -29,7 +29,6 @@ impl Role {
     /// Both.
     pub const ALL: [Role; 2] = [Role::Admin, Role::Viewer];
 
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             Role::Admin => "admin",

@@ -1,9 +1,10 @@
 //! Temporary files that a crash left behind.
 //!
-//! Who makes a temporary file locks it before it has a name; who sweeps locks it, looks whether the name
-//! still means that file, and removes it while holding the lock. So a file that can be locked belongs to
-//! nobody, and no clock is asked. Where the file system has no files without a name, the maker locks it
-//! right after and looks whether it still has its name: swept in between, it makes another.
+//! A writer locks its temporary file before the file has a name. A sweep takes that lock, checks that the
+//! name still means the file it locked, and removes the file while holding the lock. So a file that can be
+//! locked belongs to no living process, and no clock is needed. Where the file system has no unnamed files,
+//! the writer locks the file right after creating it and checks that the name is still its own; if a sweep
+//! was faster, it creates another.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
@@ -17,10 +18,10 @@ use super::replace::TEMPORARY_PREFIX;
 /// How many letters and digits follow the prefix.
 const RANDOM_LETTERS: usize = 6;
 
-/// What became of a file that looked abandoned.
+/// Result of [`remove_abandoned`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abandoned {
-    /// Nobody was writing it; it is gone now.
+    /// No process was writing it; it is removed.
     Removed {
         /// How long it was.
         bytes: u64,
@@ -41,7 +42,7 @@ pub fn is_temporary_name(name: &OsStr) -> bool {
 /// Removes a temporary file unless a living process is writing it.
 ///
 /// # Errors
-/// What the system says; the file is then still there.
+/// The system's error; the file is then still there.
 #[track_caller]
 pub fn remove_abandoned(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError> {
     match remove_unlocked(disk, path) {

@@ -1,15 +1,15 @@
-//! What a file system must be able to do, tried out: a state directory is refused with the reason, and nothing is
-//! discovered only at work.
+//! Tries out what a file system must be able to do, so that a state directory on an unfit one is refused at
+//! once, with the reason.
 //!
 //! | needed | why | where it is missing |
 //! | --- | --- | --- |
 //! | flock that excludes another open file | every lock | some network file systems |
 //! | a rename that replaces nothing, or hard links | a name that is given once | FAT; some FUSE |
-//! | a lock that stays with its file when that gets its name | nobody ever sees a living supervisor's lock free | FUSE, where another name is another file |
+//! | a lock that stays with its file when that is renamed | no process ever sees a living supervisor's lock free | FUSE, where another name is another file |
 //! | a shared page of memory that reads as the file does | the end of a log | FUSE with direct I/O |
 //! | a folder that can be synced, a time that can be set | acknowledgements; heartbeats | |
 //!
-//! Files without a name, holes and reserved room are used where they are there, and not missed where they are not.
+//! Unnamed files, holes and preallocation are used where they exist and are not required.
 
 use std::io;
 use std::path::Path;
@@ -21,17 +21,17 @@ use super::replace::{TEMPORARY_PREFIX, Temporary};
 use super::shared_page::SharedPage;
 use super::weakness::is_weakness;
 
-/// What a file system cannot do.
+/// An ability that the file system lacks.
 #[derive(Debug)]
 pub struct Unable {
-    /// In words, behind "cannot".
+    /// Completes the sentence "the file system cannot …".
     pub what: &'static str,
     /// The system's reason.
     pub source: io::Error,
 }
 
-/// Tries it in this folder, and leaves nothing there. A disk that is full, read-only or failing is not called
-/// unable: that it is told elsewhere.
+/// Tries the abilities in this folder, and leaves nothing there. A full, read-only or failing disk is not
+/// reported here: the command that needs to write reports it.
 pub fn try_abilities(disk: &Disk, folder: &Path) -> Result<(), Unable> {
     let trial = Trial { disk, folder };
     match trial.all() {

@@ -21,13 +21,12 @@ use super::home::Home;
 use super::regular::open_carefully;
 use super::seeded_bug::SeededBug;
 
-/// So often a file is opened, or made, that comes and goes meanwhile.
+/// Tries before giving up on a file that other processes keep creating and removing.
 const MOST_TRIES: u32 = 100;
 
-/// One change of the disk, in the order in which this process asked for it.
+/// One change of the disk, in the order in which this process requested it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-#[allow(missing_docs)] // The members' names say it.
 pub enum Effect<'a> {
     /// A new, empty file appears in its folder.
     Create { path: &'a Path },
@@ -60,7 +59,7 @@ pub enum Effect<'a> {
 }
 
 impl Effect<'_> {
-    /// The path by which something is changed; `None` for what happens to an open file.
+    /// The path that a change names; `None` for changes of an open file.
     fn changed_name(&self) -> Option<&Path> {
         match self {
             Effect::Create { path }
@@ -74,7 +73,7 @@ impl Effect<'_> {
     }
 }
 
-/// Who watches, or refuses, the effects of a [`Disk`].
+/// Watches, and may refuse, the effects of a [`Disk`].
 pub trait Observer: Send + Sync {
     /// Called before the effect.
     ///
@@ -85,9 +84,9 @@ pub trait Observer: Send + Sync {
     /// Called after the effect has happened.
     fn after(&self, effect: &Effect<'_>);
 
-    /// Called before an effect, and whenever records are about to be appended to a log, with the place in
-    /// the source that wants it: the caller of the outermost function of [`crate::durable`] or of the
-    /// queue's store. So a crash laboratory knows which write paths an operation has taken.
+    /// Called before an effect, and before records are appended to a log, with the source location of the
+    /// caller of the outermost function of [`crate::durable`] or of the queue's store. By it the crash
+    /// laboratory knows which write paths an operation has taken.
     fn reached(&self, _site: &'static Location<'static>) {}
 }
 
@@ -131,7 +130,7 @@ impl Disk {
     /// Whether the path of its folder still leads to it.
     ///
     /// # Errors
-    /// With [`super::NotHome`] when another folder has it, or nothing is there.
+    /// [`super::NotHome`] when another folder has that path, or none.
     pub fn check_its_home(&self) -> Result<(), DiskError> {
         self.home.as_ref().map_or(Ok(()), |home| home.check_itself().context("work in", home.root()))
     }
@@ -168,7 +167,7 @@ impl Disk {
     /// Makes a new file, open for reading and writing, close-on-exec.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name is taken; otherwise what the system says.
+    /// `AlreadyExists` when the name is taken, or the system's error.
     #[track_caller]
     pub fn create_new(&self, path: &Path, mode: u32) -> Result<DiskFile, DiskError> {
         self.perform(&Effect::Create { path }, || {
@@ -178,9 +177,9 @@ impl Disk {
         .context("create", path)
     }
 
-    /// As [`Disk::create_new`], with the file flocked before it has its name, so that nobody ever sees it
-    /// unlocked. The flag is false where the file system has no files without a name: then the caller
-    /// has to lock it.
+    /// As [`Disk::create_new`], with the file flocked before it has its name, so that no process ever sees it
+    /// unlocked. The flag is false where the file system has no unnamed files: then the caller has to lock
+    /// it.
     #[track_caller]
     pub(super) fn create_locked(&self, path: &Path, mode: u32) -> Result<(DiskFile, bool), DiskError> {
         self.perform(&Effect::Create { path }, || match new_locked(path, mode)? {
@@ -197,7 +196,7 @@ impl Disk {
     /// Makes a named pipe.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name is taken; otherwise what the system says, such as that the file system has no
+    /// `AlreadyExists` when the name is taken, or the system's error, such as that the file system has no
     /// named pipes.
     #[track_caller]
     pub fn create_fifo(&self, path: &Path) -> Result<(), DiskError> {
@@ -208,10 +207,10 @@ impl Disk {
         .context("create the pipe", path)
     }
 
-    /// Makes a symbolic link. Nothing of ours follows it.
+    /// Makes a symbolic link. This library never follows it.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name is taken; otherwise what the system says.
+    /// `AlreadyExists` when the name is taken, or the system's error.
     #[track_caller]
     pub fn create_link(&self, target: &Path, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::Create { path }, || Ok(rustix::fs::symlink(target, path)?))
@@ -221,8 +220,7 @@ impl Disk {
     /// Opens an existing file for reading and writing. A link is not followed.
     ///
     /// # Errors
-    /// `NotFound` when there is none; [`super::NotRegular`] inside of the system's reason; otherwise what the system
-    /// says.
+    /// `NotFound`; [`super::NotRegular`] as the source of the system's error; or the system's error.
     pub fn open(&self, path: &Path) -> Result<DiskFile, DiskError> {
         self.check_home(path)
             .and_then(|()| open_carefully(path, OFlags::RDWR, Mode::empty()))
@@ -230,11 +228,11 @@ impl Disk {
             .context("open for writing", path)
     }
 
-    /// Opens a file for reading and writing and makes it, with owner-only permissions, when it is not
-    /// there. The name is durable only after [`Disk::sync_dir`]. A link is not followed.
+    /// Opens a file for reading and writing and makes it, with owner-only permissions, when it is not there.
+    /// The name is durable only after [`Disk::sync_dir`]. A link is not followed.
     ///
     /// # Errors
-    /// What the system says; [`super::NotRegular`] inside of it.
+    /// The system's error, with [`super::NotRegular`] as its source when that is the reason.
     #[track_caller]
     pub fn open_or_create(&self, path: &Path) -> Result<DiskFile, DiskError> {
         for _ in 0..MOST_TRIES {
@@ -250,11 +248,11 @@ impl Disk {
         Err(io::Error::other("it comes and goes")).context("open for writing", path)
     }
 
-    /// Opens a file so that every write lands at its end, also when others write; makes it when absent.
-    /// For the output of jobs, which the job itself writes: the content is not seen by the observer.
+    /// Opens a file so that every write lands at its end, even when others write; makes it when absent. For
+    /// the output of jobs, which the job itself writes: the observer does not see the content.
     ///
     /// # Errors
-    /// What the system says; [`super::NotRegular`] inside of it.
+    /// The system's error, with [`super::NotRegular`] as its source when that is the reason.
     #[track_caller]
     pub fn open_append(&self, path: &Path) -> Result<File, DiskError> {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
@@ -264,10 +262,10 @@ impl Disk {
 
     /// Renames; with `replace` an existing target is replaced, without it that is `AlreadyExists`.
     ///
-    /// Where the system knows no rename that replaces nothing (OpenZFS before 2.2, NFS, system calls that are
-    /// filtered), a file gets its new name as a second one and loses the first; killed in between it has both, and
-    /// the same call again ends it. A folder, which can have one name only, takes the place of nothing but an empty
-    /// folder that came there at that very moment.
+    /// Where the system has no rename that replaces nothing (OpenZFS before 2.2, NFS, filtered system calls),
+    /// a file is linked to its new name and then loses the old one. A process that is killed in between
+    /// leaves both names, and the same call completes it. A folder cannot have two names: there the rename
+    /// may replace an empty folder that appeared between check and rename, and nothing else.
     #[track_caller]
     pub fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
         use rustix::fs::CWD;
@@ -280,13 +278,13 @@ impl Disk {
     /// Removes a file's name.
     ///
     /// # Errors
-    /// `NotFound` when it is already gone; otherwise what the system says.
+    /// `NotFound` when it is already gone, or the system's error.
     #[track_caller]
     pub fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::RemoveFile { path }, || std::fs::remove_file(path)).context("remove", path)
     }
 
-    /// Removes a name in an open folder. `path` is asked for only when somebody watches.
+    /// Removes a name in an open folder. `path` is computed only when there is an observer.
     pub(crate) fn unlink_below(
         &self,
         folder: BorrowedFd<'_>,
@@ -324,34 +322,35 @@ impl Disk {
     /// Makes a folder with owner-only permissions.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name is taken; otherwise what the system says.
+    /// `AlreadyExists` when the name is taken, or the system's error.
     #[track_caller]
     pub fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::CreateDir { path }, || std::fs::DirBuilder::new().mode(0o700).create(path))
             .context("make the folder", path)
     }
 
-    /// Makes a folder unless it is there, and its name durable: the process that made it may have been killed before it
-    /// could do that. True when it was made now.
+    /// Makes a folder unless it exists, and makes its name durable either way: the process that created it
+    /// may have been killed before it synced the name. True when this call created it.
     ///
     /// # Errors
-    /// What the system says; `NotADirectory` when the name belongs to something else.
+    /// The system's error; `NotADirectory` when something else has the name.
     #[track_caller]
     pub fn ensure_dir(&self, path: &Path) -> Result<bool, DiskError> {
         self.ensure_dirs(std::slice::from_ref(&path)).map(|made| made > 0)
     }
 
-    /// As [`Disk::ensure_dir`] for many, in this order, with one sync for each folder that they lie in.
+    /// As [`Disk::ensure_dir`] for several folders, in this order, with one sync for each parent folder.
     #[track_caller]
     pub fn ensure_dirs(&self, paths: &[impl AsRef<Path>]) -> Result<usize, DiskError> {
         let mut made = 0;
         let mut around: Vec<&Path> = Vec::new();
         for path in paths.iter().map(AsRef::as_ref) {
-            // What is there is not made: on a disk that is frozen for a snapshot, trying it would wait.
+            // An existing folder is not created again: on a disk that is frozen for a snapshot, even the
+            // attempt would wait.
             if !path.is_dir() {
                 match self.create_dir(path) {
                     Ok(()) => made += 1,
-                    // By somebody else, since.
+                    // Another process has just made it.
                     Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
                     Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                         let is_none = io::Error::from(io::ErrorKind::NotADirectory);
@@ -367,7 +366,7 @@ impl Disk {
         if !SeededBug::NoFolderSyncForNewFolder.is_on() {
             for folder in around {
                 match self.sync_dir(folder) {
-                    // Nothing was made, and who may not write here looks all the same.
+                    // This call made nothing, and a process that may not write here may still read.
                     Err(e) if made == 0 && e.is_refused_change() => {}
                     synced => synced?,
                 }
@@ -447,7 +446,7 @@ pub struct DiskFile {
 
 #[allow(clippy::disallowed_methods)]
 impl DiskFile {
-    /// A file that somebody else opened, for reading and writing, by this name.
+    /// Wraps a file that is open for reading and writing under this name.
     pub(crate) fn of(disk: &Disk, file: File, path: PathBuf) -> DiskFile {
         DiskFile { file, path, disk: disk.clone() }
     }
@@ -475,7 +474,7 @@ impl DiskFile {
     /// Writes all bytes at an offset.
     ///
     /// # Errors
-    /// What the system says; some of the bytes may have been written then.
+    /// The system's error; some of the bytes may have been written.
     #[track_caller]
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
         self.disk
@@ -496,7 +495,7 @@ impl DiskFile {
     /// Reserves room up to `len`, which then reads as zeros; false where the file system cannot.
     ///
     /// # Errors
-    /// What the system says, other than that it cannot.
+    /// The system's error, except that it cannot reserve.
     #[track_caller]
     pub fn allocate(&self, len: u64) -> Result<bool, DiskError> {
         use rustix::fs::{FallocateFlags, fallocate};
@@ -505,7 +504,7 @@ impl DiskFile {
             .perform(&Effect::Allocate { path: &self.path, len }, || {
                 match fallocate(&self.file, FallocateFlags::empty(), 0, len) {
                     Ok(()) => Ok(true),
-                    // No room for the reserve is no reason to refuse a small record.
+                    // A disk too full for the reserve may still take a small record.
                     Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOSPC | Errno::DQUOT) => Ok(false),
                     Err(e) => Err(e.into()),
                 }
@@ -513,10 +512,10 @@ impl DiskFile {
             .context("reserve room for", &self.path)
     }
 
-    /// Gives the room of the first `len` bytes back; they read as zeros then, and the length stays.
+    /// Gives back the room of the first `len` bytes; they then read as zeros, and the length stays.
     ///
     /// # Errors
-    /// What the system says; `Unsupported` where the file system knows no holes.
+    /// The system's error; `Unsupported` where the file system has no holes.
     #[track_caller]
     pub fn punch(&self, len: u64) -> Result<(), DiskError> {
         use rustix::fs::{FallocateFlags, fallocate};
@@ -531,7 +530,7 @@ impl DiskFile {
     /// Makes content durable (fdatasync).
     ///
     /// # Errors
-    /// What the system says. What was written since the last sync must then be taken as lost.
+    /// The system's error. Everything written since the last sync must then be taken as lost.
     #[track_caller]
     pub fn sync_data(&self) -> Result<(), DiskError> {
         self.disk

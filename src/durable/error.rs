@@ -1,4 +1,4 @@
-//! What went wrong on the disk: what was tried, on which path, and the system's own error as source.
+//! Disk errors: the action, its path, and the system's error as source.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::home::NotHome;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
 pub struct DiskError {
-    /// What was tried, as a verb: "sync", "rename into place".
+    /// The action, as a verb: "sync", "rename into place".
     pub action: &'static str,
     /// On which file or folder.
     pub path: PathBuf,
@@ -24,8 +24,8 @@ impl DiskError {
         self.source.kind()
     }
 
-    /// Whether the system refuses changes of what it may well let us read: a read-only or full disk, a quota,
-    /// missing permission, a failing device, a copy of a state directory.
+    /// Whether the system refuses changes but may allow reading: a read-only or full disk, a quota, missing
+    /// permission, a failing device, a copy of a state directory.
     pub fn is_refused_change(&self) -> bool {
         use rustix::io::Errno;
         let refusals =
@@ -38,7 +38,7 @@ impl DiskError {
                 .is_some_and(|code| refusals.iter().any(|e| e.raw_os_error() == code))
     }
 
-    /// Whether this process may open no more files: it alone, and it will not pass.
+    /// Whether this process has reached its own limit of open files, which waiting does not change.
     pub fn is_out_of_descriptors(&self) -> bool {
         self.source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
     }
@@ -49,7 +49,7 @@ impl DiskError {
     }
 }
 
-/// Adds what was tried, and on what, to an I/O result.
+/// Adds the action and the path to an I/O result.
 pub(crate) trait IoContext<T> {
     /// Names the action and the path.
     fn context(self, action: &'static str, path: &Path) -> Result<T, DiskError>;
@@ -61,11 +61,11 @@ impl<T> IoContext<T> for io::Result<T> {
     }
 }
 
-/// Reads a whole file of the state directory; `None` when there is none. Not for what others may have put there: see
+/// Reads a whole file of the state directory; `None` when there is none. For files that others can write use
 /// [`super::read_regular`].
 ///
 /// # Errors
-/// What the system says, other than that the file is not there.
+/// The system's error, except that the file is not there.
 pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     match crate::durable::plain::read(path) {
         Ok(bytes) => Ok(Some(bytes)),

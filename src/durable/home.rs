@@ -1,9 +1,9 @@
-//! The folder that a [`Disk`] works in, held open: what it changes by path is in that folder or refused.
+//! The folder that a [`Disk`] works in, held open: every change by path happens in that folder or is refused.
 //!
-//! A process that works on a folder for longer than a moment has only its path, and a path may come to lead to another
-//! folder: somebody renames it and puts another one in its place. So before every change of a name below the
-//! path it is compared with the folder that was opened. Files that are open are not affected: they are of the
-//! folder that they were opened in, wherever that is now.
+//! A process that works on a folder for a while has only its path, and the path may come to lead to another
+//! folder: the folder is renamed and another one put in its place. So before every change of a name below the
+//! path, the path is compared with the folder that was opened. Open files are not affected: they belong to
+//! the folder in which they were opened, wherever that is now.
 //!
 //! [`Disk`]: super::Disk
 
@@ -22,27 +22,19 @@ pub enum NotHome {
     /// The folder is a copy of another one: nothing is changed in it.
     #[error("{} is a copy of {}: nothing is changed in it", root.display(), of.display())]
     Copy {
-        /// The copy.
         root: PathBuf,
         /// Where the original is, or was.
         of: PathBuf,
     },
     /// The path has another folder than the one that was opened.
     #[error("{} is another folder now: the one that was opened there was moved or replaced", root.display())]
-    Replaced {
-        /// The path.
-        root: PathBuf,
-    },
+    Replaced { root: PathBuf },
     /// The path leads nowhere.
     #[error("{} is not there any more: it was moved or removed", root.display())]
-    Gone {
-        /// The path.
-        root: PathBuf,
-    },
+    Gone { root: PathBuf },
     /// The folder is the one that was opened, and the file that this process has locked in it is not at its path.
     #[error("{} is not the file that this process has locked: the files of {} were removed or replaced", file.display(), root.display())]
     Emptied {
-        /// The folder.
         root: PathBuf,
         /// The path of the file.
         file: PathBuf,
@@ -79,7 +71,7 @@ impl Home {
         Home { copy_of: Some(original), ..self }
     }
 
-    /// Refuses a change of something below the root, unless the root is what was opened.
+    /// Refuses a change below the root, unless the root is still the folder that was opened.
     pub(super) fn check(&self, path: &Path) -> io::Result<()> {
         if !path.starts_with(&self.root) {
             return Ok(());
@@ -92,13 +84,13 @@ impl Home {
             Ok(found) if found != self.own_identity() => {
                 Err(io::Error::other(NotHome::Replaced { root: root() }))
             }
-            // What is not there refuses by itself.
+            // A missing folder makes the change itself fail.
             _ => Ok(()),
         }
     }
 
-    /// Whether its path leads to it, for who works in it for long: unlike for a single change, which then fails by
-    /// itself, a path that leads nowhere is told. What cannot be looked at is no reason to stop.
+    /// Whether its path leads to it. For long-running work, so a path that leads nowhere is an error too,
+    /// whereas a single change simply fails. A path that cannot be examined is no reason to stop.
     pub(super) fn check_itself(&self) -> io::Result<()> {
         match std::fs::metadata(&self.root) {
             Err(e) if leads_nowhere(&e) => Err(io::Error::other(NotHome::Gone { root: self.root.clone() })),
@@ -133,7 +125,7 @@ impl Home {
         Home { root, ..self.clone() }
     }
 
-    /// As the system tells it now: some file systems number their files anew.
+    /// Asked of the system each time: some file systems renumber their files.
     fn own_identity(&self) -> (u64, u64) {
         let seen = self.folder.as_ref().and_then(|folder| rustix::fs::fstat(folder).ok());
         #[allow(clippy::useless_conversion)] // The types differ between architectures.
@@ -181,7 +173,7 @@ mod tests {
         assert_eq!(home.path_now(), Some(std::fs::canonicalize(&moved).unwrap()));
         let there = Disk::real().at_home(home.by_path(moved.clone()));
         there.create_new(&moved.join("new"), 0o600).unwrap();
-        // Who works there for long is told what the path leads to.
+        // Long-running work is told what the path leads to.
         let seen = |disk: &Disk| NotHome::behind(&disk.check_its_home().unwrap_err().source).cloned();
         assert!(matches!(seen(&disk), Some(NotHome::Replaced { .. })));
         std::fs::remove_dir(&root).unwrap();

@@ -1,11 +1,11 @@
 //! flock with a bounded wait that names the holder.
 //!
-//! The lock file is made once and never renamed, replaced or removed while in use: two processes
-//! could otherwise both hold "the" lock, one on a file that has no name any more. Its content is a
-//! hint about the holder for people; the truth is the kernel's flock, which is gone with the process.
+//! The lock file is made once and never renamed, replaced or removed while in use: two processes could
+//! otherwise both hold "the" lock, one of them on a file that no longer has a name. Its content is a hint
+//! about the holder for people; the truth is the kernel's flock, which ends with the process.
 //!
-//! `fs2` does the locking. Since Rust 1.89 `std::fs::File` has methods of the same names, which win
-//! silently over the trait's; hence the explicit calls.
+//! `fs2` does the locking. Since Rust 1.89 `std::fs::File` has methods of the same names, which silently take
+//! precedence over the trait's; hence the explicit calls.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -21,16 +21,15 @@ use super::home::{NotHome, leads_nowhere};
 use super::regular::{open_regular, read_regular};
 use super::replace::Temporary;
 
-/// What a lock file says of its holder is not longer, in bytes.
+/// Longest holder hint in a lock file, in bytes.
 const LONGEST_HINT: u64 = 64 << 10;
 
-/// So often the file is locked that has the name by then.
+/// Tries when another file takes the lock file's name between open and lock.
 const MOST_TRIES: u32 = 100;
 
-/// Who holds a lock, for people to read.
+/// Names the holder of a lock, for people to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The process.
     pub pid: u32,
     /// What it does: "recover", "daemon".
     pub purpose: String,
@@ -41,12 +40,12 @@ pub struct Holder {
 /// Why a lock was not given.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else kept it for the whole wait.
+    /// Another process kept it for the whole wait.
     #[error("{} is held{} (waited {:.1} s)", path.display(), describe(holder.as_ref()), waited.as_secs_f64())]
     Held {
         /// The lock file.
         path: PathBuf,
-        /// Who holds it, as far as the file tells.
+        /// The holder, if the file names one.
         holder: Option<Holder>,
         /// How long was waited.
         waited: Duration,
@@ -75,7 +74,7 @@ impl FileLock {
     /// Takes the lock if it is free. Makes the lock file when absent.
     ///
     /// # Errors
-    /// [`LockError::Held`] at once when somebody holds it.
+    /// [`LockError::Held`] at once when another process holds it.
     pub fn try_acquire(disk: &Disk, path: &Path) -> Result<FileLock, LockError> {
         FileLock::acquire(disk, path, Duration::ZERO)
     }
@@ -93,8 +92,8 @@ impl FileLock {
                 if is_named(file.as_file(), path) {
                     return Ok(FileLock { file, owner: std::process::id() });
                 }
-                // The name belongs to another file by now: lock that one. Not for ever: some job may exchange it all the
-                // time.
+                // The name belongs to another file by now: lock that one. The number of tries is bounded
+                // because a job could exchange the file over and over.
                 tries += 1;
                 if tries < MOST_TRIES {
                     continue;
@@ -152,8 +151,8 @@ impl FileLock {
         }
     }
 
-    /// Makes a lock file that nobody ever sees unlocked: locked under a temporary name, then renamed
-    /// into place. `None` when the name is taken.
+    /// Makes a lock file that no process ever sees unlocked: locked under a temporary name, then renamed into
+    /// place. `None` when the name is taken.
     pub fn publish(disk: &Disk, path: &Path) -> Result<Option<FileLock>, DiskError> {
         FileLock::publish_with(disk, path, &[])
     }
@@ -172,8 +171,8 @@ impl FileLock {
         }
     }
 
-    /// Writes who holds it into the lock file, for [`LockError::Held`] to tell. Only a hint: not synced.
-    /// A file that has told of somebody is at no moment empty.
+    /// Writes the holder into the lock file, for [`LockError::Held`]. Only a hint: not synced. A file that
+    /// has named a holder is at no moment empty.
     pub fn describe(&self, holder: &Holder) -> Result<(), DiskError> {
         let mut text = serde_json::to_vec(holder).unwrap_or_default();
         text.push(b'\n');
@@ -181,11 +180,12 @@ impl FileLock {
         self.file.truncate(text.len() as u64)
     }
 
-    /// Whether the path of its folder, and its own, still lead to it: else a process that locks the file there now is
-    /// not kept out by this lock, and what lies beside it is not what this process works on.
+    /// Whether the paths of its folder and of the lock file still lead to them. If not, this lock does not
+    /// exclude a process that locks the file at that path now, and what lies beside that file is not what
+    /// this process works on.
     ///
     /// # Errors
-    /// With [`NotHome`] that says what is there instead.
+    /// [`NotHome`], which says what has the path instead.
     pub fn check_its_name(&self, disk: &Disk) -> Result<(), DiskError> {
         disk.check_its_home()?;
         let (Some(home), path) = (disk.home(), self.file.path()) else { return Ok(()) };
@@ -205,7 +205,7 @@ impl FileLock {
         fcntl_setfd(self.file.as_file(), flags).map_err(io::Error::from).context("share", self.file.path())
     }
 
-    /// Closes it without unlocking: who has the descriptor too keeps the lock.
+    /// Closes the file without unlocking: a process that shares the descriptor keeps the lock.
     pub(crate) fn leave_to_others(mut self) {
         self.owner = 0; // No process has this PID.
     }
@@ -226,12 +226,12 @@ impl Drop for FileLock {
     }
 }
 
-/// What came of trying to take a lock that may be free.
+/// Result of trying to take a lock that may be free.
 #[derive(Debug)]
 pub enum Taken {
     /// It was free.
     Ours(FileLock),
-    /// Somebody holds it.
+    /// Another process holds it.
     Held,
     /// The file is one that is not to be locked.
     NotTried,
@@ -296,7 +296,7 @@ impl Drop for HeldFile<'_> {
     }
 }
 
-/// Whether somebody holds the lock, as a look that takes nothing for longer than a moment.
+/// Whether the lock is held: a check that takes the lock for a moment at most.
 ///
 /// # Errors
 /// When the file cannot be opened (`NotFound` included) or the file system cannot lock.
@@ -317,7 +317,7 @@ pub(crate) fn probe(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Who holds the lock, as far as the lock file tells.
+/// The holder that the lock file names.
 pub fn holder_of(path: &Path) -> Option<Holder> {
     serde_json::from_slice(&read_regular(path, LONGEST_HINT).ok()?).ok()
 }
@@ -328,8 +328,8 @@ pub(crate) fn try_lock(file: &DiskFile) -> Result<bool, DiskError> {
     try_exclusive(file.as_file()).context("lock", file.path())
 }
 
-/// Locks a file that was just made; false when another process locked it first or took its name away.
-/// Where the file system has no locks nobody else can lock it either, so that it counts as ours.
+/// Locks a file that was just made; false when another process locked it first or took its name away. Where
+/// the file system has no locks, no other process can lock it either, so it counts as ours.
 pub(super) fn claim_new(file: &File, path: &Path) -> bool {
     match try_exclusive(file) {
         Ok(locked) => locked && is_named(file, path),

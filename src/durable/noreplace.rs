@@ -1,4 +1,4 @@
-//! A rename that replaces nothing, also where the system has none: see [`super::Disk::rename`].
+//! A rename that replaces nothing, even where the system has no such call: see [`super::Disk::rename`].
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -7,8 +7,8 @@ use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, linkat, renameat, renamea
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-/// What is said where a system call, or this use of it, does not exist: by an old kernel, by a file system, by a
-/// filter of system calls. Where one of them means something else, the other way says it again.
+/// The errors by which an old kernel, a file system or a system call filter says that a call, or this use of
+/// it, does not exist. If the error meant something else, the fallback fails with the real reason.
 pub(crate) const MISSING: [Errno; 4] = [Errno::NOSYS, Errno::INVAL, Errno::OPNOTSUPP, Errno::PERM];
 
 /// Moves a name, each below a folder.

@@ -1,10 +1,10 @@
-//! A file that is mapped, and that somebody makes shorter: the next look into the mapping would end the process with
-//! SIGBUS. No look at the file's length before it closes that window.
+//! Guards a mapped file against being shortened by another program: reading the lost part would end the
+//! process with SIGBUS, and checking the length first leaves a window.
 //!
-//! Here a fault in a guarded page puts an empty page of the process's own in its place and marks the mapping as
-//! lost for good: what is read from then on are zeros, which no page of ours is, and nothing that is written is
-//! seen by anybody. A user of the mapping asks [`PageGuard::is_lost`] before relying on being seen. Every
-//! other fault goes to the handler that was there before.
+//! A fault in a guarded page maps an empty page of the process's own in its place and marks the mapping as
+//! lost for good: from then on it reads as zeros, which is no valid page, and other processes see nothing
+//! that is written. A user of the mapping asks [`PageGuard::is_lost`] before relying on being seen. Every
+//! other fault goes to the previous handler.
 
 #![allow(unsafe_code)]
 
@@ -26,7 +26,7 @@ struct Slot {
 
 static SLOTS: [Slot; MOST] =
     [const { Slot { base: AtomicUsize::new(FREE), is_lost: AtomicBool::new(false) } }; MOST];
-/// Who handled the signal before.
+/// The previous handler of the signal.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// The guard of one page.

@@ -1,8 +1,8 @@
-//! Reading what no job can exchange: files of the kernel and of the host (`/proc`, `/sys`, `/etc`), the server's own ones
-//! outside of `attempts/`, and what the caller of the program names.
+//! Reading files that no job can exchange: those of the kernel and of the host (`/proc`, `/sys`, `/etc`), the
+//! server's own outside of `attempts/`, and those named by the caller of the program.
 //!
-//! clippy.toml bans std's functions for it, so that each place says which it means: these, or `open_regular` and
-//! `open_theirs` for what others may have put there.
+//! clippy.toml bans std's functions for reading, so that each place says which kind it means: these, or
+//! `open_regular` and `open_theirs` for files that others may have put there.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +23,7 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 /// Reads a whole file that is text.
 ///
 /// # Errors
-/// What the system says; `InvalidData` when it is no UTF-8.
+/// The system's error; `InvalidData` when it is not UTF-8.
 #[allow(clippy::disallowed_methods)]
 pub fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
     std::fs::read_to_string(path)

@@ -49,15 +49,15 @@ impl Quarantine {
     /// Keeps a copy of a whole file and leaves the original in place.
     ///
     /// # Errors
-    /// What the system says; that it is no regular file, or too long for a copy.
+    /// The system's error; that it is not a regular file; that it is too long for a copy.
     #[track_caller]
     pub fn keep_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
         let bytes = read_regular(path, LONGEST_COPY).context("read", path)?;
         self.keep(path, None, &bytes, reason, at)
     }
 
-    /// Moves a file: the copy is durable before the original goes. One that is too long for a copy, and what is no
-    /// regular file, gets its new name instead.
+    /// Moves a file: the copy is durable before the original goes. A file that is too long for a copy, or not
+    /// regular, is renamed instead.
     #[track_caller]
     pub fn take_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
         let kept = match self.keep_file(path, reason, at) {
@@ -71,10 +71,10 @@ impl Quarantine {
         Ok(kept)
     }
 
-    /// Moves what is no file, but has a file's name: a folder with all that is in it, a pipe.
+    /// Moves something that has a file's name but is no file: a pipe, or a folder with its content.
     ///
     /// # Errors
-    /// What the system says; it is then still where it was.
+    /// The system's error; it is then still in its old place.
     pub fn take_other(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
         self.disk.ensure_dir(&self.folder)?;
         let name = (0_u32..).map(|n| kept_name(path, Some(u64::from(n)), &[]));

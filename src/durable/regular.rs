@@ -1,9 +1,9 @@
-//! Opening files that somebody else may have exchanged: what a job, or another user, can put in a file's place costs no
-//! wait and no memory, and leads nowhere else.
+//! Opening files that another user or a job may have exchanged, so that the exchange costs no wait and no
+//! memory and leads nowhere else.
 //!
-//! A link at the end of a path is not followed, a pipe is not waited for, and what is no regular file is an error that
-//! says what it is. The folders on the way are those of the state directory, which nobody else can change; a path
-//! through folders of others is opened by [`open_theirs`].
+//! A link at the end of a path is not followed, a pipe is not waited for, and anything but a regular file is
+//! an error that names its kind. The folders of the path are those of the state directory, which no other
+//! user can change; a path through folders of others is opened by [`open_theirs`].
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -22,7 +22,7 @@ use rustix::io::Errno;
 /// How a file that may be anything is opened.
 pub(super) const CAREFUL: OFlags =
     OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
-/// So many links are followed on one path, as by the system itself.
+/// Links followed on one path, as many as the kernel follows.
 const MOST_LINKS: u32 = 40;
 /// The mode bit by which only its owner may rename or remove a folder's entry.
 const STICKY: u32 = 0o1000;
@@ -34,7 +34,7 @@ pub struct NotRegular {
     what: &'static str,
 }
 
-/// A file has more than one name, so that it may be somebody else's.
+/// A file has more than one name, so it may belong to another user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it has {names} names (hard links), so it may be a file of somebody else")]
 pub struct NotSole {
@@ -69,16 +69,17 @@ pub fn is_not_regular(error: &io::Error) -> bool {
 /// Opens a file for reading.
 ///
 /// # Errors
-/// What the system says; [`NotRegular`] inside of an error of the kind `InvalidInput`, or `IsADirectory`.
+/// The system's error, with [`NotRegular`] as its source when that is the reason (kind `InvalidInput` or
+/// `IsADirectory`).
 pub fn open_regular(path: &Path) -> io::Result<File> {
     open_carefully(path, OFlags::RDONLY, Mode::empty())
 }
 
-/// The same, for a folder in which others can make names: a file of root that was given a second name there is none
-/// of theirs.
+/// The same, for a folder in which others can create names: a second name for a file of root does not make it
+/// theirs.
 ///
 /// # Errors
-/// As [`open_regular`]; [`NotSole`] inside of an error of the kind `InvalidInput`.
+/// As [`open_regular`]; [`NotSole`] as the source of an error of the kind `InvalidInput`.
 pub fn open_sole(path: &Path) -> io::Result<File> {
     let file = open_regular(path)?;
     check_sole(&fstat(&file)?)?;
@@ -93,10 +94,10 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_at_most(&open_regular(path)?, most)
 }
 
-/// Reads what is left of an open file, at most so many bytes.
+/// Reads the rest of an open file, at most so many bytes.
 ///
 /// # Errors
-/// What the system says; [`TooLong`] inside of an error of the kind `FileTooLarge`.
+/// The system's error, with [`TooLong`] as its source (kind `FileTooLarge`).
 pub fn read_at_most(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
@@ -107,7 +108,7 @@ pub fn read_at_most(file: &File, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens, or makes, a file; what has its name and is no regular file is an error.
+/// Opens, or makes, a file; a name that belongs to anything but a regular file is an error.
 pub(super) fn open_carefully(path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
     match open(path, flags | CAREFUL, mode) {
         Ok(file) => checked(file),
@@ -197,7 +198,8 @@ fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-/// Whether only root and this user can give names in a folder, or at least take none away that these two have given.
+/// Whether only root and this user can create names in a folder, or at least no other user can remove names
+/// that these two created.
 fn is_ours(folder: &Stat) -> bool {
     is_trusted(folder.st_uid) && (folder.st_mode & 0o022 == 0 || folder.st_mode & STICKY != 0)
 }

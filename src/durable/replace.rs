@@ -15,13 +15,13 @@ use super::error::{DiskError, IoContext};
 use super::lock::{claim_new, unlock};
 use super::seeded_bug::SeededBug;
 
-/// How the name of every temporary file begins, so that startup can tell what a crash left.
+/// The prefix of every temporary file's name, by which startup recognises what a crash left.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// Replaces a file's content.
 ///
 /// # Errors
-/// What the system says; the old content is then still there.
+/// The system's error; the old content is then still there.
 #[track_caller]
 pub fn replace(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     replace_with(disk, path, |out| out.write_all(bytes))
@@ -30,7 +30,7 @@ pub fn replace(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> 
 /// Replaces a file's content with what `fill` writes.
 ///
 /// # Errors
-/// What the system, or `fill`, says; the old content is then still there.
+/// The error of the system or of `fill`; the old content is then still there.
 #[track_caller]
 pub fn replace_with(
     disk: &Disk,
@@ -46,12 +46,12 @@ pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     place(disk, path, false, |out| out.write_all(bytes)).map(drop)
 }
 
-/// Makes many files at once, all in one folder, with two syncs in all. Their contents are on disk before `publish`
-/// is called, which gives them their names at a moment of its own, under a lock that must not be held for
-/// long. After a crash each is whole or not there.
+/// Makes many files at once, all in one folder, with two syncs in all. Their contents are on disk before
+/// `publish` gives them their names, which the caller does at a moment of its choice, under a lock that must
+/// not be held for long. After a crash each file is whole or absent.
 ///
 /// # Errors
-/// What the system says; some may have been made then.
+/// The system's error; some files may have been made.
 #[track_caller]
 pub fn create_many<E: From<DiskError>>(
     disk: &Disk,
@@ -82,11 +82,11 @@ pub struct Unpublished<'a> {
 }
 
 impl Unpublished<'_> {
-    /// Gives those their names that are wanted. Those that are there already are left as they are; the
-    /// others' number is returned.
+    /// Names the files that `is_wanted` selects. Existing files are left as they are; the number of new ones
+    /// is returned.
     ///
     /// # Errors
-    /// What the system says; some may have been made then.
+    /// The system's error; some files may have been made.
     #[track_caller]
     pub fn publish(self, is_wanted: impl Fn(&Path) -> bool) -> Result<usize, DiskError> {
         let mut made = 0;

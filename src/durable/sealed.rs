@@ -1,17 +1,17 @@
-//! One line of JSON that proves itself whole.
+//! One line of JSON with a checksum of its own.
 //!
 //! ```json
 //! {"version":2,"checksum":"5f1c09aa","job_id":"nightly","status":"queued",…}
 //! ```
 //!
-//! The checksum is the CRC-32 of all that follows its comma, to the closing brace. What was written before there
-//! was one says that it is of version 1, or of format 1. What says neither has lost its head.
+//! The checksum is the CRC-32 of everything from behind its comma to the closing brace. Lines from before
+//! there was a checksum are of version 1 or format 1. A line that says neither has lost its head.
 
 use serde::Deserialize;
 
 /// The version that has a checksum.
 const VERSION: u32 = 2;
-/// What stands before the eight digits of the checksum, and behind them.
+/// The text before and after the eight digits of the checksum.
 const HEAD: (&[u8], &[u8]) = (b"{\"version\":2,\"checksum\":\"", b"\",");
 const DIGITS: usize = 8;
 
@@ -27,16 +27,16 @@ pub(crate) fn seal(object: &[u8]) -> Vec<u8> {
     text
 }
 
-/// What speaks for a line.
+/// The proof that a line is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// Its checksum.
     Checksum,
-    /// Nothing: it is of a version that had none.
+    /// Nothing: it is of a version without checksum.
     None,
 }
 
-/// Whether a line is as it was written, as far as it can tell; the reason when it is not.
+/// Checks that a line is as it was written, as far as it can tell.
 pub(crate) fn check(text: &[u8]) -> Result<Proof, String> {
     if text.is_empty() {
         return Err("it is empty".to_owned());
@@ -67,7 +67,7 @@ pub(crate) fn check(text: &[u8]) -> Result<Proof, String> {
     }
 }
 
-/// The checksum and what it is of.
+/// The checksum, and the bytes that it covers.
 fn taken_apart(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (checksum, rest) = text.strip_prefix(HEAD.0)?.split_at_checked(DIGITS)?;
     Some((checksum, rest.strip_prefix(HEAD.1)?))

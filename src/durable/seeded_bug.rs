@@ -1,5 +1,5 @@
-//! Faults that the crash laboratory switches on, one at a time and within its own processes, to prove that
-//! it notices them. A program that is built for release has none of them: there is nothing here but `false`.
+//! Faults that the crash laboratory switches on, one at a time and within its own processes, to prove that it
+//! notices them. A release build has none of them: the checks are constant `false`.
 
 use std::path::Path;
 #[cfg(debug_assertions)]
@@ -10,9 +10,8 @@ use strum::VariantArray;
 use super::disk::Disk;
 use super::error::DiskError;
 
-/// A fault. Each is asked for at one place, which the name tells.
+/// A fault. Each is checked at one place, which its name describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
-#[allow(missing_docs)] // As above.
 pub enum SeededBug {
     NoFolderSyncAfterRename,
     RenameBeforeSync,
@@ -56,7 +55,7 @@ impl SeededBug {
     }
 }
 
-/// What must never be done instead of a replacement: a crash leaves half of it.
+/// A write without replacement, which a crash can leave half done: a seeded bug.
 #[track_caller]
 pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let file = disk.open_or_create(path)?;
@@ -65,7 +64,7 @@ pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(
     file.sync()
 }
 
-/// Switches one fault on, or all off, in this process. Built for release, there is none.
+/// Switches one fault on, or all off, in this process. Does nothing in a release build.
 pub fn switch_on(bug: Option<SeededBug>) {
     #[cfg(debug_assertions)]
     ACTIVE.store(bug.map_or(0, |m| m as usize + 1), Ordering::Relaxed);

@@ -1,15 +1,15 @@
 //! One page of memory that all processes on a log share: how far it is written, how far it is synced.
 //!
-//! It is a hint, valid within one boot, and rebuilt from the log when in doubt. The only module with
-//! `unsafe` beside `page_guard`: mapping a file is, because somebody could shrink it meanwhile. Nobody but us may
-//! write in the state directory (that is checked when it is opened), and we never shrink this file; should somebody
-//! do it all the same, the page is lost, and the process goes on: see `page_guard`.
+//! It is a hint, valid within one boot, and rebuilt from the log when in doubt. The only module with `unsafe`
+//! beside `page_guard`: mapping a file is unsafe because another program could shorten it. No other user may
+//! write in the state directory (that is checked when it is opened), and this library never shortens the
+//! file; if another program does, the page is lost and the process goes on: see `page_guard`.
 //!
-//! Layout, in 8-byte words: 0 magic, 1 epoch, 2 generation, 3..6 and 6..9 two slots of (segment, tail,
-//! next sequence number), 9 synced, 10 wake counter and waiters, 11 poisoned, 12 writing, 13 segments
-//! made, 14 and 15 the slots' checks: a page that somebody wrote into is not believed. The slot with the
-//! generation's lowest bit is the valid one: a writer fills the other slot and then raises the generation, so that a
-//! kill between any two stores leaves a consistent page.
+//! Layout, in 8-byte words: 0 magic, 1 epoch, 2 generation, 3..6 and 6..9 two slots of (segment, tail, next
+//! sequence number), 9 synced, 10 wake counter and waiters, 11 poisoned, 12 writing, 13 segments made, 14 and
+//! 15 the slots' checks: a page that another program wrote into is not believed. The generation's lowest bit
+//! selects the valid slot: a writer fills the other slot and then raises the generation, so that a kill
+//! between any two stores leaves a consistent page.
 
 #![allow(unsafe_code)]
 
@@ -25,7 +25,7 @@ use super::page_guard::PageGuard;
 
 const PAGE: usize = 4096;
 const MAGIC: u64 = 0x7265_636f_7665_7202;
-/// Was valid, and is being filled anew: what it says is old, but it is no garbage.
+/// Was valid and is being filled anew: its values are old, but no garbage.
 const MAGIC_STALE: u64 = 0x7265_636f_7665_72ff;
 
 const WORD_MAGIC: usize = 0;
@@ -91,7 +91,7 @@ impl SharedPage {
         Ok(SharedPage { base, guard: Some(PageGuard::of(base)) })
     }
 
-    /// Whether what is written into it is what the file reads as, and the other way round. For a page that nobody
+    /// Whether the mapping and the file show the same bytes, in both directions. For a page that no process
     /// uses.
     pub(crate) fn reads_as(&self, file: &File) -> io::Result<bool> {
         use std::os::unix::fs::FileExt;
@@ -101,8 +101,8 @@ impl SharedPage {
         Ok(u64::from_ne_bytes(read) == MAGIC)
     }
 
-    /// Whether the file was made shorter and the page was looked at since: nobody sees any more what is written
-    /// into it.
+    /// Whether the file was shortened and the page was accessed since: other processes no longer see what is
+    /// written into it.
     pub(crate) fn is_lost(&self) -> bool {
         self.guard.as_ref().is_some_and(PageGuard::is_lost)
     }
@@ -134,8 +134,8 @@ impl SharedPage {
             && self.whole_end().is_some()
     }
 
-    /// Whether it was ever filled in this epoch, valid now or not: if filling it anew failed half way,
-    /// what is known of a failed sync and of numbers that were given must not be forgotten.
+    /// Whether it was ever filled in this epoch, valid now or not: if filling it anew failed half way, a
+    /// failed sync and the numbers already given must not be forgotten.
     pub(crate) fn was_valid(&self, epoch: u64) -> bool {
         let magic = self.word(WORD_MAGIC).load(Ordering::Acquire);
         (magic == MAGIC || magic == MAGIC_STALE)
@@ -168,8 +168,8 @@ impl SharedPage {
         self.end_and_check().0
     }
 
-    /// The same, unless the page was damaged: its numbers would be given to records and never be undone, what nobody
-    /// has synced would be acknowledged, and what is written would not be looked at.
+    /// The same, unless the page was damaged. Believing a damaged page would give its numbers to records for
+    /// good, acknowledge records that were never synced, and hide written ones.
     pub(crate) fn whole_end(&self) -> Option<End> {
         // Read before the end, which only grows: nothing is synced before it is written.
         let synced = self.synced();
@@ -194,8 +194,8 @@ impl SharedPage {
         }
     }
 
-    /// Publishes where a new segment ends. Twice: an older one that the other slot named would be written on, and lost
-    /// with what is in it, if the generation's lowest bit were damaged.
+    /// Publishes where a new segment ends, in both slots: if the generation's lowest bit were damaged, a slot
+    /// that names an older segment would let writers append to that one, and lose it.
     pub(crate) fn publish_new_segment(&self, end: End) {
         self.publish_end(end);
         self.publish_end(end);
@@ -204,7 +204,7 @@ impl SharedPage {
     /// Publishes where the log ends. Only under the append lock.
     pub(crate) fn publish_end(&self, end: End) {
         let generation = self.word(WORD_GENERATION).load(Ordering::Relaxed);
-        // The page may have been garbage: any number may stand there.
+        // The page may have been garbage: any number is possible here.
         let next = generation.wrapping_add(1);
         let slot = WORD_SLOTS + 3 * (next & 1) as usize;
         // A reader that sees any of these stores sees at least this generation, and so reads again.
@@ -285,7 +285,7 @@ impl SharedPage {
     /// Wakes all that wait for something to be published.
     pub(crate) fn wake(&self) {
         self.wake_counter().fetch_add(1, Ordering::SeqCst);
-        // A waiter that was killed stays counted: then a wake-up for nobody costs a system call.
+        // A waiter that was killed stays counted: then waking costs a system call for nothing.
         if self.waiters().load(Ordering::SeqCst) != 0 {
             let _ = futex::wake(self.wake_counter(), futex::Flags::empty(), i32::MAX as u32);
         }

@@ -1,8 +1,9 @@
-//! Which errors of the system are the host's own weakness: too few processes, too little memory, too few
-//! descriptors, a disk that fails or is full, a file that is being written. They pass, or somebody repairs the host;
-//! what was tried is tried again, and counts against nobody who wanted it.
+//! Which system errors are the host's weakness: too few processes, too little memory, too few descriptors, a
+//! disk that fails or is full, a file that is being written. They pass, or an administrator repairs the host;
+//! the operation is tried again, and no job is blamed.
 //!
-//! What a command names is its own: `ENOENT`, `EACCES`, `ENOEXEC`, `E2BIG` and their like are no weakness.
+//! Errors about what a command names are its own: `ENOENT`, `EACCES`, `ENOEXEC`, `E2BIG` and their like are
+//! no weakness.
 
 use std::error::Error;
 use std::io;

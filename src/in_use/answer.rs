@@ -1,4 +1,4 @@
-//! Who uses something, and how.
+//! The users of a folder, and their use of it.
 
 use std::fmt;
 
@@ -7,22 +7,20 @@ use crate::queue::{JobId, JobStatus};
 /// Something that uses a folder, or may use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Use {
-    /// Who.
     pub by: User,
-    /// How.
     pub how: How,
-    /// What it uses: a path, from the folder where that is known.
+    /// The used path, below the folder where that is known.
     pub what: String,
 }
 
-/// Who uses a folder.
+/// The user of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum User {
     /// A process.
     Process {
         /// Its PID as this process sees it.
         pid: u32,
-        /// What the system calls it; empty when it is gone by now.
+        /// Its name; empty when it is gone by now.
         name: String,
         /// The job that its environment names.
         job: Option<String>,
@@ -31,7 +29,7 @@ pub enum User {
     Kernel(String),
     /// A job of the queue.
     Job(JobId, JobStatus),
-    /// Nobody could look; why.
+    /// Unknown: nothing could look; the reason.
     Unseen(String),
 }
 

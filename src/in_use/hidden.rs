@@ -1,19 +1,19 @@
-//! Processes that do not let this user look at what they use.
+//! Processes that do not let this user see what they use.
 //!
-//! Root may look at all of them. To another user most of a machine is hidden, and what is hidden cannot protect
-//! everything for ever, or nothing would ever go. So such a process counts for a folder when it may have come into
-//! it: it started after the folder was made, and it is none of these:
+//! Root may look at all processes. From another user most of a machine is hidden, and hidden processes cannot
+//! protect every folder for ever, or none would ever be removed. So such a process counts as a user of a
+//! folder when it may have entered it: it started after the folder was made, and it is none of these:
 //!
 //! - a thread of the kernel, or the first process;
 //! - a service of the system: in a control group of `system.slice`, `machine.slice` or `init.scope`, unless that is
 //!   also this process's own;
-//! - another user's, in that user's own slice: the state directory lets only its owner and root in, and what such
-//!   a process has not inherited it cannot enter;
-//! - the door by which another user came in (`login`, `sshd`, `sudo -u`): root's, with a child of another user; but
-//!   beside this process, in its control group or a job's, only that by which this process itself came in: what was
-//!   started there may be where its starter was.
+//! - another user's, in that user's own slice: the state directory lets only its owner and root in, and such a process
+//!   has only what it inherited;
+//! - the process by which another user logged in (`login`, `sshd`, `sudo -u`): root's, with a child of another user; but
+//!   in this process's or a job's control group only the one by which this process itself came in: anything else there
+//!   may have started in its parent's folder.
 //!
-//! Where `/proc` does not even list what others run (`hidepid`), nothing is known of any folder.
+//! Where `/proc` does not list the processes of others at all (`hidepid`), nothing is known of any folder.
 
 use std::collections::HashMap;
 use std::io;
@@ -33,7 +33,7 @@ pub(super) struct Hidden {
 
 /// The flag of a thread of the kernel in `/proc/PID/stat`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
-/// A folder's time of creation, and a process's start, are told by different clocks.
+/// Tolerance: a folder's creation time and a process's start come from different clocks.
 const SLACK_MS: i64 = 2000;
 
 pub(super) struct Stat {
@@ -44,7 +44,7 @@ pub(super) struct Stat {
 }
 
 /// # Errors
-/// What the system says: it may be gone, or not to be looked at.
+/// The system's error: the process may be gone, or hidden.
 pub(super) fn stat(pid: u32) -> io::Result<Stat> {
     let text = crate::durable::plain::read(format!("/proc/{pid}/stat"))?;
     Stat::of(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
@@ -66,8 +66,8 @@ impl Stat {
     }
 }
 
-/// Why processes of others may be missing from the list, without a trace: the first process is there always, and is
-/// to be seen by everybody where `/proc` hides none (`hidepid`).
+/// Why processes of others may be missing from the list without a trace: the first process always exists, and
+/// everybody sees it where `/proc` hides none (`hidepid`).
 pub(super) fn why_unlisted() -> Option<String> {
     let e = stat(1).err()?;
     Some(format!("processes of others cannot be listed (hidepid? process 1: {e}): run it as root"))
@@ -116,7 +116,7 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::SRCH))
 }
 
-/// Whether somebody started a process from where this one was, or from a job.
+/// Whether a process may have been started from this process's control group or from a job's.
 fn is_near(group: &str, own: &str) -> bool {
     let group = Path::new(group);
     is_of_job(group) || group == Path::new("") || group.starts_with(own) || Path::new(own).starts_with(group)
@@ -127,7 +127,7 @@ fn is_of_job(group: &Path) -> bool {
     group.iter().any(|part| part.as_encoded_bytes().starts_with(b"recoveryctl-"))
 }
 
-/// Whether a control group tells that a process of this user does not come from jobs.
+/// Whether a control group shows that a process of this user does not come from jobs.
 fn is_apart(group: &str, own: &str, user: u32) -> bool {
     let service = |group: &str| {
         let parts: Vec<&str> = group.trim_start_matches('/').split('/').collect();
@@ -184,12 +184,12 @@ mod tests {
             ("/system.slice/recoveryctl.service/job-2", 0, false),
             ("/init.scope", 0, true),
             ("/user.slice/user-1001.slice/session-3.scope", 1001, true),
-            // Somebody who became root there, and what has left its own user's slice.
+            // A user who became root there, and a process that left its own user's slice.
             ("/user.slice/user-1001.slice/session-3.scope", 0, false),
             ("/user.slice/user-1001.slice/session-3.scope", 1002, false),
             ("/", 0, false),
             ("", 65534, false),
-            // A job's, seen by somebody who is not where the jobs are.
+            // A job's, seen from outside of the jobs' group.
             ("/system.slice/other.service/recoveryctl-0190-7", 0, false),
         ] {
             assert_eq!(is_apart(group, job, user), apart, "{group} {user}");

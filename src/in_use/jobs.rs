@@ -1,12 +1,14 @@
-//! Jobs that refer to a folder: their `--cwd` leads into it or through it, or their command names a file in it.
+//! Jobs that refer to a folder: their `--cwd` leads into it or through it, or their command names a file in
+//! it.
 //!
-//! A path refers to a folder when it passes it: by links in it or to it, by a chain of them, or by `..`. A word of the
-//! command (or of the one for a resumed attempt) counts as a path when it is absolute, also behind a `=`, and as one
-//! from the job's own folder when it is not. In a script on the command line every part with a slash counts as such a
-//! word, and so does what a variable of the job (`--env`) says; `$RECOVERYCTL_STATE_DIR` is what the job will be told.
-//! Besides, wherever a request says the name of the folder of workspaces, the workspace that it says behind it is
-//! named. A request that cannot be understood may name any folder. What a script file says, other names that are put
-//! together (`*`, `$X`), and the jobs of another state directory, are not known here.
+//! A path refers to a folder when it passes through it: by links in it or to it, by a chain of links, or by
+//! `..`. A word of the command (or of the resume command) counts as a path when it is absolute, also after a
+//! `=`, and otherwise as a path from the job's own folder. In a script on the command line every part with a
+//! slash counts as such a word, and so does the value of a job's variable (`--env`); `$RECOVERYCTL_STATE_DIR`
+//! is replaced by the value that the job will see. In addition, wherever a request contains the name of the
+//! folder of workspaces, the workspace named after it counts. A request that cannot be parsed may name any
+//! folder. The content of script files, names that are put together (`*`, `$X`), and the jobs of another
+//! state directory are not known here.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -37,7 +39,7 @@ pub struct JobsAtWork {
     seq: u64,
     /// By device and inode of everything that a job's paths pass: a folder has several names.
     jobs: HashMap<(u64, u64), Vec<AtWork>>,
-    /// Whose requests cannot be understood.
+    /// Jobs whose requests cannot be parsed.
     undecodable: Vec<JobId>,
 }
 
@@ -115,7 +117,7 @@ impl Own {
     }
 }
 
-/// What the folder of workspaces may be called, each with a slash at its end.
+/// All names of the folder of workspaces, each with a slash at its end.
 fn names_of_workspaces(dir: &StateDir) -> Vec<String> {
     let jobs = dir.paths.jobs();
     let mut names = vec![std::path::absolute(&jobs).unwrap_or_else(|_| jobs.clone())];
@@ -137,12 +139,12 @@ fn named_in<'a>(text: &'a str, workspaces: &'a [String]) -> impl Iterator<Item =
     })
 }
 
-/// Whether a word of a command has more than one word in it.
+/// Whether a word of a command consists of several words.
 fn is_script(word: &str) -> bool {
     word.contains(|c: char| c.is_whitespace() || ";|&<>()`\"'".contains(c))
 }
 
-/// What could be paths in a text: every part with a slash, as a shell would part it.
+/// Possible paths in a text: every part with a slash, split as a shell would.
 fn words_of(dir: &StateDir, text: &str) -> impl Iterator<Item = String> {
     let root = dir.paths.root().display().to_string();
     let text = text.replace("${RECOVERYCTL_STATE_DIR}", &root).replace("$RECOVERYCTL_STATE_DIR", &root);
@@ -177,8 +179,8 @@ fn paths_of(dir: &StateDir, workspaces: &[String], job: &Job) -> Option<Vec<(How
         #[serde(default)]
         env: HashMap<String, String>,
     }
-    // Most have neither, and a million are not parsed. The workspace of a job that waits is yet to be made: what its
-    // command names without a slash is in it, or a program of the system.
+    // Most requests have neither, and a million are not parsed. The workspace of a waiting job does not exist
+    // yet: names without a slash mean files in it, or programs of the system.
     let has_path = memchr::memchr2(b'/', b'\\', job.raw_spec.as_bytes()).is_some();
     if job.status == JobStatus::Queued && !has_path {
         let has_folder = memchr::memmem::find(job.raw_spec.as_bytes(), b"\"cwd\"").is_some();

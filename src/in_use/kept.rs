@@ -1,5 +1,5 @@
-//! Mount namespaces without a process in them: a file keeps them (`unshare --mount=FILE`; snapd has one for each
-//! program). What is mounted there is mounted, and would be gone with its folder.
+//! Mount namespaces without a process, kept by a file (`unshare --mount=FILE`; snapd has one for each
+//! program). A mount there counts as a use too.
 
 use std::fs::File;
 use std::io::{self, Read};

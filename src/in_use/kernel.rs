@@ -1,7 +1,8 @@
-//! What the kernel itself uses, without a process: loop devices, swap files, and locks of those who hide.
+//! Uses by the kernel itself, without a process: loop devices, swap files, and locks of hidden processes.
 //!
-//! Of a loop device's file the kernel tells the name, as it is from the mount by which it was opened. Where that leads
-//! nowhere, in no root directory of any process (the mount is gone), a file of the same last name protects its folder.
+//! For a loop device the kernel tells the name of its file as seen from the mount by which it was opened.
+//! Where that name leads nowhere in the root directory of any process (the mount is gone), any file of the
+//! same last name protects its folder.
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
@@ -31,7 +32,7 @@ fn text(picture: &mut Picture, path: &Path) -> Vec<u8> {
     match crate::durable::plain::read(path) {
         Ok(text) => text,
         Err(e) => {
-            // A loop device that is let go of has none.
+            // A loop device without a file has no such entry.
             if !is_gone(&e) && Errno::from_io_error(&e) != Some(Errno::NXIO) {
                 picture.cannot_read(path, &e);
             }

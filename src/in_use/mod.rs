@@ -1,31 +1,31 @@
-//! Is anything below this folder in use, and by whom? The one answer for all that removes: cleanups, `jobs prune`,
-//! orphans, and every emptying of a trash.
+//! Whether anything below a folder is in use, and by which process or job. Every removal asks here: cleanups,
+//! `jobs prune`, orphans, and every emptying of a trash.
 //!
-//! **What counts**, of every process but this one: working and root directory (of each thread), program, mapped
-//! files, open files and folders, with or without a lock; the names of bound sockets; what is mounted in the folder,
-//! or of it, in any mount namespace that a process is in; the folders of an overlay ([`overlays`]); loop
-//! devices and swap files. Besides, jobs of the queue whose `--cwd`, program or arguments lead into it or through it:
-//! those that wait or run, and crashed ones that can be resumed ([`JobsAtWork`]).
+//! **What counts**, of every process but this one: working and root directory (of each thread), program,
+//! mapped files, open files and folders, with or without a lock; the names of bound sockets; mounts in the
+//! folder, or of it, in any mount namespace that a process is in; the folders of an overlay ([`overlays`]);
+//! loop devices and swap files. Also jobs of the queue whose `--cwd`, program or arguments lead into the
+//! folder or through it: those that wait or run, and crashed ones that can be resumed ([`JobsAtWork`]).
 //!
-//! **How it is compared**: by device and inode, and by where in its file system something lies ([`mounts`],
-//! [`picture`]); never by the text of a path alone, which differs between namespaces. A file with a second name
-//! elsewhere is not in use here when it is used by that name.
+//! **How it is compared**: by device and inode, and by the position in its file system ([`mounts`],
+//! [`picture`]); never by the text of a path alone, which differs between namespaces. A file with a second
+//! name elsewhere is not in use here when it is used by that name.
 //!
-//! **What does not count**: what this very program's processes have opened. They look, or they hold a lock that
-//! every remover of the folder takes first: a supervisor's life is what `sentinel.lock` tells. Nor does that file
-//! count for anybody. Their working directories do, and the streams that they were given by others than a server.
-//! Jobs of another state directory are not known here, nor is what a script names inside. A thread that has descriptors
-//! of its own (`unshare(CLONE_FILES)`) is not told from the others: looking at the descriptors of every thread would
-//! cost many times as much, for what hardly any program does.
+//! **What does not count**: files opened by processes of this very program. They only look, or they hold a
+//! lock that every remover takes first: `sentinel.lock` says whether a supervisor lives. Nor does that lock
+//! file count for anybody. Their working directories do count, and the streams that they inherited from
+//! anything but a server. Jobs of another state directory are not known here, nor are names inside scripts. A
+//! thread with descriptors of its own (`unshare(CLONE_FILES)`) is not told from the others: reading the
+//! descriptors of every thread would cost many times as much, for a case that hardly any program has.
 //!
-//! **What is not known protects**: a process that may not be looked at counts when it may have come into the folder
-//! ([`hidden`]); where processes are not even listed, everything is in use; whatever tells of uses and cannot be read
-//! is named; the layer of an overlay that cannot be found may be in any; a socket file may be that of a socket whose
-//! name leads nowhere ([`sockets`]); when `/proc` cannot be read, everything is in use.
+//! **What is not known protects**: a process that is hidden counts when it may have entered the folder
+//! ([`hidden`]); where processes are not even listed, everything is in use; an unreadable source is named;
+//! the layer of an overlay that cannot be found may be in any folder; a socket file may belong to a socket
+//! whose name leads nowhere ([`sockets`]); when `/proc` cannot be read, everything is in use.
 //!
-//! **One look for many folders**: [`InUse`] reads `/proc` once, when it is first asked; a folder then costs nothing
-//! as long as nothing in the state directory is in use. It is a picture of one moment: a caller that removes something
-//! makes a new one right before, and another one before it deletes what it has moved to a trash.
+//! **One look for many folders**: [`InUse`] reads `/proc` once, on the first question; a folder then costs
+//! nothing as long as nothing in the state directory is in use. It shows one moment: a caller that removes
+//! something makes a new one right before, and another one before it deletes what it has moved to a trash.
 
 mod answer;
 mod hidden;
@@ -60,10 +60,10 @@ use crate::queue::{JobId, QueueState};
 use crate::state::{Clock, StateDir};
 use crate::system::environment_of;
 
-/// Its flock is taken before anything is removed: those who only have it open wait, or look.
+/// Every remover takes its flock first: processes that only have it open wait for it, or look.
 const LOCK: &str = "sentinel.lock";
 
-/// Who uses what in a state directory, at one moment.
+/// The users of a state directory's files, at one moment.
 #[derive(Debug)]
 pub struct InUse {
     folders: Vec<PathBuf>,
@@ -116,7 +116,7 @@ impl InUse {
         (!uses.is_empty()).then(|| uses.swap_remove(certain))
     }
 
-    /// For a caller that walks a folder anyway: tells it of every entry, and asks by [`InUse::seen`].
+    /// For a caller that walks a folder anyway: pass it every entry, then ask by [`InUse::seen`].
     pub fn walk(&self) -> Walk<'_> {
         Walk { picture: self.picture(), found: Vec::new(), is_partial: false }
     }
@@ -163,8 +163,8 @@ impl InUse {
     }
 }
 
-/// Tells of what is in a trash, piece by piece. No job's `--cwd` can lead there, and hardly anybody enters it: one
-/// look holds for some seconds.
+/// The uses of a trash, piece by piece. No job's `--cwd` can lead there, and hardly any process enters it:
+/// one look holds for some seconds.
 #[derive(Debug)]
 pub struct TrashInUse<'a> {
     dir: &'a StateDir,
@@ -180,7 +180,7 @@ impl<'a> TrashInUse<'a> {
         TrashInUse { dir, seen: None }
     }
 
-    /// Why something in it is to be kept, in words.
+    /// Why it must be kept, in words.
     pub fn why_kept(&mut self, what: &Path) -> Option<String> {
         let last = self.seen.take().filter(|(at, _)| at.elapsed() < LASTS);
         let new = || (Instant::now(), InUse::with_jobs(self.dir, JobsAtWork::default()));
@@ -189,7 +189,7 @@ impl<'a> TrashInUse<'a> {
     }
 }
 
-/// What of a folder's entries is in use.
+/// Collects the uses of a folder's entries.
 #[derive(Debug)]
 pub struct Walk<'a> {
     picture: &'a Picture,
@@ -198,7 +198,7 @@ pub struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Whether something is in use of which only a walk can tell where it lies.
+    /// Whether anything is in use whose position only a walk can find.
     pub fn is_needed(&self) -> bool {
         self.picture.needs_a_walk()
     }
@@ -234,7 +234,7 @@ fn os(name: &CStr) -> &std::ffi::OsStr {
 }
 
 impl Picture {
-    /// What is placed in a folder, or named so.
+    /// Uses whose position, or name, is in a folder.
     fn uses_of(&self, folder: &Path) -> Vec<Use> {
         let mut uses = Vec::new();
         if self.placed.is_empty() && self.named.is_empty() {

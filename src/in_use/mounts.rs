@@ -1,4 +1,4 @@
-//! Mount tables: what is mounted where, as a process sees it, and where a path lies in its file system.
+//! Mount tables: the mounts that a process sees, and the position of a path in its file system.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -24,15 +24,15 @@ impl Location {
     }
 }
 
-/// What one look at a file shows.
+/// One statx of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     /// Major and minor number, in one, as stat(2) gives it.
     pub(super) device: u64,
     pub(super) inode: u64,
-    /// How many names it has; none when it was removed.
+    /// Number of its names; 0 when it was removed.
     pub(super) links: u32,
-    /// The mount by which it was reached; `None` before Linux 5.8.
+    /// The mount through which it was reached; `None` before Linux 5.8.
     pub(super) mount: Option<u64>,
     pub(super) is_socket: bool,
     pub(super) is_link: bool,
@@ -40,7 +40,8 @@ pub(super) struct Seen {
     pub(super) is_data: bool,
 }
 
-/// Looks at what a path leads to; at a link itself with `NOFOLLOW`. Asks no server of a network file system.
+/// Examines the target of a path; with `NOFOLLOW` a link itself. Does not ask the server of a network file
+/// system.
 pub(super) fn look(path: &Path, flags: AtFlags) -> io::Result<Seen> {
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::MNT_ID;
     let found = statx(CWD, path, flags | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT, wanted)?;
@@ -78,12 +79,12 @@ pub(super) struct Mount {
     pub(super) id: u64,
     parent: u64,
     pub(super) device: u64,
-    /// Which folder of its file system is mounted.
+    /// The folder of its file system that is mounted.
     root: PathBuf,
     /// Where, from the root directory of the process whose table it is.
     pub(super) point: PathBuf,
     kind: String,
-    /// The device, or what the file system calls its source.
+    /// The device, or the file system's name for its source.
     source: PathBuf,
     /// The file system's own options as the table has them: those of an overlay name its folders.
     options: Vec<u8>,
@@ -98,7 +99,7 @@ impl Mount {
         let (id, parent) = (number(next()?)?, number(next()?)?);
         let device = device_of(std::str::from_utf8(next()?).ok()?, 10)?;
         let (root, point) = (unescaped(next()?), unescaped(next()?));
-        // Behind a number of optional fields stands a dash.
+        // A dash follows the optional fields.
         while next()? != b"-" {}
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
         let (kind, source) = (text(next()?), unescaped(next()?));
@@ -117,12 +118,12 @@ impl Mount {
         REMOTE.contains(&kind)
     }
 
-    /// What is mounted, in its file system.
+    /// The mounted folder, in its file system.
     pub(super) fn shows(&self) -> Location {
         Location { device: self.device, path: self.root.clone() }
     }
 
-    /// Name and value of each option. A comma in a value stands there as `\054`.
+    /// Name and value of each option. A comma in a value is written as `\054`.
     fn options(&self) -> impl Iterator<Item = (&[u8], PathBuf)> {
         self.options.split(|&b| b == b',').filter_map(|option| {
             let end = option.iter().position(|&b| b == b'=')?;
@@ -139,8 +140,8 @@ impl Mount {
         std::iter::once(self.source.clone()).chain(values).filter(|path| path.is_absolute())
     }
 
-    /// The folders of an overlay, as they were named when it was mounted: from a root and a working directory that
-    /// nothing tells of any more. Several of them have a colon in between; `\:` and its like stand for themselves.
+    /// The folders of an overlay, as they were named when it was mounted, from a root and a working directory
+    /// that are no longer known. A colon separates them; `\:` and the like are escapes.
     pub(super) fn layers(&self) -> Vec<PathBuf> {
         if self.kind != "overlay" {
             return Vec::new();
@@ -150,7 +151,7 @@ impl Mount {
             let value = value.into_os_string().into_vec();
             match name {
                 b"lowerdir" => layers.extend(parts(&value, Some(b':'))),
-                // One each, as it is.
+                // One folder each, unescaped.
                 b"lowerdir+" | b"datadir+" => layers.push(path(&value)),
                 b"upperdir" | b"workdir" => layers.extend(parts(&value, None)),
                 _ => {}
@@ -165,7 +166,7 @@ impl Mount {
 pub(super) struct MountTable {
     pub(super) mounts: Vec<Mount>,
     by_id: HashMap<u64, usize>,
-    /// By where they are mounted; of several in one place the last, which hides the others.
+    /// By mount point; of several at one point the last, which hides the others.
     by_point: BTreeMap<PathBuf, usize>,
 }
 
@@ -216,7 +217,7 @@ impl MountTable {
         self.of_path(path).filter(|mount| mount.is_remote()).map(|mount| mount.device)
     }
 
-    /// Where a mount's own place is: in the file system that its mount point lies in.
+    /// The position of a mount point in the file system that contains it.
     pub(super) fn place_of(&self, mount: &Mount) -> Option<Location> {
         let above = self.get(mount.parent).filter(|above| above.id != mount.id)?;
         let below = mount.point.strip_prefix(&above.point).ok()?;
@@ -240,11 +241,11 @@ fn parts(value: &[u8], separator: Option<u8>) -> Vec<PathBuf> {
         }
     }
     parts.push(part);
-    // Layers with data only stand behind two colons.
+    // Data-only layers follow two colons.
     parts.iter().filter(|part| !part.is_empty()).map(|part| path(part)).collect()
 }
 
-/// `\040` and its like stand for blanks and their like.
+/// `\040` and the like are escapes for blanks and the like.
 fn unescaped(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -1,16 +1,17 @@
-//! Overlays: a mount that shows the files of other folders, which it names as they were called when it was mounted.
+//! Overlays: mounts that show the files of other folders, under the names that these had at mount time.
 //!
-//! Nothing tells from which root and working directory these names lead. So each is followed in every root directory
-//! that a process has, those first that see the overlay, a relative one from each folder above the other layers and
-//! above the mount point; and what is found is compared by device and inode. A name that leads nowhere (its mount or
-//! its link is gone, its working directory is not known) may be of any folder, and protects all, but in these cases:
+//! The root and working directory from which these names lead are not recorded. So each name is followed in
+//! every root directory that a process has, starting with those that see the overlay, and a relative name
+//! from each folder above the other layers and above the mount point; the results are compared by device and
+//! inode. A name that leads nowhere (its mount or its link is gone, its working directory is unknown) may be
+//! in any folder, and protects all, except in these cases:
 //!
 //! - as far as it leads, it is on a file system without workspaces;
 //! - it leads to where this user may not go, or to another host;
 //! - the overlay is the file system of all workspaces, which is no layer of its own;
 //! - the overlay is this process's root directory, which was there before.
 //!
-//! An engine's overlays are found, or lie elsewhere by that.
+//! An engine's overlays are found, or proven to be elsewhere, by these rules.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -29,11 +30,11 @@ struct Overlay {
     pid: u32,
     /// Whether a process sees it that may be looked at.
     is_open: bool,
-    /// Who sees it, by their folders in `/proc`, and where.
+    /// The processes that see it, by their folders in `/proc`, with the mount points.
     seen_by: Vec<(PathBuf, PathBuf)>,
 }
 
-/// What a process has of a mount that its own table does not have.
+/// A process's use of a mount that its own table lacks.
 #[derive(Debug)]
 struct Stray {
     pid: u32,
@@ -51,7 +52,7 @@ pub(super) struct Overlays {
     strays: Vec<Stray>,
 }
 
-/// What is known of a layer.
+/// Position of a layer, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lies {
     /// Noted, or certainly elsewhere.
@@ -84,7 +85,8 @@ impl Overlays {
     /// Something that a process has of a mount which its table does not have: one of another namespace or outside of
     /// its root directory, or one that is mounted nowhere any more.
     pub(super) fn stray(&mut self, pid: u32, seen: &Seen, name: &Path) {
-        // What lies on a disk is known by its device. An overlay has none, as all that is not on a disk.
+        // A file on a disk is known by its device. An overlay has no device of its own, like everything not
+        // on a disk.
         let is_on_disk = seen.device >> 32 != 0;
         if let Some(mount) = seen.mount.filter(|_| !is_on_disk) {
             self.strays.push(Stray { pid, mount, device: seen.device, name: name.to_owned() });
@@ -98,7 +100,7 @@ impl Overlays {
             }
             let mut lost = overlay.layers.iter();
             let lost = lost.find(|layer| overlay.place(picture, roots, layer) == Lies::Nowhere);
-            // Of one that only processes see which may not be looked at, these protect what they may have come into.
+            // An overlay that only hidden processes see protects the folders that they may have entered.
             if let Some(layer) = lost.filter(|_| overlay.is_open) {
                 let (_, point) = &overlay.seen_by[0];
                 picture.unknown.push(format!(
@@ -168,7 +170,7 @@ impl Overlay {
         (false, leads_away)
     }
 
-    /// What a layer may be called from a root directory.
+    /// Possible names of a layer from a root directory.
     fn names(&self, layer: &Path) -> Vec<PathBuf> {
         if layer.is_absolute() {
             return vec![layer.to_owned()];
@@ -193,7 +195,7 @@ mod tests {
     use crate::in_use::mounts::look;
     use crate::in_use::picture::Areas;
 
-    /// What an overlay with these layers shows to a state directory in `place/state`.
+    /// The uses that an overlay with these layers has in the state directory `place/state`.
     fn seen(place: &Path, options: &str, device: &str) -> Picture {
         let own = || MountTable::of(Path::new("/proc/self")).unwrap();
         let folders = [place.join("state")];
@@ -220,7 +222,7 @@ mod tests {
             ("PLACE/state/ghost", true, false),
             ("PLACE/link", true, false),
             ("PLACE/elsewhere:PLACE/link/a\\134:b\\134\\054c", true, false),
-            // From a working directory that nothing tells of, and found beside the others.
+            // From an unknown working directory, found beside the others.
             ("state/ghost", true, false),
             ("elsewhere/lo", false, false),
             ("lo", false, true),

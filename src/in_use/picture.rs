@@ -1,10 +1,9 @@
 //! One look at everything on this machine that may use a file of the state directory.
 //!
-//! What uses something is known by device and inode. Where the kernel's name for it proves to lead to that very
-//! inode, the mount table tells where in the file system it lies: then a folder is asked about by a look into an
-//! ordered map, and whatever lies elsewhere is dropped at once. What has no such name (a process in a root
-//! directory of its own, a path that is too long, a name that was removed) is compared with every entry of the
-//! folder that is asked about.
+//! A used file is known by device and inode. Where the kernel's name for it provably leads to that inode, the
+//! mount table gives its position in the file system: then a folder is answered by a look into an ordered
+//! map, and uses elsewhere are dropped at once. A use without such a name (a process in a root directory of
+//! its own, a path that is too long, a removed name) is compared with every entry of the folder in question.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -26,7 +25,7 @@ pub(super) struct Reference {
     pub(super) name: PathBuf,
 }
 
-/// Who uses it.
+/// The user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum By {
     Process(u32),
@@ -65,7 +64,7 @@ impl Areas {
         self.names.iter().any(|area| path.starts_with(area))
     }
 
-    /// Whether it can be said of something that it lies in none of them.
+    /// Whether it can be excluded that something lies in any of them.
     pub(super) fn are_all_placed(&self) -> bool {
         self.are_placed
     }
@@ -89,15 +88,15 @@ impl Areas {
 /// A process for each mount namespace and root directory, by its folder in `/proc`, with its mounts.
 pub(super) type Roots = Vec<(PathBuf, Rc<MountTable>)>;
 
-/// What became of something that is used.
+/// Result of entering a used file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entered {
     Noted,
-    /// It is certainly none of ours.
+    /// It is certainly not in the state directory.
     Elsewhere,
 }
 
-/// What was seen.
+/// All uses that were seen.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     pub(super) own: MountTable,
@@ -108,17 +107,17 @@ pub(super) struct Picture {
     pub(super) unplaced: HashMap<(u64, u64), Reference>,
     /// By file system and inode, which is not what stat(2) says of every file.
     pub(super) inodes: HashMap<u64, (u64, Reference)>,
-    /// Sockets that were bound by a name of which nobody knows from which folder it leads.
+    /// Sockets bound by a name whose folder is unknown.
     pub(super) sockets: HashMap<OsString, Reference>,
     /// A socket that is bound by a name which leads nowhere: any socket file may be its.
     pub(super) lost_socket: Option<Reference>,
     /// Files behind loop devices of which only the last name is known.
     pub(super) backing: HashMap<OsString, Reference>,
-    /// By what a mount's options say, in another namespace perhaps.
+    /// Names from mount options, perhaps of another namespace.
     pub(super) named: Vec<(PathBuf, Reference)>,
     /// Processes that do not let this user look.
     pub(super) hidden: Vec<Hidden>,
-    /// What may be in any of the folders, in words.
+    /// Possible uses of any of the folders, in words.
     pub(super) unknown: Vec<String>,
     /// Why nothing is known.
     pub(super) blind: Option<String>,
@@ -137,7 +136,7 @@ impl Picture {
         picture
     }
 
-    /// Notes that something cannot be read that tells what is used: it may be anything.
+    /// Notes an unreadable source: it might tell of any use.
     pub(super) fn cannot_read(&mut self, path: &Path, error: &std::io::Error) {
         let why = format!("what is in use cannot be told: {} cannot be read: {error}", path.display());
         if !self.unknown.contains(&why) {
@@ -159,7 +158,7 @@ impl Picture {
         device.is_some_and(|device| self.areas.exclude(device))
     }
 
-    /// Notes something by where it lies, or by what it is when that is not known.
+    /// Notes a use by its position, or by device and inode when that is unknown.
     pub(super) fn enter(&mut self, place: Option<Location>, seen: &Seen, reference: Reference) -> Entered {
         match place {
             Some(place) if self.areas.have(&place) => self.place(place, reference),
@@ -172,7 +171,7 @@ impl Picture {
     /// Notes something that lies in one of the areas.
     pub(super) fn place(&mut self, place: Location, reference: Reference) {
         let there = self.placed.entry(place).or_default();
-        // One of each kind in one place is enough to protect it.
+        // One use of each kind at a position is enough to protect it.
         if !there.iter().any(|other| other.how == reference.how) {
             there.push(reference);
         }
@@ -189,7 +188,8 @@ impl Picture {
     ) -> Option<Location> {
         let below = name.strip_prefix("/").ok()?;
         let is_same = |there: &Seen| (there.device, there.inode) == (seen.device, seen.inode);
-        // By its own root directory, else by ours: the kernel names what it can reach from the one who asks.
+        // By the process's own root directory, otherwise by ours: the kernel names paths as far as the reader
+        // can reach them.
         let theirs = look(&process.join("root").join(below), AtFlags::SYMLINK_NOFOLLOW).ok();
         if let Some(there) = theirs.filter(is_same) {
             return table.locate(&there, name);

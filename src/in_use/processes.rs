@@ -1,4 +1,4 @@
-//! What processes use: working and root directories, programs, memory, descriptors, sockets, mounts.
+//! The uses by processes: working and root directories, programs, memory, descriptors, sockets, mounts.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -26,13 +26,13 @@ const REMOVED: &[u8] = b" (deleted)";
 /// Standard input, output and error.
 const STREAMS: [&str; 3] = ["fd/0", "fd/1", "fd/2"];
 
-/// Why a process tells nothing.
+/// Why a process shows nothing.
 enum Silent {
     /// It has ended.
     Gone,
     /// It may not be looked at.
     Hidden,
-    /// This process lacks what it takes to look; why.
+    /// This process lacks a means to look; the reason.
     Blind(String),
 }
 
@@ -56,7 +56,7 @@ impl From<Errno> for Silent {
     }
 }
 
-/// Looks at every process but this one, and tells in which root directories they are.
+/// Examines every process but this one, and returns their root directories.
 pub(super) fn gather(picture: &mut Picture) -> Roots {
     let listed = || -> io::Result<Vec<u32>> {
         let mut pids = Vec::new();
@@ -113,7 +113,7 @@ struct Gathering<'a> {
     tables: Tables,
     /// Tables of processes that hide their namespace.
     texts: HashSet<Vec<u8>>,
-    /// What was proven to lie elsewhere, by its name in a table.
+    /// Uses proven to be elsewhere, by their name in a table.
     elsewhere: HashSet<(usize, u64, u64, PathBuf)>,
     sockets: Sockets,
     overlays: Overlays,
@@ -154,7 +154,7 @@ impl<'a> Gathering<'a> {
                 continue;
             }
             let told = match done {
-                // Its first thread has ended, and the others tell for it.
+                // Its first thread has ended; the others show its uses.
                 Err(Silent::Gone) => {
                     done = self.leader(pid, &thread.path());
                     continue;
@@ -175,9 +175,10 @@ impl<'a> Gathering<'a> {
         let is_ours = program.is_some_and(|p| self.program == Some((p.device, p.inode)));
         self.link(pid, folder, &table, "exe", How::Program)?;
         self.sockets.of_process(folder);
-        // Of processes that run this very file only what they were given counts: somebody may want it. What they open
-        // themselves they look at, or hold by a lock that every remover of the folder takes first. (A copy of the
-        // program, and an earlier one that was replaced, are like any other program.)
+        // Of processes that run this very file only inherited files count: another program may need them.
+        // Files they opened themselves they only read, or hold by a lock that every remover of the folder
+        // takes first. (A copy of the program, or an earlier version of it, is treated like any other
+        // program.)
         if is_ours {
             // Those that a server started have a job's output there, or the server's own log.
             for stream in STREAMS.iter().filter(|_| !serves_a_job(pid)) {
@@ -224,7 +225,7 @@ impl<'a> Gathering<'a> {
         let name = match std::fs::read_link(&link) {
             Ok(name) => Some(name),
             Err(e) if Errno::from_io_error(&e) == Some(Errno::NAMETOOLONG) => None,
-            // Closed meanwhile, or a thread of the kernel.
+            // It was closed since, or the process is a thread of the kernel.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(e.into()),
         };
@@ -245,7 +246,7 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// A dead file system answers nothing: by its name alone it may be one of ours.
+    /// A dead file system does not answer: by its name alone the file may be in the state directory.
     fn unanswered(&mut self, pid: u32, name: PathBuf, how: How, error: io::Error) -> Result<(), Silent> {
         if let blind @ Silent::Blind(_) = error.into() {
             return Err(blind);
@@ -293,7 +294,7 @@ impl<'a> Gathering<'a> {
             let Some(mapped) = Mapped::parse(line) else { continue };
             // A program and a library are several lines.
             let key = (mapped.device, mapped.inode);
-            // An overlay of older kernels is told by the file system below it.
+            // Older kernels show the file system below an overlay.
             let name = Path::new(OsStr::from_bytes(mapped.name));
             let is_elsewhere =
                 self.picture.areas.exclude(mapped.device) && !self.picture.areas.have_named(name);
@@ -311,7 +312,7 @@ impl<'a> Gathering<'a> {
         if self.elsewhere.contains(&key) {
             return;
         }
-        // By what is mapped itself, where this user may follow that; else by its name.
+        // By the mapped file itself, where this user may follow it; otherwise by its name.
         let link = folder.join("map_files").join(&mapped.range);
         let seen = look(&link, AtFlags::empty()).ok();
         let seen = seen.or_else(|| {
@@ -331,7 +332,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// What is mounted in, or of, the areas.
+    /// Mounts in, or of, the areas.
     fn mounts(&mut self, pid: u32, folder: &Path, table: &MountTable, is_open: bool) {
         table.mounts.iter().for_each(|mount| self.overlays.note(pid, folder, mount, is_open));
         self.mounted(&By::Process(pid), table);
@@ -365,7 +366,7 @@ impl<'a> Gathering<'a> {
                     let by = By::Kernel(format!("the mount namespace that {} keeps", file.display()));
                     self.mounted(&by, &MountTable::parse(&text));
                 }
-                // Nobody else can look, on machines that always have some.
+                // Only root can look, on machines that always have some.
                 Err(_) if !rustix::process::geteuid().is_root() => {}
                 Err(e) => {
                     let why =

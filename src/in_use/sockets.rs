@@ -1,9 +1,10 @@
-//! Bound sockets: each has a name in a folder, which others connect to.
+//! Bound sockets: each has a name in a folder, by which others connect.
 //!
-//! The kernel tells by which name a socket was bound, and no more. When that leads nowhere by now, because the file
-//! was renamed, the name led through a link or a descriptor that is gone, or its process went elsewhere, any file of a
-//! socket may be its: then one in a folder protects it, unless the name's folder is on another file system, whose
-//! entries cannot have been renamed into one of ours. A line end in a name tears it in two, of which the same is true.
+//! The kernel tells only the name by which a socket was bound. When that leads nowhere by now, because the
+//! file was renamed, a link or descriptor in the path is gone, or its process moved, any socket file may be
+//! its file: then one in a folder protects the folder, unless the bound name's folder is on another file
+//! system, whose entries cannot have been renamed into ours. A line feed in a name splits it, and the same
+//! rule applies.
 
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +20,7 @@ use super::picture::{By, Picture, Reference};
 /// The sockets that processes have, and where their names are listed.
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
-    /// Who has a socket, by the socket's number.
+    /// The owner of a socket, by the socket's number.
     owners: HashMap<u64, u32>,
     /// Folders of processes for each network namespace: one of them may have ended when it is asked.
     namespaces: HashMap<PathBuf, Vec<PathBuf>>,

@@ -1,4 +1,4 @@
-//! The way that a path takes: every folder and link that it passes, `..` and links followed as the kernel does.
+//! The folders and links that a path passes, with `..` and links followed as the kernel does.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -8,17 +8,17 @@ use rustix::io::Errno;
 
 use super::mounts::{Seen, look};
 
-/// So many links in one path are a loop.
+/// More links than this in one path are a loop.
 const LINKS: u32 = 40;
 
 /// Where a path leads.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Way {
-    /// Device and inode of all that it passes: folders, links, and what it leads to.
+    /// Device and inode of everything it passes: folders, links, and its target.
     pub(super) passed: Vec<(u64, u64)>,
     /// Without links and `..`, from the root directory that it starts at.
     pub(super) real: PathBuf,
-    /// What is there.
+    /// The target.
     pub(super) end: Option<Seen>,
     /// The last thing on it that is there.
     pub(super) last: Option<Seen>,
@@ -40,7 +40,7 @@ impl<'a> Ways<'a> {
         Ways { root: root.into(), is_closed, known: HashMap::new() }
     }
 
-    /// The way of a path that starts at the root directory; what is missing on it counts as a folder to be made.
+    /// Follows a path from the root directory; a missing part counts as a folder that will be made.
     pub(super) fn follow(&mut self, path: &Path) -> Way {
         let mut links = LINKS;
         self.absolute(path, &mut links)

@@ -34,7 +34,6 @@ pub(crate) enum MadeFor {
 
 /// A group that has processes, or may have.
 pub(crate) struct Populated {
-    /// The group.
     pub(crate) group: Cgroup,
     /// What it was made for.
     pub(crate) made_for: MadeFor,

@@ -17,13 +17,10 @@ use crate::system::{Host, ProcessIdentity, ResourceUse};
 pub struct CommandRecord {
     /// Version of this form.
     pub version: u32,
-    /// Which job.
     pub job_id: JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// The claim that began the attempt.
     pub claim: u64,
-    /// The process.
     pub command: ProcessIdentity,
     /// What its PID and start time are relative to.
     pub host: Host,

@@ -33,10 +33,7 @@ pub enum Condition {
         process: ProcessIdentity,
     },
     /// Its command is stopped.
-    CommandStopped {
-        /// The command.
-        process: ProcessIdentity,
-    },
+    CommandStopped { process: ProcessIdentity },
     /// Its command has ended and nobody has taken note: a zombie.
     Zombie {
         /// What was the command.
@@ -47,7 +44,6 @@ pub enum Condition {
     BootIdentityDiffers,
     /// Its command acts as another user than it was started as.
     OtherUser {
-        /// The command.
         process: ProcessIdentity,
         /// The user it acts as.
         uid: u32,
@@ -69,7 +65,6 @@ pub enum Condition {
 /// A process that does not go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withstanding {
-    /// Which one.
     pub process: ProcessIdentity,
     /// The name of its program; empty when that is not shown.
     pub program: String,

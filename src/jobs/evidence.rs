@@ -37,9 +37,7 @@ pub struct Evidence {
 /// A verdict about an attempt, with all that led to it.
 #[derive(Debug, Clone)]
 pub struct Judgement {
-    /// Which job.
     pub job_id: JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// The claim that began it; `None` when the queue names none.
     pub claim: Option<u64>,

@@ -16,9 +16,7 @@ use crate::system::ResourceUse;
 pub struct ExitRecord {
     /// Version of this form.
     pub version: u32,
-    /// Which job.
     pub job_id: JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// The claim that began the attempt.
     pub claim: u64,

@@ -38,7 +38,6 @@ pub const LOCK_ID: &str = "RECOVERYCTL_LOCK_ID";
 pub const LOCK_TOKEN: &str = "RECOVERYCTL_LOCK_TOKEN";
 /// What only a `lock` sets: the state directory, in which incarnation and folder, that granted the lock.
 pub const LOCK_STATE: &str = "RECOVERYCTL_LOCK_STATE";
-/// The repository.
 pub const REPOSITORY: &str = "RECOVERYCTL_REPOSITORY";
 
 /// What is set in the environment of a job that has a repository; without one none of it is there.

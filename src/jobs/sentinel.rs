@@ -20,9 +20,7 @@ use crate::system::{Host, ProcessIdentity};
 pub struct Sentinel {
     /// Version of this form.
     pub version: u32,
-    /// Which job.
     pub job_id: JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// The claim that began the attempt.
     pub claim: u64,
@@ -106,7 +104,6 @@ impl Sentinel {
 /// When a supervisor last touched its sentinel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Heartbeat {
-    /// When.
     #[serde(rename = "heartbeat_at")]
     pub at: Timestamp,
     /// How long ago, in milliseconds; negative when it lies in the future.
@@ -145,7 +142,6 @@ pub enum Freshness {
 }
 
 impl Freshness {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             Freshness::Fresh => "fresh",

@@ -28,10 +28,8 @@ pub enum Stored<T> {
     Missing,
     /// A file that cannot be understood.
     Damaged {
-        /// Why.
         reason: String,
     },
-    /// The document.
     Whole(T),
 }
 

@@ -38,7 +38,6 @@ pub enum Liveness {
 }
 
 impl Liveness {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             Liveness::Alive => "alive",
@@ -59,10 +58,7 @@ pub enum Verdict {
     /// names.
     Unidentified,
     /// Taken over from another server: its process lives, and nobody of ours supervises it.
-    Adopted {
-        /// The process.
-        process: ProcessIdentity,
-    },
+    Adopted { process: ProcessIdentity },
     /// Its supervisor is gone, but these processes of it live: alive for every purpose.
     OrphanedProcess {
         /// Those that were found; none when only its control group tells of them.

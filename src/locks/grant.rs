@@ -46,7 +46,6 @@ pub enum LockRefused {
     /// A living owner has it.
     #[error("the lock of repository '{}' is held by {by} (waited {:.1} s)", by.repository, waited.as_secs_f64())]
     Held {
-        /// Who.
         by: Box<HeldBy>,
         /// How long was waited.
         waited: Duration,
@@ -57,7 +56,6 @@ pub enum LockRefused {
          wait for itself"
     )]
     HeldByCaller {
-        /// Which repository.
         repository: String,
         /// Who, in words.
         holder: String,
@@ -65,7 +63,6 @@ pub enum LockRefused {
     /// Whether somebody has it cannot be said; an operator decides.
     #[error("the lock of repository '{repository}' is unavailable: {why}")]
     Unavailable {
-        /// Which repository.
         repository: String,
         /// What stands against a verdict.
         why: String,
@@ -88,7 +85,6 @@ pub enum GiveBackError {
     /// The metadata tells of another grant: somebody edited it.
     #[error("the lock of repository '{repository}' bears another id, {found}, instead of {ours}")]
     Foreign {
-        /// Which repository.
         repository: String,
         /// Our grant.
         ours: String,
@@ -101,7 +97,6 @@ pub enum GiveBackError {
         named(processes)
     )]
     LeftRunning {
-        /// Which repository.
         repository: String,
         /// Which processes, as far as they can be seen.
         processes: Vec<u32>,
@@ -109,7 +104,6 @@ pub enum GiveBackError {
     /// What was to be ended with the command cannot be, and keeps the lock until it ends by itself.
     #[error("{}", cannot_end(repository, processes))]
     CannotEnd {
-        /// Which repository.
         repository: String,
         /// Which processes, as far as they can be seen.
         processes: Vec<u32>,
@@ -176,7 +170,6 @@ pub struct LockGrant {
 }
 
 impl LockGrant {
-    /// Which repository.
     pub fn repository(&self) -> &str {
         &self.metadata.repository
     }

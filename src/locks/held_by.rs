@@ -8,7 +8,6 @@ use crate::state::Timestamp;
 /// Who has a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBy {
-    /// Which repository.
     pub repository: String,
     /// Whose it is, in words.
     pub holder: String,

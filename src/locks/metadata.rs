@@ -58,7 +58,6 @@ pub enum LockState {
 }
 
 impl LockState {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             LockState::Held => "held",

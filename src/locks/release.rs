@@ -41,7 +41,6 @@ pub enum Effective {
 /// A lock that was given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Released {
-    /// Which repository.
     pub repository: String,
     /// Which grant; `None` when the metadata was damaged.
     pub lock_id: Option<String>,
@@ -63,28 +62,20 @@ pub struct Released {
 pub enum ReleaseRefused {
     /// There is no lock to give back.
     #[error("the lock of repository '{repository}' is not held")]
-    NotHeld {
-        /// Which repository.
-        repository: String,
-    },
+    NotHeld { repository: String },
     /// Another grant than the one that was named.
     #[error("the lock of repository '{repository}' has the id {held}, not the one that was named")]
     WrongId {
-        /// Which repository.
         repository: String,
         /// The grant that stands.
         held: String,
     },
     /// Its holder is alive.
     #[error("the lock of repository '{}' is held by {who}, which is alive", who.repository)]
-    HeldByLiveOwner {
-        /// Who.
-        who: Box<HeldBy>,
-    },
+    HeldByLiveOwner { who: Box<HeldBy> },
     /// Whether its holder is alive cannot be said.
     #[error("the lock of repository '{repository}' cannot be judged: {why}")]
     Unknown {
-        /// Which repository.
         repository: String,
         /// What stands against a verdict.
         why: String,

@@ -24,9 +24,7 @@ use crate::system::{Host, ProcessIdentity};
 /// The attempt that runs on a repository as far as the queue knows, and what its sentinel says of the lock.
 #[derive(Debug, Clone)]
 pub struct RunningHolder {
-    /// Which job.
     pub job_id: JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// The claim that began it.
     pub claim: u64,
@@ -69,7 +67,6 @@ impl LockAct {
 /// What is to be done about one lock, or was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockRepair {
-    /// Which repository.
     pub repository: String,
     /// What; `None` when nothing may be done.
     pub act: Option<LockAct>,

@@ -54,7 +54,6 @@ pub enum RunUnderError {
     /// The command could not be started; the lock was given back.
     #[error("cannot start {}", program.display())]
     Start {
-        /// The program.
         program: OsString,
         /// The system's reason.
         #[source]
@@ -72,7 +71,6 @@ pub type Objection = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is to be run under which lock.
 pub struct UnderLock<'a> {
-    /// The repository.
     pub repository: &'a str,
     /// The program and its arguments.
     pub command: &'a [OsString],

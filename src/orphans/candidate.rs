@@ -50,7 +50,6 @@ impl OrphanKind {
     /// All, in the order in which they are scanned; processes go first when a plan is carried out.
     pub const ALL: &[OrphanKind] = <OrphanKind as VariantArray>::VARIANTS;
 
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             OrphanKind::JobDirectory => "job_directory",
@@ -137,7 +136,6 @@ pub enum OrphanTarget {
     Temporary,
     /// A process.
     Process {
-        /// Which.
         process: ProcessIdentity,
         /// The job that it names.
         job: String,

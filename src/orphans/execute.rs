@@ -50,7 +50,6 @@ pub enum ExecuteError {
     OutOfDate {
         /// Which plan.
         named: String,
-        /// Why.
         why: String,
     },
     /// No such candidate.
@@ -64,16 +63,12 @@ pub enum ExecuteError {
     /// A lock.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The trash.
     #[error(transparent)]
     Trash(#[from] TrashError),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -81,7 +76,6 @@ pub enum ExecuteError {
 /// A candidate that a check protects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedCandidate {
-    /// Which.
     pub candidate: Candidate,
     /// The check that did not pass.
     pub check: Check,
@@ -90,16 +84,13 @@ pub struct RefusedCandidate {
 /// A candidate that could not be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedCandidate {
-    /// Which.
     pub candidate: Candidate,
-    /// Why.
     pub error: String,
 }
 
 /// What was done.
 #[derive(Debug, Clone, Default)]
 pub struct Executed {
-    /// The plan.
     pub plan_id: String,
     /// What is gone, or would be, with the bytes given back or moved to the trash, and how.
     pub removed: Vec<(Candidate, u64, String)>,

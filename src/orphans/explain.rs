@@ -28,7 +28,6 @@ pub enum ExplainError {
     /// The last scan does not name it, and the engine that would know does not answer.
     #[error("whether there is such an object is not known: {0}")]
     Engine(String),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -121,7 +120,6 @@ pub enum OrphanVerdict {
 }
 
 impl OrphanVerdict {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             OrphanVerdict::Orphan => "orphan",

@@ -18,7 +18,6 @@ pub enum ScanError {
     /// Another scan, or a cleanup of orphans, is under way.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }

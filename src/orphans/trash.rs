@@ -83,10 +83,8 @@ pub enum TrashError {
     /// A lock.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -229,7 +227,6 @@ pub fn restore(dir: &StateDir, id: &str, actor: &Actor) -> Result<Trashed, Trash
 /// Something of the trash that was to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emptied {
-    /// What.
     pub trashed: Trashed,
     /// Bytes given back.
     pub bytes: u64,

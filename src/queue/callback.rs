@@ -1,4 +1,4 @@
-//! Whom a job's end is told, and how.
+//! Callbacks: the requests that report a job's end.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ pub struct Callback {
     /// `POST` when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Sent besides those of every delivery; their values may be secrets.
+    /// Headers added to those of every delivery; their values may be secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Sent instead of the usual document; names in braces stand for what they name.
+    /// Replaces the usual document; names in braces are filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
 }

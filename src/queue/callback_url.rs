@@ -1,7 +1,7 @@
 //! Whether a callback's address could ever be called.
 
-/// The address as reports show it: scheme, host and port. What stands before and behind them may be the credential, as
-/// with the addresses that chat services give out.
+/// The address as reports show it: scheme, host and port. Everything else may be a credential, as in the
+/// addresses that chat services give out.
 pub fn masked_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return masked_text(url) };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
@@ -20,7 +20,7 @@ pub(super) fn holds_credential(text: &str) -> bool {
     masked_text(text) != text
 }
 
-/// A text with what stands before an `@` as `***`, and the values of parameters that are named like credentials.
+/// A URL with the part before `@` as `***`, and the values of parameters with names of credentials masked.
 fn masked_text(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + "://".len());
     let end = url[start..].find(['/', '?', '#', '\\']).map_or(url.len(), |at| start + at);

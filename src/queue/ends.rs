@@ -1,4 +1,4 @@
-//! The ends of a job: what others are told of.
+//! The ends of a job, from which events are derived.
 
 use super::job::{EndedAttempt, Job, JobStatus, Transition};
 use crate::state::Timestamp;
@@ -6,19 +6,16 @@ use crate::state::Timestamp;
 /// Why a job is queued again at the moment of its crash.
 pub(super) const REQUEUED: &str = "requeued after a crash";
 
-/// A time at which a job was over, for good or until somebody resumed it. A function of the log alone: it
-/// reads the same however often, by whomever and whenever it is asked for.
+/// A moment at which a job was over, for good or until it was resumed. A function of the log alone: the
+/// result is the same whenever and by whichever process it is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobEnd {
     /// In which attempt.
     pub attempt: u32,
-    /// How.
     pub status: JobStatus,
-    /// When.
     pub at: Timestamp,
     /// When the attempt was begun; `None` for a job that never got as far.
     pub started_at: Option<Timestamp>,
-    /// Exit status.
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
@@ -27,7 +24,7 @@ pub struct JobEnd {
 }
 
 impl Job {
-    /// All ends of the job, in their order. A crash after which it was queued again at once is none.
+    /// All ends of the job, in order. A crash after which the job was requeued at once is not one.
     pub fn ends(&self) -> Vec<JobEnd> {
         let history = &self.run_state().history;
         let goes_on = |next: Option<&Transition>| {

@@ -1,11 +1,11 @@
-//! Which variables of the one who submits a job are recorded with it.
+//! Which of the submitter's variables are recorded with a job.
 //!
-//! A job that works in the shell is to work from the queue too, as with at(1) and the batch systems: what was exported
-//! in the shell goes with the job. It is part of the job from then on, the same in every attempt, however the daemon
-//! was started. Left out is what belongs to the session that ends with the terminal, to the user that the daemon runs
-//! as (but for `HOME`, where tools keep what they were set up with), to a service manager, to the one call of a tool
-//! that `submit` was typed in or started by (a hook of git, a rule of make), and to this program; and what looks like a
-//! secret, for records are kept for long: a secret is recorded only when it is named.
+//! A job that works in the shell should work from the queue too, as with at(1) and the batch systems: the
+//! exported variables go with the job and are the same in every attempt, however the daemon was started. Left
+//! out are variables of the session that ends with the terminal, of the user that the daemon runs as (except
+//! `HOME`, where tools keep their settings), of a service manager, of the one invocation of a tool that ran
+//! `submit` (a hook of git, a rule of make), and of this program. Variables that look like secrets are left
+//! out too, because records are kept for long; they are recorded only when they are named.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,8 +16,7 @@ use crate::state::config::Export;
 /// All values together take no more than this, in bytes: records are kept for long.
 const MOST_BYTES: usize = 64 << 10;
 
-/// Of the terminal, the login, and the service manager that the submitter runs under; and what the shell keeps for
-/// itself.
+/// Variables of the terminal, the login and the submitter's service manager, and the shell's own.
 const OF_THE_SESSION: &[&str] = &[
     "_",
     "PWD",
@@ -95,7 +94,8 @@ const OF_A_CALL: &[&str] = &[
     "MAKELEVEL",
     "CARGO_MAKEFLAGS",
 ];
-/// Settings of git for every repository, which people export. They count each other: all of them go along, or none.
+/// Settings of git for every repository, which people export. They count each other, so either all are taken
+/// or none.
 const GIT_SETTINGS: &[&str] = &["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"];
 
 /// In the name of a variable that holds a secret.
@@ -119,10 +119,10 @@ const SECRET: &[&str] = &[
 /// How such names end.
 const SECRET_ENDS: &[&str] = &["_PAT", "_KEY", "_AUTH", "_PWD", "_PASS", "_DSN"];
 
-/// What goes with a job, and what does not although somebody may rely on it.
+/// The variables that go with a job, and those left out that the job might rely on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Exported {
-    /// What goes along.
+    /// The recorded variables.
     pub taken: BTreeMap<String, String>,
     /// Variables that are named, and that are not set, are no UTF-8, or are this program's own.
     pub missing: Vec<String>,
@@ -130,8 +130,9 @@ pub struct Exported {
     pub too_large: Vec<String>,
 }
 
-/// What of `variables` goes with a job. Variables that no record can hold, which are those that are no UTF-8, do not;
-/// nor those that would make it too large: those that are named have their room first, then the others by name.
+/// Selects from `variables`. Left out are variables that no record can hold because they are not UTF-8, and
+/// those that would make the record too large: named variables get room first, then the others in order of
+/// name.
 pub fn exported(export: &Export, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exported {
     let text = |text: OsString| text.into_string().ok();
     let variables: Vec<(String, String)> =
@@ -181,7 +182,7 @@ fn is_git_setting(name: &str) -> bool {
     GIT_SETTINGS.iter().any(|begin| name.starts_with(begin))
 }
 
-/// `http.extraHeader` holds what a server lets one in by.
+/// `http.extraHeader` holds credentials.
 fn has_secret(name: &str, value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let words = ["authorization", "extraheader", "password", "secret", "token"];

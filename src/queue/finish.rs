@@ -1,4 +1,4 @@
-//! What the end of an attempt makes of its job: a function of the job and the end's record alone.
+//! Applies the end of an attempt to its job: a function of the job and the end's record alone.
 
 use super::ends::REQUEUED;
 use super::job::{EndedAttempt, Job, JobStatus, Transition};
@@ -27,7 +27,7 @@ impl Job {
         let cancelled = self.run_state().cancel_requested;
         let status = status_of(&end, cancelled);
         let finished_at = end.ended_at.unwrap_or(at);
-        // What the policy made of it is the job's reason; what happened is its attempt's.
+        // The job's reason is what the policy did; the attempt keeps what happened.
         let by_policy = end.outcome == AttemptOutcome::Crashed && status == JobStatus::Failed;
         let is_interrupted = end.outcome == AttemptOutcome::Interrupted && status != JobStatus::Cancelled;
         let in_a_word = match () {

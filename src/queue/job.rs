@@ -1,8 +1,8 @@
 //! One job as the queue knows it, and its one written form.
 //!
-//! [`JobDocument`] is a line of a snapshot, the body of a `restore` record and the file
-//! `jobs/<id>.job.json`: three uses, one shape. In memory the common, queued job is small ([`Job`]);
-//! what only started jobs have is in a box of its own.
+//! [`JobDocument`] is a line of a snapshot, the body of a `restore` record and the file `jobs/<id>.job.json`:
+//! three uses, one shape. In memory a queued job, the common case, is small ([`Job`]); members of started
+//! jobs are in a box of their own.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,7 +59,6 @@ impl JobStatus {
         }
     }
 
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             JobStatus::Queued => "queued",
@@ -89,8 +88,8 @@ impl std::fmt::Display for JobStatus {
     }
 }
 
-/// The place in the line: by priority, then by the submission's sequence number and its place in
-/// that record. A job keeps it over all attempts.
+/// The position in the line: by the submission's sequence number and the index in that record, within a
+/// priority. A job keeps it over all attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QueuePosition {
     /// Sequence number of the submission.
@@ -133,22 +132,21 @@ pub struct EndedAttempt {
     pub started_at: Option<Timestamp>,
     /// When it ended, as far as is known.
     pub finished_at: Timestamp,
-    /// Exit status.
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
     /// More about the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What ended it from outside.
+    /// The cancel or signal that ended it from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<EndedBy>,
-    /// Where nobody saw it end: the pieces that proved it, as they were seen then.
+    /// The evidence that proved its end, when no supervisor saw it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
 }
 
-/// A job of another server that was running when it was taken over: nobody of ours supervises it.
+/// A job that was running in another server when it was taken over: no supervisor of this server watches it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
     /// Its process.
@@ -164,7 +162,7 @@ pub struct Adopted {
     pub output: PathBuf,
 }
 
-/// What only jobs that were started, ended or taken over have.
+/// State of jobs that were started, ended or taken over.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunState {
@@ -189,19 +187,19 @@ pub struct RunState {
     /// How often in a row no supervisor could come up for it.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed_starts: u32,
-    /// Somebody asked for its end while it ran.
+    /// An operator asked for its end while it ran.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
-    /// Who that was, and when.
+    /// The operator's request, and its time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel: Option<EndedBy>,
-    /// What ended the last attempt from outside.
+    /// The cancel or signal that ended the last attempt from outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<EndedBy>,
     /// The next attempt ignores the checkpoint.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
-    /// From what the record was rebuilt, when it had been lost.
+    /// The sources from which a lost record was reconstructed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconstructed: Option<Vec<String>>,
     /// The kind of server it was taken over from.
@@ -210,7 +208,7 @@ pub struct RunState {
     /// Where its output is, when not in its workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<PathBuf>,
-    /// A running process that nobody of ours supervises.
+    /// A running process without a supervisor of this server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Adopted>,
     /// Every change of status after the submission.
@@ -224,7 +222,6 @@ pub struct RunState {
 /// A job in memory.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its id.
     pub id: JobId,
     /// Its place in the line.
     pub place: QueuePosition,
@@ -240,9 +237,9 @@ pub struct Job {
     pub submitted_at: Timestamp,
     /// Not to be started before.
     pub not_before: Option<Timestamp>,
-    /// What only started or ended jobs have.
+    /// Present once the job was started or has ended.
     pub run_state: Option<Box<RunState>>,
-    /// What was asked for, as JSON; see [`Job::spec`].
+    /// The submission's spec as JSON; see [`Job::spec`].
     pub(crate) raw_spec: Box<str>,
 }
 
@@ -273,10 +270,10 @@ impl Job {
         }
     }
 
-    /// What was asked for.
+    /// The submission's spec.
     ///
     /// # Errors
-    /// When it cannot be understood: written by a later version.
+    /// When it cannot be parsed: a later version wrote it.
     pub fn spec(&self) -> Result<JobSpec, serde_json::Error> {
         serde_json::from_str(&self.raw_spec)
     }
@@ -291,14 +288,14 @@ impl Job {
         self.attempt.saturating_add(u32::from(begun))
     }
 
-    /// Until when it pauses; `None` when it may start. A pause binds for no longer than it was made for: when more
-    /// is left of it than that, the clock was ahead when it was made, and it is over.
+    /// The end of its pause; `None` when it may start. A pause lasts no longer than it was made for: if more
+    /// than that is left, the clock was ahead when it was made, and the pause is over.
     pub fn pauses_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.not_before.filter(|until| *until > now && self.clock_was_ahead(now).is_none())
     }
 
-    /// By how much more than its length the pause would last, in milliseconds: the clock has been set back since it
-    /// was made.
+    /// How much longer than its length the pause would last, in milliseconds: the clock has been set back
+    /// since.
     pub fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
         let until = self.not_before.filter(|_| self.status == JobStatus::Queued)?;
         // Its time and the end of its pause were taken from the same clock.
@@ -307,9 +304,9 @@ impl Job {
         (excess > CLOCK_TOLERANCE_MS).then_some(excess)
     }
 
-    /// Whether a queued job stands in the line for its repository. One that is to pause, after a crash or
-    /// because its supervisor could not come up, lets others go before; one that was sent back only because
-    /// the repository was not to be had keeps its turn.
+    /// Whether a queued job is in the line for its repository. A job that pauses after a crash or a failed
+    /// start lets others go before; one that was sent back only because its repository was not free keeps its
+    /// turn.
     pub fn keeps_its_turn(&self, now: Timestamp) -> bool {
         let run = self.run_state();
         let was_sent_back = run.started_at.is_none() && run.failed_starts == 0;
@@ -363,10 +360,9 @@ impl Job {
     }
 }
 
-/// A job as it is written. `spec` is last: readers of a million lines take it unparsed.
+/// The written form of a job. `spec` is last, so that readers of a million lines can take it unparsed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobDocument {
-    /// Its id.
     pub job_id: JobId,
     /// Where it stands.
     pub status: JobStatus,
@@ -385,10 +381,10 @@ pub struct JobDocument {
     /// Not to be started before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// What only started or ended jobs have.
+    /// Present once the job was started or has ended.
     #[serde(rename = "course", default, skip_serializing_if = "Option::is_none")]
     pub run_state: Option<Box<RunState>>,
-    /// What was asked for.
+    /// The submission's spec.
     pub spec: Box<RawValue>,
 }
 

@@ -1,12 +1,13 @@
-//! The queue: jobs in order, as an append-only log and the snapshots of it.
+//! The queue: jobs in order, as an append-only log with snapshots.
 //!
-//! `queue/log/` is the truth together with the newest snapshot; `queue/snapshot-….log` are the last two.
-//! Jobs that wait for a repository are simply queued: the waiting line is the queue, so it survives too.
+//! `queue/log/` and the newest snapshot are the truth; the last two snapshots, `queue/snapshot-….log`, are
+//! kept. Jobs that wait for a repository are simply queued: the waiting line is the queue, so it survives
+//! too.
 //!
-//! - [`JobRequest`] is what somebody asks for; checked, a [`Submitter`] enters it.
+//! - [`JobRequest`] is a request as given; once checked, a [`Submitter`] enters it.
 //! - [`append`] enters jobs without reading anything.
-//! - [`Queue`] reads, follows and changes it; [`Queue::transact`] decides while nobody else can append.
-//! - [`QueueState::apply`] is the one place where a job's status changes.
+//! - [`Queue`] reads, follows and changes it; [`Queue::transact`] decides while no other process can append.
+//! - [`QueueState::apply`] is the only place where a job's status changes.
 
 mod callback;
 mod callback_url;

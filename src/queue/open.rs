@@ -1,4 +1,4 @@
-//! From the files to the queue: snapshot, the one before, the whole log; and what was wrong on the way.
+//! Reads the queue: from the newest snapshot, the one before, or the whole log; and reports damage.
 
 use std::path::Path;
 
@@ -27,17 +27,17 @@ pub enum Method {
     PreviousSnapshot,
     /// No snapshot could be used: the whole log.
     Log,
-    /// Neither could tell everything: what the jobs' own records say was added.
+    /// None of these was complete: the jobs' own records were added.
     JobRecords,
     /// There was nothing.
     #[default]
     Fresh,
 }
 
-/// A queue that was read, and not yet found fit: what was wrong is part of it.
+/// A queue as read, before any repair, with the damage found.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// What could be read.
+    /// The state, as far as it could be read.
     pub state: QueueState,
     /// Where it came from.
     pub method: Method,
@@ -94,7 +94,7 @@ impl Replayed {
 /// Reads the queue up to `until`, or to the end of the files. Changes nothing.
 ///
 /// # Errors
-/// What the system says. Damage is not an error; it is in the result.
+/// The system's error. Damage is not an error; it is part of the result.
 pub fn replay(dir: &StateDir, until: Option<Position>) -> Result<Replayed, DiskError> {
     let mut replayed = newest_usable_snapshot(dir)?;
     let from = Position { last_seq: replayed.snapshot_seq, ..Position::default() };

@@ -1,9 +1,9 @@
-//! What operators did to the queue, as entries of the audit trail.
+//! Operators' changes of the queue, as entries of the audit trail.
 //!
-//! Every record bears who and why, so that the log is its own audit trail, until a checkpoint drops the
-//! segments that no snapshot needs any more. Before that the operators' records among them go into the
-//! trail, with their sequence numbers. A kill between the two leaves a record in both; readers tell it
-//! once, by its number.
+//! Every record names its actor and reason, so the log is its own audit trail until a checkpoint removes
+//! segments that no snapshot needs any more. Before that, the operators' records in them are copied to the
+//! trail, with their sequence numbers. A kill in between leaves a record in both; readers count it once, by
+//! its number.
 
 use super::record::{Operation, Record};
 use crate::audit::{AuditError, Entry, Trail};

@@ -1,14 +1,13 @@
-//! The fast way through the commonest line of the log, a submission, as [`Record::to_line`] writes it.
+//! The fast path for the most common line of the log, a submission, as [`Record::to_line`] writes it.
 //!
 //! ```json
 //! {"at":"…","op":"submit","by":"…","why":"…","job":"…","priority":1,"repository":"…","spec":{…}}
 //! ```
 //!
-//! Replay of a million submissions must not parse a million specs: the members come in this order (`why`,
-//! `priority` and `repository` only when there is something to say), `spec` is the last, so everything
-//! from its colon to the last brace is its value. The checksum has vouched for the line; the spec is
-//! parsed when somebody asks for it. A line of any other form is not understood here and takes the
-//! general way, which knows all of JSON.
+//! Replay of a million submissions must not parse a million specs. The members come in this order (`why`,
+//! `priority` and `repository` only when set) and `spec` is last, so everything from its colon to the last
+//! brace is its value. The checksum vouches for the line; the spec is parsed on demand. A line of any other
+//! form goes through the general JSON parser.
 //!
 //! [`Record::to_line`]: super::record::Record::to_line
 
@@ -54,7 +53,7 @@ impl<'a> RawSubmission<'a> {
     }
 }
 
-/// What is left of a line.
+/// The unread rest of a line.
 struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {

@@ -1,7 +1,7 @@
 //! The operations in the queue log, as they are written.
 //!
-//! One JSON object a record: `at`, `op`, `by`, then the operation's own members. `spec`, where there is
-//! one, is last, so that replay can take it unparsed.
+//! One JSON object a record: `at`, `op`, `by`, then the operation's own members. `spec`, if present, is last,
+//! so that replay can take it unparsed.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::job::JobDocument;
 use super::spec::JobSpec;
 use crate::state::Timestamp;
 
-/// Who did something, when and why: rule 7 for the queue, whose log is its own audit trail.
+/// Who acted, and why. The time is the record's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Actor {
     /// `uid:0 ana` and the command or client: `uid:0 root submit`, `daemon`, `supervisor`.
@@ -21,10 +21,9 @@ pub struct Actor {
     pub why: Option<String>,
 }
 
-/// A submission: what the line needs to know, and the rest as `spec`.
+/// A submission: the members that order the line, and the rest as `spec`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Submission {
-    /// Its id.
     pub job: JobId,
     /// Higher goes first.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -40,7 +39,7 @@ fn is_zero(n: &i32) -> bool {
     *n == 0
 }
 
-/// How an attempt ended, as its end record tells.
+/// How an attempt ended, from its end record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
@@ -54,20 +53,20 @@ pub enum AttemptOutcome {
     Crashed,
     /// No supervisor could come up for it, as often as that was tried.
     NotStarted,
-    /// Its processes were ended from outside, and nobody had recorded a wish for that: a shutdown, a logout, a
-    /// signal by hand. What follows is what follows a crash, whatever the exit status.
+    /// Its processes were ended from outside without a recorded request: a shutdown, a logout, a signal sent
+    /// by hand. It is followed by the crash policy, whatever the exit status.
     Interrupted,
 }
 
 /// The reason of a job whose last attempt was interrupted.
 pub(crate) const INTERRUPTED: &str = "interrupted";
 
-/// What ended an attempt, or asked for its end, from outside.
+/// The cancel or signal that ended an attempt from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndedBy {
     /// When it asked.
     pub at: Timestamp,
-    /// In words: the actor of a recorded cancel; or the user, and the process as far as it could be seen.
+    /// The actor of a recorded cancel; or the sending user, with the process if it was seen.
     pub by: String,
     /// The signal that came, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,15 +97,11 @@ pub enum AfterCrash {
 /// The end of an attempt. The job's callbacks and its cleanup are derived from this one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// Which job.
     pub job: JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// The claim that began it.
     pub claim: u64,
-    /// How.
     pub outcome: AttemptOutcome,
-    /// Exit status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// The signal that ended it.
@@ -124,13 +119,13 @@ pub struct End {
     /// When its command was started; the attempt counts from the claim where this is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// What ended it from outside.
+    /// The cancel or signal that ended it from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<EndedBy>,
-    /// Its supervisor saw that the command ended by itself: a cancel that is recorded by now came too late.
+    /// The command ended by itself: a cancel recorded by then came too late.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_itself: bool,
-    /// Where nobody saw it end: the pieces that proved it, each with its kind.
+    /// The evidence that proved its end, when no supervisor saw it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
 }
@@ -147,28 +142,18 @@ pub enum Operation {
         jobs: Vec<Submission>,
     },
     /// An attempt begins: written before anything is started. The record's sequence number is the claim.
-    Claim {
-        /// Which job.
-        job: JobId,
-        /// Which attempt.
-        attempt: u32,
-    },
+    Claim { job: JobId, attempt: u32 },
     /// An attempt was found, under way or ended, whose claim the log has lost.
     Found {
-        /// Which job.
         job: JobId,
-        /// Which attempt.
         attempt: u32,
         /// The lost claim.
         claim: u64,
     },
     /// A claim is given back: nothing was started.
     Unclaim {
-        /// Which job.
         job: JobId,
-        /// Which claim.
         claim: u64,
-        /// Why.
         reason: String,
         /// Not to be claimed again before.
         not_before: Option<Timestamp>,
@@ -177,14 +162,10 @@ pub enum Operation {
     },
     /// An attempt has ended.
     End(End),
-    /// A job is not wanted any more: a queued one is over, a running one is to be ended.
-    Cancel {
-        /// Which job.
-        job: JobId,
-    },
+    /// A cancel: a queued job is over, a running one is to be ended.
+    Cancel { job: JobId },
     /// The next attempt of a job that is over.
     Resume {
-        /// Which job.
         job: JobId,
         /// Without its checkpoint.
         fresh: bool,
@@ -192,34 +173,23 @@ pub enum Operation {
         /// the present one if the job was ever begun.
         attempt: Option<u32>,
     },
-    /// A job enters as it is: taken over from another server, or rebuilt after its record was lost.
+    /// A job enters with a state: taken over from another server, or reconstructed after its record was lost.
     Restore {
-        /// The job.
         document: Box<JobDocument>,
-        /// Whether it keeps the place that the document tells; else its place is this record's.
+        /// Whether it keeps the document's position; otherwise this record's number is its position.
         keeps_place: bool,
     },
     /// A job's own record was lost or damaged and was written anew.
-    Rebuilt {
-        /// Which job.
-        job: JobId,
-        /// From what.
-        from: Vec<String>,
-    },
+    Rebuilt { job: JobId, from: Vec<String> },
     /// Jobs that are over leave the queue for good.
-    Remove {
-        /// Which.
-        jobs: Vec<JobId>,
-    },
+    Remove { jobs: Vec<JobId> },
 }
 
 /// A whole record.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// When.
     pub at: Timestamp,
     /// Who and why.
     pub actor: Actor,
-    /// What.
     pub operation: Operation,
 }

@@ -1,7 +1,7 @@
-//! Recovery of the queue: read it whole, keep what cannot be read, and leave files that read clean.
+//! Recovery of the queue: reads all of it, keeps unreadable parts, and leaves files that read clean.
 //!
-//! Nothing is removed before what it held is in a synced snapshot, and nothing unreadable is removed
-//! before a copy of it is in quarantine. Killed at any point, the next run finds the rest.
+//! Segments and snapshots are removed only after a synced snapshot holds their content, and unreadable parts
+//! only after a copy is in quarantine. After a kill at any point, the next run finds the rest.
 
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ pub struct RecoveredQueue {
     pub snapshot_seq: u64,
     /// Records applied after it.
     pub records_replayed: u64,
-    /// Damaged places in the log, torn ends not counted.
+    /// Damaged places in the log, except torn ends.
     pub records_damaged: u64,
     /// Bytes that a crash had left half written at the end.
     pub torn_bytes: u64,
@@ -36,7 +36,7 @@ pub struct RecoveredQueue {
     pub at: Option<Timestamp>,
 }
 
-/// A queue that was recovered, and what had been wrong.
+/// A recovered queue, and the damage that was found.
 #[derive(Debug)]
 pub struct Repaired {
     /// Fit for use.
@@ -45,13 +45,13 @@ pub struct Repaired {
     pub recovered: RecoveredQueue,
     /// Every damaged place in any segment.
     pub damage: Vec<Damage>,
-    /// Sequence numbers that nothing tells of any more.
+    /// Sequence numbers of records that no file has any more.
     pub missing: Vec<(u64, u64)>,
     /// Snapshots that could not be used, and why.
     pub damaged_snapshots: Vec<(SnapshotFile, String)>,
     /// Records that could not be applied, and why.
     pub refused: Vec<(u64, String)>,
-    /// Whether jobs may be missing, so that what their workspaces tell has to be looked at.
+    /// Whether jobs may be missing, so that their workspaces must be searched.
     pub may_lack_jobs: bool,
 }
 
@@ -69,7 +69,7 @@ impl Repaired {
 pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
     let (begun, at) = (Instant::now(), Some(dir.clock.now()));
     let log = open_log(dir)?;
-    // What the shared page says is a hint; after a crash only the files count.
+    // The shared page is a hint; after a crash only the files count.
     let pass = log.locked(|_| -> Result<ReadSummary, QueueError> { whole_log(dir) })?;
     log.verify()?;
     let torn_bytes = log.cut_bytes().max(pass.torn_bytes());
@@ -100,14 +100,14 @@ pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
     })
 }
 
-/// What is wrong with the queue's files, seen without touching them.
+/// Damage of the queue's files, found without touching them.
 #[derive(Debug)]
 pub struct Examined {
     /// The queue, as far as it can be read.
     pub state: QueueState,
     /// Every damaged place in any segment, a half-written end included.
     pub damage: Vec<Damage>,
-    /// Sequence numbers that nothing tells of any more.
+    /// Sequence numbers of records that no file has any more.
     pub missing: Vec<(u64, u64)>,
     /// Snapshots that could not be used, and why.
     pub damaged_snapshots: Vec<(SnapshotFile, String)>,
@@ -122,8 +122,8 @@ impl Examined {
     }
 }
 
-/// Looks at the queue's files as they are. Changes nothing: not even a half-written end, which somebody may
-/// be writing at this moment and which therefore counts only when it is there twice.
+/// Examines the queue's files as they are. Changes nothing, not even a half-written end: a writer may be
+/// writing it at this moment, so it counts as damage only if a second look finds it too.
 pub fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
     let first = whole_log(dir)?;
     let torn = |d: &Damage| d.kind == DamageKind::TornTail;
@@ -154,11 +154,11 @@ fn whole_log(dir: &StateDir) -> Result<ReadSummary, QueueError> {
     Ok(read(ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: None }, |_, _| {})?)
 }
 
-/// Repairs what [`recover`] found: a new snapshot first, then damaged snapshots go to quarantine and
-/// damaged segments are written again without what cannot be read.
+/// Repairs the damage that [`recover`] found: first a new snapshot is written, then damaged snapshots go to
+/// quarantine and damaged segments are rewritten without unreadable parts.
 ///
 /// # Errors
-/// What the system says. What is left is repaired by the next run.
+/// The system's error. The next run repairs the rest.
 pub fn repair_files(dir: &StateDir, repaired: &mut Repaired) -> Result<(), QueueError> {
     if !repaired.needs_repair() {
         return Ok(());

@@ -1,7 +1,6 @@
-//! What somebody asks to be run, and whether it can be: the same checks for every door that jobs come in by.
+//! Requests to run a job, and their validation: the same for every way in.
 //!
-//! A [`JobRequest`] is anything that was written; a [`CheckedRequest`] can be entered with
-//! [`super::Submitter`].
+//! A [`JobRequest`] holds unchecked input; a [`CheckedRequest`] can be entered with [`super::Submitter`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +13,7 @@ use super::record::Submission;
 use super::spec::{CrashPolicy, JobSpec};
 use crate::state::names::{BadName, encode};
 
-/// A job as somebody asks for it, unchecked.
+/// A job as requested, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobRequest {
     /// Program and arguments.
@@ -35,17 +34,17 @@ pub struct JobRequest {
     pub on_crash: Option<CrashPolicy>,
     /// How many attempts `requeue` may make in all; the configured number when not given.
     pub max_attempts: Option<u32>,
-    /// Whom to tell when it has ended.
+    /// Callbacks for its end.
     pub callbacks: Vec<Callback>,
     /// Run instead of `command` when it continues from a checkpoint.
     pub resume_command: Option<Vec<String>>,
-    /// Remove what it left when it has ended.
+    /// Clean up after its end.
     pub auto_cleanup: bool,
     /// For people.
     pub title: Option<String>,
 }
 
-/// What holds for requests that do not say so themselves.
+/// Defaults for members that a request leaves out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestDefaults {
     /// What happens when a job's process vanishes.
@@ -61,13 +60,13 @@ pub struct RequestDefaults {
 /// A request that can be entered.
 #[derive(Debug, Clone)]
 pub struct CheckedRequest {
-    /// What is to be entered.
+    /// The submission to enter.
     pub submission: Submission,
     /// Whether the id was given by the user, so that it may be taken.
     pub is_named: bool,
 }
 
-/// What is wrong with a request.
+/// An invalid request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadRequest {
@@ -89,18 +88,16 @@ pub enum BadRequest {
         |m| format!("did you mean '{m}'?"),
     ))]
     UnknownMember {
-        /// As written.
         name: String,
         /// The member that may have been meant.
         meant: Option<&'static str>,
     },
-    /// Which of the two counts cannot be known.
+    /// The same variable twice: which of the two counts cannot be known.
     #[error("member '{0}' is given twice")]
     Twice(String),
     /// A value of another kind.
     #[error("'{member}' must be {expected}, not {found}")]
     Kind {
-        /// Which member.
         member: &'static str,
         /// What it may be.
         expected: &'static str,
@@ -115,7 +112,6 @@ pub enum BadRequest {
     Value {
         /// What: "the callback 'x'".
         what: String,
-        /// Why not.
         why: String,
     },
     /// A name that cannot become a file name.
@@ -123,7 +119,6 @@ pub enum BadRequest {
     Name {
         /// Whose name: "repository", "id".
         what: &'static str,
-        /// Why not.
         name: BadName,
     },
 }

@@ -113,7 +113,7 @@ const OTHER_WORDS: [(&str, &str); 6] = [
     ("environment", "env"),
 ];
 
-/// A callback as the command line has it, or as reports show it.
+/// A callback as typed on the command line, or as reports show it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Address {
@@ -121,8 +121,7 @@ enum Address {
     Object(CallbackObject),
 }
 
-/// What is stored may have members of a later version; what is asked for may not have any that we would
-/// ignore.
+/// Stored callbacks may have members of a later version; requests may not, because we would ignore them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CallbackObject {

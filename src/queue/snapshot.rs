@@ -35,7 +35,7 @@ pub struct SnapshotHeader {
     pub taken_at: Timestamp,
     /// How many jobs.
     pub jobs: u64,
-    /// What had happened by then.
+    /// Counters up to then.
     pub totals: Totals,
 }
 
@@ -54,10 +54,9 @@ pub enum SnapshotError {
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// Its content is not what was written.
+    /// Its content differs from what was written.
     #[error("{} is damaged: {why}", path.display())]
     Damaged {
-        /// The snapshot.
         path: PathBuf,
         /// What is wrong.
         why: String,
@@ -68,7 +67,7 @@ impl SnapshotFile {
     /// The snapshots in a folder, newest first.
     ///
     /// # Errors
-    /// What the system says; a missing folder has none.
+    /// The system's error; a missing folder has none.
     pub fn list(folder: &Path) -> Result<Vec<SnapshotFile>, DiskError> {
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -91,7 +90,7 @@ impl SnapshotFile {
     /// Writes one.
     ///
     /// # Errors
-    /// What the system says; nothing is changed then.
+    /// The system's error; no snapshot was changed then.
     pub fn write(
         disk: &Disk,
         folder: &Path,
@@ -129,7 +128,7 @@ impl SnapshotFile {
     /// Reads its header only.
     ///
     /// # Errors
-    /// [`SnapshotError::Damaged`] when it is not what was written.
+    /// [`SnapshotError::Damaged`] when it is not as it was written.
     pub fn header(&self) -> Result<SnapshotHeader, SnapshotError> {
         let mut lines = Lines::open(&self.path)?;
         lines.parse(0)
@@ -138,7 +137,7 @@ impl SnapshotFile {
     /// Reads it whole.
     ///
     /// # Errors
-    /// [`SnapshotError::Damaged`] for anything but exactly what was written.
+    /// [`SnapshotError::Damaged`] when it is not exactly as it was written.
     pub fn read(&self, state_id: &str) -> Result<(SnapshotHeader, QueueState), SnapshotError> {
         let (mut lines, header) = self.begin(state_id)?;
         let mut state = QueueState::default();
@@ -154,10 +153,10 @@ impl SnapshotFile {
         Ok((header, state))
     }
 
-    /// Reads it to its end by the checksums alone: whether it could be used if it had to be.
+    /// Reads it to its end by the checksums alone, to learn whether it could be used.
     ///
     /// # Errors
-    /// [`SnapshotError::Damaged`] when a line is not what was written.
+    /// [`SnapshotError::Damaged`] when a line is not as it was written.
     pub fn check(&self, state_id: &str) -> Result<(), SnapshotError> {
         let (mut lines, header) = self.begin(state_id)?;
         for number in 1..=header.jobs + 1 {

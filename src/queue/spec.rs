@@ -1,4 +1,4 @@
-//! What was asked for: the part of a job that never changes.
+//! A job's spec: the part that never changes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -54,10 +54,10 @@ pub struct JobSpec {
     /// Run instead of `command` when it continues from a checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume_command: Option<Vec<String>>,
-    /// Whom to tell when it has ended.
+    /// Callbacks for its end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub callbacks: Vec<Callback>,
-    /// Remove what it left when it has ended.
+    /// Clean up after its end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub auto_cleanup: bool,
     /// For people; imported jobs have one.

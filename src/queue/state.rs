@@ -1,8 +1,8 @@
 //! The queue in memory, and the one function that changes it.
 //!
-//! [`QueueState::apply`] is total: for every record in every state it either changes the state or says
-//! why not, and it never depends on anything but the state and the record. So replaying the same log
-//! gives the same queue in every process.
+//! [`QueueState::apply`] is total: for every record in every state it either changes the state or says why
+//! not, and it depends on nothing but the state and the record. So replaying the same log gives the same
+//! queue in every process.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
@@ -23,7 +23,6 @@ use crate::state::Timestamp;
 /// Jobs by status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "JobCounts")]
-#[allow(missing_docs)] // One member a status.
 pub struct Counts {
     pub queued: u64,
     pub running: u64,
@@ -81,19 +80,16 @@ pub enum QueueRefusal {
     /// The job is not where the operation could apply.
     #[error("job {job} is {status} (attempt {attempt}), so it cannot be {wanted}")]
     Illegal {
-        /// Which job.
         job: JobId,
         /// Where it stands.
         status: JobStatus,
-        /// Its attempt.
         attempt: u32,
-        /// What was wanted: "claimed", "resumed".
+        /// The requested change: "claimed", "resumed".
         wanted: &'static str,
     },
     /// The claim is not the job's present one.
     #[error("job {job}: claim {claim} is not its present one")]
     OldClaim {
-        /// Which job.
         job: JobId,
         /// The claim that was named.
         claim: u64,
@@ -101,16 +97,14 @@ pub enum QueueRefusal {
     /// Another running job has the repository.
     #[error("job {job}: repository {repository} is held by job {holder}")]
     RepositoryHeld {
-        /// Which job.
         job: JobId,
-        /// Which repository.
         repository: String,
         /// Who has it.
         holder: JobId,
     },
 }
 
-/// The id is last: two jobs could have one place only after the log was lost and its numbers began anew.
+/// The id is last: two jobs can have one position only after the log was lost and its numbers began anew.
 type OrderKey = (Reverse<i32>, QueuePosition, JobId);
 
 /// How a job is to go on.
@@ -125,14 +119,14 @@ struct Wish {
 #[derive(Debug, Default)]
 pub struct QueueState {
     jobs: IndexMap<JobId, Job>,
-    /// Built when somebody asks for the order; kept up to date from then on.
+    /// Built on first use; kept up to date from then on.
     order: OnceLock<BTreeSet<OrderKey>>,
     running: BTreeSet<JobId>,
     counts: Counts,
     totals: Totals,
     last_seq: u64,
     repositories: HashSet<Arc<str>>,
-    /// Jobs whose status changed, for the follower; `None` while there is none.
+    /// Jobs whose status changed, for the follower; `None` until there is one.
     turned: Option<Vec<JobId>>,
 }
 
@@ -180,8 +174,8 @@ impl QueueState {
             .find(|j| j.repository.as_deref() == Some(repository))
     }
 
-    /// The jobs that entered or changed their status since the last call, each perhaps several times.
-    /// `None` when that is not known: at the first call, and when the queue was read anew meanwhile.
+    /// The jobs that entered or changed their status since the last call, each perhaps several times. `None`
+    /// when that is unknown: at the first call, and after the queue was read anew.
     pub fn drain_changed(&mut self) -> Option<Vec<JobId>> {
         self.turned.replace(Vec::new())
     }
@@ -198,7 +192,7 @@ impl QueueState {
         self.jobs.reserve(jobs);
     }
 
-    /// What a snapshot says, job by job, before the records after it.
+    /// Loads one job of a snapshot, before the records after it.
     pub(crate) fn load(&mut self, document: JobDocument) {
         let mut job = Job::from(document);
         job.repository = job.repository.map(|r| self.intern(&r));
@@ -206,13 +200,13 @@ impl QueueState {
         let _ = self.enter(job);
     }
 
-    /// What a snapshot says of everything else.
+    /// Loads a snapshot's counters.
     pub(crate) fn load_totals(&mut self, totals: Totals, last_seq: u64) {
         self.totals = totals;
         self.last_seq = last_seq;
     }
 
-    /// Counts a snapshot, which is then part of what it says.
+    /// Counts a snapshot; the count is part of that snapshot.
     pub(crate) fn count_checkpoint(&mut self) {
         self.totals.checkpoints += 1;
     }

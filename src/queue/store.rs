@@ -1,4 +1,4 @@
-//! The queue on disk: following it, changing it, checkpointing it.
+//! The queue on disk: follows it, changes it, writes its checkpoints.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,10 +18,8 @@ use crate::state::StateDir;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// Another file.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// A lock that somebody keeps.
@@ -57,7 +55,7 @@ impl QueueError {
 
 /// Opens the queue's log.
 pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
-    // What a snapshot has covered must not be numbered again, even if the log was cut behind its back.
+    // Numbers that a snapshot covers must not be given again, even if the log was cut since.
     let newest = SnapshotFile::list(&dir.paths.queue())?.first().map_or(0, |s| s.seq);
     let clock = dir.clock.clone();
     let options = LogOptions {
@@ -105,18 +103,18 @@ pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, 
     Ok(records_behind(dir, from, job)?.records)
 }
 
-/// What the log has about one job behind a place.
+/// The records about one job after a position.
 #[derive(Debug)]
 pub struct RecordsBehind {
     /// With their numbers, in their order.
     pub records: Vec<(u64, Record)>,
     /// Behind the last record of the log, whatever job that is about.
     pub reached: Position,
-    /// Whether nothing between was missing: a checkpoint removes what a snapshot has.
+    /// Whether no record in between is missing: a checkpoint removes records that a snapshot covers.
     pub is_complete: bool,
 }
 
-/// The records about one job behind a place in the log, synced: for those who follow it.
+/// The records about one job after a position in the log, synced: for followers of a single job.
 pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<RecordsBehind, QueueError> {
     let log = open_log(dir)?;
     let until = log.end();
@@ -142,8 +140,9 @@ pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<Rec
     Ok(RecordsBehind { records, reached: until, is_complete: summary.missing.is_empty() })
 }
 
-/// Acts under the append lock, told which jobs left the queue with a record after `seq`: a process that
-/// removes jobs, and their files, holds it meanwhile, so that a removal is over now or begins after the act.
+/// Acts under the append lock, with the jobs that left the queue by a record after `seq`. A process that
+/// removes jobs and their files holds that lock too, so every removal is either complete or begins after the
+/// act.
 #[track_caller]
 pub fn with_jobs_removed_since<T>(
     dir: &StateDir,
@@ -195,7 +194,7 @@ pub struct Queue {
     snapshot: Option<SnapshotFile>,
 }
 
-/// By what the queue's files are reached.
+/// How the queue's files are accessed.
 #[derive(Debug)]
 enum Access {
     /// As one of the writers.
@@ -213,7 +212,7 @@ impl Access {
     }
 }
 
-/// Applies what the log has between the place reached and `until`; false when some of it is missing.
+/// Applies the records between the current position and `until`; false when some are missing.
 fn follow(dir: &StateDir, replayed: &mut Replayed, until: Position) -> Result<bool, QueueError> {
     if until == replayed.log.position {
         return Ok(true);
@@ -260,7 +259,7 @@ fn reload(
     }
 }
 
-/// Left behind by two checkpoints, the segments that were needed are gone: a snapshot has it all.
+/// After two checkpoints the needed segments are gone: start again from a snapshot.
 fn catch_up(
     dir: &StateDir,
     replayed: &mut Replayed,
@@ -270,7 +269,7 @@ fn catch_up(
     if follow(dir, replayed, until)? { Ok(()) } else { reload(dir, replayed, snapshot, until) }
 }
 
-/// What a checkpoint did.
+/// Result of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueCheckpoint {
     /// The snapshot that was written.
@@ -280,10 +279,10 @@ pub struct QueueCheckpoint {
 }
 
 impl Queue {
-    /// Reads the queue. Everything that is shown afterwards was synced before.
+    /// Reads the queue. Everything that it shows was synced before.
     ///
     /// # Errors
-    /// What the system says. Damage is no error; see [`Queue::replayed`].
+    /// The system's error. Damage is no error; see [`Queue::replayed`].
     pub fn open(dir: &StateDir) -> Result<Queue, QueueError> {
         let log = open_log(dir)?;
         let until = log.end();
@@ -296,9 +295,9 @@ impl Queue {
         Ok(queue)
     }
 
-    /// As [`Queue::open`]; where the disk cannot be written, the files are read as they are and nothing is
-    /// touched. [`Queue::unwritable`] tells then. For reports: what is shown may include records that were
-    /// never synced, and nothing may be started by it.
+    /// As [`Queue::open`]; where the disk cannot be written, the files are read as they are and left
+    /// untouched, and [`Queue::unwritable`] says so. For reports: they may include records that were never
+    /// synced, so nothing may be started by them.
     pub fn open_to_look(dir: &StateDir) -> Result<Queue, QueueError> {
         let why = match Queue::open(dir) {
             Ok(queue) => return Ok(queue),
@@ -326,7 +325,6 @@ impl Queue {
         }
     }
 
-    /// The jobs.
     pub fn state(&self) -> &QueueState {
         &self.replayed.state
     }
@@ -336,7 +334,7 @@ impl Queue {
         self.replayed.state.drain_changed()
     }
 
-    /// How it was read, and what was wrong.
+    /// How the queue was read, with the damage found.
     pub fn replayed(&self) -> &Replayed {
         &self.replayed
     }
@@ -377,9 +375,9 @@ impl Queue {
         Ok(true)
     }
 
-    /// Decides under the append lock, after following the log: nobody can change the queue meanwhile.
-    /// The operations are appended, synced and applied. Returns their sequence numbers and what `decide`
-    /// said.
+    /// Decides under the append lock, after following the log, so that no other process can change the queue
+    /// in between. The operations are appended, synced and applied. Returns their sequence numbers and the
+    /// result of `decide`.
     ///
     /// # Errors
     /// Nothing is acknowledged then; open the queue again before going on.
@@ -408,11 +406,12 @@ impl Queue {
         Ok((numbers, value))
     }
 
-    /// Writes a snapshot, begins a new segment, and removes what the snapshot before it does not need
-    /// either. Nothing is removed before the new snapshot is synced. `None` when another process is at it.
+    /// Writes a snapshot, begins a new segment, and removes the segments that the previous snapshot does not
+    /// need either. Nothing is removed before the new snapshot is synced. `None` when another process is
+    /// writing one.
     ///
     /// # Errors
-    /// What the system says; nothing is lost then.
+    /// The system's error; nothing is lost then.
     #[track_caller]
     pub fn checkpoint(&mut self) -> Result<Option<QueueCheckpoint>, QueueError> {
         self.log()?;
@@ -457,7 +456,8 @@ impl Queue {
         if removed {
             self.dir.disk.sync_dir(&folder)?;
         }
-        // What operators did must outlive the old segments; while it cannot be kept, they stay.
+        // Operators' records must outlive the old segments; while they cannot be copied to the trail, the
+        // segments stay.
         match super::operators::keep_operator_records(&self.dir, previous.seq) {
             Ok(()) => Ok(self.log()?.remove_until(previous.seq)?),
             Err(_) => Ok(0),
@@ -477,8 +477,8 @@ impl Queue {
         }
     }
 
-    /// Looks at the snapshots that were not needed: a fallback that would fail is to be known before it
-    /// is needed. What is wrong with them is in [`Queue::replayed`] afterwards.
+    /// Checks the snapshots that were not needed, so that a damaged fallback is known before it is needed.
+    /// The damage is in [`Queue::replayed`] afterwards.
     pub fn check_older_snapshots(&mut self) -> Result<(), QueueError> {
         let state_id = self.dir.identity.state_id.to_string();
         let used = self.snapshot_seq();
@@ -500,7 +500,7 @@ impl Queue {
     pub fn wait(&self, timeout: Duration) {
         match &self.access {
             Access::Log(log) => log.wait_for_change(self.replayed.log.position, timeout),
-            // Nobody who can be waited for: the caller looks again after a moment.
+            // There is no log to wait on: the caller looks again after a moment.
             Access::Look(_) => std::thread::sleep(timeout),
         }
     }

@@ -1,10 +1,10 @@
-//! Jobs enter: appended without reading the queue, unless an id that a user gave may be taken.
+//! Enters jobs: appends without reading the queue, unless an id chosen by the user may be taken.
 //!
-//! An id that a user gives is reserved by its workspace, made durably before the record is appended, and
-//! `queue/names.lock` is held from the look to the sync. So the usual case, a name that nobody had, costs
-//! a look into one folder, whatever the queue holds. A name whose workspace or record is there may be a
-//! job, or what a killed submission left: then the queue is asked. So it is for an id of the form that
-//! we give ourselves, because those get their workspace later.
+//! An id chosen by the user is reserved by its workspace, made durable before the record is appended, and
+//! `queue/names.lock` is held from the check to the sync. So the usual case, a new name, costs a look into
+//! one folder, whatever the queue holds. A name whose workspace or record exists may be a job, or the trace
+//! of a killed submission: then the queue is read. So it is for ids of the form that this program generates,
+//! because those get their workspace later.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -20,7 +20,6 @@ use crate::state::names::BadName;
 /// A job that is in the queue, durably.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entered {
-    /// Its id.
     pub job: JobId,
     /// The sequence number of its record.
     pub seq: u64,
@@ -35,7 +34,6 @@ pub struct JobExists(pub JobId);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// An id that cannot become a file name.
@@ -57,7 +55,7 @@ pub struct Submitter<'a> {
     queue: Option<Queue>,
 }
 
-/// All of a batch's jobs, or those whose id is taken, each with its place among the requests.
+/// All of a batch's jobs; or the indexes of the requests whose ids are taken.
 pub type Together = Result<Vec<Entered>, Vec<(usize, JobExists)>>;
 
 impl<'a> Submitter<'a> {
@@ -99,8 +97,8 @@ impl<'a> Submitter<'a> {
         Ok(answers)
     }
 
-    /// Enters all jobs as one record, or none when an id is taken: then the answer says which, each with
-    /// its place among the requests.
+    /// Enters all jobs as one record, or none when an id is taken: then the answer has the indexes of those
+    /// requests.
     ///
     /// # Errors
     /// Nothing is acknowledged then.
@@ -143,7 +141,7 @@ impl<'a> Submitter<'a> {
         Ok(self.queue.insert(queue).state().get(id).is_some())
     }
 
-    /// Nobody else may enter a name between our look and our append.
+    /// Keeps other processes from entering a name between our check and our append.
     fn lock_names(&self, requests: &[CheckedRequest]) -> Result<Option<FileLock>, SubmitError> {
         if !requests.iter().any(|r| r.is_named) {
             return Ok(None);
@@ -153,7 +151,7 @@ impl<'a> Submitter<'a> {
         Ok(Some(lock.map_err(QueueError::from)?))
     }
 
-    /// The places of the requests whose ids are taken, by a job or by a request before them.
+    /// The indexes of the requests whose ids are taken, by a job or by a request before them.
     fn taken(&mut self, requests: &[CheckedRequest]) -> Result<HashSet<usize>, SubmitError> {
         let (mut taken, mut seen) = (HashSet::new(), HashSet::new());
         for (at, request) in requests.iter().enumerate().filter(|(_, r)| r.is_named) {
@@ -174,7 +172,8 @@ impl<'a> Submitter<'a> {
             if !request.is_named || id.is_uuid() {
                 continue;
             }
-            // Its own name was synced by the process that made it; killed before, that left none, and it is made anew.
+            // The process that makes the folder syncs its name. If that process died before the sync, the
+            // name is gone: create it again.
             if !made && !jobs.is_dir() {
                 disk.ensure_dir(&jobs)?;
             }
@@ -191,7 +190,7 @@ impl<'a> Submitter<'a> {
     }
 }
 
-/// Whether something has this name; what cannot be looked at counts as an error, never as free.
+/// Whether this name exists; an error when that cannot be examined, never "free".
 fn may_exist(path: &Path) -> Result<bool, DiskError> {
     match std::fs::symlink_metadata(path) {
         Ok(_) => Ok(true),

@@ -6,7 +6,7 @@
 //! {"at":"…","op":"end","by":"supervisor","job":"0192…","attempt":1,"claim":7,"outcome":"exited","exit_code":0}
 //! ```
 //!
-//! Replay takes the commonest line, a submission, by a way of its own: see `raw_submission`.
+//! Replay takes a submission, the most common line, by a faster path: see `raw_submission`.
 
 use std::borrow::Cow;
 
@@ -87,9 +87,8 @@ pub enum BadRecord {
     /// A member that the operation needs is not there.
     #[error("'{op}' without '{member}'")]
     Missing {
-        /// The operation.
         op: String,
-        /// What it needs.
+        /// The missing member.
         member: &'static str,
     },
     /// Written by a later version.
@@ -166,7 +165,7 @@ impl Record {
         serde_json::to_vec(&line)
     }
 
-    /// Understands a line of the log.
+    /// Parses a line of the log.
     ///
     /// # Errors
     /// [`BadRecord`] says what is wrong with it.

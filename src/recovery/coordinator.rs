@@ -33,7 +33,6 @@ use crate::state::StateDir;
 
 type Ended = (usize, PhaseEnd);
 
-/// See the module.
 pub(super) struct Coordinator<'a> {
     dir: &'a StateDir,
     graph: &'a PhaseGraph,

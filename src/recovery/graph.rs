@@ -7,10 +7,7 @@ use super::phase::Phase;
 pub enum GraphError {
     /// Two phases have one name.
     #[error("there are two phases named '{name}'")]
-    Duplicate {
-        /// The name.
-        name: &'static str,
-    },
+    Duplicate { name: &'static str },
     /// A phase waits for one that is not there.
     #[error("phase '{phase}' waits for '{missing}', and there is no such phase")]
     Unknown {

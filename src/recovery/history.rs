@@ -134,16 +134,13 @@ pub enum HistoryError {
     /// The file cannot be understood; the next recovery puts it into quarantine and begins a new one.
     #[error("{} is damaged", path.display())]
     Damaged {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: serde_json::Error,
     },
     /// A later version wrote it.
     #[error("{} has form {version}; this version knows up to {VERSION}", path.display())]
     Newer {
-        /// The file.
         path: PathBuf,
         /// Its form.
         version: u32,

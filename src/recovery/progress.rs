@@ -45,7 +45,6 @@ struct Shared {
     closed: bool,
 }
 
-/// See the module.
 pub(super) struct Tracker {
     shared: Mutex<Shared>,
     counters: Vec<Counter>,

@@ -55,20 +55,17 @@ pub(super) struct Request {
 /// A phase that is to be tried again with what waits for it, by the process that recovered here and still runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryWanted {
-    /// The phase.
     pub phase: String,
     /// Names the request; the record of the recovery that answers it says so.
     pub id: Uuid,
     /// Who asks.
     pub by: String,
-    /// Why.
     pub why: Option<String>,
 }
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestAnswer {
-    /// The phase.
     pub phase: String,
     /// Whether it counts; false when it came too late.
     pub accepted: bool,
@@ -98,11 +95,9 @@ pub enum RequestError {
 pub struct Asking<'a> {
     /// The phases that there are.
     pub known: &'a [&'a str],
-    /// Which one.
     pub phase: &'a str,
     /// Who asks.
     pub by: &'a str,
-    /// Why.
     pub why: Option<&'a str>,
 }
 

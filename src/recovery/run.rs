@@ -78,7 +78,6 @@ pub enum RunError {
     /// One at a time.
     #[error("another recovery is under way{}", described(holder.as_ref()))]
     Busy {
-        /// The lock.
         path: PathBuf,
         /// Who runs it, as far as the lock file tells.
         holder: Option<Holder>,
@@ -89,7 +88,6 @@ pub enum RunError {
     /// A phase cannot be tried again before one that it waits for.
     #[error("phase '{phase}' waits for '{waits_for}', which is {}", status.word())]
     NotReady {
-        /// The phase.
         phase: &'static str,
         /// What it waits for.
         waits_for: &'static str,

@@ -22,7 +22,6 @@ pub(super) struct Attempting {
     pub(super) pauses: Vec<Duration>,
 }
 
-/// Which phase.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Named {
     pub(super) name: &'static str,

@@ -22,7 +22,6 @@ impl Part {
     /// All of them, in the order in which they are repaired.
     pub const ALL: [Part; 4] = [Part::Queue, Part::Jobs, Part::Locks, Part::Webhooks];
 
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             Part::Queue => "queue",
@@ -79,7 +78,6 @@ pub struct Left {
 
 /// How the queue stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
-#[allow(missing_docs)] // The members are the published form; see docs.
 pub struct QueueCondition {
     pub jobs: u64,
     pub last_seq: u64,
@@ -94,7 +92,6 @@ pub struct QueueCondition {
 
 /// How the jobs stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
-#[allow(missing_docs)]
 pub struct JobsCondition {
     pub running: u64,
     pub alive: u64,
@@ -107,7 +104,6 @@ pub struct JobsCondition {
 
 /// How the locks stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
-#[allow(missing_docs)]
 pub struct LocksCondition {
     pub live: u64,
     pub free: u64,
@@ -117,7 +113,6 @@ pub struct LocksCondition {
 
 /// How the deliveries stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
-#[allow(missing_docs)]
 pub struct DeliveriesCondition {
     pub damaged_records: u64,
     pub missing_records: u64,
@@ -129,7 +124,6 @@ pub struct DeliveriesCondition {
 /// How everything stands that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[schemars(rename = "RepairCondition")]
-#[allow(missing_docs)]
 pub struct Condition {
     /// Acts that are called for, and things that an operator must decide about.
     pub problems: u64,

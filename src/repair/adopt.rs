@@ -32,14 +32,10 @@ const COPIED: &str = "copied: it runs, or ran, in the state directory that this 
 pub enum AdoptError {
     /// It is none.
     #[error("{} is no copy: it is the state directory that is recorded in it", path.display())]
-    NotACopy {
-        /// The directory.
-        path: PathBuf,
-    },
+    NotACopy { path: PathBuf },
     /// The identity.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// The log of deliveries.
@@ -48,7 +44,6 @@ pub enum AdoptError {
     /// Another log.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }

@@ -31,7 +31,6 @@ pub enum RepairError {
     /// A recovery, or another repair, is under way.
     #[error("a recovery or a repair is under way")]
     Busy(#[source] LockError),
-    /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// Judging jobs.
@@ -46,7 +45,6 @@ pub enum RepairError {
     /// Mending the log of deliveries.
     #[error(transparent)]
     Deliveries(#[from] EngineError),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }

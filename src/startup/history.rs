@@ -26,7 +26,6 @@ pub enum StartupOutcome {
 }
 
 impl StartupOutcome {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             StartupOutcome::Completed => "completed",

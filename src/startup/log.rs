@@ -33,16 +33,13 @@ pub enum StartupRecord {
     Act(CleanupEntry),
     /// Jobs are started no more, until the next `cleared`.
     SafeMode {
-        /// When.
         at: Timestamp,
         /// The startups that were cut short one after the other, oldest first.
         because: Vec<String>,
     },
     /// An operator, or a recovery that came to its end, says that the crash loop is over.
     Cleared {
-        /// When.
         at: Timestamp,
-        /// Who.
         by: String,
         /// What was given as the reason.
         why: Option<String>,

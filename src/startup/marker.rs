@@ -31,7 +31,6 @@ pub enum StartedBy {
 }
 
 impl StartedBy {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             StartedBy::Daemon => "daemon",
@@ -51,9 +50,7 @@ pub struct Marker {
     pub startup_id: String,
     /// What kind of process.
     pub by: StartedBy,
-    /// Which process.
     pub process: ProcessIdentity,
-    /// Where.
     pub host: Host,
     /// When it began.
     pub started_at: Timestamp,

@@ -1,4 +1,4 @@
-//! Time as it is stored and shown, and the one place that asks what time it is.
+//! Time as it is stored and shown, and the one place that reads the clock.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -146,7 +146,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// What time it is: the system's, or one that a test sets.
+/// The system's clock, or one that a test sets.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     set: Option<Arc<AtomicI64>>,

@@ -35,10 +35,9 @@ pub enum StateError {
         /// What was named.
         path: PathBuf,
     },
-    /// A folder of somebody's own files, which we will not settle in.
+    /// A folder with files of another origin, which must not become a state directory.
     #[error("{} is no state directory and not empty: it holds '{found}'", path.display())]
     NotEmpty {
-        /// The folder.
         path: PathBuf,
         /// One of the things in it.
         found: String,
@@ -49,17 +48,16 @@ pub enum StateError {
         /// The state directory.
         path: PathBuf,
     },
-    /// Somebody else could change it under us.
+    /// Another user could change it.
     #[error("{} belongs to another user, or can be written by one (owner {owner}, mode {mode:04o})", path.display())]
     Exposed {
-        /// The folder.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
         /// Its owner's uid.
         owner: u32,
     },
-    /// Somebody else could put something else in its place, or in that of one of its folders.
+    /// Another user could replace it, or one of its folders.
     #[error("{} can be changed by another user: {exposed}", path.display())]
     Changeable {
         /// The state directory, or where it would be.
@@ -80,24 +78,21 @@ pub enum StateError {
     Damaged {
         /// The identity file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: serde_json::Error,
     },
     /// A folder of it is on another mount than the others.
     #[error("{} is a mount of its own, or leads to another one: what is removed from it cannot be renamed into {}", path.display(), root.display())]
     Apart {
-        /// The folder.
         path: PathBuf,
         /// The state directory.
         root: PathBuf,
     },
-    /// The file system lacks what the state needs.
+    /// The file system lacks an ability that the state needs.
     #[error("{} is on a file system that cannot {what}", path.display())]
     Unfit {
-        /// The folder.
         path: PathBuf,
-        /// What it cannot do.
+        /// The missing ability.
         what: &'static str,
         /// The system's reason.
         #[source]
@@ -108,14 +103,13 @@ pub enum StateError {
     NotNoted {
         /// The state directory.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: Box<StateError>,
     },
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// Somebody else is making it and does not finish.
+    /// Another process is creating it and does not finish.
     #[error(transparent)]
     Lock(#[from] LockError),
 }
@@ -125,16 +119,16 @@ pub enum StateError {
 pub struct StateDir {
     /// Where things are.
     pub paths: StatePaths,
-    /// Which one it is.
+    /// Its id, layout and incarnation.
     pub identity: Identity,
     /// Which folder it is.
     pub place: FolderId,
-    /// What it is, seen from what is recorded of that.
+    /// How it came to be here, judged by its record.
     pub origin: DirectoryOrigin,
     /// What is recorded of its past.
     pub past: Past,
-    /// Whether processes of another incarnation may live: shared by all clones, for a recovery finds it out, and
-    /// what looks for them is asked often.
+    /// Whether processes of another incarnation may live. Shared by all clones, because a recovery finds it
+    /// out and the search for such processes is frequent.
     pub has_survivors: Arc<AtomicBool>,
     /// The seam to the disk.
     pub disk: Disk,
@@ -154,7 +148,7 @@ pub(super) const LOCK_WAIT: Duration = Duration::from_secs(10);
 pub const SEGMENT_BYTES: u64 = 4 << 20;
 
 impl StateDir {
-    /// Opens one that exists.
+    /// Opens an existing one.
     ///
     /// # Errors
     /// [`StateError::Missing`] when there is none; see [`StateError`].
@@ -189,7 +183,7 @@ impl StateDir {
         Ok(dir)
     }
 
-    /// Opens one, and makes it first when there is none. Several processes may do so at once.
+    /// Opens one, creating it when there is none. Several processes may do so at once.
     pub fn open_or_create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         match StateDir::open_to_write(root, disk.clone(), clock.clone()) {
             Err(StateError::Missing { .. }) => create(root, disk, clock),
@@ -197,10 +191,10 @@ impl StateDir {
         }
     }
 
-    /// Whether [`StateDir::open_or_create`] would make one in a place where there is none; changes nothing.
+    /// Whether [`StateDir::open_or_create`] could create one where there is none; changes nothing.
     ///
     /// # Errors
-    /// [`StateError::NotEmpty`] for a folder of somebody's own; see [`StateError`].
+    /// [`StateError::NotEmpty`] for a folder with other files; see [`StateError`].
     pub fn check_can_create(root: &Path) -> Result<(), StateError> {
         match check_folder(root) {
             Err(StateError::Missing { .. }) => check_way_to(root),
@@ -210,13 +204,13 @@ impl StateDir {
         }
     }
 
-    /// Tries out what the file system must be able to do, before anything relies on it.
+    /// Tries out the abilities of the file system, before anything relies on them.
     ///
     /// # Errors
-    /// [`StateError::Unfit`] with what it cannot do; [`StateError::Apart`].
+    /// [`StateError::Unfit`] with the missing ability; [`StateError::Apart`].
     pub fn check_abilities(&self) -> Result<(), StateError> {
         let root = self.paths.root();
-        // What cannot be looked at is told by what needs it.
+        // A folder that cannot be examined is reported by the code that needs it.
         let is_apart = |folder: &PathBuf| is_on_one_mount(root, folder).is_ok_and(|is_so| !is_so);
         if let Some(path) = self.paths.folders().into_iter().find(is_apart) {
             return Err(StateError::Apart { path, root: root.to_owned() });
@@ -238,8 +232,8 @@ impl StateDir {
         }
     }
 
-    /// Says durably that no job has what the server keeps about its attempts in its workspace any more. The caller has
-    /// made it so.
+    /// Records durably that no job has the server's files about its attempts in its workspace any more. The
+    /// caller has made it so.
     pub fn attempts_are_moved(&self) -> Result<(), StateError> {
         let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
         match Identity::read(&self.paths.identity())? {
@@ -250,7 +244,7 @@ impl StateDir {
         }
     }
 
-    /// Makes the folder for what the server keeps about a job's attempts, unless it is there.
+    /// Makes the folder for the server's files about a job's attempts, unless it exists.
     #[track_caller]
     pub fn ensure_attempts(&self, paths: &JobPaths) -> Result<(), DiskError> {
         if !paths.attempts.is_dir() {
@@ -261,9 +255,9 @@ impl StateDir {
         Ok(())
     }
 
-    /// Before a log is first opened, and before the identity is given out: the writer of `state.json` may
-    /// have been killed before its name was durable, and with another identity the log would be a
-    /// stranger's. Where the log's page is, somebody has done this before.
+    /// Call this before a log is first opened, and before the identity is given out: the writer of
+    /// `state.json` may have been killed before its name was durable, and with another identity the log would
+    /// seem to be a stranger's. Where the log has its page, a process has done this before.
     pub(crate) fn settle_identity(&self, log: &Path) -> Result<(), DiskError> {
         if log.join("commit.page").exists() { Ok(()) } else { self.disk.sync_dir(self.paths.root()) }
     }
@@ -312,7 +306,7 @@ fn check_way_to(root: &Path) -> Result<(), StateError> {
     check_way(root).map_err(|exposed| StateError::Changeable { path: root.to_owned(), exposed })
 }
 
-/// Its own folders are its own, also those that lie elsewhere, with a link in their place.
+/// Its own folders must belong to this user too, even those that are links to other places.
 fn check_own_folders(paths: &StatePaths) -> Result<(), StateError> {
     let check = |folder: PathBuf| {
         let Ok(found) = std::fs::symlink_metadata(&folder) else { return Ok(()) };
@@ -344,7 +338,7 @@ fn check_folder(root: &Path) -> Result<(), StateError> {
     let stranger = metadata.uid() != rustix::process::geteuid().as_raw() && metadata.uid() != 0;
     if mode & 0o022 != 0 || stranger {
         let path = root.to_owned();
-        // An empty folder that a stranger owns is no state directory of ours either way.
+        // An empty folder of another user is no state directory of ours either way.
         return Err(StateError::Exposed { path, mode, owner: metadata.uid() });
     }
     Ok(())
@@ -356,8 +350,8 @@ fn lost_identity(paths: &StatePaths) -> Result<Identity, StateError> {
     if !holds_state(paths)? {
         return Err(StateError::Missing { path, why: "it has no state.json" });
     }
-    // The identity is written before anything else. If it is there now, somebody was making the state
-    // directory and using it since we looked first.
+    // The identity is written before anything else. If it exists now, another process created the state
+    // directory and used it since our first look.
     Identity::read(&paths.identity())?.ok_or(StateError::IdentityLost { path })
 }
 
@@ -373,7 +367,7 @@ fn holds_state(paths: &StatePaths) -> Result<bool, StateError> {
     Ok(false)
 }
 
-/// The names in a folder; none when there is no such folder.
+/// The names in a folder; empty when there is no such folder.
 pub(super) fn entries(folder: &Path) -> Result<Vec<OsString>, StateError> {
     let listed = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -396,8 +390,8 @@ fn check_that_nobody_lives_there(root: &Path) -> Result<(), StateError> {
 fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
     check_way_to(root)?;
     let missing = missing_ancestors(root);
-    // Folders are made one after the other: of those that are there, the innermost may have been made by
-    // somebody who ended before its name was durable. What only others may list was not made like this.
+    // Folders are made one after the other: the innermost existing one may come from a process that died
+    // before the name was durable. A folder that others may list was not made by this function.
     let innermost = missing.first().map_or(root, PathBuf::as_path).parent();
     if let Some(around) = innermost.and_then(Path::parent).filter(|a| !a.as_os_str().is_empty()) {
         match disk.sync_dir(around) {
@@ -410,7 +404,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     }
     let is_new = disk.ensure_dir(root)?;
     check_folder(root)?;
-    // Somebody else may have made one of the folders meanwhile.
+    // Another user may have made one of the folders in the meantime.
     check_way_to(root)?;
     let paths = StatePaths::new(absolute(root)?);
     check_that_nobody_lives_there(paths.root())?;
@@ -423,8 +417,8 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     }
     let making = FileLock::acquire(&disk, &paths.state_lock(), LOCK_WAIT)?;
     if Identity::read(&paths.identity())?.is_some() {
-        // Somebody has made it since. All who waited for that go on at once: one after the other, each with what
-        // it syncs, the last of many would wait too long.
+        // Another process has created it. All processes that waited for that continue at once: one after the
+        // other, each with its syncs, the last of many would wait too long.
         drop(making);
         return StateDir::open_to_write(root, disk, clock);
     }

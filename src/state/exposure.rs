@@ -1,22 +1,22 @@
-//! Whether another user can change what a path leads to.
+//! Whether another user can replace the target of a path.
 //!
-//! A user who may write to any folder on the way to a file, from `/` on, can put another file in its place. So each
-//! of these folders, through links too, belongs to root or to the user of this process, and only its owner may write
-//! to it. Four things are decided here:
+//! A user who may write to any folder on the way to a file, from `/` on, can put another file in its place.
+//! So each of these folders, through links too, must belong to root or to the user of this process, and only
+//! its owner may write to it. Four cases are decided here:
 //!
-//! - *Sticky folders* (`/tmp`) of root or of this user may be written by all: only its owner can replace an entry, so
+//! - *Sticky folders* (`/tmp`) of root or of this user may be writable by all: only its owner can replace an entry, so
 //!   the owner of the entry must be root or this user.
-//! - *Groups.* A folder that a group may write is right only where the group is this user's private one: the primary
-//!   group of this account, named as it, with nobody else in it. With an umask of 002 such folders are usual below a
-//!   home. A group of which `/etc/group` and `/etc/passwd` do not tell that may have anybody in it.
+//! - *Groups.* A folder that a group may write is accepted only where the group is this user's private one: the primary
+//!   group of this account, with its name, and with no other member. With an umask of 002 such folders are usual below a
+//!   home. A group that `/etc/group` and `/etc/passwd` do not list may have any members.
 //! - *Access control lists* (POSIX) count as groups do. Without the group's write bit, which is their mask, they give
-//!   nobody the right to write. Those of NFSv4 are not read.
+//!   no one the right to write. Those of NFSv4 are not read.
 //! - *User namespaces.* A folder whose owner has no number in this namespace shows the overflow uid (65534). No
-//!   process in here is that owner, or gets a right from it; the user who made the namespace chose what is in it, and
-//!   is trusted as the machine's root is. So it counts as root's, where this is certain: the number is not given to
-//!   an account of this namespace, or the kernel says that even this namespace's root has no power over the folder.
-//!   In a sticky folder it does not count, for there all users of the machine outside look the same. Where there is
-//!   no such namespace, 65534 is an account as any other: on NFS every root of another machine.
+//!   process in this namespace is that owner, or gets a right from it; the user who made the namespace chose its
+//!   content, and is trusted as the machine's root is. So it counts as root's, where this is certain: the number is not
+//!   given to an account of this namespace, or the kernel says that even this namespace's root has no power over the
+//!   folder. In a sticky folder it does not count, because there all users of the machine outside look the same. Where
+//!   there is no such namespace, 65534 is an account like any other: on NFS every root of another machine.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -28,7 +28,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-/// So many links in one path are a loop.
+/// More links than this in one path are a loop.
 const LINKS: u32 = 40;
 const STICKY: u32 = 0o1000;
 const WRITABLE_BY_GROUP: u32 = 0o020;
@@ -44,7 +44,7 @@ const LARGEST_ACL: usize = 1024;
 pub struct Exposed {
     /// The folder or file.
     pub path: PathBuf,
-    /// Who can change it.
+    /// How it can be replaced.
     pub how: Exposure,
 }
 
@@ -61,7 +61,7 @@ impl Exposed {
     }
 }
 
-/// Who can change something.
+/// The user, or group, that can replace something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Exposure {
@@ -76,7 +76,7 @@ pub enum Exposure {
         /// Its permissions.
         mode: u32,
     },
-    /// Everybody.
+    /// All users.
     #[error("can be written by every user (mode {0:04o})")]
     All(u32),
     /// Others whom an access control list names, or one that cannot be read.
@@ -84,8 +84,8 @@ pub enum Exposure {
     List,
 }
 
-/// Checks that no other user can put something else in a path's place: every folder on its way. What it leads to is not
-/// looked at, and what is not there, or may not be looked at, is for the one who opens it.
+/// Checks that no other user can replace the target of a path, by every folder on its way. The target itself
+/// is not examined; if it is absent or hidden, opening it will say so.
 ///
 /// # Errors
 /// The first folder on the way that another user can change.
@@ -131,8 +131,8 @@ pub fn check_way(path: &Path) -> Result<(), Exposed> {
     Ok(())
 }
 
-/// Checks that only root and this user can write to a file that was opened. A device keeps nothing that is written to
-/// it.
+/// Checks that only root and this user can write to an open file. A device passes, because it keeps nothing
+/// that is written to it.
 pub fn check_file(path: &Path, opened: &Metadata) -> Result<(), Exposed> {
     let exposed = |how| Exposed { path: path.to_owned(), how };
     if opened.file_type().is_char_device() {
@@ -156,7 +156,7 @@ fn parts(path: &Path) -> Vec<OsString> {
 
 /// Whether all may write to a folder that is right because it is sticky.
 fn check_folder(path: &Path) -> Result<bool, Exposed> {
-    // What may not be looked at cannot be opened either.
+    // A hidden file cannot be opened either.
     let Ok(seen) = std::fs::symlink_metadata(path) else { return Ok(false) };
     let exposed = |how| Err(Exposed { path: path.to_owned(), how });
     if !is_root_or_us(seen.uid()) && !is_unmapped(seen.uid(), path) {
@@ -169,7 +169,7 @@ fn check_folder(path: &Path) -> Result<bool, Exposed> {
     }
 }
 
-/// Who beside its owner may write to it.
+/// The users other than its owner who may write to it.
 fn writable(path: &Path, seen: &Metadata) -> Option<Exposure> {
     let mode = seen.mode() & 0o7777;
     if mode & WRITABLE_BY_ALL != 0 {
@@ -197,8 +197,8 @@ fn is_private(group: u32) -> bool {
     user.gid == found.gid && is_only_of(&user.name, &found, &accounts)
 }
 
-/// Whether a group is named as this user and nobody else is in it, by its list or, as these lines of `/etc/passwd`
-/// tell, as the primary group.
+/// Whether a group has this user's name and no other member, by its list or, as these lines of `/etc/passwd`
+/// tell, as a primary group.
 fn is_only_of(user: &str, group: &Group, accounts: &str) -> bool {
     let has_it = |line: &str| {
         let mut fields = line.split(':');
@@ -221,7 +221,7 @@ const ACL_USER: u16 = 0x02;
 const ACL_GROUP_OBJ: u16 = 0x04;
 const ACL_GROUP: u16 = 0x08;
 
-/// The access control list of a folder; `None` when it has none beside its mode.
+/// The access control list of a folder; `None` when it has only its mode.
 fn access_list(path: &Path) -> io::Result<Option<Vec<AclEntry>>> {
     let mut value = [0_u8; LARGEST_ACL];
     let length = match rustix::fs::getxattr(path, ACL, &mut value) {
@@ -257,7 +257,7 @@ fn is_of_this_user(list: &[AclEntry], group: u32) -> bool {
     })
 }
 
-/// Whether an owner is nobody in this user namespace: see the module.
+/// Whether an owner has no number in this user namespace: see the top of this file.
 fn is_unmapped(uid: u32, path: &Path) -> bool {
     let number = |file: &str| crate::durable::plain::read_text(file).ok()?.trim().parse::<u32>().ok();
     if number("/proc/sys/kernel/overflowuid") != Some(uid) {

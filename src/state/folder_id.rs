@@ -1,4 +1,4 @@
-//! Which folder a state directory is: `place.json`, and what is told from it.
+//! The identity of a state directory's folder: `place.json`, and the conclusions from it.
 //!
 //! ```json
 //! {"version":2,"checksum":"5f1c09aa","state_id":"0192…","incarnation":1,"device":2049,"inode":131,
@@ -6,10 +6,10 @@
 //!  "recorded_at":"2026-03-01T09:30:00.000Z"}
 //! ```
 //!
-//! A path is no identity: a folder can be copied, renamed, and put back from a backup. So the folder itself is
-//! recorded in it: its inode, and when that was made (which no copy has, and which a remount, a reboot and
-//! another container leave as it is; the number of the device is none of these). A copy carries the record of
-//! its original, and so finds out that it is one.
+//! A path is no identity: a folder can be copied, renamed, and restored from a backup. So the folder itself
+//! is recorded in it: its inode, and the inode's time of birth (which no copy has, and which survives a
+//! remount, a reboot and a change of container; the device number does not). A copy carries the record of its
+//! original, and so recognises that it is a copy.
 //!
 //! | this folder is the recorded one | its path | the recorded path leads to | what it is |
 //! | --- | --- | --- | --- |
@@ -19,17 +19,17 @@
 //! | no | another | a state directory of the same id | a copy |
 //! | no | any | on a machine with another id | a copy |
 //! | no | another | nothing of the kind | moved to another file system: a new incarnation |
-//! | no | the same | itself | a backup that was put back: a new incarnation |
+//! | no | the same | itself | a backup that was restored: a new incarnation |
 //! | cannot be told (no birth time, changing inode numbers) | any | | itself |
 //! | nothing is recorded, or the record is damaged | any | | itself: recorded now |
 //!
-//! A copy is not written to (see [`crate::durable::Home`]) until [`crate::repair::adopt_as_new`] makes another state
-//! directory of it. Where a backup was put back *into* the recorded folder, its record says nothing: an
-//! attribute of the folder itself (`user.recoveryctl.incarnation`), which is no file that a backup has, and the
-//! processes that live (see [`crate::jobs::notice_restore`]) tell of it.
+//! A copy is not written to (see [`crate::durable::Home`]) until [`crate::repair::adopt_as_new`] makes
+//! another state directory of it. Where a backup was restored *into* the recorded folder, the record does not
+//! show it: an attribute of the folder itself (`user.recoveryctl.incarnation`), which no backup of files has,
+//! and living processes (see [`crate::jobs::notice_restore`]) do.
 //!
-//! What this does not tell: a whole machine that was cloned, disk, path and machine id alike; nothing that runs
-//! in one of the two can be seen from the other.
+//! Not detected: a whole machine that was cloned with its disk, path and machine id; processes in one of the
+//! two cannot be seen from the other.
 
 use std::path::{Path, PathBuf};
 
@@ -44,10 +44,10 @@ use super::identity::Identity;
 use super::paths::StatePaths;
 use crate::durable::{Disk, IoContext, read_optional, replace, sealed};
 
-/// The attribute of the folder that tells the highest incarnation it has had.
+/// The attribute of the folder that holds its highest incarnation so far.
 const ATTRIBUTE: &str = "user.recoveryctl.incarnation";
 
-/// So many paths are kept.
+/// Paths that are kept.
 const MOST_PATHS: usize = 8;
 
 /// A folder, told from every other.
@@ -55,7 +55,6 @@ const MOST_PATHS: usize = 8;
 pub struct FolderId {
     /// The device that it is on; another one after a remount.
     pub device: u64,
-    /// Its inode.
     pub inode: u64,
     /// When the inode was made, as `seconds.nanoseconds`; `None` where the file system does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +65,7 @@ pub struct FolderId {
 }
 
 impl FolderId {
-    /// The place of a folder.
+    /// The identity of a folder.
     pub fn of(folder: &Path) -> Result<FolderId, StateError> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(folder).context("look at", folder)?;
@@ -90,7 +89,7 @@ impl FolderId {
         }
     }
 
-    /// As it stands in the environment of processes.
+    /// Its form in the environment of processes.
     pub fn as_mark(&self) -> String {
         format!("{}:{}", self.device, self.inode)
     }
@@ -116,12 +115,12 @@ fn born(folder: &Path) -> Option<String> {
     has.then(|| format!("{}.{:09}", seen.stx_btime.tv_sec, seen.stx_btime.tv_nsec))
 }
 
-/// Which state directory, in which incarnation and folder, something belongs to.
+/// The state directory, incarnation and folder that something belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StateStamp {
     /// Which state directory.
     pub state_id: Uuid,
-    /// Which of its lives.
+    /// Its incarnation.
     pub incarnation: u64,
     /// The device of its folder then.
     pub device: u64,
@@ -136,11 +135,11 @@ pub struct Restored {
     pub at: Timestamp,
     /// The incarnation that was put back.
     pub from_incarnation: u64,
-    /// The last record of the log that was put back: what names a later one, and is not of the incarnation that
-    /// began then, is of the time that is lost.
+    /// The last record of the restored log: anything that names a later record, and is not of the incarnation
+    /// that began then, is from the time that is lost.
     #[serde(default)]
     pub log_end: u64,
-    /// What told of it.
+    /// How it was noticed.
     pub why: String,
     /// Whether a recovery has told it.
     #[serde(default)]
@@ -150,7 +149,7 @@ pub struct Restored {
     pub has_survivors: bool,
 }
 
-/// What is recorded of a directory's past.
+/// The recorded past of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Past {
     /// That it went back in time.
@@ -159,19 +158,18 @@ pub struct Past {
     pub copied_from: Option<CopiedFrom>,
 }
 
-/// What `place.json` says.
+/// The content of `place.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderRecord {
     /// Which state directory.
     pub state_id: Uuid,
     /// Its incarnation when this was written.
     pub incarnation: u64,
-    /// The folder.
     #[serde(flatten)]
     pub place: FolderId,
     /// The machine's id; empty where there is none.
     pub machine_id: String,
-    /// Where the folder was seen, the last place first: one folder may have a path in each container.
+    /// Paths at which the folder was seen, the last one first: one folder may have a path in each container.
     pub paths: Vec<PathBuf>,
     /// When this was written.
     pub recorded_at: Timestamp,
@@ -186,19 +184,18 @@ pub struct FolderRecord {
     pub adopting: Vec<Uuid>,
 }
 
-/// What a directory was a copy of before it was made another one.
+/// The original of a directory that was a copy before it was adopted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopiedFrom {
     /// Where the original was.
     pub path: PathBuf,
-    /// Its id.
     pub state_id: Uuid,
     /// When the copy was made a directory of its own.
     pub at: Timestamp,
 }
 
 impl FolderRecord {
-    /// Reads it; `None` when there is none that can be believed.
+    /// Reads it; `None` when it is absent or damaged.
     pub fn read(path: &Path) -> Option<FolderRecord> {
         let bytes = read_optional(path).ok()??;
         sealed::check(&bytes).ok()?;
@@ -219,7 +216,7 @@ impl FolderRecord {
     }
 }
 
-/// A hint beside the record: where the file system keeps no attributes, there is none.
+/// A hint in addition to the record; absent where the file system has no attributes.
 fn note_on_folder(root: &Path, incarnation: u64) {
     if noted_on_folder(root).is_none_or(|noted| noted < incarnation) {
         let value = incarnation.to_string();
@@ -233,23 +230,23 @@ fn noted_on_folder(root: &Path) -> Option<u64> {
     std::str::from_utf8(value.get(..length)?).ok()?.parse().ok()
 }
 
-/// What a state directory is, seen from its record.
+/// How a state directory came to be here, judged by its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DirectoryOrigin {
-    /// Itself.
+    /// It is the recorded one.
     Own,
-    /// Itself; the record is to be written anew, for there is none, or it names another path.
+    /// It is the recorded one; the record must be rewritten because it is absent or has another path.
     Unrecorded,
-    /// It went back in time, or came here by copying, and nobody has written that down yet.
+    /// It went back in time, or came here by copying, and that is not recorded yet.
     Restored {
-        /// What tells of it.
+        /// How it was noticed.
         why: String,
     },
     /// A copy of another one.
     Copied {
         /// Where the original is, or was.
         of: PathBuf,
-        /// What tells of it.
+        /// How it was noticed.
         why: String,
     },
 }
@@ -261,7 +258,7 @@ pub(super) fn origin_of(
     here: &FolderId,
     record: Option<&FolderRecord>,
 ) -> DirectoryOrigin {
-    // A record of another identity came with files of another directory: it tells nothing of this one.
+    // A record of another identity came with files of another directory: it does not describe this one.
     let Some(record) = record.filter(|record| record.state_id == identity.state_id) else {
         return DirectoryOrigin::Unrecorded;
     };
@@ -322,8 +319,8 @@ fn real_path(root: &Path) -> PathBuf {
     std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned())
 }
 
-/// Another folder, at a path where this directory was, that is a state directory of its id. The same folder by
-/// another name (a bind mount, a link) is none.
+/// Another folder, at a recorded path, that is a state directory of the same id. The same folder by another
+/// name (a bind mount, a link) does not count.
 fn original_of(
     record: &FolderRecord,
     own: &Path,
@@ -349,7 +346,7 @@ pub(super) fn next_incarnation(root: &Path, identity: &Identity, now: Timestamp)
     second.max(known.saturating_add(1))
 }
 
-/// The record of a directory as it is here and now.
+/// The record of a directory as it is now.
 pub(super) fn record_here(
     paths: &StatePaths,
     identity: &Identity,

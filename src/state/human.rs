@@ -1,7 +1,9 @@
-//! Durations, ages, sizes and counts as every text says them: `1.1 s`, `35 min 29 s`, `18 min ago`, `21.0 MiB`, `2 jobs`.
+//! Durations, ages, sizes and counts in their one text form: `1.1 s`, `35 min 29 s`, `18 min ago`, `21.0
+//! MiB`, `2 jobs`.
 //!
-//! Reports have milliseconds and bytes; the configuration has what [`parse_duration`](super::parse_duration) reads.
-//! The page says the same with `commands/src/http/page/format.js`; a test compares the two.
+//! Reports have milliseconds and bytes; the configuration has the form that
+//! [`parse_duration`](super::parse_duration) reads. The page formats the same with
+//! `commands/src/http/page/format.js`; a test compares the two.
 
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use super::Timestamp;
 /// The units of a long duration, in milliseconds, the largest first.
 const UNITS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)];
 
-/// A duration in milliseconds: to the millisecond below a second, to the tenth below ten seconds, else in its two largest
-/// units.
+/// A duration in milliseconds: with milliseconds below a second, with tenths below ten seconds, otherwise in
+/// its two largest units.
 pub fn duration(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),
@@ -37,7 +39,7 @@ pub fn ago(now: Timestamp, at: Timestamp) -> String {
     if ms < 0 { format!("in {distance}") } else { format!("{distance} ago") }
 }
 
-/// A duration in milliseconds as it is estimated: in whole ones of one unit, of which there are two at least.
+/// An estimated duration in milliseconds: whole units, in the largest unit of which there are at least two.
 pub fn about(ms: u64) -> String {
     let (unit, scale) = UNITS.into_iter().find(|(_, scale)| ms >= 2 * scale).unwrap_or(("s", 1000));
     format!("{} {unit}", ms / scale)
@@ -75,7 +77,7 @@ fn plural(noun: &str) -> String {
     }
 }
 
-/// Things by their numbers, as what a sentence is about: `record 3 is`, `records 3 to 5 are`.
+/// Numbered things as the subject of a sentence: `record 3 is`, `records 3 to 5 are`.
 pub fn numbers(noun: &str, first: u64, last: u64) -> String {
     match first == last {
         true => format!("{noun} {first} is"),

@@ -1,21 +1,22 @@
-//! `state.json`: which layout a state directory has, and which one it is.
+//! `state.json`: the layout and the id of a state directory.
 //!
 //! ```json
 //! {"layout":3,"state_id":"0192…","created_at":"2026-03-01T09:30:00.000Z","incarnation":1}
 //! ```
 //!
-//! The id is in the first line of every log segment too, so that it can be found again when this file
-//! is lost, and so that files of another state directory cannot pass for ours.
+//! The id is in the first line of every log segment too, so that it can be recovered when this file is lost,
+//! and so that files of another state directory cannot pass for ours.
 //!
 //! | layout | what it changed |
 //! | --- | --- |
 //! | 1 | |
-//! | 2 | the startups that were and the acts of cleaning, once `startup/history.json` and `startup/cleanup-log.json`, are records of the log in `startup/log/`: a damaged record costs itself and not the whole history, an act is one append, and nothing is written again that is there |
-//! | 3 | what the server keeps about the attempts of a job (`sentinel.json`, `sentinel.lock`, `command.json`, `exit.json`, `output.log`, and those of earlier attempts), once in the job's workspace, is in `attempts/<id>/`, where no job of another user can change it |
+//! | 2 | past startups and acts of cleaning, once `startup/history.json` and `startup/cleanup-log.json`, are records of the log in `startup/log/`: a damaged record costs itself and not the whole history, an act is one append, and existing entries are not rewritten |
+//! | 3 | the server's files about the attempts of a job (`sentinel.json`, `sentinel.lock`, `command.json`, `exit.json`, `output.log`, and those of earlier attempts), once in the job's workspace, are in `attempts/<id>/`, where no job of another user can change them |
 //!
 //! A later layout is refused before anything is touched. An earlier one is read as it is by every command;
-//! the next startup brings it to this version's, see [`crate::startup`]. While some jobs still have their files where
-//! layout 2 has them (a supervisor of that time lives), `state.json` says `"moving_attempts":true`.
+//! the next startup brings it to this version's, see [`crate::startup`]. While some jobs still have their
+//! files where layout 2 has them (a supervisor of that time lives), `state.json` says
+//! `"moving_attempts":true`.
 
 use std::path::Path;
 
@@ -40,16 +41,16 @@ pub struct Identity {
     pub state_id: Uuid,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Which life of this state directory: 1 at first. One that went back in time gets a later one, so that
-    /// nothing of the time that is lost passes for its own. In seconds since 1970, see [`super::folder_id`].
+    /// The incarnation: 1 at first. A directory that went back in time gets a later one, so that nothing from
+    /// the lost time passes for its own. In seconds since 1970, see [`super::folder_id`].
     #[serde(default = "first_incarnation")]
     pub incarnation: u64,
-    /// Whether some jobs may still have what the server keeps about their attempts in their workspaces.
+    /// Whether some jobs may still have the server's files about their attempts in their workspaces.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moving_attempts: bool,
 }
 
-/// What a state directory has from its making on, and what earlier versions wrote none for.
+/// The incarnation of a new state directory, and of one whose version did not record any.
 fn first_incarnation() -> u64 {
     1
 }
@@ -71,7 +72,7 @@ impl Identity {
         Identity { layout: LAYOUT_VERSION, moving_attempts: self.may_have_attempts_in_workspaces(), ..self }
     }
 
-    /// Whether a job may have what the server keeps about its attempts in its workspace.
+    /// Whether a job may have the server's files about its attempts in its workspace.
     pub fn may_have_attempts_in_workspaces(&self) -> bool {
         self.layout < ATTEMPTS_APART || self.moving_attempts
     }
@@ -79,7 +80,7 @@ impl Identity {
     /// Reads it; `None` when there is none.
     ///
     /// # Errors
-    /// [`StateError::Damaged`] when it cannot be understood, [`StateError::Newer`] for a later layout.
+    /// [`StateError::Damaged`] when it cannot be parsed, [`StateError::Newer`] for a later layout.
     pub fn read(path: &Path) -> Result<Option<Identity>, StateError> {
         #[derive(Deserialize)]
         struct Form {

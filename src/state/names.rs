@@ -1,4 +1,4 @@
-//! Names from outside as file names: percent-encoded, so that any name is safe and two never meet.
+//! Names from outside as file names: percent-encoded, so that any name is safe and two names never collide.
 
 use std::fmt::Write as _;
 
@@ -8,18 +8,17 @@ pub const LONGEST_ENCODED: usize = 240;
 /// A name that cannot become a file name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
-    /// Nothing there.
+    /// The name is empty.
     #[error("an empty name")]
     Empty,
     /// Too long once encoded.
     #[error("a name of {bytes} bytes ({encoded} when encoded as a file name; at most {LONGEST_ENCODED})")]
     TooLong {
-        /// Its length.
         bytes: usize,
         /// Its length as a file name.
         encoded: usize,
     },
-    /// NUL, line feed and their like have no place in a name that people read.
+    /// NUL, line feed and the like do not belong in a name that people read.
     #[error("a control character in a name")]
     Control,
 }
@@ -49,7 +48,7 @@ pub fn encode(name: &str) -> Result<String, BadName> {
     Ok(out)
 }
 
-/// The name that a file name stands for; `None` when [`encode`] would not have made it.
+/// The name behind a file name; `None` when [`encode`] would not have made it.
 pub fn decode(file_name: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(file_name.len());
     let mut rest = file_name.as_bytes();

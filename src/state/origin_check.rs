@@ -1,5 +1,5 @@
-//! Finds out what a directory is when it is opened, and writes down what has changed: that it was moved, that a
-//! backup was put back, that it is a directory of its own now.
+//! Determines the origin of a directory when it is opened, and records changes: that it was moved, that a
+//! backup was restored, that it is a directory of its own now.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +18,8 @@ use crate::durable::log::{self, Position, ReadRequest};
 use crate::durable::{Disk, FileLock, Home, IoContext};
 
 impl StateDir {
-    /// The directory as it stands; see [`super::folder_id`] for what is told from what. What has to be written down
-    /// is, where that is possible: a disk that cannot be written keeps nobody from looking.
+    /// The directory with its origin; see [`super::folder_id`] for the rules. Changes are recorded where that
+    /// is possible: a disk that cannot be written keeps no process from reading.
     pub(super) fn with_origin(
         paths: StatePaths,
         identity: Identity,
@@ -56,15 +56,15 @@ impl StateDir {
             DirectoryOrigin::Own | DirectoryOrigin::Copied { .. } => {}
             DirectoryOrigin::Unrecorded | DirectoryOrigin::Restored { .. } => match dir.write_down() {
                 Err(e) if !is_refusal(&e) => return Err(e),
-                // Who only looks can do so; who acts on what it sees calls `settle`.
+                // A process that only reads can go on; one that acts calls `settle`.
                 _ => {}
             },
         }
         Ok(dir)
     }
 
-    /// Writes down that a backup was put back, where that was not possible when the directory was opened. Until it is
-    /// written, the directory passes for the incarnation that was lost: who judges or starts something calls this.
+    /// Records that a backup was restored, where that was not possible when the directory was opened. Until
+    /// then the directory passes for the lost incarnation, so call this before judging or starting anything.
     pub fn settle(&mut self) -> Result<(), StateError> {
         match self.origin {
             DirectoryOrigin::Restored { .. } => self.write_down().map_err(|e| self.not_noted(e)),
@@ -76,7 +76,7 @@ impl StateDir {
         StateError::NotNoted { path: self.paths.root().to_owned(), source: Box::new(why) }
     }
 
-    /// Records the place as it is now, under the lock of the identity: somebody else may have been faster.
+    /// Records the folder as it is now, under the lock of the identity: another process may have been faster.
     fn write_down(&mut self) -> Result<(), StateError> {
         let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
         if let Some(identity) = Identity::read(&self.paths.identity())? {
@@ -135,7 +135,7 @@ impl StateDir {
         snapshots.filter_map(digits).max().unwrap_or(0).max(read)
     }
 
-    /// What bears witness that something belongs to this directory as it is now.
+    /// The stamp of things that belong to this directory as it is now.
     pub fn stamp(&self) -> StateStamp {
         let FolderId { device, inode, .. } = self.place;
         StateStamp { state_id: self.identity.state_id, incarnation: self.identity.incarnation, device, inode }
@@ -162,7 +162,7 @@ impl StateDir {
         self.past.restored.is_some() && self.has_survivors.load(Ordering::Relaxed)
     }
 
-    /// First in the identity: killed before the record of the place is written, one more begins.
+    /// First in the identity: a kill before the folder's record is written makes one more incarnation begin.
     fn begin_incarnation(&mut self, record: &mut FolderRecord) -> Result<(), StateError> {
         let incarnation = next_incarnation(self.paths.root(), &self.identity, self.clock.now());
         let identity = Identity { incarnation, ..self.identity.clone() };
@@ -172,13 +172,13 @@ impl StateDir {
         Ok(())
     }
 
-    /// Whether this directory is a copy of another one, which nobody has made a directory of its own.
+    /// Whether this directory is a copy that was not adopted as a directory of its own.
     pub fn is_copy(&self) -> bool {
         matches!(self.origin, DirectoryOrigin::Copied { .. })
     }
 
-    /// Begins a new incarnation, because something shows that the files went back in time: what acted for the
-    /// time that is lost does not pass for ours any more.
+    /// Begins a new incarnation, because something shows that the files went back in time: processes and
+    /// files of the lost time do not pass for ours any more.
     pub fn note_restored(&mut self, why: &str) -> Result<(), StateError> {
         let noted = self.change_record(|dir, record| {
             record.restored = Some(dir.restored_now(why));
@@ -200,7 +200,7 @@ impl StateDir {
         })
     }
 
-    /// The same directory, when it is a copy, for the one who makes another one of it: it may be written.
+    /// A writable handle of the same directory, when it is a copy, for its adoption.
     pub fn to_be_adopted(&self) -> Option<StateDir> {
         let DirectoryOrigin::Copied { .. } = &self.origin else { return None };
         let home = Home::open(self.paths.root()).ok()?;
@@ -208,11 +208,11 @@ impl StateDir {
         Some(StateDir { disk, ..self.clone() })
     }
 
-    /// Makes the files of a copy that are written in place its own, where it was made of hard links. The caller holds
-    /// [`StateDir::lock_identity`].
+    /// Gives a copy that was made of hard links its own files, as far as they are written in place. The
+    /// caller holds [`StateDir::lock_identity`].
     ///
     /// # Errors
-    /// What the system says; called again, it goes on.
+    /// The system's error; the next call goes on.
     pub fn unshare_files(&self) -> Result<(), StateError> {
         Ok(super::shared_files::unshare(&self.disk, &self.paths)?)
     }
@@ -222,9 +222,9 @@ impl StateDir {
         Ok(FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?)
     }
 
-    /// The id that a copy gets: of the original's and of its own folder, the same in each try there. It is written
-    /// down before anything has it; with it come those of all tries, for this may be a copy of a copy that was half
-    /// adopted.
+    /// The new id of a copy, derived from the original's id and from its own folder, so that each try gives
+    /// the same one. It is recorded before anything uses it, together with those of all earlier tries,
+    /// because this may be a copy of a copy that was half adopted.
     pub fn begin_adoption(&self) -> Result<(Uuid, Vec<Uuid>), StateError> {
         let FolderId { device, inode, born, .. } = &self.place;
         let name = format!("{device}:{inode}:{}", born.as_deref().unwrap_or_default());
@@ -291,8 +291,8 @@ impl StateDir {
         Ok(Identity::read(&self.paths.identity())?.is_some_and(|now| now == self.identity))
     }
 
-    /// The least fencing number of this incarnation: above all that an earlier one can have given, for none of
-    /// them has granted more than a thousand locks a second since it began.
+    /// The least fencing number of this incarnation: above every number that an earlier one can have given,
+    /// because none has granted more than a thousand locks a second.
     pub fn fencing_floor(&self) -> u64 {
         match self.identity.incarnation {
             0 | 1 => 0,
@@ -300,8 +300,7 @@ impl StateDir {
         }
     }
 
-    /// What stands in the environment of the processes that belong to this directory: its incarnation and its
-    /// folder.
+    /// The mark in the environment of this directory's processes: its incarnation and its folder.
     pub fn mark(&self) -> String {
         format!("{}@{}", self.identity.incarnation, self.place.as_mark())
     }
@@ -311,8 +310,8 @@ fn may_survive(past: &Past) -> bool {
     past.restored.as_ref().is_some_and(|restored| restored.has_survivors)
 }
 
-/// Whether the disk, or the lock's holder, keeps this process from writing anything down: what it is to write
-/// beside that will tell.
+/// Whether the disk, or the lock's holder, keeps this process from recording it: its next write will report
+/// that.
 fn is_refusal(error: &StateError) -> bool {
     matches!(error, StateError::Disk(_) | StateError::Lock(_))
 }

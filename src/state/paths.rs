@@ -12,7 +12,7 @@ pub struct StatePaths {
     root: PathBuf,
     /// The root of the state directory that this is a copy of.
     copy_of: Option<PathBuf>,
-    /// Whether jobs may still have what the server keeps about them in their workspaces, as in layout 2.
+    /// Whether jobs may still have the server's files about them in their workspaces, as in layout 2.
     may_be_in_workspaces: bool,
 }
 
@@ -53,7 +53,7 @@ const FOLDERS: &[&str] = &[
 const TOP_FILES: &[&str] = &["state.json", "state.lock", "place.json"];
 
 impl StatePaths {
-    /// The folders that are made when something is to be kept in them, and that people move to another disk.
+    /// The folders that are created on first use, and that operators move to another disk.
     pub(super) fn kept_elsewhere(&self) -> [PathBuf; 6] {
         [
             self.trash(),
@@ -81,7 +81,7 @@ impl StatePaths {
 paths! {
     /// Held while the state directory is made or its identity repaired.
     state_lock => "state.lock";
-    /// Which folder it is.
+    /// The record of which folder this is.
     place => "place.json";
     /// Layout version and identity.
     identity => "state.json";
@@ -97,7 +97,7 @@ paths! {
     import_lock => "queue/import.lock";
     /// Job records and workspaces.
     jobs => "jobs";
-    /// What the server keeps about the attempts of jobs, where no job can change it.
+    /// The server's files about the attempts of jobs, where no job can change them.
     attempts => "attempts";
     /// Workspaces of removed jobs, until they are deleted; no job's name begins with a dot.
     trash => "jobs/.trash";
@@ -109,23 +109,23 @@ paths! {
     startup_lock => "startup/startup.lock";
     /// The startup that is under way.
     startup_marker => "startup/marker.json";
-    /// The startups that were and what they cleaned, in segments.
+    /// Past startups and their acts of cleaning, in segments.
     startup_log => "startup/log";
     /// The startups that were, in layout 1.
     startup_history_1 => "startup/history.json";
-    /// What was cleaned after aborted startups, in layout 1.
+    /// Acts of cleaning after aborted startups, in layout 1.
     startup_cleanup_log_1 => "startup/cleanup-log.json";
     /// The recovery's own folder.
     recovery => "recovery";
     /// Live progress of the recovery that runs, or ran last.
     recovery_current => "recovery/current.json";
-    /// What the last recovery did.
+    /// The record of the last recovery.
     recovery_last => "recovery/last.json";
     /// Recoveries that were.
     recovery_history => "recovery/history.json";
     /// Held by the process that recovers.
     recovery_lock => "recovery/recovery.lock";
-    /// What is lost, until somebody acknowledges it.
+    /// Losses, acknowledged and not.
     losses => "recovery/losses.json";
     /// Held by the process that changes that list.
     losses_lock => "recovery/losses.lock";
@@ -137,7 +137,7 @@ paths! {
     webhooks => "webhooks";
     /// The delivery log's segments.
     webhooks_log => "webhooks/log";
-    /// What deliveries are signed with where the configuration names no secret.
+    /// The secret that signs deliveries where the configuration names none.
     signing_secret => "webhooks/signing.secret";
     /// Held by the process that delivers.
     deliver_lock => "webhooks/deliver.lock";
@@ -149,7 +149,7 @@ paths! {
     cleanup_lock => "cleanup/run.lock";
     /// The log of completed cleanups.
     cleanup_completed => "cleanup/completed";
-    /// What cleanups are deleting.
+    /// Folders that cleanups are deleting.
     cleanup_trash => "cleanup/trash";
     /// Git work that was kept of workspaces that went.
     cleanup_archive => "cleanup/archive";
@@ -165,7 +165,7 @@ paths! {
     orphans_trash => "orphans/trash";
     /// Uncommitted work of removed workspaces, as earlier versions kept it.
     orphans_archive => "orphans/archive";
-    /// What was done to which orphan.
+    /// Acts on orphans.
     orphans_log => "orphans/log";
     /// The daemon's own folder.
     daemon => "daemon";
@@ -179,26 +179,26 @@ paths! {
     scheduling_lock => "daemon/scheduling.lock";
     /// Why the scheduler starts no job, while it cannot.
     starts_held => "daemon/starts.json";
-    /// The token of those who may do everything.
+    /// The token of the admin role.
     admin_token => "daemon/admin.token";
-    /// The token of those who may look.
+    /// The token of the viewer role.
     viewer_token => "daemon/viewer.token";
     /// The daemon's unix socket.
     admin_socket => "daemon/admin.sock";
-    /// What was answered to requests with an `Idempotency-Key`.
+    /// Answers to requests with an `Idempotency-Key`.
     answered => "daemon/answered";
-    /// What supervisors say when something goes wrong.
+    /// Errors of supervisors.
     supervisor_log => "daemon/supervisors.log";
 }
 
 impl StatePaths {
-    /// Whether jobs may still have what the server keeps about them in their workspaces.
+    /// Whether jobs may still have the server's files about them in their workspaces.
     pub(crate) fn may_be_in_workspaces(&self) -> bool {
         self.may_be_in_workspaces
     }
 
-    /// Whether a workspace belongs to the user whom the folder of all of them belongs to, and nobody else can make or
-    /// exchange names in it. In any other one nothing is evidence, not even a file of the server's.
+    /// Whether a workspace belongs to the owner of the folder of workspaces, and no other user can create or
+    /// exchange names in it. Otherwise nothing in it is evidence, not even a file of the server's.
     pub(crate) fn is_of_the_server(&self, workspace: &Path) -> bool {
         is_of_one_owner(&self.jobs(), workspace)
     }
@@ -276,11 +276,11 @@ impl StatePaths {
 pub struct LockPaths {
     /// Locked with flock; never renamed or removed.
     pub flock: PathBuf,
-    /// Who holds it, and for what.
+    /// The holder, and the operation.
     pub metadata: PathBuf,
     /// Taken for the moment in which the metadata is replaced.
     pub writing: PathBuf,
-    /// The tickets of those who wait.
+    /// The tickets of waiting processes.
     pub line: PathBuf,
 }
 
@@ -289,25 +289,25 @@ pub struct LockPaths {
 pub struct JobPaths {
     /// The job's record in readable form, derived from the queue log.
     pub record: PathBuf,
-    /// The job's own folder. It, and every name in it, may belong to another user: nothing there says what is true
+    /// The job's own folder. It, and every name in it, may belong to another user: nothing in it is evidence
     /// about an attempt.
     pub workspace: PathBuf,
-    /// What the server keeps about the job's attempts: only the server's user may enter it.
+    /// The server's files about the job's attempts: only the server's user may enter it.
     pub attempts: PathBuf,
     /// The folder with a folder for each earlier attempt.
     earlier: PathBuf,
 }
 
-/// What the server keeps of the present attempt: in layout 2, and of a job whose supervisor is of that time, at the top
-/// of its workspace. The sentinel, which names the attempt, comes last.
+/// The server's files about the present attempt: in layout 2, and of a job whose supervisor is of that time,
+/// at the top of its workspace. The sentinel, which names the attempt, comes last.
 pub(crate) const ATTEMPT_FILES: [&str; 5] =
     ["output.log", "exit.json", "command.json", "sentinel.json", "sentinel.lock"];
 /// The name of the folder of earlier attempts in a workspace of layout 2.
 pub(crate) const EARLIER: &str = "attempts";
 /// The name of the file that the job may replace to save its progress.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
-/// Links of these names in a workspace lead to the attempt's files, for people and tools that look for them there.
-/// Nothing of ours follows them.
+/// Links of these names in a workspace lead to the attempt's files, for people and tools that look for them
+/// there. This program never follows them.
 pub(crate) const LINKED: [&str; 2] = ["sentinel.json", "command.json"];
 
 fn is_of_one_owner(jobs: &Path, workspace: &Path) -> bool {
@@ -316,7 +316,7 @@ fn is_of_one_owner(jobs: &Path, workspace: &Path) -> bool {
     found.is_dir() && found.uid() == jobs.uid() && found.mode() & 0o022 == 0
 }
 
-/// The folder that a path of ours lies in.
+/// The parent folder of a path of ours.
 pub(super) fn above(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
@@ -327,10 +327,11 @@ pub(crate) fn is_own_name_of_layout_2(name: &OsStr) -> bool {
 }
 
 impl JobPaths {
-    /// In a directory of layout 2: a job that has no folder for its attempts has begun none, or all in its workspace.
+    /// In a directory of layout 2: a job without a folder for its attempts has begun none, or has all in its
+    /// workspace.
     fn of_layout_2_if_there(self) -> JobPaths {
         let is_file = |name| self.workspace.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
-        // The lock is made first and never removed; the sentinel tells of one whose lock is gone.
+        // The lock is made first and never removed; the sentinel shows one whose lock is gone.
         if self.attempts.exists() || !(is_file("sentinel.lock") || is_file("sentinel.json")) {
             return self;
         }
@@ -343,12 +344,12 @@ impl JobPaths {
         JobPaths { attempts, earlier, ..self }
     }
 
-    /// Whether what the server keeps is in the workspace.
+    /// Whether the server's files are in the workspace.
     pub(crate) fn is_of_layout_2(&self) -> bool {
         self.attempts == self.workspace
     }
 
-    /// What tells that the job is alive.
+    /// The sentinel: names the living attempt.
     pub fn sentinel(&self) -> PathBuf {
         self.attempts.join("sentinel.json")
     }
@@ -363,7 +364,7 @@ impl JobPaths {
         self.attempts.join("command.json")
     }
 
-    /// What the present attempt prints.
+    /// The output of the present attempt.
     pub fn output(&self) -> PathBuf {
         self.attempts.join("output.log")
     }
@@ -383,7 +384,7 @@ impl JobPaths {
         self.workspace.join(CHECKPOINT)
     }
 
-    /// Whether the job has saved its progress. What is no file is none.
+    /// Whether the job has saved its progress, as a regular file.
     pub fn has_checkpoint(&self) -> bool {
         self.checkpoint().symlink_metadata().is_ok_and(|found| found.is_file())
     }

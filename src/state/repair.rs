@@ -1,8 +1,8 @@
-//! Opens a state directory whose `state.json` was lost or damaged, and writes it anew.
+//! Opens a state directory whose `state.json` was lost or damaged, and rewrites that file.
 //!
-//! The id is in the first line of every segment of the queue log and the audit log, and of every snapshot
-//! of the queue. If files of several state directories were thrown together, the id that most of them
-//! bear wins; readers leave the others aside.
+//! The id is in the first line of every segment of the queue log and the audit log, and of every snapshot of
+//! the queue. If files of several state directories were mixed, the id that most of them bear wins; readers
+//! ignore the others.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -21,12 +21,12 @@ use crate::durable::{Disk, FileLock, IoContext, Quarantine, log};
 /// The longest first line that is looked for, in bytes; real ones have about 200.
 const LONGEST_FIRST_LINE: u64 = 4096;
 
-/// What was done to `state.json`.
+/// The repair of `state.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityRepair {
     /// Where the damaged file was put; `None` when there was no file at all.
     pub quarantined: Option<PathBuf>,
-    /// A file that bears the id; `None` when none did and a new id was made.
+    /// A file that bears the id; `None` when no file did and a new id was made.
     pub source: Option<PathBuf>,
 }
 
@@ -79,7 +79,7 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
         Some((state_id, path, since)) => {
             let created_at = since.unwrap_or(now);
             let incarnation = last_incarnation(&paths, state_id);
-            // Which layout it had is lost: what an earlier one has elsewhere may be there.
+            // The layout is lost too, so files may still be in the places of an earlier one.
             let identity = Identity { state_id, created_at, incarnation, ..Identity::new(now) };
             (Identity { moving_attempts: true, ..identity }, Some(path))
         }
@@ -89,7 +89,7 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
     Ok(Some(IdentityRepair { quarantined, source }))
 }
 
-/// The incarnation that the folder's record tells of; where there is none, the first.
+/// The incarnation in the folder's record; without a record, the first.
 fn last_incarnation(paths: &StatePaths, state_id: Uuid) -> u64 {
     let record = FolderRecord::read(&paths.place()).filter(|record| record.state_id == state_id);
     record.map_or(1, |record| record.incarnation)
@@ -106,7 +106,7 @@ fn is_contradicted(paths: &StatePaths, identity: &Identity) -> bool {
     first != identity.state_id && ids.all(|id| id == first)
 }
 
-/// What the first lines of all our logs have in common.
+/// The members that the first lines of all our logs share.
 #[derive(Debug, Deserialize)]
 struct FirstLine {
     state_id: Uuid,
@@ -135,7 +135,7 @@ fn first_line(path: &Path) -> Option<FirstLine> {
     serde_json::from_slice(frame.payload).ok()
 }
 
-/// The id that most files bear, one of them, and the earliest time that they tell.
+/// The id that most files bear, one of these files, and the earliest time in them.
 fn most_frequent(lines: Vec<(PathBuf, FirstLine)>) -> Option<(Uuid, PathBuf, Option<Timestamp>)> {
     let mut by_id: BTreeMap<Uuid, Vec<(PathBuf, FirstLine)>> = BTreeMap::new();
     for (path, line) in lines {

@@ -1,4 +1,4 @@
-//! A secret of the configuration, which nothing that is printed or written ever shows.
+//! A secret of the configuration, which is never printed or written.
 
 use std::fmt;
 

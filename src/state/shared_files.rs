@@ -1,10 +1,11 @@
-//! Files that a state directory shares with another folder, by hard links: what `cp -al`, `rsync --link-dest` and
-//! `rsnapshot` make instead of a copy. What is replaced whole is nobody else's afterwards; what is written in place
-//! (segments of logs, locks, the commit page, output) would change there too. So before such a directory begins
-//! a life of its own, each of these files becomes a file of its own.
+//! Files that a state directory shares with another folder by hard links, as `cp -al`, `rsync --link-dest`
+//! and `rsnapshot` make instead of a copy. A file that is replaced whole stops being shared; one that is
+//! written in place (segments of logs, locks, the commit page, output) would change in the other folder too.
+//! So before such a directory begins a life of its own, each of these files gets a copy of its own.
 //!
-//! Nothing in a workspace: it is the job's, who may have given it to another user, and hard links are usual there. Only in
-//! a directory of layout 2 the server's own files are in workspaces, and only in those that are still its own.
+//! Workspaces are left out: they are the jobs', may belong to another user, and often contain hard links.
+//! Only in a directory of layout 2 the server's own files are in workspaces, and only in those that still
+//! belong to the server.
 
 use std::ffi::OsStr;
 use std::fs::DirEntry;
@@ -19,10 +20,10 @@ use crate::durable::{Disk, DiskError, IoContext, replace_with};
 /// Folders in which nothing is written in place.
 const NOT_WRITTEN: [&str; 4] = ["archive", "quarantine", "trash", "git"];
 
-/// Gives each file that is written in place, and that another folder has too, a content of its own.
+/// Gives each shared file that is written in place a content of its own.
 ///
 /// # Errors
-/// What the system says; called again, it goes on.
+/// The system's error; the next call goes on.
 pub(super) fn unshare(disk: &Disk, paths: &StatePaths) -> Result<(), DiskError> {
     let jobs = paths.jobs();
     each_entry(paths.root(), &mut |entry| {
@@ -53,7 +54,8 @@ fn unshare_all(disk: &Disk, paths: &StatePaths, path: &Path) -> Result<(), DiskE
         let mut each = |entry: &DirEntry| unshare_all(disk, paths, &entry.path());
         return if is_written { each_entry(path, &mut each) } else { Ok(()) };
     }
-    // The caller holds the lock of the identity: by its new file others would take it meanwhile.
+    // The caller holds the lock of the identity: replacing that file would let other processes take it at the
+    // same time.
     let is_in_place = path.extension() != Some(OsStr::new("json")) && path != paths.state_lock();
     let is_ours = found.uid() == rustix::process::geteuid().as_raw();
     if found.is_file() && found.nlink() > 1 && is_in_place && is_ours {
@@ -67,7 +69,7 @@ fn is_folder(entry: &DirEntry) -> Result<bool, DiskError> {
     entry.file_type().map(|kind| kind.is_dir()).context("look at", &entry.path())
 }
 
-/// The entries of a folder; one that is not there has none.
+/// The entries of a folder; none when it is absent.
 fn each_entry(
     folder: &Path,
     each: &mut dyn FnMut(&DirEntry) -> Result<(), DiskError>,

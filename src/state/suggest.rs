@@ -1,6 +1,6 @@
-//! What somebody may have meant who wrote a word that does not exist.
+//! The word that was probably meant by an unknown one.
 
-/// The word that is closest to what was written; `None` when none is close enough to be meant.
+/// The closest word; `None` when none is close enough.
 pub fn closest<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, word) = words
         .into_iter()

@@ -1,8 +1,9 @@
-//! The files of the daemon's tokens and of the signing secret: whether what is in one is believed.
+//! The files of the daemon's tokens and of the signing secret, and when they are trusted.
 //!
-//! Such a file is what a recoveryctl itself wrote: a regular file with one name in its own folder, which belongs to root or to
-//! this user, who alone may read and write it. It is opened through the descriptor of the folder that was opened as the
-//! state directory, never through its path: another folder may have come to that since.
+//! Such a file must be as recoveryctl writes it: a regular file with one name in its own folder, which
+//! belongs to root or to this user, who alone may read and write it. It is opened through the descriptor of
+//! the folder that was opened as the state directory, never through its path, which may lead to another
+//! folder by now.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -22,7 +23,7 @@ const DIGITS: usize = 64;
 /// Of a longer file only the beginning is read.
 const LONGEST: u64 = 256;
 
-/// Why what is in such a file is not believed.
+/// Why such a file is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Distrust {
@@ -53,7 +54,7 @@ impl StateDir {
     /// Reads one of this directory's tokens.
     ///
     /// # Errors
-    /// What the system says, other than that there is none.
+    /// The system's error, except that there is none.
     pub fn token_in(&self, file: &Path) -> Result<Result<String, Distrust>, DiskError> {
         let is_token = |text: &str| text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit());
         Ok(self.held_in(file, is_token)?.map_err(|distrust| match distrust {
@@ -62,10 +63,10 @@ impl StateDir {
         }))
     }
 
-    /// Reads what only this user and root know, without the white space around it: a text that `fits`.
+    /// Reads a secret that only this user and root know, without surrounding white space, if it `fits`.
     ///
     /// # Errors
-    /// What the system says, other than that there is none.
+    /// The system's error, except that there is none.
     pub fn held_in(
         &self,
         file: &Path,

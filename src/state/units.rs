@@ -6,9 +6,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is no {what}, which is written as {form}")]
 pub struct BadUnit {
-    /// What was written.
+    /// The given text.
     pub text: String,
-    /// What was wanted.
+    /// The kind that was expected.
     pub what: &'static str,
     /// How that is written.
     pub form: &'static str,
@@ -20,8 +20,8 @@ const TIME: &[(&str, u64)] = &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000
 /// Bytes of each unit, the largest first. `K`, `KB` and `KiB` all mean 1024.
 const SIZE: &[(&str, u64)] = &[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-/// Reads a duration: one or more whole numbers with a unit (`d`, `h`, `m`, `s`, `ms`), one number of them
-/// at most with a fraction, or `0`.
+/// Reads a duration: one or more whole numbers with a unit (`d`, `h`, `m`, `s`, `ms`), at most one of them
+/// with a fraction, or `0`.
 ///
 /// # Errors
 /// When the text is something else, has no unit, or is too long to count in milliseconds.

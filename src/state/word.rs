@@ -1,8 +1,8 @@
-//! The words of reports: names of states and verdicts that this program knows by heart.
+//! The words of reports: names of states and verdicts, which this program has as constants.
 //!
-//! A report that another process wrote (a daemon, asked over HTTP) is read back into the same structs. Its words are
-//! then looked up among those that were read before, so that each is kept once and a list of 100,000 jobs needs no
-//! memory for them.
+//! A report of another process (a daemon, over HTTP) is read back into the same structs. Its words are then
+//! looked up among those read before, so that each is stored once and a list of 100,000 jobs needs no memory
+//! for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// A word of a report. What is read is kept as long as the process lives.
+/// A word of a report. A word that was read is kept for the life of the process.
 pub type Word = &'static str;
 
 /// A server that sends more words, or longer ones, sends no reports.

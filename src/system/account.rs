@@ -1,5 +1,5 @@
-//! The plain base of a job's environment: what the machine says about the user, and not what the daemon
-//! happens to have been started with.
+//! The base of a job's environment: the machine's data about the user, independent of how the daemon was
+//! started.
 
 use std::ffi::OsString;
 
@@ -24,7 +24,7 @@ pub fn base_environment_of(uid: u32) -> Vec<(OsString, OsString)> {
     let user = User::from_uid(uid).ok().flatten();
     let (name, home, shell) = match user {
         Some(user) => (user.name, user.dir, user.shell),
-        // A container may run as a user that nobody has entered.
+        // A container may run as a user without an entry.
         None => (uid.to_string(), "/".into(), USUAL_SHELL.into()),
     };
     let shell = if shell.as_os_str().is_empty() { USUAL_SHELL.into() } else { shell };

@@ -1,27 +1,27 @@
-//! Whose doing something on the disk is, and what that user may do.
+//! The possible author of something on disk, and that user's rights.
 //!
-//! A tree that a job left may have been written by another user than the one that this process runs as, and the daemon
-//! often runs as root. Such a tree can name anything: a repository elsewhere, a file of root's, a device. So what it
-//! names outside of itself is opened with the rights of its [`Author`], and programs that read the tree run as that
-//! user. What a user could not have opened itself, it does not get opened for it.
+//! A tree that a job left may have been written by a user other than this process's, and the daemon often
+//! runs as root. Such a tree can name anything: a repository elsewhere, a file of root, a device. So the
+//! places that it names outside of itself are opened with the rights of its [`Author`], and programs that
+//! read the tree run as that user. What that user could not open, it does not get opened for it.
 //!
-//! The author is told by owners: of the tree's folder and of the file that names something. Root and this process's own
-//! user count as ourselves: they could do anything anyway. Where two other users had a part in it, or everybody may
-//! write, it has the rights of nobody.
+//! The author is derived from owners: of the tree's folder and of the file with the name. Root and this
+//! process's own user count as ourselves: they could do anything anyway. Where two other users were involved,
+//! or everybody may write, nobody's rights apply.
 
 use std::io;
 
 use nix::unistd::{Gid, Uid, User};
 use rustix::fs::{FileType, Stat};
 
-/// Who owns nothing.
+/// The user that owns nothing.
 const NOBODY: u32 = 65_534;
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
 const OTHERS_ENTER: u32 = 0o001;
 const STICKY: u32 = 0o1000;
 
-/// Who may have written something.
+/// The possible author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Author {
     /// This user, or root.
@@ -43,8 +43,8 @@ pub struct Account {
 }
 
 impl Author {
-    /// Of something with this owner and mode. In a folder with the sticky bit everybody can make entries, and nobody
-    /// can exchange those of others; the mode of a link says nothing.
+    /// From an owner and mode. In a folder with the sticky bit everybody can make entries, but nobody can
+    /// exchange those of others; the mode of a link means nothing.
     pub fn of(found: &Stat) -> Author {
         let own = rustix::process::geteuid().as_raw();
         let (mode, is_link) = (found.st_mode, FileType::from_raw_mode(found.st_mode).is_symlink());
@@ -81,8 +81,8 @@ impl Author {
         }
     }
 
-    /// As whom a program is to run for it, in its groups or in none but the first; `None`: as this user. Without
-    /// root's rights nobody else can be become.
+    /// The account that a program runs as on its behalf, with all its groups or only the first; `None`: as
+    /// this user. Only root can become another user.
     pub fn account(self, with_groups: bool) -> Option<Account> {
         let Author::Other(uid) = self else { return None };
         if !rustix::process::geteuid().is_root() {
@@ -97,11 +97,11 @@ impl Author {
         Some(Account { uid, gid, groups })
     }
 
-    /// Does something with its rights to files, on a thread of its own: these rights are a thread's. Only those change
-    /// (setfsuid(2)), so that the other user can neither signal nor trace this process meanwhile.
+    /// Acts with its file rights, on a thread of its own, because these rights belong to a thread. Only file
+    /// rights change (setfsuid(2)), so the other user can neither signal nor trace this process.
     ///
     /// # Errors
-    /// When its rights cannot be had.
+    /// When its rights cannot be taken on.
     pub fn act<T: Send>(self, act: impl FnOnce() -> T + Send) -> io::Result<T> {
         let Author::Other(uid) = self else { return Ok(act()) };
         let Some(account) = self.account(false) else {
@@ -126,7 +126,7 @@ impl Author {
 fn take_rights(account: &Account) -> io::Result<()> {
     rustix::thread::set_thread_groups(&[])?;
     let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-    // These calls say nothing but what was before.
+    // These calls return only the previous value.
     nix::unistd::setfsgid(gid);
     nix::unistd::setfsuid(uid);
     if nix::unistd::setfsgid(gid) != gid || nix::unistd::setfsuid(uid) != uid {

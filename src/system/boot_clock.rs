@@ -1,6 +1,6 @@
-//! The clock of this boot, which nobody can set and which goes on in a suspend; and how long a process has lived by
-//! it. A process in a time namespace (time_namespaces(7)) sees that clock, and the start times of processes,
-//! shifted: all are told here as the machine's first namespace has them, so that two views agree.
+//! The clock of this boot, which cannot be set and goes on in a suspend; and the age of a process by it. A
+//! process in a time namespace (time_namespaces(7)) sees that clock, and the start times of processes,
+//! shifted: here all are in the terms of the machine's first namespace, so that two views agree.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub fn since_boot() -> Duration {
     Duration::from_millis(u64::try_from(ms.saturating_sub(shift_ms())).unwrap_or(0))
 }
 
-/// A start time as `/proc` tells it, in clock ticks, in the machine's own view.
+/// A start time from `/proc`, in clock ticks, in the machine's own view.
 pub(super) fn unshifted(ticks: u64) -> u64 {
     let per_second = i64::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100);
     let shift = shift_ms().saturating_mul(per_second) / 1000;

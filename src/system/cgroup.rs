@@ -1,12 +1,12 @@
-//! A control group (cgroup v2) as the fence around one job's processes.
+//! A control group (cgroup v2) around one job's processes.
 //!
-//! A process that starts in it stays in it with all descendants, whatever session, environment or files they
-//! give up; only root can move one out. `cgroup.events` tells whether somebody is left (zombies do not
-//! count), `cgroup.kill` ends all at once. Needed are the unified hierarchy and the right to make a
-//! folder below our own group; no controller. See cgroups(7).
+//! A process that starts in it stays in it with all descendants, even if they change session, environment or
+//! files; only root can move one out. `cgroup.events` tells whether it has processes (zombies do not count),
+//! `cgroup.kill` ends all at once. Needed are the unified hierarchy and the right to make a folder below our
+//! own group; no controller. See cgroups(7).
 //!
-//! These files are the kernel's memory, not a disk: nothing here is durable or could be torn, so it does
-//! not pass the seam to the disk.
+//! These files are kernel memory, not a disk: nothing here is durable or can be torn, so it does not pass the
+//! disk's seam.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ const MAGIC: i64 = 0x6367_7270;
 /// `fs/cgroup.kill` came with Linux 5.14.
 const KILL: &str = "cgroup.kill";
 
-/// Held while this process is in another group than its own, and while its own is asked for: a thread that made
-/// a group meanwhile would make it below that one, to be removed with it.
+/// Held while this process is in another group than its own, and while it reads its own group: a thread that
+/// made a group in between would make it below that other one, to be removed with it.
 static OWN_GROUP: Mutex<()> = Mutex::new(());
 
 /// A group that was made for one job.
@@ -48,16 +48,16 @@ impl Cgroup {
         Err(io::Error::from(io::ErrorKind::Unsupported))
     }
 
-    /// The group that a file tells of; `None` unless it has this very name and is a control group. A job
-    /// can change what the files in its workspace say: nobody else's group is to be taken for its own.
-    /// One that is gone counts: whether it is populated tells that.
+    /// The group recorded in a file; `None` unless it has exactly this name and is a control group. A job can
+    /// change the files in its workspace, and must not make us take another group for its own. A group that
+    /// is gone counts: whether it is populated tells that.
     pub fn recorded(path: &Path, name: &str) -> Option<Cgroup> {
         let is_named = path.is_absolute() && path.file_name().is_some_and(|n| n == name);
         let parent = path.parent().filter(|_| is_named)?;
         is_cgroup2(parent).then(|| Cgroup { path: path.to_owned() })
     }
 
-    /// All groups whose names begin so, in the whole hierarchy that is seen from here; none below another one.
+    /// All groups with this prefix, in the whole hierarchy that is visible here; none below another one.
     pub fn named(prefix: &str) -> Vec<Cgroup> {
         let mut found = Vec::new();
         let mut folders: Vec<PathBuf> = hierarchy().into_iter().collect();
@@ -91,10 +91,10 @@ impl Cgroup {
         self.write("cgroup.procs", b"0")
     }
 
-    /// Does something while this process is in it, and takes it out again: what is started meanwhile stays. Where
-    /// this process may not go in, it acts all the same; says whether it was in.
+    /// Acts while this process is in the group, and takes it out again; children started in it stay. Where
+    /// this process may not enter, it acts all the same; returns whether it was in.
     ///
-    /// A process moves whole: what its other threads start meanwhile is in the group as well.
+    /// A process moves whole: children that its other threads start at that time are in the group as well.
     pub fn around<T>(&self, act: impl FnOnce() -> T) -> (T, bool) {
         let _alone = OWN_GROUP.lock().unwrap_or_else(PoisonError::into_inner);
         let before = own_group().map(|path| Cgroup { path });
@@ -131,10 +131,10 @@ impl Cgroup {
         found
     }
 
-    /// Sends SIGKILL to all of them at once; none can slip away by forking.
+    /// Sends SIGKILL to all of them at once; none can escape by forking.
     ///
     /// # Errors
-    /// What the system says; a group that is gone is no error.
+    /// The system's error; a group that is gone is no error.
     pub fn kill(&self) -> io::Result<()> {
         match self.write(KILL, b"1") {
             Err(e) if is_gone(&e) => Ok(()),
@@ -189,7 +189,8 @@ fn is_cgroup2(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|fs| i64::from(fs.f_type) == MAGIC)
 }
 
-/// Takes this process out of the outermost group above it, or its own, whose name is meant; false when there is none.
+/// Takes this process out of the outermost group, of those above it and its own, whose name matches; false
+/// when there is none.
 pub fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> {
     let Some(own) = own_group() else { return Ok(false) };
     let is_named = |folder: &&Path| folder.file_name().and_then(|n| n.to_str()).is_some_and(&is_meant);
@@ -245,7 +246,8 @@ mod tests {
 
     use super::*;
 
-    /// Says past what the test harness catches that this test cannot run here; where all must run it fails.
+    /// Reports, past the test harness's capture, that this test cannot run here; fails where all tests must
+    /// run.
     #[track_caller]
     fn skipped(why: &str) {
         let must_run = std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_some_and(|set| !set.is_empty());
@@ -303,7 +305,7 @@ mod tests {
         group.remove().unwrap();
     }
 
-    /// In a process of its own: what other tests of this one start meanwhile would be in the group.
+    /// In a process of its own: children that other tests start at the same time would be in the group.
     #[test]
     fn group_that_was_swept_before_it_could_be_joined_is_no_fence() {
         const ALONE: &str = "RECOVERYCTL_TEST_ALONE";

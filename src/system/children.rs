@@ -1,4 +1,4 @@
-//! What the children of this process have used, as the kernel adds it up when they are waited for.
+//! The resource use of this process's children, which the kernel adds up when they are waited for.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub struct ResourceUse {
     pub memory_peak_bytes: Option<u64>,
 }
 
-/// What all children that were waited for have used, and theirs; `None` when the system does not tell. What a process
-/// had before it became another program counts too.
+/// The use of all children that were waited for, with theirs; `None` when the system does not tell. The use
+/// of a process before its exec counts too.
 pub fn use_of_children() -> Option<ResourceUse> {
     use_of(UsageWho::RUSAGE_CHILDREN)
 }
@@ -28,7 +28,7 @@ pub fn use_of_this_process() -> Option<ResourceUse> {
     use_of(UsageWho::RUSAGE_SELF)
 }
 
-/// The most memory that a process has had since it became what it is, bytes.
+/// Peak memory of a process since its exec, in bytes.
 pub fn memory_high_water(pid: u32) -> Option<u64> {
     let status = crate::durable::plain::read_text(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -42,7 +42,7 @@ pub fn runs_own_program(pid: u32) -> bool {
 }
 
 impl ResourceUse {
-    /// Less what was used before.
+    /// The difference to an earlier value.
     pub fn since(self, before: ResourceUse) -> ResourceUse {
         ResourceUse {
             cpu_user_ms: self.cpu_user_ms.saturating_sub(before.cpu_user_ms),

@@ -1,4 +1,5 @@
-//! Whether the clock was set while this process ran: dates on both sides of such a moment are no distance in time.
+//! Notices whether the clock was set while this process ran: times before and after such a moment cannot be
+//! compared.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::state::{Clock, Timestamp};
 
 /// A clock that is set right by less has not jumped.
 const JUMP: Duration = Duration::from_secs(60 * 60);
-/// So long nothing is removed for its age after the clock was set forward, unless it is set back.
+/// Nothing is removed for its age for this long after the clock was set forward, unless it is set back.
 const REST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Compares the clock with that of the boot.
@@ -21,7 +22,7 @@ pub struct ClockWatch {
 /// The clock was set forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Jump {
-    /// When that was seen, by the clock as it is since.
+    /// When that was noticed, by the clock as set.
     pub at: Timestamp,
     /// By how much, in milliseconds.
     pub by_ms: i64,
@@ -43,7 +44,7 @@ impl ClockWatch {
             let by_ms = by_ms + self.ahead.map_or(0, |jump| jump.by_ms);
             self.ahead = Some(Jump { at: now, by_ms, seen: since_boot });
         } else if by_ms <= -millis(JUMP) {
-            // As it was before, or further back: what is too old now was so then.
+            // As it was before, or further back: anything too old now was too old then.
             let left = self.ahead.map(|jump| Jump { by_ms: jump.by_ms + by_ms, ..jump });
             self.ahead = left.filter(|jump| jump.by_ms >= millis(JUMP));
         }

@@ -1,4 +1,4 @@
-//! What kind of file system a folder is on: flock and PIDs prove nothing across a network.
+//! The kind of file system of a folder: flock and PIDs prove nothing across a network.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -19,13 +19,13 @@ const NETWORK: &[(i64, &str)] = &[
     (0x5346_414F, "afs"),
 ];
 
-/// Whether nothing more fits on the file system that a path is on, for this user: no block, or no file.
-/// What cannot be looked at is not called full.
+/// Whether the file system of a path is full for this user: no block or no inode left. Counts as not full
+/// when that cannot be read.
 pub fn is_full(path: &Path) -> bool {
     let Ok(stat) = rustix::fs::statvfs(path) else { return false };
     let is_root = rustix::process::geteuid().is_root();
     let free = if is_root { stat.f_bfree } else { stat.f_bavail };
-    // Some file systems make room for files as they go, and tell no number of them.
+    // Some file systems create inodes on demand, and report no number.
     let no_files = stat.f_files > 0 && stat.f_ffree == 0;
     (stat.f_blocks > 0 && free == 0) || no_files
 }

@@ -1,16 +1,14 @@
-//! git, as it is run here: in an empty repository of ours, about objects that are not ours to trust.
+//! Runs git in an empty repository of ours, on objects that we do not trust.
 //!
-//! git is a program that obeys the tree that it works in: its settings, and those of its submodules, name programs in
-//! more places with each new version. So it never works in one (`archive` says what is asked, and why anything is). It
-//! gets:
+//! git obeys the tree that it works in: its settings, and those of its submodules, name programs in more
+//! places with each new version. So it never works in one (`archive` says what is asked, and why). It gets:
 //!
 //! - a repository of ours (`GIT_DIR`), with our settings alone; no settings of the machine, of a user or of the
-//!   environment, no attributes of theirs, no replaced objects;
+//!   environment, none of their attributes, no replaced objects;
 //! - the objects, and if need be the index and the files, as descriptors;
-//! - the rights of the tree's [`Author`], no privileges that it could gain, and limits of time, memory, files and
-//!   output;
-//! - no program to start: our settings name none that would be, `PATH` has the machine's folders alone, and nothing is
-//!   fetched by whichever protocol.
+//! - the rights of the tree's [`Author`], no way to gain privileges, and limits of time, memory, files and output;
+//! - no program to start: our settings name none, `PATH` has the machine's folders alone, and no protocol is allowed
+//!   for fetching.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -65,13 +63,13 @@ pub(crate) const SETTINGS: &str = "[core]
 /// Heap: a walk through the history of a large repository takes a few hundred mebibytes, and a file of its own is
 /// never held as a whole.
 const MEMORY: u64 = 1 << 30;
-/// Indexes of packs are mapped besides.
+/// Pack indexes are mapped in addition.
 const ADDRESSES: u64 = 16 << 30;
-/// What it prints: some millions of names.
+/// Output limit: some millions of names.
 const PRINTED: u64 = 1 << 30;
 /// Packs that are open at a time; git closes others.
 const FILES: u64 = 256;
-/// It reads from the disk most of its time; what computes for longer than it may take is stopped all the same.
+/// It mostly reads from the disk; one that computes for longer than this beyond its time is stopped too.
 const MORE_SECONDS: u64 = 5;
 
 /// git, found, with the repository that it runs in.

@@ -1,13 +1,13 @@
-//! Why a process does not go although it was told to.
+//! Why a process does not end although it was told to.
 
 use super::cgroup;
 use super::process::process_stat;
 use super::process_probe::user_of;
 
-/// What stands in the way of a process's end.
+/// A reason why a process does not end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hindrance {
-    /// It acts as a user whose processes the one who ends it may not signal.
+    /// It runs as a user whose processes this user may not signal.
     OtherUser {
         /// That user.
         uid: u32,
@@ -22,7 +22,7 @@ pub enum Hindrance {
     Unknown,
 }
 
-/// What hinders a process from being ended by this user.
+/// The reason why this user cannot end a process.
 pub fn hindrance_of(pid: u32, by: u32) -> Hindrance {
     let stat = process_stat(pid).ok();
     match user_of(pid) {
@@ -35,7 +35,7 @@ pub fn hindrance_of(pid: u32, by: u32) -> Hindrance {
 }
 
 impl Hindrance {
-    /// In words, behind the name of the process.
+    /// In words, to follow the name of the process.
     pub fn describe(self, by: u32) -> String {
         match self {
             Hindrance::OtherUser { uid } => {

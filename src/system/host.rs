@@ -1,8 +1,9 @@
-//! Which boot of which machine this is.
+//! Identifies a boot of a machine.
 //!
-//! A boot is told by two pieces: its id, and the moment at which the kernel started. The id is a file that a
-//! container or a hardened unit may mount over or hide, so that two processes side by side see two ids; the
-//! moment moves when somebody sets the clock. Neither proves alone that a boot is over: see [`Host::relation`].
+//! A boot is known by two values: its id, and the time at which the kernel started. The id is a file that a
+//! container or a hardened unit may mount over or hide, so that two processes of one boot see different ids;
+//! the start time moves when the clock is set. Neither alone proves that a boot is over: see
+//! [`Host::relation`].
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ const OUTERMOST_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// The kernel reckons its start anew for every reader, in whole seconds.
 pub(crate) const SAME_START_SECONDS: u64 = 2;
 
-/// Boot, machine and process namespace: what a PID and a start time are relative to.
+/// Boot, machine and process namespace: the scope of a PID and a start time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
     /// Changes with every boot (`/proc/sys/kernel/random/boot_id`).
@@ -39,8 +40,8 @@ pub enum Relation {
     },
     /// In this boot, in another process namespace.
     OtherNamespace,
-    /// In an earlier boot of this machine. `is_proven`: by the id and by the kernel's start; else by the id
-    /// alone, which somebody may have mounted over.
+    /// In an earlier boot of this machine. `is_proven`: by the id and by the kernel's start; otherwise by the
+    /// id alone, which may be mounted over.
     EarlierBoot {
         /// Whether two pieces say so.
         is_proven: bool,
@@ -128,7 +129,7 @@ mod tests {
         let here = host("b", "m", 1, Some(1000));
         let expected = [
             (host("b", "m", 1, Some(1000)), Relation::Here { is_disputed: false }),
-            // Somebody has set the clock.
+            // The clock was set.
             (host("b", "m", 1, Some(90_000)), Relation::Here { is_disputed: false }),
             (host("b", "", 2, None), Relation::OtherNamespace),
             // The id is hidden, or something is mounted over it.
@@ -145,7 +146,7 @@ mod tests {
         for (recorded, relation) in expected {
             assert_eq!(here.relation(&recorded), relation, "{recorded:?}");
         }
-        // A machine without an id is told by its boot alone.
+        // A machine without an id is known by its boot alone.
         let bare = host("b", "", 1, Some(1000));
         assert_eq!(bare.relation(&host("x", "", 1, Some(1000))), Relation::Here { is_disputed: true });
         assert_eq!(bare.relation(&host("x", "", 1, Some(500))), Relation::Elsewhere);

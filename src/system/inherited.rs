@@ -1,9 +1,9 @@
-//! What a process inherits from the program that started it, and does without: descriptors, the signal mask,
-//! ignored signals, timers, the session keyring.
+//! Resets what a process inherits from the program that started it: descriptors, the signal mask, ignored
+//! signals, timers, the session keyring.
 //!
-//! Called at the very start of a program, while it has one thread and has opened nothing itself. Each call
-//! concerns this process only. What the system refuses (an old kernel, a filter of system calls) stays as it
-//! was inherited.
+//! Call it at the very start of a program, while it has one thread and has opened nothing itself. Each call
+//! concerns this process only. Anything that the system refuses to reset (an old kernel, a filter of system
+//! calls) stays as inherited.
 
 #![allow(unsafe_code)]
 
@@ -58,16 +58,16 @@ pub fn is_ignored(signal: c_int) -> bool {
     got == 0 && action[0] == libc::SIG_IGN as u64
 }
 
-/// What the kernel calls an action: the handler first, then flags, perhaps a restorer, and a set of signals. The C
-/// library's own call knows nothing of the two signals that it keeps for itself.
+/// The kernel's form of an action: the handler first, then flags, perhaps a restorer, and a set of signals.
+/// The C library's call does not accept the two signals that it reserves for itself.
 type KernelAction = [u64; 4];
 /// The default one.
 static DEFAULT_ACTION: KernelAction = [libc::SIG_DFL as u64, 0, 0, 0];
 /// Bytes of a set of signals in the kernel.
 const KERNEL_SET: usize = 8;
 
-/// Blocks no signal any more and ignores none, but those in `kept` and SIGPIPE: that one the runtime of this
-/// program ignores itself, and gives it back to what it starts.
+/// Unblocks all signals and ignores none, except those in `kept` and SIGPIPE: the runtime of this program
+/// ignores that itself, and restores it for its children.
 pub fn reset_signals(kept: &[c_int]) {
     for signal in 1..=LAST_SIGNAL {
         if signal != libc::SIGPIPE && !kept.contains(&signal) && is_ignored(signal) {
@@ -97,8 +97,8 @@ pub fn cancel_timers() {
     }
 }
 
-/// Gives this process, and all that it starts, a session keyring of its own, with the user's keyring in it, in
-/// place of the one of the session that it was started from.
+/// Gives this process and its children a session keyring of its own, linked to the user's keyring, in place
+/// of that of the session that started it.
 pub fn leave_session_keyring() {
     // SAFETY: a null name asks for a new keyring without a name; nothing is read from or written to memory.
     unsafe {

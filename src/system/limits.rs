@@ -1,5 +1,5 @@
-//! Limits of resources (getrlimit(2)) and the file mode mask (umask(2)) that a job's command starts with,
-//! whatever the daemon was started with.
+//! The resource limits (getrlimit(2)) and the file mode mask (umask(2)) of a job's command, independent of
+//! those of the daemon.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,10 +27,10 @@ const NAMES: [(&str, Resource); 16] = [
     ("stack", Resource::Stack),
 ];
 
-/// Soft limits of a job when nothing else is configured: what programs expect.
+/// Soft limits of a job unless configured: the values that programs expect.
 const USUAL: [(Resource, u64); 3] =
     [(Resource::Core, 0), (Resource::Nofile, 1024), (Resource::Stack, 8 << 20)];
-/// Not raised to the hard limit: they share out what the machine has among its users.
+/// Not raised to the hard limit: they divide the machine among its users.
 const LEFT: [Resource; 3] = [Resource::Nice, Resource::Nproc, Resource::Rtprio];
 
 /// A limit that was configured: `NAME=SOFT` or `NAME=SOFT:HARD`; numbers in the resource's own unit (see
@@ -41,7 +41,7 @@ pub struct Limit {
     resource: Resource,
     /// `None`: unlimited.
     soft: Option<u64>,
-    /// `None`: as it is; the inner one: unlimited.
+    /// `None`: unchanged; `Some(None)`: unlimited.
     hard: Option<Option<u64>>,
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What a command starts with.
+/// The limits and mask that a command starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Confinement {
     /// The bits that are taken from the mode of a new file; `None`: as inherited.

@@ -1,4 +1,4 @@
-//! The same thing done with many items by several threads, in the order of the items.
+//! Applies a function to many items on several threads; results are in the order of the items.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +42,7 @@ pub(crate) fn parallel_map<T: Send, R: Send>(items: Vec<T>, act: impl Fn(T) -> R
     results.flatten().collect()
 }
 
-/// Some of the items, and what came of them.
+/// Some of the items, and their results.
 struct Part<T, R> {
     items: Vec<T>,
     results: Vec<R>,

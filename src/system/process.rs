@@ -1,8 +1,9 @@
-//! Processes by identity: a PID alone means nothing, for it is used again.
+//! Processes by identity: a PID alone means nothing, because PIDs are reused.
 //!
 //! Identity is the PID with its start time in clock ticks since boot (field 22 of `/proc/PID/stat`,
-//! proc_pid_stat(5), without the shift of a time namespace), within one boot and one process namespace. Signals go
-//! through a pidfd that was opened before the identity was compared, so that they cannot reach a successor.
+//! proc_pid_stat(5), without the shift of a time namespace), within one boot and one process namespace.
+//! Signals go through a pidfd that was opened before the identity was compared, so they cannot reach a
+//! successor.
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -87,9 +88,8 @@ pub fn start_time(pid: u32) -> Option<u64> {
 /// A process as `/proc/PID/stat` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessStat {
-    /// Which process.
     pub identity: ProcessIdentity,
-    /// Who would be told of its end.
+    /// The process that is told of its end.
     pub parent: u32,
     /// Its session: the PID of the process that opened it.
     pub session: u32,
@@ -105,7 +105,7 @@ pub struct ProcessStat {
     pub cpu_ticks: u64,
 }
 
-/// A process as it is now; a zombie is shown too.
+/// A process as it is now, zombies included.
 ///
 /// # Errors
 /// `NotFound` when there is none, or it is hidden.
@@ -160,7 +160,7 @@ impl Stat {
         })
     }
 
-    /// A leader that ended while another of its threads lives is shown as a zombie with several threads.
+    /// A leader that ended while another of its threads lives shows as a zombie with several threads.
     fn is_dead(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
     }
@@ -209,7 +209,7 @@ pub fn end_process(process: ProcessIdentity, wait_ms: u64) -> io::Result<bool> {
     Ok(ready > 0)
 }
 
-/// For a process of which no descriptor is to be had.
+/// For a process without an available pidfd.
 fn is_gone_within(process: ProcessIdentity, wait_ms: u64) -> bool {
     let begun = std::time::Instant::now();
     while presence(process) != Presence::Gone {
@@ -229,7 +229,7 @@ pub fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
         Err(rustix::io::Errno::SRCH) => return Ok(None),
         Err(e) => return Err(e.into()),
     };
-    // Compared after the descriptor was opened: what it refers to cannot change any more.
+    // Compared after the descriptor was opened: it cannot refer to another process any more.
     Ok((presence(process) == Presence::Alive).then_some(pidfd))
 }
 

@@ -1,4 +1,4 @@
-//! What one look at one process shows.
+//! Probes one process.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -11,7 +11,7 @@ use super::process::{Presence, ProcessIdentity, is_no_process, presence_unseen, 
 pub struct ProcessProbe {
     /// Whether it lives.
     pub presence: Presence,
-    /// It lives, but a signal or a debugger keeps it from running.
+    /// A signal or a debugger keeps it from running.
     pub is_stopped: bool,
     /// It has ended, and its parent has not taken note of that.
     pub is_zombie: bool,
@@ -41,8 +41,8 @@ pub fn probe_process(process: ProcessIdentity) -> ProcessProbe {
 /// The user a process acts as, when that is another than `expected`.
 pub fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
     let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
-    // Root owns what is shown of a process that may not be dumped, as whichever user it acts; that costs a look
-    // into a file which the kernel takes long to write.
+    // The kernel shows root as the owner of a process that may not be dumped, whichever user it runs as; only
+    // then is `status` read, which the kernel takes long to write.
     let user = if owner == expected || owner != 0 { owner } else { effective_user(pid)? };
     (user != expected).then_some(user)
 }

@@ -1,11 +1,10 @@
-//! All processes of this machine at one moment: who started whom, and with which arguments.
+//! All processes of this machine at one moment, with their parents and arguments.
 
 use super::process::{ProcessIdentity, command_line, process_stat};
 
 /// A living process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessEntry {
-    /// Which one.
     pub identity: ProcessIdentity,
     /// The PID of the process that started it, or that took it over.
     pub parent: u32,

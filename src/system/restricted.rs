@@ -1,14 +1,13 @@
-//! Programs that are started to work on what is not ours to trust: with nothing of this process's but what they are
-//! handed.
+//! Programs that work on untrusted data: they get nothing of this process except what is passed to them.
 //!
-//! Their environment is empty but for what is set, their standard input is `/dev/null`, they are a process group of
-//! their own, may gain no privileges (`PR_SET_NO_NEW_PRIVS`), leave no core file, run as the user that they are given,
-//! with its rights alone, and within limits. The folder that they run in and what they are handed are descriptors:
-//! whatever is renamed meanwhile, they are the same.
+//! Their environment has only what is set, their standard input is `/dev/null`, they are a process group of
+//! their own, may gain no privileges (`PR_SET_NO_NEW_PRIVS`), leave no core file, run as the given user with
+//! that user's rights alone, and within limits. Their folder and their inputs are descriptors, so renaming
+//! does not exchange them.
 //!
-//! All of that is set between fork and exec, in the new process, so that there is no moment in which it runs without:
-//! by system calls alone, on memory that was there before, as in a child of a process with several threads nothing
-//! else is sound.
+//! All of that is set between fork and exec, in the new process, so that it never runs without: by system
+//! calls alone, on memory allocated before, because nothing else is sound in a child of a process with
+//! several threads.
 
 #![allow(unsafe_code)]
 
@@ -65,8 +64,8 @@ impl<'fd> Restricted<'fd> {
         self
     }
 
-    /// Hands it a descriptor; the path by which it finds what that is of. Where it is opened by that path, its user's
-    /// rights decide.
+    /// Passes it a descriptor; returns the path by which it finds the file. When it opens that path, its
+    /// user's rights decide.
     pub(crate) fn hand(&mut self, fd: BorrowedFd<'fd>) -> String {
         self.handed.push(fd);
         format!("/proc/self/fd/{}", fd.as_raw_fd())
@@ -110,7 +109,7 @@ impl<'fd> Restricted<'fd> {
     /// Starts it.
     ///
     /// # Errors
-    /// What the system says, also when one of the restrictions cannot be set: then nothing was run.
+    /// The system's error, also when one of the restrictions cannot be set: then nothing was run.
     pub(crate) fn spawn(mut self) -> io::Result<Child> {
         let prepare = Prepare {
             handed: self.handed.iter().map(|fd| fd.as_fd().as_raw_fd()).collect(),
@@ -125,7 +124,7 @@ impl<'fd> Restricted<'fd> {
     }
 }
 
-/// What is set in the new process.
+/// The settings of the new process.
 struct Prepare {
     handed: Vec<RawFd>,
     limits: Vec<(Resource, u64)>,
@@ -137,11 +136,11 @@ struct Prepare {
 
 impl Prepare {
     fn restrict(&self) -> io::Result<()> {
-        // What this process was started with may not be kept from programs. On older systems it is all the same.
-        // SAFETY: only a flag of descriptors of this process is set, which ends with exec.
+        // This process's inherited descriptors may not be close-on-exec. On older systems they stay open.
+        // SAFETY: the call only sets a flag of descriptors of this process, which ends with exec.
         unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, CLOSE_ON_EXEC) };
         for fd in &self.handed {
-            // SAFETY: the one who starts the program borrows it until that is done, and this process has a copy.
+            // SAFETY: the caller borrows it until the program was started, and this process has a copy.
             let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
             fcntl_setfd(fd, FdFlags::empty())?;
         }

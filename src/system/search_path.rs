@@ -1,9 +1,9 @@
-//! Where programs are looked for that are run for a job's folder: never where somebody else could put one.
+//! Where programs for a job's folder are searched: never where another user could put one.
 //!
-//! The path of the environment is not asked: it may have relative or empty elements, which mean the folder that a
-//! program is run in, and it is that of the one who started the daemon. The configuration gives the folders
-//! (`tools.path`).
-//! One that others may write, or that lies in such a one, is passed over, and so is a program that others may write.
+//! The `PATH` of the environment is not used: it may have relative or empty elements, which mean the folder
+//! that a program is run in, and it comes from the user who started the daemon. The configuration gives the
+//! folders (`tools.path`). A folder that others may write, or that lies in such a one, is skipped, and so is
+//! a program that others may write.
 
 use std::ffi::OsString;
 use std::io;
@@ -27,7 +27,6 @@ pub enum NoProgram {
     /// There is none of that name.
     #[error("{name} is in none of the folders {folders} (tools.path)")]
     Absent {
-        /// Its name.
         name: String,
         /// Where it was looked for.
         folders: String,
@@ -46,12 +45,12 @@ pub enum NoProgram {
         /// As it was given.
         name: String,
     },
-    /// Somebody else could have put it there.
+    /// Another user could have put it there.
     #[error("{} is not run: {why}", path.display())]
     Unsafe {
         /// Where it is.
         path: PathBuf,
-        /// Who could.
+        /// That user, and the path.
         why: String,
     },
     /// It cannot be looked at.
@@ -59,14 +58,13 @@ pub enum NoProgram {
     Unread {
         /// Where it is.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
 }
 
 impl NoProgram {
-    /// Whether it is known that there is none.
+    /// Whether its absence is certain.
     pub fn is_absent(&self) -> bool {
         matches!(self, NoProgram::Absent { .. } | NoProgram::Missing { .. })
     }
@@ -80,7 +78,7 @@ impl Default for SearchPath {
 }
 
 impl SearchPath {
-    /// Of these folders; `None` when one of them is no absolute path, or none is given.
+    /// From these folders; `None` when one of them is not an absolute path, or none is given.
     pub fn new(folders: Vec<PathBuf>) -> Option<SearchPath> {
         let is_plain = |folder: &PathBuf| {
             folder.is_absolute()
@@ -95,7 +93,7 @@ impl SearchPath {
         &self.0
     }
 
-    /// As the variable `PATH` has it, without the folders that are passed over.
+    /// The value of `PATH`, without the folders that are skipped.
     pub fn variable(&self) -> OsString {
         let safe =
             self.0.iter().filter(|folder| danger_of(folder, true).is_ok_and(|danger| danger.is_none()));
@@ -143,7 +141,7 @@ fn is_there(path: &Path) -> Result<bool, NoProgram> {
     }
 }
 
-/// The program itself, behind links, that nobody else could exchange.
+/// The program itself, behind links, if no other user could exchange it.
 fn checked(path: &Path, folder: Option<&Path>) -> Result<PathBuf, NoProgram> {
     let unread = |source| NoProgram::Unread { path: path.to_owned(), source };
     let real = path.canonicalize().map_err(unread)?;
@@ -166,7 +164,8 @@ fn checked(path: &Path, folder: Option<&Path>) -> Result<PathBuf, NoProgram> {
     Ok(real)
 }
 
-/// Who else could exchange something, or what is in it: by its owner and mode, and by those of all folders above.
+/// Another user who could exchange a file, or its content: by its owner and mode, and by those of all folders
+/// above.
 fn danger_of(path: &Path, is_folder: bool) -> io::Result<Option<String>> {
     let own = rustix::process::geteuid().as_raw();
     for (number, at) in path.ancestors().enumerate() {

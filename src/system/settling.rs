@@ -1,5 +1,5 @@
-//! Processes that have just begun: until a process has become its own program it is still what started it, and may hide
-//! what it will show.
+//! Processes that have just begun: until exec a process is still a copy of its parent, and may hide what it
+//! will show.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::process::process_stat;
 const NEW: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Looks at a process, and again when it hides something: once if it is old, and for as long as it is new.
+/// Examines a process, and again when it hides something: once if it is old, repeatedly while it is new.
 pub(crate) fn look_when_settled<T>(pid: u32, mut look: impl FnMut() -> T, hides: impl Fn(&T) -> bool) -> T {
     let mut seen = look();
     while hides(&seen) {

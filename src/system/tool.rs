@@ -1,4 +1,4 @@
-//! Running an outside tool: restricted, bounded in time and output, and only one at a time for one purpose.
+//! Runs an outside tool: restricted, bounded in time and output, and one at a time for one purpose.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -18,7 +18,7 @@ use super::process::{ProcessIdentity, end_process, marked_processes};
 use super::process_table::{descendants, process_table};
 use super::restricted::Restricted;
 
-/// What is run.
+/// A tool to run.
 pub struct Tool<'a> {
     /// The program, as a [`super::SearchPath`] finds it.
     pub program: &'a Path,
@@ -32,8 +32,8 @@ pub struct Tool<'a> {
     pub account: Option<Account>,
     /// It is ended, with all that it started, after this time.
     pub time_limit: Duration,
-    /// A variable and its value, by which its processes are known: those that an earlier run left behind
-    /// are ended before this one begins.
+    /// A variable and its value that mark its processes: those left from an earlier run are ended before this
+    /// one begins.
     pub mark: (&'a str, &'a str),
     /// Asked now and then whether to end it early.
     pub stop: &'a (dyn Fn() -> bool + Sync),
@@ -48,11 +48,11 @@ pub enum ToolEnd {
     Signaled(i32),
     /// Its time was over.
     TimedOut,
-    /// Somebody asked for its end.
+    /// Its end was requested.
     Stopped,
 }
 
-/// What became of it.
+/// Result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolRan {
     /// How it ended.
@@ -62,7 +62,7 @@ pub struct ToolRan {
 }
 
 const KEPT_OUTPUT: u64 = 2048;
-/// When more of its output than this is on the disk, what came before the last part of it is given back.
+/// When its output on disk exceeds this, the room of all but the last part is given back.
 const MOST_OUTPUT: u64 = 4 << 20;
 /// How long a process that was killed may take to go, in milliseconds.
 const END_WAIT_MS: u64 = 5000;
@@ -71,7 +71,7 @@ const END_WAIT_MS: u64 = 5000;
 pub fn run_tool(tool: &Tool<'_>) -> io::Result<ToolRan> {
     let mark = format!("{}={}", tool.mark.0, tool.mark.1);
     end_all(&mark)?;
-    // A file, not a pipe: nobody has to read it, and nothing blocks when a grandchild keeps it open.
+    // A file, not a pipe: it need not be read, and nothing blocks when a grandchild keeps it open.
     let mut output = tempfile::tempfile()?;
     let mut restricted = Restricted::new(tool.program);
     restricted.args(tool.arguments).folder(tool.folder).account(tool.account.clone());
@@ -95,17 +95,17 @@ pub fn run_tool(tool: &Tool<'_>) -> io::Result<ToolRan> {
     Ok(ToolRan { end: end?, output: String::from_utf8_lossy(&bytes).into_owned() })
 }
 
-/// Gives back the room of what was printed long ago: it prints on behind that.
+/// Gives back the room of old output: the tool goes on writing behind it.
 fn bound(output: &File) {
     let Ok(found) = output.metadata() else { return };
     let gone = found.len().saturating_sub(KEPT_OUTPUT);
     if found.blocks().saturating_mul(512) > MOST_OUTPUT && gone > 0 {
-        // Where a file cannot have holes it stays as it is: the time limit bounds it.
+        // Where a file cannot have holes it grows: the time limit bounds it.
         let _ = fallocate(output, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, gone);
     }
 }
 
-/// Ends a tool whose time is over: its group, its descendants, and all that bears its mark.
+/// Ends a tool whose time is over: its group, its descendants, and all processes with its mark.
 fn end_with_descendants(child: &mut Child, mark: &str) -> io::Result<()> {
     let tool = ProcessIdentity::of(child.id());
     let below = tool.map(|tool| descendants(&process_table(), tool)).unwrap_or_default();
@@ -119,7 +119,7 @@ fn end_with_descendants(child: &mut Child, mark: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for a child's end, not longer than its time and while nobody asks for its end; it is not ended here.
+/// Waits for a child's end, until its time is over or its end is requested; the child is not ended here.
 pub(crate) fn wait(
     child: &mut Child,
     time_limit: Duration,

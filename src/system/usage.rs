@@ -1,4 +1,4 @@
-//! What processes use, for what is shown. No verdict rests on it.
+//! Resource use of processes, for display only. No verdict depends on it.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub struct Usage {
     pub cpu_ms: u64,
 }
 
-/// What these processes use; those that are gone, or hidden, are left out. Only these are looked at.
+/// The use of these processes; those that are gone or hidden are left out. Only these are read.
 pub fn usage_of(processes: &[ProcessIdentity]) -> HashMap<u32, Usage> {
     let pids: Vec<Pid> = processes.iter().map(|p| Pid::from_u32(p.pid)).collect();
     let Ok(mut system) = System::new() else { return HashMap::new() };

@@ -42,7 +42,6 @@ pub struct AddressRules {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{address} must not be called: {why}")]
 pub struct AddressRefused {
-    /// Which.
     pub address: IpAddr,
     /// By which rule.
     pub why: String,

@@ -65,7 +65,6 @@ pub fn attempts_in(dir: &StateDir) -> Result<Vec<PastAttempt>, DiskError> {
 /// How much of the past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptRetention {
-    /// How long.
     pub keep: Duration,
     /// How many attempts at most.
     pub entries: usize,

@@ -27,7 +27,6 @@ pub enum Change {
     None,
     /// Nothing is sent there for this long.
     Opened {
-        /// How long.
         pause: Duration,
         /// Failures in a row.
         failures: u32,

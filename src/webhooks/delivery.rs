@@ -83,7 +83,6 @@ impl Event {
         Event::OrphansFound,
     ];
 
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             Event::JobEnded => "job.ended",
@@ -99,7 +98,6 @@ impl Event {
 /// What happened: the `data` of the document that is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-#[allow(missing_docs)] // The members are the published form; see docs/webhooks.md.
 pub enum Facts {
     Job(JobFacts),
     Recovery(RecoveryFacts),
@@ -108,7 +106,6 @@ pub enum Facts {
 
 /// The end of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
 pub struct JobFacts {
     pub job_id: JobId,
     pub status: JobStatus,
@@ -124,7 +121,6 @@ pub struct JobFacts {
 
 /// The end of a recovery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
 pub struct RecoveryFacts {
     pub recovery_id: Uuid,
     pub outcome: String,
@@ -140,7 +136,6 @@ pub struct RecoveryFacts {
 /// A notice to a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its name.
     pub id: DeliveryId,
     /// What kind of thing happened.
     pub event: Event,

@@ -13,7 +13,6 @@ use crate::state::Timestamp;
 /// The end of a recovery, as far as receivers are told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryEnd {
-    /// When.
     pub at: Timestamp,
     /// Whether something could not be used afterwards, or it did not come to its end.
     pub is_degraded: bool,

@@ -44,7 +44,6 @@ pub enum EngineError {
     /// The delivery log.
     #[error(transparent)]
     Log(#[from] DeliveryLogError),
-    /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The system gives no event queue.

@@ -29,10 +29,8 @@ const SEGMENT_BYTES: u64 = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeliveryLogError {
-    /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// Another file.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// Somebody else delivers.

@@ -29,7 +29,6 @@ pub enum DeliveryOutcome {
 }
 
 impl DeliveryOutcome {
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             DeliveryOutcome::Delivered => "delivered",
@@ -43,7 +42,6 @@ impl DeliveryOutcome {
 /// An attempt that has ended. Holds no secrets: the address is masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempted {
-    /// Which delivery.
     pub delivery: DeliveryId,
     /// Which attempt, counted from 1 over everything.
     pub attempt: u32,
@@ -120,12 +118,7 @@ pub struct DeliveryProgress {
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Operation {
     /// An attempt begins. Written before anything is sent.
-    Begin {
-        /// Which delivery.
-        delivery: DeliveryId,
-        /// Which attempt.
-        attempt: u32,
-    },
+    Begin { delivery: DeliveryId, attempt: u32 },
     /// An attempt has ended.
     Attempted(Attempted),
     /// Attempts were under way when their sender ended: nobody knows whether they arrived.
@@ -135,30 +128,23 @@ pub enum Operation {
     },
     /// An operator wants them tried again now.
     Retry {
-        /// Which.
         deliveries: Vec<DeliveryId>,
         /// Their endpoints, which are asked again whatever their circuits and wishes say.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         endpoints: Vec<String>,
-        /// Who.
         by: String,
-        /// Why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
     /// An operator gives them up: they count as settled.
     Discard {
-        /// Which.
         deliveries: Vec<DeliveryId>,
-        /// Who.
         by: String,
-        /// Why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
     /// An endpoint's circuit opened, stayed open after a probe, or closed.
     Circuit {
-        /// Which.
         endpoint: String,
         /// Failures in a row.
         failures: u32,
@@ -170,15 +156,11 @@ pub enum Operation {
         error: Option<String>,
     },
     /// A configured endpoint was seen for the first time: what happens from now on is for it.
-    Endpoint {
-        /// Its name.
-        name: String,
-    },
+    Endpoint { name: String },
     /// A compaction begins: what follows up to its end replaces everything before.
     CompactionBegin,
     /// Part of a compaction: an undelivered delivery.
     Kept {
-        /// Which.
         delivery: DeliveryId,
         /// What is known of it.
         #[serde(flatten)]
@@ -186,7 +168,6 @@ pub enum Operation {
     },
     /// Part of a compaction: deliveries that have arrived or were given up.
     KeptSettled {
-        /// Which.
         deliveries: Vec<DeliveryId>,
         /// Whether they were given up.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -194,7 +175,6 @@ pub enum Operation {
     },
     /// Part of a compaction: since when an endpoint is told of things.
     KeptEndpoint {
-        /// Its name.
         name: String,
         /// Since when.
         since: Timestamp,
@@ -208,10 +188,7 @@ pub enum Operation {
         attempted: Attempted,
     },
     /// The compaction is whole when so many records lie between its begin and this.
-    CompactionEnd {
-        /// How many.
-        records: u64,
-    },
+    CompactionEnd { records: u64 },
 }
 
 /// A whole record.
@@ -219,9 +196,7 @@ pub enum Operation {
 pub struct Record {
     /// Version of the format.
     pub v: u32,
-    /// When.
     pub at: Timestamp,
-    /// What.
     #[serde(flatten)]
     pub operation: Operation,
 }

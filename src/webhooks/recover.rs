@@ -38,7 +38,6 @@ pub enum Was {
 /// A delivery that a recovery found undelivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundDelivery {
-    /// Which.
     pub delivery_id: DeliveryId,
     /// The job that it is about.
     pub job_id: Option<String>,

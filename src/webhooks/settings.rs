@@ -16,7 +16,6 @@ use crate::state::Secret;
 pub struct Endpoint {
     /// Its name, unique.
     pub name: String,
-    /// Where to.
     pub url: String,
     /// What it is told; nothing when empty: then it only gives its secrets to callbacks below its address.
     pub events: Vec<Event>,

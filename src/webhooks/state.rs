@@ -27,7 +27,6 @@ pub enum DeliveryRefusal {
     /// The record is about another attempt than the one under way.
     #[error("attempt {attempt} of delivery {delivery} is not under way")]
     OtherAttempt {
-        /// Which delivery.
         delivery: DeliveryId,
         /// Which attempt the record names.
         attempt: u32,

@@ -14,7 +14,6 @@ use crate::state::{StateDir, Timestamp};
 /// An undelivered delivery.
 #[derive(Debug, Clone)]
 pub struct Undelivered {
-    /// Which.
     pub delivery: Delivery,
     /// What is known of it; `None` when it was never tried.
     pub progress: Option<DeliveryProgress>,

@@ -8,13 +8,11 @@ use crate::queue::{Callback, masked_url};
 /// A receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryTarget {
-    /// Where to.
     pub url: String,
     /// Scheme, host and port: what is down together. Breaker, order and concurrency go by it.
     pub endpoint: String,
     /// The configured endpoint's name, when it is none of a job's callbacks.
     pub name: Option<String>,
-    /// Which.
     pub method: Option<String>,
     /// Sent besides our own.
     pub headers: BTreeMap<String, String>,

@@ -5,7 +5,6 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// A key that was pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // Their names say it.
 pub enum Key {
     Char(char),
     Control(char),
@@ -56,7 +55,6 @@ impl Key {
 
 /// What a key means while no text is typed and no dialog is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // The table says it.
 pub enum Command {
     Up,
     Down,

@@ -10,7 +10,6 @@ use crate::action::Action;
 
 /// How a text looks. Never the only sign of a state: there is always a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[allow(missing_docs)] // Their names say it.
 pub enum Tone {
     #[default]
     Plain,

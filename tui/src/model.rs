@@ -15,7 +15,6 @@ use crate::panel::overview::Overview;
 
 /// A view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray)]
-#[allow(missing_docs)] // Their titles say it.
 pub enum View {
     Overview,
     Queue,
@@ -32,7 +31,6 @@ impl View {
     /// All of them, in the order of their numbers.
     pub const ALL: &[View] = <View as VariantArray>::VARIANTS;
 
-    /// Its name.
     pub const fn title(self) -> &'static str {
         match self {
             View::Overview => "Overview",
@@ -135,7 +133,6 @@ pub struct PageState {
 
 /// The part of a dialog that has the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // Their names say it.
 pub enum Focus {
     Cancel,
     Name,
@@ -185,7 +182,6 @@ pub struct Prompt {
 
 /// What a line is typed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // Their names say it.
 pub enum PromptKind {
     Filter,
     Command,

@@ -22,7 +22,6 @@ use ratatui::{Terminal, TerminalOptions, Viewport};
 
 type Hook = Arc<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
 
-/// See the module.
 pub(crate) struct Screen<W: Write> {
     terminal: Terminal<CrosstermBackend<W>>,
     panics: Arc<Mutex<Vec<String>>>,

@@ -9,7 +9,6 @@ use crate::Seed;
 pub enum Damage {
     /// A byte became another.
     Byte {
-        /// Where.
         at: usize,
         /// What stands there now.
         is: u8,
@@ -21,18 +20,12 @@ pub enum Damage {
     },
     /// Bytes became others.
     Overwritten {
-        /// Where.
         at: usize,
         /// By what.
         with: Vec<u8>,
     },
     /// Bytes came in between.
-    Inserted {
-        /// Where.
-        at: usize,
-        /// What.
-        bytes: Vec<u8>,
-    },
+    Inserted { at: usize, bytes: Vec<u8> },
     /// A part is there twice.
     Doubled {
         /// From here.

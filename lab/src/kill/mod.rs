@@ -22,7 +22,6 @@ pub enum Points {
     Sample {
         /// Which ones follows from this.
         seed: u64,
-        /// How many.
         points: usize,
     },
 }

@@ -16,7 +16,6 @@ pub struct Scenario {
     pub name: &'static str,
     /// What is killed.
     pub target: Target,
-    /// The command.
     pub arguments: fn(&Sandbox) -> Vec<String>,
     /// For one that does not end by itself: whether it has done all.
     pub is_enough: Option<fn(&Sandbox) -> bool>,

@@ -72,7 +72,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// See the module.
 pub(super) struct Actor<'a> {
     place: &'a Sandbox,
     known: &'a Known,

@@ -20,7 +20,6 @@ use actor::{Actor, Known};
 pub struct Ordeal {
     /// The plan follows from it.
     pub seed: u64,
-    /// How long.
     pub length: Duration,
     /// How many processes at once, besides the two daemons.
     pub actors: usize,

@@ -1,4 +1,4 @@
-//! Whether commits that a repository has, or names, are elsewhere.
+//! Proves that commits that a repository has, or names, exist elsewhere.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -14,10 +14,10 @@ use crate::system::Author;
 pub(super) const AT_A_TIME: usize = 1_000_000;
 
 impl Git<'_> {
-    /// Proves that every commit that is anchored is reachable from what a remote is known to have; and, with `since`,
-    /// every commit that the repository has at all, when something was written to its objects since then. Tags with
-    /// messages, of which nobody is known to have another copy, are given back: they are small. The message of one that
-    /// is older than the clone came with it; what it is a tag of is proven like everything else.
+    /// Proves that every anchored commit is reachable from what a remote is known to have; and, if objects
+    /// were written after `since`, every commit in the repository. Annotated tags are returned, because no
+    /// other copy of them is known and they are small; the message of a tag older than the clone came with
+    /// the clone. The commit of a tag is proven like every other.
     pub(in crate::archive) fn prove_commits(
         &self,
         objects: &Objects,
@@ -104,7 +104,7 @@ impl Git<'_> {
             match answer.strip_prefix(&hex(id)).map(str::trim) {
                 Some("commit") if number < own.len() => known.own.push((**id, (*what).to_owned())),
                 Some("commit") => drop(known.elsewhere.insert(**id)),
-                // No branch of a remote is a tag: somebody gave it that name here.
+                // No branch of a remote is a tag: the name was given here.
                 Some("tag") => drop(known.tags.insert(**id)),
                 Some("missing") => return Err(format!("{what} names an object that git does not have")),
                 Some(kind) => return Err(format!("{what} names a {kind}")),
@@ -115,13 +115,13 @@ impl Git<'_> {
     }
 }
 
-/// What is known of a repository's objects.
+/// The known objects of a repository.
 #[derive(Default)]
 pub(super) struct Known {
     /// Commits that are anchored, with where their names were found.
     pub(super) own: Vec<(Id, String)>,
     pub(super) tags: BTreeSet<Id>,
-    /// What others have.
+    /// Objects that others have.
     pub(super) elsewhere: BTreeSet<Id>,
 }
 
@@ -166,7 +166,7 @@ impl<'g, 'a> Commits<'g, 'a> {
             if lines.read_line(&mut line).map_err(|e| e.to_string())? == 0 {
                 return Ok(());
             }
-            // What an index names and no pack has is not there.
+            // An object named in an index but in no pack is missing.
             match line.trim_end().split_once(' ').ok_or("git did not answer what it was asked")? {
                 (id, "commit") => {
                     self.total += 1;

@@ -1,4 +1,4 @@
-//! What an index stages, and what a working tree has that its index has not.
+//! Staged changes of an index, and files of a working tree that its index lacks.
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
@@ -8,16 +8,16 @@ use crate::archive::open::{Objects, Opened};
 use crate::archive::tips::{Id, hex};
 use crate::system::Author;
 
-/// An index can have names of any length, and a file system has none that are longer.
+/// An index can hold names of any length; no file system has longer ones.
 const LONGEST_NAME: u64 = 1 << 20;
 
-/// What a working tree has that its index has not. Each file holds names, each with a NUL behind it.
+/// Files of a working tree that its index lacks. Each list is a file of names that end with NUL.
 pub(in crate::archive) struct Changes {
     /// Of files that differ from the index.
     pub(in crate::archive) tracked: Option<std::fs::File>,
     /// Of files that the index says not to look at.
     pub(in crate::archive) hidden: Option<std::fs::File>,
-    /// Of its submodules' folders: git looks into none that is not checked out.
+    /// Files in its submodules' folders: git does not look into those that are not checked out.
     pub(in crate::archive) submodules: Option<std::fs::File>,
     /// Of files that it does not know.
     pub(in crate::archive) untracked: std::fs::File,
@@ -49,7 +49,7 @@ impl Git<'_> {
         }
     }
 
-    /// The names of what an index stages: what differs from its commit, or all that it has before the first one.
+    /// The names of staged entries: those that differ from the commit, or all before the first commit.
     pub(in crate::archive) fn staged(
         &self,
         objects: &Objects,
@@ -69,7 +69,7 @@ impl Git<'_> {
         self.run(command, None)
     }
 
-    /// What a working tree has and its index has not.
+    /// The files of a working tree that its index lacks.
     pub(in crate::archive) fn changes(
         &self,
         tree: &Opened,
@@ -127,7 +127,7 @@ impl Git<'_> {
             };
             list.write_all(name).and_then(|()| list.write_all(&[0])).map_err(|e| e.to_string())
         })?;
-        // A sparse index has one entry for a whole folder, and git lists what is in it.
+        // A sparse index has one entry for a whole folder, and git lists that folder's files.
         if seen < entries {
             return Err(format!("the index has {entries} entries and git lists {seen}"));
         }
@@ -149,10 +149,10 @@ fn entries_of(index: &std::fs::File) -> Result<u64, String> {
     }
 }
 
-/// Each name of a list, one in memory at a time.
+/// Calls `each` with each name of a list, one in memory at a time.
 ///
 /// # Errors
-/// What `each` says, or the system.
+/// The error of `each` or of the system.
 pub(in crate::archive) fn each_name(
     list: &std::fs::File,
     each: &mut dyn FnMut(&[u8]) -> Result<(), String>,

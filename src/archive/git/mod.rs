@@ -1,17 +1,17 @@
-//! Asking git about objects that are not ours to trust.
+//! Asks git about objects of repositories that we do not trust.
 //!
-//! git never runs in the repository that it is asked about: it runs in an empty one of ours (`cleanup/git`), with our
-//! settings only, as the tree's author, and reads the other's objects, index and files through descriptors of ours
-//! (`system/git.rs`). So nothing that the other repository configures (filters, hooks, monitors, pagers, helpers,
-//! transports, other working trees) is known to it. It changes nothing.
+//! git never runs in such a repository: it runs in an empty one of ours (`cleanup/git`), with our settings
+//! only, as the tree's author, and reads the other repository's objects, index and files through descriptors
+//! of ours (`system/git.rs`). So nothing that the other repository configures (filters, hooks, monitors,
+//! pagers, helpers, transports, other working trees) has any effect, and git changes nothing.
 //!
-//! An answer counts only when git ended by itself with status 0, said nothing else, and said all that was asked for.
+//! An answer counts only when git exited with status 0, wrote nothing to stderr, and answered every question.
 //!
-//! *Whether it is asked at all.* Without git, everything could be copied: a clone of 5 GB, whose branches are all
-//! pushed, for each job that had one. That commits are elsewhere is told by walking through objects, and what differs
-//! from an index by comparing contents: a library for both would be more code that reads what others wrote, in this
-//! process and with its rights. So git is asked, outside of this process and with less rights, and wherever it does not
-//! answer as it should, what it was asked about is copied.
+//! *Why git at all.* Without it, everything would have to be copied: a clone of 5 GB with all branches
+//! pushed, for each job that had one. Finding commits elsewhere means walking through objects, and finding
+//! changed files means comparing contents; a library for both would be more code that parses untrusted data,
+//! in this process and with its rights. So git does it outside of this process and with fewer rights, and
+//! wherever its answer is not as expected, the data in question is copied.
 
 mod commits;
 mod index;
@@ -40,7 +40,7 @@ pub(super) use remote::{Owned, RemoteStore};
 
 /// Without what grows with the size.
 const BASE_TIME: Duration = Duration::from_secs(30);
-/// What a busy disk reads in a second at least.
+/// Least reading speed of a busy disk, in bytes a second.
 const BYTES_PER_SECOND: u64 = 4 << 20;
 /// All runs together may take so many times what one may.
 const RUNS: u64 = 10;
@@ -51,14 +51,14 @@ pub(super) struct Git<'a> {
     /// Where files without names are made: on the disk of the state directory.
     scratch: PathBuf,
     time_limit: Duration,
-    /// What all runs took until now, in milliseconds.
+    /// Time that all runs took so far, in milliseconds.
     spent: AtomicU64,
     /// It took too long once: it is not asked again about the same folder.
     gave_up: AtomicBool,
     stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// A path by which another process of ours finds what this one has open.
+/// A path by which another process of ours can open a descriptor of this one.
 pub(super) fn path_of(fd: impl AsFd) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), fd.as_fd().as_raw_fd())
 }
@@ -109,7 +109,8 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// A run that knows some objects, with the rights of their author and of those who wrote what else it reads.
+    /// A run that may read some objects, with the rights of their author and of the authors of its other
+    /// inputs.
     fn command<'c>(&'c self, objects: &'c Objects, author: Author) -> Result<Restricted<'c>, String> {
         let program = self.program.as_ref().map_err(Clone::clone)?;
         Ok(program.about(objects.as_fd(), objects.author.and(author), self.time_limit))
@@ -124,7 +125,7 @@ impl<'a> Git<'a> {
         tempfile::tempfile_in(&self.scratch).map_err(|e| format!("{}: {e}", self.scratch.display()))
     }
 
-    /// Lines for git to read, in a file that nobody else finds.
+    /// Lines for git to read, in a file without a name.
     fn lines(&self, lines: impl Iterator<Item = String>) -> Result<std::fs::File, String> {
         let mut file = std::io::BufWriter::new(self.nameless()?);
         let cannot = |e: std::io::Error| e.to_string();
@@ -136,7 +137,8 @@ impl<'a> Git<'a> {
         Ok(file)
     }
 
-    /// Runs it to its end; what it printed. Files, not pipes: nothing blocks, and nothing is held in memory.
+    /// Runs it to its end and returns its output. Output goes to files, not pipes, so that nothing blocks and
+    /// nothing is held in memory.
     fn run(
         &self,
         mut command: Restricted<'_>,
@@ -158,7 +160,7 @@ impl<'a> Git<'a> {
             let _ = child.wait(); // It was killed: there is nothing more to learn.
         }
         self.spend(begun);
-        // Whether it said anything is told by the length alone: a name in a warning may be of any bytes.
+        // Only the length tells whether it wrote a warning: a name in it may have any bytes.
         let is_silent = said.metadata().map_err(cannot)?.len() == 0;
         let mut words = Vec::new();
         let _ = said.rewind().and_then(|()| (&mut said).take(2048).read_to_end(&mut words)); // Only for the message.

@@ -1,4 +1,5 @@
-//! Whether a repository elsewhere on this machine has what a repository in the folder notes as its.
+//! Checks that a remote on this machine has the commits that a repository in the folder records as the
+//! remote's.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,7 +16,7 @@ use crate::system::Author;
 /// A repository that stays.
 pub(in crate::archive) struct RemoteStore<'a> {
     pub(in crate::archive) objects: &'a Objects,
-    /// What its names say.
+    /// The objects that its names mean.
     pub(in crate::archive) names: BTreeSet<Id>,
 }
 
@@ -26,8 +27,9 @@ pub(in crate::archive) struct Owned<'a> {
 }
 
 impl Git<'_> {
-    /// Which of some commits a repository lacks. One that no name of its leads to may be gone tomorrow: a branch was
-    /// deleted there, or overwritten. When it has not all that they consist of, it lacks them all.
+    /// Those of some commits that a repository lacks. A commit that none of its names leads to may be
+    /// collected tomorrow: its branch was deleted or overwritten. When any object of the commits is missing,
+    /// all of them count as lacking.
     pub(in crate::archive) fn lacking(
         &self,
         remote: &RemoteStore<'_>,
@@ -82,8 +84,8 @@ impl Git<'_> {
         Ok(unreachable)
     }
 
-    /// Whether everything is there that some commits consist of, as far as the repository that goes has it. Mostly all
-    /// that this one has is there, which takes no memory to be told; else the commits are followed.
+    /// Whether all objects of some commits are there, as far as the repository to be removed has them.
+    /// Usually everything is there, which is checked without much memory; otherwise the commits are walked.
     fn has_all_of(&self, objects: &Objects, own: &Owned<'_>, wanted: &[Id]) -> Result<bool, String> {
         if self.has_each(objects, own.objects).unwrap_or(false) {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! Tags with messages: what they are of, and whether their messages are to be kept.
+//! Annotated tags: their targets, and whether their messages are to be kept.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Seek, SeekFrom};
@@ -11,13 +11,13 @@ use crate::archive::open::Objects;
 use crate::archive::tips::{Id, MOST, hex, id_of, time_of};
 use crate::system::Author;
 
-/// What a tag is of stands in so many of the first bytes that git prints of it.
+/// git prints the target of a tag within this many bytes.
 const TAG_BEGIN: u64 = 512;
 
 impl Git<'_> {
-    /// Tags as `git cat-file --batch` writes them, with those that they are tags of, but for those whose message came
-    /// with the clone; `None` when there are none. The commits that they all lead to are then among those that are
-    /// anchored: of which remote a tag came, and whether the remote still has its commit, its age does not tell.
+    /// Tags as `git cat-file --batch` writes them, with the tags that they point to, except those whose
+    /// message came with the clone; `None` when there are none. The commits they lead to are then anchored: a
+    /// tag's age does not say which remote it came from and whether that still has the commit.
     pub(super) fn contents_of(
         &self,
         objects: &Objects,
@@ -93,14 +93,14 @@ fn tagged_at(begin: &[u8]) -> Option<i64> {
     tagger.next().and_then(time_of)
 }
 
-/// Whether an object lies in a file of its own, as what was made here does until git packs it.
+/// Whether an object has a file of its own, as objects made here have until git packs them.
 fn is_loose(objects: BorrowedFd<'_>, id: &Id) -> bool {
     let name = hex(id);
     let path = Path::new(&name[..2]).join(&name[2..]);
     rustix::fs::statat(objects, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
-/// What a tag is of.
+/// The target of a tag.
 fn tag_of(begin: &[u8]) -> Result<(String, Id), String> {
     let mut lines = begin.split(|byte| *byte == b'\n');
     let mut line = |word: &[u8]| lines.next().and_then(|line| line.strip_prefix(word).map(<[u8]>::to_vec));

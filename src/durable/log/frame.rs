@@ -1,12 +1,13 @@
-//! How a record lies in a segment: one line, a fixed-width head, then the payload.
+//! The layout of a record in a segment: one line, a fixed-width head, then the payload.
 //!
 //! ```text
 //! 6f0c1a2b 00000123 0000000000000042 {"at":"…","op":"submit",…}⏎
 //! crc32    length   sequence number  payload, one line, no control characters
 //! ```
 //!
-//! The checksum (CRC-32, IEEE) covers everything behind it up to the line feed. Text, so that an
-//! operator can read it with `less`; a line each, so that the record after a damaged one is found.
+//! The checksum (CRC-32, IEEE) covers everything after it up to the line feed. Records are text, so that an
+//! operator can read them with `less`, and one line each, so that the record after a damaged one can be
+//! found.
 
 /// Bytes before the payload.
 pub(crate) const HEAD: usize = 35;
@@ -77,7 +78,7 @@ fn number(field: &[u8]) -> Option<u64> {
     (wrong == 0).then_some(value)
 }
 
-/// By table: a test of each digit's kind would be a branch that nobody can predict.
+/// A table, because a comparison per digit would be a branch that the processor cannot predict.
 fn hexadecimal(field: &[u8]) -> Option<u32> {
     let mut wrong = 0;
     let value = field.iter().fold(0u32, |n, &b| {
@@ -88,7 +89,7 @@ fn hexadecimal(field: &[u8]) -> Option<u32> {
     (wrong < 16).then_some(value)
 }
 
-/// What each byte means as a hexadecimal digit in small letters; 255 for none.
+/// The value of each byte as a lower-case hexadecimal digit; 255 for other bytes.
 const NIBBLES: [u8; 256] = {
     let mut table = [255; 256];
     let mut digit = 0;
@@ -106,21 +107,18 @@ pub enum Item<'a> {
     Record {
         /// Where it begins.
         offset: u64,
-        /// The record.
         frame: Frame<'a>,
     },
     /// Bytes that are no record, with a record behind them.
     Damaged {
         /// Where they begin.
         offset: u64,
-        /// How many.
         len: u64,
     },
-    /// Bytes that are no record, with nothing behind them: what a killed writer leaves.
+    /// Bytes that are no record, with nothing after them: the trace of a killed writer.
     Torn {
         /// Where they begin.
         offset: u64,
-        /// How many.
         len: u64,
     },
 }
@@ -144,10 +142,10 @@ impl<'a> Scan<'a> {
         self.base + self.at as u64
     }
 
-    /// The next place, behind `from`, where a record begins.
+    /// The next place, after `from`, where a record begins.
     ///
-    /// A damaged place may have lost its line feed or be zeros: a record can follow either. Each kind
-    /// of border is searched for once, so that a segment full of garbage is gone through in one pass.
+    /// A damaged place may have lost its line feed or be zeros: a record can follow either. Each kind of
+    /// border is searched for once, so that a segment full of garbage is scanned in one pass.
     fn resync(&self, from: usize) -> Option<usize> {
         // If only the line feed is wrong, the length still says where the next one begins.
         if let Some(next) = self.declared_end(from).filter(|&at| decode(&self.buffer[at..]).is_some()) {

@@ -39,7 +39,7 @@ pub struct LogOptions {
     pub name: &'static str,
     /// The state directory that it belongs to.
     pub state_id: String,
-    /// What is shared between processes is believed only within one epoch: the boot id.
+    /// The boot id: the page that processes share is believed only within one boot.
     pub epoch: String,
     /// Size of a segment, bytes.
     pub segment_bytes: u64,
@@ -73,24 +73,13 @@ pub enum LogError {
     Lock(#[from] LockError),
     /// A sync failed; whether the last records are on disk is not known.
     #[error("the log in {} is unusable since a sync failed; it must be opened again", folder.display())]
-    Poisoned {
-        /// Which log.
-        folder: PathBuf,
-    },
-    /// A record that should be synced is not in the log; somebody cut it.
+    Poisoned { folder: PathBuf },
+    /// A record that was synced is not in the log any more: the log was cut.
     #[error("record {seq} is not in the log in {}", folder.display())]
-    Gone {
-        /// Which log.
-        folder: PathBuf,
-        /// Which record.
-        seq: u64,
-    },
-    /// Somebody removed or replaced the lock or the page that all writers share.
+    Gone { folder: PathBuf, seq: u64 },
+    /// The lock file or the page that all writers share was removed or replaced.
     #[error("{} was replaced while the log was in use; it must be opened again", path.display())]
-    PageReplaced {
-        /// Which of them.
-        path: PathBuf,
-    },
+    PageReplaced { path: PathBuf },
     /// No record can hold that much.
     #[error("a record of {bytes} bytes; at most {} fit", frame::LONGEST_PAYLOAD)]
     TooLong {

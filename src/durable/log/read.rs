@@ -20,7 +20,6 @@ pub struct Position {
 /// Bytes of a segment that are no record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// The segment.
     pub path: PathBuf,
     /// Where in it.
     pub offset: u64,
@@ -45,7 +44,7 @@ pub enum DamageKind {
     Foreign,
 }
 
-/// What a pass over a log found.
+/// Result of reading a log.
 #[derive(Debug, Clone, Default)]
 pub struct ReadSummary {
     /// Behind the last record.
@@ -79,14 +78,14 @@ pub struct ReadRequest<'a> {
     pub state_id: Option<&'a str>,
     /// Where to begin. Its `last_seq` says which records are known already.
     pub from: Position,
-    /// Where to stop: what lies behind may still be in the making. `None` reads to the end.
+    /// Where to stop: a write after this place may still be under way. `None` reads to the end.
     pub until: Option<Position>,
 }
 
-/// Hands out every record after `request.from`, in order.
+/// Passes every record after `request.from` to the callback, in order.
 ///
 /// # Errors
-/// What the system says when a segment cannot be read. Damage is no error; see [`ReadSummary`].
+/// The system's error when a segment cannot be read. Damage is no error; see [`ReadSummary`].
 pub fn read(request: ReadRequest<'_>, mut each: impl FnMut(u64, &[u8])) -> Result<ReadSummary, DiskError> {
     let segments = SegmentFile::list(request.folder)?;
     let first = first_needed(&segments, request.from);
@@ -102,7 +101,7 @@ pub fn read(request: ReadRequest<'_>, mut each: impl FnMut(u64, &[u8])) -> Resul
         }
         if let Err(e) = segment.read_from(begin, &mut buffer) {
             if e.is_not_found() {
-                continue; // Removed by a checkpoint meanwhile: a snapshot has its records.
+                continue; // A checkpoint has removed it: a snapshot has its records.
             }
             return Err(e);
         }
@@ -148,7 +147,8 @@ impl Pass<'_> {
                 None => {}
             }
         }
-        // Its name tells what comes before it: a loss is seen even if nothing follows.
+        // The segment's name says which record comes first, so a gap before it is noticed even if the segment
+        // is empty.
         self.expect(segment.first_seq);
         let had_header = start > 0 || begin > 0;
         let mut scan = Scan::new(&content[start..], begin + start as u64);
@@ -184,7 +184,7 @@ impl Pass<'_> {
         each(frame.seq, frame.payload);
     }
 
-    /// The next record is this one, or was known already; what should lie before it is missing.
+    /// Expects this number or an earlier, already known one; anything missing before it is a gap.
     fn expect(&mut self, seq: u64) {
         let last = &mut self.summary.position.last_seq;
         if seq > *last + 1 {

@@ -1,6 +1,6 @@
-//! Learning and repairing the end of a log: after a reboot, after a killed writer, after a failed sync.
+//! Finds and repairs the end of a log: after a reboot, after a killed writer, after a failed sync.
 //!
-//! All of it happens under the append lock. What is cut is first kept in quarantine.
+//! All of it happens under the append lock. Bytes are copied to quarantine before they are cut.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
@@ -17,9 +17,9 @@ use crate::durable::replace::replace;
 use crate::durable::seeded_bug::SeededBug;
 use crate::durable::shared_page::End;
 
-/// A cheap look when a log is opened: there is no later segment, the file is as long as the page says, a line ends
-/// there, and nothing follows that nobody is writing now. Finds what happened behind our back (a cut file, a page
-/// that is older than the log); recovery verifies thoroughly.
+/// A cheap check when a log is opened: there is no later segment, the file is as long as the page says, a
+/// line ends there, and no bytes follow that no writer is writing. It notices changes made without the lock
+/// (a cut file, a page older than the log); recovery verifies thoroughly.
 pub(super) fn end_is_plausible(log: &Log) -> Result<bool, LogError> {
     // Before the page, which names a segment only when it is there.
     let newest = SegmentFile::list(&log.options.folder)?.last().map(|s| s.first_seq);
@@ -52,13 +52,13 @@ pub(super) fn after_killed_writer(log: &Log, writer: &mut Writer) -> Result<(), 
     Ok(())
 }
 
-/// Fills the page anew from the files. Everything is synced before it is published: what was only in
+/// Fills the page anew from the files. Everything is synced before it is published: a record that was only in
 /// the page cache must not be shown and then vanish.
 pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let _leader = log.leader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let _sync = log.sync_lock.acquire(log.options.lock_wait)?;
     let (known, valid) = (log.page.end(), log.page.was_valid(log.epoch()));
-    // How far a damaged page was synced nobody knows.
+    // A damaged page does not tell how far the log was synced.
     let synced = if valid { Some(log.page.synced()) } else { log.page.is_damaged(log.epoch()).then_some(0) };
     let suspect_from = synced.filter(|_| log.page.is_poisoned());
     let floor = log.options.min_next_seq.max(1).max(if valid { known.next_seq } else { 0 });
@@ -81,7 +81,7 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let next_seq = found.next_seq.max(floor);
     if let Some(synced) = suspect_from.filter(|_| !is_foreign(log, &content)) {
         if !goes_on {
-            // What is damaged in it goes with the suspects.
+            // Damage in it is kept together with the other suspects.
             let used = content.iter().rposition(|b| *b != 0).map_or(0, |end| end + 1);
             let reason = "the log's end, damaged, when a sync had failed";
             log.options.quarantine.keep(
@@ -110,8 +110,8 @@ fn is_foreign(log: &Log, content: &[u8]) -> bool {
     SegmentHeader::parse(content).is_some_and(|(header, _)| header.state_id != log.options.state_id)
 }
 
-/// Where the last segment ends, and whether it can be written on. A segment without our header, or that
-/// ends in a damaged record, is left as it is, and its name and numbers are not given again.
+/// Where the last segment ends, and whether it can be appended to. A segment without a header of ours, or one
+/// that ends in a damaged record, is left as it is, and its name and numbers are not used again.
 fn look_at_last(log: &Log, last: &SegmentFile, content: &[u8]) -> Result<(End, bool), LogError> {
     let header = SegmentHeader::parse(content);
     let start = header.as_ref().map_or(0, |(_, len)| *len);
@@ -228,7 +228,7 @@ fn rewrite_suspects(
     }
     let first_seq = (synced + 1).max(last.first_seq);
     create_segment(log, writer, first_seq, &records, next_seq)?;
-    // Readers skip what they know already, so the old copies do no harm until they are cut.
+    // Readers skip records that they know already, so the old copies do no harm until they are cut.
     if let Some(offset) = cut_at.filter(|_| first_seq != last.first_seq) {
         let old = log.disk.open(&last.path)?;
         old.truncate(offset)?;
@@ -237,7 +237,7 @@ fn rewrite_suspects(
     Ok(())
 }
 
-/// What cannot be read goes to quarantine. A torn end was kept when it was cut.
+/// Copies unreadable bytes to quarantine. A torn end was copied when it was cut.
 pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> {
     if SeededBug::DropDamageWithoutQuarantine.is_on() {
         return Ok(());
@@ -258,8 +258,8 @@ pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> 
     Ok(())
 }
 
-/// Before a segment is removed: what in it is no record goes to quarantine, for a damaged record may be all
-/// that is left of something.
+/// Before a segment is removed: copies the bytes that are no record to quarantine, because a damaged record
+/// may be the only trace of a job.
 pub(super) fn keep_unreadable(log: &Log, segment: &SegmentFile) -> Result<(), LogError> {
     if SeededBug::DropDamageWithoutQuarantine.is_on() {
         return Ok(());

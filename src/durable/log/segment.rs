@@ -36,11 +36,11 @@ impl SegmentHeader {
     }
 }
 
-/// Gives a segment, or a file that begins as one does, to another state directory: only its first line changes.
-/// False when it is not of `from`.
+/// Gives a segment, or a file that begins as one does, to another state directory: only its first line
+/// changes. False when it does not belong to `from`.
 ///
 /// # Errors
-/// What the system says; it is then as it was.
+/// The system's error; the file is then unchanged.
 #[track_caller]
 pub fn reassign(disk: &Disk, path: &Path, from: &str, to: &str) -> Result<bool, DiskError> {
     let content = crate::durable::plain::read(path).context("read", path)?;
@@ -75,7 +75,7 @@ impl SegmentFile {
     /// The segments in a folder, in order.
     ///
     /// # Errors
-    /// What the system says; a missing folder has no segments.
+    /// The system's error; a missing folder has no segments.
     pub fn list(folder: &Path) -> Result<Vec<SegmentFile>, DiskError> {
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,

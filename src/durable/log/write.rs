@@ -1,9 +1,9 @@
 //! Appending to a log, from many threads and many processes at once.
 //!
-//! Under the append lock a writer learns the end from the shared page (and repairs it if the writer
-//! before it was killed half way), writes all its records in one call and publishes the new end. Then
-//! the one that gets the sync lock without waiting leads: it syncs once for all that was written so far,
-//! publishes how far, and wakes the others, who wait for just that (group commit).
+//! Under the append lock a writer learns the end from the shared page (and repairs the end if the writer
+//! before it was killed half way), writes all its records in one call and publishes the new end. Then the
+//! writer that gets the sync lock without waiting leads: it syncs once for everything written so far,
+//! publishes how far, and wakes the others, which wait for just that (group commit).
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use crate::durable::shared_page::{End, SharedPage};
 
 /// How long a follower sleeps at most before it looks whether its leader is dead.
 const FOLLOWER_PATIENCE: Duration = Duration::from_millis(50);
-/// How long nothing may become durable before a follower syncs by itself: its leader may be stopped.
+/// A follower syncs itself after this long without progress: its leader may be stopped.
 const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a leader lets others go first, at most.
@@ -89,7 +89,7 @@ impl Log {
     /// Opens the log in `options.folder`; makes what is missing.
     ///
     /// # Errors
-    /// What the system says; [`LogError::Lock`] when another process keeps the append lock.
+    /// The system's error; [`LogError::Lock`] when another process keeps the append lock.
     pub fn open(disk: &Disk, options: LogOptions) -> Result<Log, LogError> {
         let append_lock = LockFile::open(disk, &options.folder.join("append.lock"))?;
         let sync_lock = LockFile::open(disk, &options.folder.join("sync.lock"))?;
@@ -129,8 +129,8 @@ impl Log {
         u64::from(crc32fast::hash(key.as_bytes())) << 32 | u64::from(LOG_VERSION)
     }
 
-    /// Whether the page can be believed. The end is behind what a snapshot knows when the log was cut, or replaced
-    /// by an older one.
+    /// Whether the page can be believed. Not when a snapshot knows later records than the page's end: then
+    /// the log was cut, or replaced by an older one.
     fn is_usable(&self) -> Result<bool, LogError> {
         let usable = self.page.is_valid(self.epoch())
             && !self.page.is_poisoned()
@@ -199,15 +199,16 @@ impl Log {
                 return Err(LogError::PageReplaced { path: shared.path().to_owned() });
             }
         }
-        // Emptied while it is mapped, and perhaps made as long again since: what is published there nobody sees.
-        // Emptied after this, the end is read as none, which no segment has: the append is refused.
+        // The file was emptied while it was mapped, and perhaps has its old length again: what is published
+        // in this mapping, no other process sees. If it is emptied after this check, the end reads as zeros,
+        // which is no segment's end, and the append is refused.
         if self.page_file.metadata()?.len() < SharedPage::LEN || self.page.is_lost() {
             return Err(LogError::PageReplaced { path: self.page_file.path().to_owned() });
         }
         Ok(held)
     }
 
-    /// Fills a page anew that somebody has written into.
+    /// Fills a page anew that another program has written into.
     fn repair_page(&self, writer: &mut Writer) -> Result<(), LogError> {
         let _append = self.take_append_lock()?;
         if self.page.is_valid(self.epoch()) {
@@ -224,16 +225,16 @@ impl Log {
         Ok(())
     }
 
-    /// Where the log ends now; what lies before is whole, but perhaps not synced.
+    /// Where the log ends now; the records before it are whole, but perhaps not synced.
     ///
-    /// A page that somebody has written into is repaired for that; where it cannot be, this is where the log ended when
-    /// that was seen last.
+    /// A page that another program has written into is repaired for that; where it cannot be, this is the
+    /// last end that was seen.
     pub fn end(&self) -> Position {
         if self.page.whole_end().is_none()
             // The process that has it repairs the page before it writes.
             && let Ok(mut writer) = self.writer.try_lock()
         {
-            // What stands in the way is told by the next append.
+            // The next append reports what is in the way.
             let _ = self.repair_page(&mut writer);
         }
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -248,7 +249,7 @@ impl Log {
         self.page.synced()
     }
 
-    /// Waits until somebody appended or synced, at most `timeout`; `end` is what is known already.
+    /// Waits until a process appended or synced, at most `timeout`; `end` is the end known to the caller.
     pub fn wait_for_change(&self, end: Position, timeout: Duration) {
         let begun = Instant::now();
         loop {
@@ -299,7 +300,7 @@ impl Log {
         }
     }
 
-    /// Syncs for everybody if nobody else is about to; false when somebody is.
+    /// Syncs for all waiting writers, unless another process leads; then false.
     fn lead(&self, seq: u64) -> Result<bool, LogError> {
         {
             let Ok(mut cached) = self.leader.try_lock() else { return Ok(false) };
@@ -309,14 +310,15 @@ impl Log {
                 self.sync_to_end(&mut cached)?;
             }
         }
-        // Only now that the lead is given up: a process that is not covered wakes to take it. Woken before, it
-        // would find it still taken and sleep on, with nobody left to wake it.
+        // Wake the others only after giving up the lead: a process whose records are not yet synced wakes to
+        // take it. Woken earlier, it would find the lead still taken and sleep on, with no process left to
+        // wake it.
         self.page.wake();
         Ok(true)
     }
 
-    /// Lets those who are about to append do so first, as long as each moment brings more of them: woken
-    /// together by the last sync they come back together. Who is alone does not wait.
+    /// Lets writers that are about to append do so first, as long as each moment brings more of them: writers
+    /// woken together by the last sync come back together. A lone writer does not wait.
     fn gather(&self) {
         let mut end = self.page.end().next_seq;
         if end <= self.page.synced().saturating_add(2) {
@@ -341,15 +343,16 @@ impl Log {
         self.publish_synced(end)
     }
 
-    /// Another's sync may have failed meanwhile, and ours succeeded on pages that it left marked clean.
+    /// Another process's sync may have failed in between, and ours may have succeeded only because the failed
+    /// one left the pages marked clean.
     fn publish_synced(&self, end: End) -> Result<(), LogError> {
         self.check_usable()?;
         self.page.publish_synced(end.next_seq - 1);
         Ok(())
     }
 
-    /// After a failed sync the kernel has marked the pages clean: trying again would "succeed" without
-    /// anything being on disk. So nobody acknowledges anything until the log was verified.
+    /// After a failed sync the kernel has marked the pages clean: another sync would succeed without anything
+    /// being on disk. So nothing is acknowledged until the log was verified.
     pub(super) fn poison(&self, cause: DiskError) -> LogError {
         if !SeededBug::ForgetFailedSync.is_on() {
             self.poisoned.store(true, Ordering::Release);
@@ -366,8 +369,8 @@ impl Log {
         })
     }
 
-    /// Removes segments of which every record is at or before `seq`. The present one stays. What in them is
-    /// no record is kept in quarantine first.
+    /// Removes segments whose records are all at or before `seq`. The present one stays. Bytes that are no
+    /// record are copied to quarantine first.
     pub fn remove_until(&self, seq: u64) -> Result<usize, LogError> {
         let segments = SegmentFile::list(&self.options.folder)?;
         let mut removed = 0;
@@ -390,16 +393,16 @@ impl Log {
         self.cut_bytes.load(Ordering::Relaxed)
     }
 
-    /// Keeps a copy of what cannot be read in quarantine.
+    /// Copies unreadable bytes to quarantine.
     pub fn keep_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
         repair::keep_damage(self, damage)
     }
 
-    /// Writes segments that are not written any more again without what cannot be read in them; a copy
-    /// of that is kept in quarantine first. The present segment is left alone: [`Log::rotate`] before.
+    /// Rewrites finished segments without the bytes that cannot be read; those are copied to quarantine
+    /// first. The present segment is left alone: call [`Log::rotate`] before.
     ///
     /// # Errors
-    /// What the system says; the rest is then left as it was.
+    /// The system's error; the remaining segments are then unchanged.
     pub fn drop_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
         self.locked(|_| repair::drop_damage(self, damage))
     }
@@ -419,7 +422,7 @@ fn position(end: End) -> Position {
     Position { segment: end.segment, offset: end.tail, last_seq: end.next_seq.saturating_sub(1) }
 }
 
-/// The log while nobody else can append to it.
+/// The log while no other process or thread can append to it.
 #[derive(Debug)]
 pub struct Locked<'a> {
     log: &'a Log,
@@ -435,9 +438,8 @@ impl Locked<'_> {
     /// Appends records, not yet synced; returns the first one's sequence number.
     ///
     /// # Errors
-    /// What the system says; nothing was appended then, or, of records that do not fit in one segment,
-    /// the first few. [`LogError::TooLong`] for a payload that no
-    /// record can hold.
+    /// The system's error; nothing was appended then, or, of records that do not fit in one segment, the
+    /// first few. [`LogError::TooLong`] for a payload that no record can hold.
     pub fn append<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<u64, LogError> {
         if let Some(long) = payloads.iter().map(|p| p.as_ref().len()).find(|&l| l > frame::LONGEST_PAYLOAD) {
             return Err(LogError::TooLong { bytes: long });
@@ -507,7 +509,7 @@ impl Locked<'_> {
         self.log.page.set_writing(true);
         repair::start_segment(self.log, self.writer, end.next_seq)?;
         self.log.page.set_writing(false);
-        // Give the reserve of the old one back; only now, when nobody writes there any more.
+        // Give back the old segment's reserve only now, when no process writes there any more.
         Ok(old.truncate(end.tail)?)
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::error::{DiskError, IoContext};
 
-/// What tells it apart.
+/// The fields of statx that tell it apart.
 pub(super) const IDENTITY: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 /// Device, inode and time of creation. Inode numbers are given again at once, hence the time.
@@ -25,7 +25,7 @@ pub struct TreeIdentity {
 }
 
 impl TreeIdentity {
-    /// Of what has this name now; a link is itself, not where it leads. `None` when there is nothing.
+    /// Of the file that has this name now; a link itself, not its target. `None` when there is nothing.
     pub fn of(path: &Path) -> Result<Option<TreeIdentity>, DiskError> {
         match look(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(identity) => Ok(Some(identity)),
@@ -34,7 +34,7 @@ impl TreeIdentity {
         }
     }
 
-    /// Of what is open.
+    /// Of an open file or folder.
     pub fn of_open(fd: impl AsFd) -> io::Result<TreeIdentity> {
         look(fd, Path::new(""), AtFlags::EMPTY_PATH)
     }

@@ -11,7 +11,7 @@ use super::identity::{IDENTITY, TreeIdentity};
 use super::remove::open_below;
 use super::walk::{Go, Unread, Visitor, walk};
 
-/// What a tree holds.
+/// Size and content of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TreeSize {
     /// Files, links and folders, the top one included.
@@ -24,11 +24,11 @@ pub struct TreeSize {
     pub has_mounts: bool,
     /// Whether a part could not be read: then the rest is a lower limit.
     pub is_partial: bool,
-    /// What has the path; `None` when nothing has, or it could not be looked at.
+    /// The top's identity; `None` when it does not exist or could not be examined.
     pub top: Option<TreeIdentity>,
 }
 
-/// Something that a walk through a tree came by.
+/// An entry met on a walk through a tree.
 #[derive(Debug, Clone, Copy)]
 pub enum TreeEntry<'a> {
     /// A file, link or folder; the top one first.
@@ -37,7 +37,6 @@ pub enum TreeEntry<'a> {
         name: &'a CStr,
         /// Major and minor number of its device, in one.
         device: u64,
-        /// Its inode.
         inode: u64,
         /// Whether it is the name of a socket.
         is_socket: bool,
@@ -46,7 +45,7 @@ pub enum TreeEntry<'a> {
     Unread,
 }
 
-/// Measures one tree; nothing when there is none.
+/// Measures one tree; all zeros when there is none.
 pub fn measure_tree(top: &Path) -> TreeSize {
     walk_tree(top, &mut |_| {})
 }
@@ -69,10 +68,10 @@ pub fn walk_tree(top: &Path, see: &mut dyn FnMut(TreeEntry<'_>)) -> TreeSize {
     size
 }
 
-/// As deep as descriptors are kept open; what is deeper is walked with few of them.
+/// Depth down to which descriptors are kept open; deeper folders are walked with few of them.
 const DEEPEST: usize = 400;
 
-/// What is added up.
+/// The fields of statx that are added up.
 const SIZE: StatxFlags = StatxFlags::BLOCKS
     .union(StatxFlags::MTIME)
     .union(StatxFlags::CTIME)
@@ -95,7 +94,7 @@ impl Walk<'_> {
         self.count_at(folder, name, name, wanted)
     }
 
-    /// What is at a path below a folder; nothing for the folder itself.
+    /// Counts the entry at a path below a folder; the empty path is the folder itself.
     fn count_at(
         &mut self,
         folder: BorrowedFd<'_>,
@@ -160,7 +159,7 @@ impl Walk<'_> {
     }
 }
 
-/// What lies below a folder that is as deep as that, which was counted itself.
+/// Counts the content of a folder at that depth; the folder itself is counted already.
 struct Deeper<'w, 'a>(&'w mut Walk<'a>);
 
 impl Visitor for Deeper<'_, '_> {

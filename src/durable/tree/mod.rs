@@ -1,14 +1,14 @@
-//! Removing whole folders: into a trash by one rename, then below folder descriptors.
+//! Removes whole folders: a rename into a trash, then deletion below folder descriptors.
 //!
-//! [`take_into_trash`] compares identity (device, inode, creation) with what was noted, renames, and
-//! compares again; [`remove_tree`] empties what is in the trash. It opens each folder with `openat2`
-//! (beneath, no links, no other mount) from its parent's descriptor, so neither a link nor a mount leads out
-//! of the tree, also when folders are exchanged while it runs: `std::fs::remove_dir_all`, `rm -rf` and a comparison of
-//! device numbers each emptied a bind mount in our trial.
+//! [`take_into_trash`] compares identity (device, inode, creation) with what was noted, renames, and compares
+//! again; [`remove_tree`] empties the trash. It opens each folder with `openat2` (beneath, no links, no other
+//! mount) from its parent's descriptor, so neither a link nor a mount leads out of the tree, even when
+//! folders are exchanged while it runs: `std::fs::remove_dir_all`, `rm -rf` and a comparison of device
+//! numbers each emptied a bind mount in our trial.
 //!
-//! What cannot be removed (immutable, a mount, somebody else's) is kept and reported, and the rest goes.
-//! Stopped or killed at any point, it is called again and goes on. Only the name at the top is durable:
-//! what is deleted below it may come back with a power loss, still in the trash, and is deleted again.
+//! Entries that cannot be removed (immutable, a mount, another user's) are kept and reported, and the rest
+//! goes. After a stop or a kill at any point, the next call continues. Only the name at the top is durable: a
+//! power loss may bring deleted entries back, still in the trash, and they are deleted again.
 
 mod identity;
 mod measure;

@@ -1,8 +1,9 @@
 //! Opening files of a tree that others write.
 //!
-//! Anything may have the name of a file: a pipe that never has another end, a device that does something when it is
-//! opened (a watchdog, a tape), a link to a secret. So what has the name is looked at first, through a descriptor that
-//! opens nothing (`O_PATH`), and only a regular file is then opened, that very one, whatever has the name by then.
+//! Anything may have the name of a file: a pipe without another end, a device that acts when it is opened (a
+//! watchdog, a tape), a link to a secret. So the name is first examined through a descriptor that opens
+//! nothing (`O_PATH`), and only if it is a regular file is that very file opened, whatever has the name by
+//! then.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -17,11 +18,11 @@ use rustix::io::Errno;
 use super::walk::open_folder;
 use crate::durable::noreplace::MISSING;
 
-/// Opens a file for reading by a path (of a length that the system takes) below an open folder. Neither links nor
-/// mounts are followed.
+/// Opens a file for reading by a path (of a length that the system takes) below an open folder. Neither links
+/// nor mounts are followed.
 ///
 /// # Errors
-/// What the system says; of the kind `Unsupported` when it is no regular file.
+/// The system's error; of the kind `Unsupported` when it is no regular file.
 pub(crate) fn open_file(folder: BorrowedFd<'_>, path: &CStr) -> io::Result<File> {
     open_found(&handle_of(folder, path)?)
 }
@@ -48,7 +49,7 @@ fn handle_of(folder: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
     }
 }
 
-/// Opens what a descriptor stands for, when that is a regular file.
+/// Opens the file behind an `O_PATH` descriptor, when that is a regular file.
 fn open_found(handle: &OwnedFd) -> io::Result<File> {
     let found = fstat(handle)?;
     let kind = FileType::from_raw_mode(found.st_mode);
@@ -63,7 +64,7 @@ fn open_found(handle: &OwnedFd) -> io::Result<File> {
     Ok(open(format!("/proc/self/fd/{}", handle.as_raw_fd()), flags, Mode::empty())?.into())
 }
 
-/// What kind of thing has a name in a folder; `None` when nothing has.
+/// The kind of a name in a folder; `None` when there is none.
 pub(crate) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<FileType>, Errno> {
     match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some(FileType::from_raw_mode(found.st_mode))),
@@ -72,7 +73,7 @@ pub(crate) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<Fil
     }
 }
 
-/// What something is that is no regular file, in words.
+/// The kind of something that is no regular file, in words.
 pub(crate) fn name_of(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "a regular file",

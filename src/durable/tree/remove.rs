@@ -22,13 +22,13 @@ use crate::durable::noreplace::MISSING;
 
 /// The rest waits on the disk: four threads deleted more than twice as fast as one on two cores.
 const THREADS: usize = 4;
-/// So many folders deep one descriptor each is held; what is deeper is moved to the top first.
+/// Depth down to which each folder has a descriptor; deeper folders are moved to the top first.
 const DEEPEST: usize = 200;
-/// So many kept entries are named; the rest is counted.
+/// Kept entries that are named; the rest is only counted.
 const NAMED: usize = 100;
-/// So many of them are told in a sentence.
+/// Of these, how many are named in a sentence.
 const TOLD: usize = 3;
-/// A folder that fills again while it is emptied is read so many times.
+/// Times that a folder which fills again while it is emptied is read.
 const ROUNDS: usize = 3;
 
 /// An entry that was not removed.
@@ -36,18 +36,18 @@ const ROUNDS: usize = 3;
 pub struct Kept {
     /// Below the tree that was to go; empty for the tree itself.
     pub path: PathBuf,
-    /// Why.
+    /// The reason, for people.
     pub why: String,
     /// Whether something is mounted there.
     pub is_mount: bool,
 }
 
-/// What a removal did.
+/// Result of a removal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Removed {
     /// Files, links and folders that are gone.
     pub entries: u64,
-    /// Disk space that was given back, in bytes; what has other names elsewhere counts for nothing.
+    /// Disk space given back, in bytes; files with other names elsewhere count for nothing.
     pub bytes: u64,
     /// How many entries stayed because they could not be removed; the folders above them are not counted.
     pub kept_total: u64,
@@ -63,7 +63,7 @@ impl Removed {
         self.kept_total == 0 && !self.stopped
     }
 
-    /// What of a tree at `top` could not be removed, in words.
+    /// The entries of a tree at `top` that could not be removed, in words.
     pub fn told_kept(&self, top: &Path) -> String {
         let first = self.kept.iter().take(TOLD);
         let named: Vec<String> =
@@ -74,7 +74,7 @@ impl Removed {
     }
 }
 
-/// Who watches a removal, and may end it at the next entry.
+/// Watches a removal, and may stop it at the next entry.
 pub trait Progress: Sync {
     /// Called now and then, from several threads.
     fn removed(&self, entries: u64, bytes: u64);
@@ -88,12 +88,12 @@ impl Progress for () {
     fn removed(&self, _: u64, _: u64) {}
 }
 
-/// Removes a folder, or a file, with all that is in it. Already gone is done.
+/// Removes a folder, or a file, with all its content. An absent one counts as removed.
 ///
-/// `top` must be a place that nobody uses any more: a name in a trash.
+/// `top` must be a name that nothing uses any more: one in a trash.
 ///
 /// # Errors
-/// When the folder that `top` lies in cannot be used; what is below is reported as kept.
+/// When the folder of `top` cannot be used; entries below that stay are reported as kept.
 pub fn remove_tree(disk: &Disk, top: &Path, progress: &dyn Progress) -> Result<Removed, DiskError> {
     let folder = parent(top);
     let Some(name) = top.file_name().and_then(c_name) else {
@@ -133,7 +133,7 @@ pub fn remove_tree(disk: &Disk, top: &Path, progress: &dyn Progress) -> Result<R
                     work.one_less();
                 }
             }
-            // This one works too: others may not be to be had.
+            // This thread works too: there may be no others.
             work.work();
         });
     }
@@ -312,7 +312,7 @@ impl Work<'_> {
         };
         // Without the right to write nothing in it could be removed.
         if fstat(&fd)?.st_mode & 0o300 != 0o300 {
-            // Somebody else's: what is in it says why it stays.
+            // Another user's folder: its entries will say why they stay.
             let _ = self.set_usable(above, name, || fchmod(&fd, Mode::RWXU));
         }
         Ok(fd)
@@ -334,7 +334,7 @@ impl Work<'_> {
         match error {
             Errno::NOENT => {}
             Errno::XDEV => self.keep(above, name, "something is mounted there: it is not crossed", true),
-            // It became a link or a file meanwhile.
+            // It became a link or a file since it was listed.
             Errno::LOOP | Errno::NOTDIR => self.unlink(above, name),
             other => self.keep(above, name, &io::Error::from(other).to_string(), false),
         }
@@ -361,8 +361,8 @@ impl Work<'_> {
                 found = true;
                 self.remove_entry(folder, name, entry.file_type());
             }
-            // Sub-folders are removed when they are done; whether something new came shows when this one
-            // is removed.
+            // A sub-folder is removed when its own content is done; the removal of this one fails if
+            // something new came.
             if !found || folder.pending.load(Ordering::SeqCst) > 1 {
                 return;
             }
@@ -485,7 +485,8 @@ fn mount_of(folder: BorrowedFd<'_>) -> Result<(u32, u32, u64), Errno> {
     if StatxFlags::from_bits_retain(told.stx_mask).contains(StatxFlags::MNT_ID) {
         return Ok((told.stx_dev_major, told.stx_dev_minor, told.stx_mnt_id));
     }
-    // What is not told cannot be compared: better a folder too many than one of somebody else.
+    // Without a mount number there is nothing to compare: better to keep a folder too many than to delete one
+    // of another mount.
     let mount = mount_in_proc(folder).ok_or(Errno::XDEV)?;
     Ok((told.stx_dev_major, told.stx_dev_minor, mount))
 }

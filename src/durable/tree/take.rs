@@ -1,4 +1,4 @@
-//! Into the trash, back, and on to deletion, by rename.
+//! Moves folders into the trash, back, and on to deletion, by rename.
 
 use std::io;
 use std::path::Path;
@@ -13,26 +13,20 @@ use crate::durable::error::DiskError;
 pub enum TakeError {
     /// The name means something else by now.
     #[error("{} is another one than was noted", path.display())]
-    Replaced {
-        /// The name.
-        path: std::path::PathBuf,
-    },
+    Replaced { path: std::path::PathBuf },
     /// It is where another file system is mounted.
     #[error("{} is a mount point", path.display())]
-    MountPoint {
-        /// The name.
-        path: std::path::PathBuf,
-    },
+    MountPoint { path: std::path::PathBuf },
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
 
-/// Moves `path` to `trash` (a name in an existing folder of the same file system) if it is what was
-/// noted. True when it is in the trash now, by this call or by one before; false when it was gone.
+/// Moves `path` to `trash` (a name in an existing folder of the same file system) if it is what was noted.
+/// True when it is in the trash now, by this call or by one before; false when it was gone.
 ///
 /// # Errors
-/// [`TakeError`]; it is then where it was.
+/// [`TakeError`]; the folder is then in its old place.
 pub fn take_into_trash(
     disk: &Disk,
     path: &Path,
@@ -57,7 +51,7 @@ pub fn take_into_trash(
         Err(e) => return Err(e.into()),
     }
     if TreeIdentity::of(trash)? != Some(noted) {
-        // Somebody exchanged it between the look and the rename: theirs goes back.
+        // Another one took the name between the check and the rename: it goes back.
         disk.rename(trash, path, false)?;
         return Err(TakeError::Replaced { path: path.to_owned() });
     }
@@ -65,18 +59,18 @@ pub fn take_into_trash(
     Ok(true)
 }
 
-/// Moves something out of the trash to where it was; `AlreadyExists` when the place is taken.
+/// Moves something out of the trash to its old place; `AlreadyExists` when the name is taken.
 ///
 /// # Errors
-/// What the system says; it is then still in the trash.
+/// The system's error; it is then still in the trash.
 pub fn put_back(disk: &Disk, trash: &Path, path: &Path) -> Result<(), DiskError> {
     disk.rename(trash, path, false)?;
     sync_both(disk, path, trash)
 }
 
-/// Gives something in a trash the name under which it is deleted, so that what is left of it after a crash is known
-/// for a part of what it was. What is gone has no need of one. Where something of that name is left from before, that
-/// goes first, and this one waits under its own name.
+/// Renames something in a trash to the name under which it is deleted, so that after a crash its rest is
+/// known to be incomplete. Nothing happens when it is gone. Where an earlier rest has that name, that is
+/// deleted first, and this one waits under its own name.
 pub fn rename_to_delete(disk: &Disk, trash: &Path, going: &Path) -> Result<(), DiskError> {
     match disk.rename(trash, going, false) {
         Ok(()) => disk.sync_dir(parent(going)),

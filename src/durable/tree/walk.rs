@@ -1,7 +1,7 @@
-//! Looking at all that a removal would reach: below descriptors, no link, no other mount, at any depth.
+//! Visits everything that a removal would reach: below descriptors, no link, no other mount, at any depth.
 //!
-//! Unlike a measurement, a walk ends at the first thing that cannot be read, and names it: what was not seen
-//! is not known, and must not be deleted.
+//! Unlike a measurement, a walk ends at the first entry that cannot be read, and names it: an entry that was
+//! not seen is unknown, and must not be deleted.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -14,9 +14,9 @@ use rustix::io::Errno;
 
 use super::remove::open_below;
 
-/// So many folders above the present one stay open; those above them are opened again through `..`.
+/// Folders above the present one that stay open; those above them are opened again through `..`.
 const KEPT_OPEN: usize = 48;
-/// A path in a message is cut to so many bytes.
+/// Longest path in a message, in bytes.
 const SHOWN: usize = 400;
 
 /// Something that could not be read.
@@ -25,7 +25,7 @@ const SHOWN: usize = 400;
 pub struct Unread {
     /// Below the folder that was looked at; empty for the folder itself.
     pub path: PathBuf,
-    /// Why.
+    /// The system's reason.
     #[source]
     pub source: io::Error,
 }
@@ -48,7 +48,7 @@ pub(crate) fn shown(path: &Path) -> String {
     }
 }
 
-/// What is done with a folder after it was seen.
+/// Whether a walk enters a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Go {
     /// Its entries are seen too.
@@ -57,7 +57,7 @@ pub(crate) enum Go {
     Past,
 }
 
-/// Who sees the entries of a tree. Paths are below its top.
+/// Sees the entries of a tree. Paths are below its top.
 pub(crate) trait Visitor {
     /// A folder that was just opened, before its entries; the top has an empty path.
     ///
@@ -112,7 +112,7 @@ pub(crate) fn open_top(path: &Path) -> io::Result<OwnedFd> {
 /// Shows a visitor everything below an open folder, the folder first.
 pub(crate) fn walk(top: BorrowedFd<'_>, visitor: &mut dyn Visitor) -> Result<(), Unread> {
     let mut path = PathBuf::new();
-    // Another open file description: its own place in the listing.
+    // A new open file description, so that this walk has its own position in the listing.
     let own = open_again(top).map_err(|e| Unread::new(&path, e))?;
     let mut levels: Vec<Level> = Vec::new();
     levels.extend(seen(own, &path, visitor)?);
@@ -137,10 +137,10 @@ pub(crate) fn walk(top: BorrowedFd<'_>, visitor: &mut dyn Visitor) -> Result<(),
                     continue;
                 }
             }
-            // A mount is not crossed by a removal either; what is gone holds nothing.
+            // A removal does not cross a mount either; a folder that is gone holds nothing.
             Err(Errno::XDEV) => visitor.mounted(&path)?,
             Err(Errno::NOENT) => {}
-            // It became a link or a file meanwhile.
+            // It became a link or a file since it was listed.
             Err(Errno::LOOP | Errno::NOTDIR) => visitor.entry(fd.as_fd(), &name, &path)?,
             Err(e) => visitor.closed(fd.as_fd(), &name, &path, e)?,
         }
@@ -166,7 +166,7 @@ fn seen(fd: OwnedFd, path: &Path, visitor: &mut dyn Visitor) -> Result<Option<Le
     while let Some(entry) = entries.next() {
         let entry = match entry {
             Ok(entry) => entry,
-            // It was removed meanwhile.
+            // It was removed since it was opened.
             Err(Errno::NOENT) => break,
             Err(e) => return Err(Unread::new(path, e)),
         };

@@ -30,23 +30,19 @@ pub type StillNeeded<'a> = dyn Fn(&Job) -> Option<(&'static str, String)> + 'a;
 /// A job that is gone, or would go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pruned {
-    /// Which job.
     pub job_id: String,
     /// How it had ended.
     pub status: &'static str,
-    /// When.
     pub finished_at: Timestamp,
 }
 
 /// A job that is old enough to go and stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptJob {
-    /// Which job.
     pub job_id: String,
     /// `job-resumable`, `job-still-alive`, `job-liveness-unknown`, `job-in-use`, `job-not-movable`, or what the caller
     /// says still refers to it.
     pub code: &'static str,
-    /// In words.
     pub detail: String,
 }
 

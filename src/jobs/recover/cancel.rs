@@ -26,15 +26,11 @@ pub enum CancelOutcome {
     /// It was over already, and that is recorded now.
     WasOver,
     /// The wish is recorded, but nobody could be told.
-    Recorded {
-        /// Why not.
-        why: String,
-    },
+    Recorded { why: String },
     /// Nothing was done.
     Refused {
         /// `no-such-job` or `job-is-over`.
         code: &'static str,
-        /// In words.
         detail: String,
     },
 }
@@ -42,7 +38,6 @@ pub enum CancelOutcome {
 /// A job and what came of its cancellation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancellation {
-    /// Which job.
     pub job_id: JobId,
     /// What was done.
     pub outcome: CancelOutcome,

@@ -119,7 +119,6 @@ pub enum Reconciliation {
     Reattached,
     /// It had ended; the end is recorded now.
     FinishedWhileAway {
-        /// Exit status.
         exit_code: Option<i32>,
         /// The signal that ended it.
         signal: Option<i32>,
@@ -160,13 +159,10 @@ impl Reconciliation {
 /// A job that was judged, and what was done about it.
 #[derive(Debug, Clone)]
 pub struct Reconciled {
-    /// Which job.
     pub job_id: JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// What was done.
     pub reconciliation: Reconciliation,
-    /// Why.
     pub judgement: Judgement,
     /// Damaged files of it that are in quarantine now.
     pub quarantined: Vec<std::path::PathBuf>,

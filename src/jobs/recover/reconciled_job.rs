@@ -5,12 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::reconcile::Reconciled;
 use crate::queue::JobId;
 
-/// One job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReconciledJob {
-    /// Which job.
     pub job_id: JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// The claim that began it.
     pub claim: Option<u64>,

@@ -35,7 +35,6 @@ pub enum ReconstructedJob {
     Rebuilt(JobDocument),
     /// Something of it lives, and nothing tells which attempt that is: to be looked at again later.
     Alive {
-        /// Which job.
         job: JobId,
         /// The processes.
         detail: String,

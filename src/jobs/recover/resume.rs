@@ -33,12 +33,10 @@ pub struct Resumed {
 /// A job that does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResumeRefused {
-    /// Which job.
     pub job_id: JobId,
     /// `no-such-job`, `job-not-resumable`, `job-being-removed`, `job-command-unknown`, `job-still-alive` or
     /// `job-liveness-unknown`.
     pub code: &'static str,
-    /// In words.
     pub detail: String,
 }
 

@@ -24,11 +24,8 @@ pub trait RepositoryLocker {
 /// Who wants which repository, and for how long it waits.
 #[derive(Debug, Clone, Copy)]
 pub struct RepositoryRequest<'a> {
-    /// Which repository.
     pub repository: &'a str,
-    /// Which job.
     pub job: &'a JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// The claim that began it.
     pub claim: u64,

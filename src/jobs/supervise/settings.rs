@@ -13,7 +13,6 @@ use crate::state::names::BadName;
 /// What to supervise, and how.
 #[derive(Debug, Clone)]
 pub struct SuperviseSettings {
-    /// Which job.
     pub job: JobId,
     /// The claim that begins the attempt.
     pub claim: u64,
@@ -97,13 +96,9 @@ pub enum Supervised {
         why: String,
     },
     /// The claim was given back: nothing was run.
-    GivenBack {
-        /// Why.
-        why: String,
-    },
+    GivenBack { why: String },
     /// The command was not begun, and no trace of a beginning is left: the claim is judged as never started.
     NotStarted {
-        /// Why.
         why: String,
         /// Whether the host was too weak, which counts against no job.
         of_host: bool,
@@ -138,9 +133,7 @@ pub enum SuperviseError {
     /// What was asked for cannot be understood.
     #[error("what job {job} is to run cannot be understood")]
     Spec {
-        /// Which job.
         job: JobId,
-        /// Why.
         #[source]
         source: serde_json::Error,
     },
@@ -150,7 +143,6 @@ pub enum SuperviseError {
         path.display()
     )]
     OtherTime {
-        /// Which job.
         job: JobId,
         /// Where it is.
         path: std::path::PathBuf,
@@ -160,7 +152,6 @@ pub enum SuperviseError {
     /// The state directory went away while the job ran.
     #[error("the state directory {} is gone: the end of job {job} cannot be recorded", path.display())]
     StateGone {
-        /// Which job.
         job: JobId,
         /// Where it was.
         path: std::path::PathBuf,

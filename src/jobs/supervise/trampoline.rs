@@ -30,9 +30,7 @@ const PAUSES: [u64; 5] = [10, 30, 100, 300, 1_000];
 /// What to become, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandRequest {
-    /// Which job.
     pub job: JobId,
-    /// Which attempt.
     pub attempt: u32,
     /// The claim that began it.
     pub claim: u64,
@@ -72,7 +70,6 @@ pub enum NotStarted {
     /// It cannot be run.
     #[error("cannot run {program}")]
     Exec {
-        /// The program.
         program: String,
         /// The system's reason.
         #[source]

@@ -1,4 +1,4 @@
-//! What is written is read, and the short cut past a submission's spec agrees with the full parser.
+//! Written records are read back, and the fast path for submissions agrees with the full parser.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What is wrong with the configuration, and where.
+//! Errors in the configuration, with their place.
 
 use std::path::PathBuf;
 
@@ -11,11 +11,10 @@ pub enum ConfigError {
     /// The file is no TOML.
     #[error("{}:{line}: {message}", path.display())]
     Syntax {
-        /// The file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What the parser says.
+        /// The parser's message.
         message: String,
     },
     /// A key that does not exist.
@@ -25,7 +24,7 @@ pub enum ConfigError {
         origin: Origin,
         /// With its table.
         key: String,
-        /// What may have been meant, with its table.
+        /// The key that was probably meant, with its table.
         suggestion: Option<&'static str>,
     },
     /// A value of another type or outside its range.
@@ -35,9 +34,9 @@ pub enum ConfigError {
         origin: Origin,
         /// Its key.
         key: &'static str,
-        /// What would do.
+        /// The accepted values.
         expected: &'static str,
-        /// What was given.
+        /// The given value.
         found: String,
     },
     /// Values that do not fit together.
@@ -47,7 +46,7 @@ pub enum ConfigError {
         origin: Origin,
         /// Its key.
         key: &'static str,
-        /// What is wrong.
+        /// What is wrong with it.
         why: &'static str,
     },
 }

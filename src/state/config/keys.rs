@@ -9,7 +9,7 @@ use crate::state::units::{format_duration, format_size};
 pub struct Key {
     /// As in the file, with its table: `jobs.heartbeat`.
     pub name: &'static str,
-    /// What it sets, in a few words.
+    /// The meaning, in a few words.
     pub about: &'static str,
     pub(super) set: fn(&mut Settings, &Given<'_>) -> Result<(), Expected>,
     /// Its value in the form in which it is written.

@@ -1,4 +1,4 @@
-//! The layers, laid one over the other; for every key it is known which layer gave it.
+//! The layers of the configuration, and for every key the layer that set it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -21,21 +21,17 @@ pub const ENVIRONMENT_PREFIX: &str = "RECOVERYCTL_";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "from")]
 pub enum Origin {
-    /// Nobody set it.
+    /// Not set.
     Default,
     /// The configuration file.
     File {
-        /// Which.
         #[serde(serialize_with = "lossy")]
         path: PathBuf,
         /// Counted from 1.
         line: usize,
     },
     /// A variable.
-    Environment {
-        /// Its name.
-        name: String,
-    },
+    Environment { name: String },
     /// A flag of the command line.
     Flag {
         /// With its dashes.
@@ -43,12 +39,11 @@ pub enum Origin {
     },
     /// A context of the docker client.
     DockerContext {
-        /// Its name.
         name: String,
         /// The variable or file that chose it.
         chosen_by: String,
     },
-    /// Nobody set it, and it was looked for.
+    /// Not set, but found on this machine.
     Found,
 }
 
@@ -107,10 +102,10 @@ impl Configuration {
         Configuration { settings: Settings::with_defaults(state_dir, workers), origins: BTreeMap::new() }
     }
 
-    /// Lays the file's text over what is there. `path` is only named, not read.
+    /// Applies the file's text. `path` is only named, not read.
     ///
     /// # Errors
-    /// With the line, for what is no TOML, an unknown key or a wrong value.
+    /// With the line: invalid TOML, an unknown key or a wrong value.
     pub fn apply_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let line_of = |at: usize| 1 + text.bytes().take(at).filter(|b| *b == b'\n').count();
         let table = DeTable::parse(text).map_err(|e| ConfigError::Syntax {
@@ -145,7 +140,7 @@ impl Configuration {
         Ok(())
     }
 
-    /// Lays variables over what is there. Those that are no keys, and empty ones, are passed over.
+    /// Applies variables. Unknown and empty ones are skipped.
     ///
     /// # Errors
     /// With the variable's name, for a wrong value.
@@ -163,7 +158,7 @@ impl Configuration {
         Ok(())
     }
 
-    /// Lays one flag over what is there.
+    /// Applies one flag.
     pub fn apply_flag(&mut self, key: &str, flag: &str, value: &OsStr) -> Result<(), ConfigError> {
         let origin = Origin::Flag { name: flag.to_owned() };
         match Key::named(key) {
@@ -208,7 +203,7 @@ fn is_table(name: &str) -> bool {
 
 fn unknown_key(key: String, origin: Origin) -> ConfigError {
     let last = |name: &str| name.rsplit('.').next().map(str::to_owned).unwrap_or_default();
-    // The right word in the wrong table is the commonest slip, a misspelt word the next.
+    // The right key in the wrong table is the most common slip, a misspelt key the next.
     let same_word = KEYS.iter().find(|k| last(k.name) == last(&key)).map(|k| k.name);
     let tables = KEYS.iter().filter_map(|k| k.name.rsplit_once('.')).map(|(table, _)| table);
     let suggestion =

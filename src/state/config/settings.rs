@@ -49,7 +49,7 @@ pub struct CleanupConfig {
     pub pause: Duration,
     /// Removes a workspace's index.
     pub index_command: Vec<String>,
-    /// The folder by which a workspace's index is known.
+    /// The folder that marks a workspace with an index.
     pub index_folder: PathBuf,
     /// How long that may take.
     pub index_timeout: Duration,
@@ -57,7 +57,7 @@ pub struct CleanupConfig {
     pub reflog_keep: Duration,
     /// Ignored files that are kept with other git work: names with `*`.
     pub keep_ignored: Vec<String>,
-    /// How long archives of git work are kept; zero: until somebody removes them.
+    /// How long archives of git work are kept; zero: until they are removed by hand.
     pub archive_keep: Duration,
     /// How much of them is kept, in bytes; zero: all.
     pub archive_bytes: u64,
@@ -91,7 +91,7 @@ pub const NO_DOCKER: &str = "none";
 /// `[orphans]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrphansConfig {
-    /// What is younger is left alone.
+    /// Younger things are left alone.
     pub grace: Duration,
     /// How long removed folders can be restored.
     pub trash_keep: Duration,
@@ -101,7 +101,7 @@ pub struct OrphansConfig {
     pub scan_every: Duration,
 }
 
-/// Where a daemon listens when nobody says otherwise.
+/// The default address of a daemon.
 pub const USUAL_ADDRESS: &str = "127.0.0.1:9797";
 
 /// `[daemon]`
@@ -111,11 +111,11 @@ pub struct DaemonSettings {
     pub workers: usize,
     /// The longest time until a change is noticed.
     pub poll: Duration,
-    /// How long running jobs are waited for when it is told to end; they run on without it after that.
+    /// How long a daemon that is told to end waits for running jobs; after that they run on without it.
     pub drain_timeout: Duration,
     /// The address that it listens on; `None` for the usual one, which another daemon may have.
     pub listen: Option<String>,
-    /// Names of this machine by which clients may call it, beside `localhost` and addresses.
+    /// Host names by which clients may reach this machine, in addition to `localhost` and addresses.
     pub hosts: Vec<String>,
     /// The path below which a proxy offers it: begins with `/` and does not end with one.
     pub base_path: Option<String>,
@@ -146,7 +146,7 @@ pub struct JobSettings {
     pub cgroup: bool,
     /// Beside the plain base: names that are taken over from the daemon's environment, and `NAME=VALUE`.
     pub environment: Vec<String>,
-    /// Which variables of the one who submits a job are recorded with it.
+    /// Which of the submitter's variables are recorded with a job.
     pub export: Export,
     /// The bits that are taken from the mode of a file that a job makes.
     pub umask: u32,
@@ -160,11 +160,11 @@ pub struct JobSettings {
     pub requeue_pause_max: Duration,
     /// Jobs that ended within so many days are kept.
     pub keep_days: u32,
-    /// So many of the jobs that ended last are kept.
+    /// The number of jobs kept, of those that ended last.
     pub keep_last: u64,
 }
 
-/// Which variables of the one who submits a job go with it.
+/// Which of the submitter's variables are recorded with a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Export {
     /// All but those of the session, and those that look like secrets; see [`crate::queue::exported`].
@@ -204,7 +204,7 @@ impl Export {
 impl FromStr for Export {
     type Err = &'static str;
 
-    /// `all`, `none`, or names with commas between them, `all` perhaps among these.
+    /// `all`, `none`, or names separated by commas, which may include `all`.
     fn from_str(text: &str) -> Result<Export, &'static str> {
         match text {
             "all" => Ok(Export::All),
@@ -250,7 +250,6 @@ impl OnCrash {
     pub(super) const WORDS: [(&'static str, OnCrash); 3] =
         [("hold", OnCrash::Hold), ("requeue", OnCrash::Requeue), ("fail", OnCrash::Fail)];
 
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             OnCrash::Hold => "hold",
@@ -274,7 +273,6 @@ impl OnUnsupervised {
     pub(super) const WORDS: [(&'static str, OnUnsupervised); 2] =
         [("adopt", OnUnsupervised::Adopt), ("end", OnUnsupervised::End)];
 
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             OnUnsupervised::Adopt => "adopt",
@@ -306,12 +304,12 @@ pub struct RecoverySettings {
 /// `[import.claude_batch_server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportSettings {
-    /// The command that runs an imported job again, word by word; `{prompt}` stands for its prompt.
+    /// The command that runs an imported job again, as words; `{prompt}` is replaced by its prompt.
     pub command: Vec<String>,
 }
 
 impl Settings {
-    /// What holds when nothing is configured.
+    /// The defaults.
     ///
     /// `state_dir` and `workers` depend on user and machine, which the edge knows.
     pub fn with_defaults(state_dir: Option<PathBuf>, workers: usize) -> Settings {

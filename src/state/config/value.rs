@@ -1,7 +1,7 @@
-//! A value as a layer gives it, and how each kind of setting is read from it.
+//! A value as a layer gives it, and its conversion to each kind of setting.
 //!
-//! Variables and flags are text; a TOML value has a type, and a wrong one is an error even where the
-//! text would do, so that a file means the same to every reader of TOML.
+//! Variables and flags are text; a TOML value has a type, and a wrong one is an error even where its text
+//! would be valid, so that a file means the same to every reader of TOML.
 
 use std::ffi::OsStr;
 use std::ops::RangeInclusive;
@@ -24,11 +24,11 @@ pub(super) enum Given<'a> {
     Toml(&'a DeValue<'a>),
 }
 
-/// What was expected instead.
+/// The accepted values, for an error.
 pub(super) type Expected = &'static str;
 
 impl Given<'_> {
-    /// What was found, for an error.
+    /// The given value, for an error.
     pub(super) fn describe(&self) -> String {
         match self {
             Given::Text(text) => format!("'{}'", text.display()),
@@ -55,7 +55,7 @@ impl Given<'_> {
         }
     }
 
-    /// Texts: a list, or one text with commas between them; `none` is the empty list.
+    /// Texts: a list, or one text separated by commas; `none` is the empty list.
     pub(super) fn items(&self) -> Option<Vec<String>> {
         match self {
             Given::Toml(DeValue::Array(items)) => {
@@ -93,12 +93,12 @@ impl Given<'_> {
         interval.ok_or("a duration above zero in quotes, such as \"30s\"")
     }
 
-    /// A whole number in a range, which `expected` tells.
+    /// A whole number in a range, which `expected` describes.
     pub(super) fn count(&self, range: RangeInclusive<u64>, expected: Expected) -> Result<u64, Expected> {
         self.integer().filter(|n| range.contains(n)).ok_or(expected)
     }
 
-    /// Bytes in a range, which `expected` tells.
+    /// Bytes in a range, which `expected` describes.
     pub(super) fn size(&self, range: RangeInclusive<u64>, expected: Expected) -> Result<u64, Expected> {
         let bytes = self.integer().or_else(|| parse_size(self.text()?).ok());
         bytes.filter(|n| range.contains(n)).ok_or(expected)

@@ -38,7 +38,7 @@ pub struct WebhookSettings {
     pub deny: Vec<Cidr>,
     /// With which deliveries are signed.
     pub secrets: Vec<SecretSource>,
-    /// Certificates that are trusted besides the system's.
+    /// Certificates trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// How long attempts stay in the delivery log.
     pub keep: Duration,
@@ -60,11 +60,9 @@ pub enum SecretSource {
 /// An operator's own receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebhookEndpoint {
-    /// Its name.
     pub name: String,
-    /// Where to.
     pub url: String,
-    /// What it is told.
+    /// The events that it receives.
     pub events: Vec<String>,
     /// With which its deliveries are signed.
     pub secrets: Vec<SecretSource>,
@@ -243,7 +241,7 @@ fn secret(text: &str) -> Option<SecretSource> {
     }
 }
 
-/// A list as it can be given in a variable; an empty one has a word, for an empty variable sets nothing.
+/// A list as a variable gives it; the empty list has a word, because an empty variable sets nothing.
 fn shown<T: ToString>(items: impl Iterator<Item = T>) -> String {
     let items: Vec<String> = items.map(|i| i.to_string()).collect();
     if items.is_empty() { "none".to_owned() } else { items.join(",") }

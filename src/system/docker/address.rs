@@ -1,12 +1,12 @@
-//! Where the engine is, as the docker client finds it.
+//! Finds the engine as the docker client does.
 //!
-//! `DOCKER_HOST`, else the context that `DOCKER_CONTEXT` or `docker context use` names, else the socket in its usual
-//! place. Programs that use no docker client look for the sockets of rootless engines, of Docker Desktop and of
-//! Podman besides: where nothing was named, each that is there is an engine that jobs may have used.
+//! `DOCKER_HOST`, else the context that `DOCKER_CONTEXT` or `docker context use` names, else the socket in
+//! its usual place. Programs without a docker client also look for the sockets of rootless engines, of Docker
+//! Desktop and of Podman: where nothing was named, each existing one is an engine that jobs may have used.
 //!
-//! An absent socket proves nothing: an engine may be stopped, or be where nobody looked. Only where there is neither a
-//! socket nor any trace of an engine or of a client on this machine, there is none. The library reads no variables:
-//! the edge hands in those of [`ClientEnvironment::VARIABLES`].
+//! An absent socket proves nothing: an engine may be stopped, or be in an unexpected place. Only where there
+//! is neither a socket nor any trace of an engine or a client on this machine, there is none. The library
+//! reads no variables: the edge passes those of [`ClientEnvironment::VARIABLES`].
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::durable::tree::open_file_behind;
 
-/// The context that is none.
+/// The name that means "no context".
 const DEFAULT_CONTEXT: &str = "default";
 /// The socket of an engine of the whole machine.
 const USUAL_SOCKET: &str = "/var/run/docker.sock";
@@ -31,7 +31,7 @@ const PROGRAM_FOLDERS: [&str; 7] =
     ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/usr/local/sbin", "/sbin", "/snap/bin"];
 /// Engines, and what talks to them.
 const PROGRAMS: [&str; 4] = ["docker", "dockerd", "podman", "nerdctl"];
-/// What a stopped engine leaves.
+/// The trace of a stopped engine.
 const DATA: [&str; 1] = ["/var/lib/docker"];
 
 /// The variables that the docker client reads.
@@ -49,14 +49,13 @@ pub enum FoundEngine {
     Unknown(String, AddressSource),
 }
 
-/// What named an engine's address.
+/// The source of an engine's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressSource {
     /// A variable.
     Variable(&'static str),
     /// A context of the docker client.
     Context {
-        /// Its name.
         name: String,
         /// The variable or the file that chose it.
         chosen_by: String,
@@ -77,14 +76,14 @@ impl fmt::Display for AddressSource {
     }
 }
 
-/// `~/.docker/config.json`: what of it is used.
+/// The used members of `~/.docker/config.json`.
 #[derive(Deserialize)]
 struct ClientConfig {
     #[serde(rename = "currentContext", default)]
     current_context: String,
 }
 
-/// `contexts/meta/<sha256 of the name>/meta.json`: what of it is used.
+/// The used members of `contexts/meta/<sha256 of the name>/meta.json`.
 #[derive(Deserialize)]
 struct ContextMeta {
     #[serde(rename = "Endpoints", default)]
@@ -232,7 +231,7 @@ impl ClientEnvironment {
         sockets
     }
 
-    /// What tells that jobs may use an engine.
+    /// A trace that jobs may use an engine.
     fn trace(&self) -> Option<PathBuf> {
         let path = self.get("PATH").map(std::env::split_paths).into_iter().flatten();
         let home = self.folder("HOME");
@@ -363,7 +362,7 @@ mod tests {
         std::fs::write(docker.join("config.json"), "{").unwrap();
         let FoundEngine::Unknown(why, _) = environment(&[home]).find() else { panic!("a damaged file") };
         assert!(why.contains("config.json cannot be read"), "{why}");
-        // A job names the folder, and what is in it is the job's.
+        // A job controls the folder, and its content.
         let kind = rustix::fs::FileType::Fifo;
         let make = |path: &Path| {
             let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;

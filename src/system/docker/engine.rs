@@ -1,4 +1,4 @@
-//! The connection: one runtime on one thread, one time limit a request.
+//! The connection: one runtime on one thread, with a time limit for each request.
 
 use std::time::Duration;
 
@@ -32,25 +32,24 @@ impl Default for EngineSettings {
     }
 }
 
-/// What an engine did not do.
+/// A failed request to an engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// Nobody answers, or not in time: nothing is known about any object.
+    /// No answer, or not in time: nothing is known about any object.
     #[error("the Docker engine at {host} cannot be reached: {why}")]
     Unreachable {
-        /// Where.
         host: String,
-        /// What was tried, and how it failed.
+        /// The request, and how it failed.
         why: String,
     },
     /// It is not known which engine there is to ask.
     #[error("{why}")]
     Unknown {
-        /// What was looked for, and what to do.
+        /// The reason, and the way out.
         why: String,
     },
-    /// Somebody else uses the object; it may be free later.
+    /// Something else uses the object; it may be free later.
     #[error("in use: {why}")]
     InUse {
         /// The engine's words.
@@ -61,7 +60,7 @@ pub enum EngineError {
     Refused {
         /// Its HTTP status.
         status: u16,
-        /// Its words.
+        /// Its message.
         why: String,
     },
 }
@@ -107,9 +106,8 @@ impl Engine {
         Ok(Engine { docker: negotiated, ..engine })
     }
 
-    /// The objects of a kind, all of them: those that stopped, and those of strangers too. Whose they are is
-    /// decided by the caller, on the whole label and the whole name: the engine's own filter of names
-    /// matches any part of one.
+    /// All objects of a kind: stopped ones too, and those of strangers. The caller decides whose they are, by
+    /// the whole label and the whole name: the engine's own filter matches any part of a name.
     pub fn list(&self, kind: DockerKind) -> Result<Vec<DockerObject>, EngineError> {
         let docker = &self.docker;
         match kind {
@@ -156,7 +154,7 @@ impl Engine {
         match error {
             Error::DockerResponseServerError { status_code: status @ (403 | 409), message } => {
                 let why = message.clone();
-                // 403: a network that has endpoints. 409: in use, or not to be removed as it is.
+                // 403: a network that has endpoints. 409: in use, or not removable in its state.
                 if *status == 409 || why.contains("active endpoints") {
                     EngineError::InUse { why }
                 } else {

@@ -1,4 +1,4 @@
-//! The engines that jobs may have used: most often one, none, or one of which nobody knows where it is.
+//! The engines that jobs may have used: usually one, or none, or one whose address is unknown.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,10 +7,10 @@ use super::engine::{Engine, EngineError, EngineSettings};
 use super::object::{DockerKind, DockerObject};
 use super::remove::Removal;
 
-/// Which engines are asked.
+/// The engines that are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// There is none: an operator's word, or nothing on this machine tells of one.
+    /// There is none: the configuration says so, or nothing on this machine indicates one.
     None,
     /// These.
     At(Vec<EngineSettings>),
@@ -19,7 +19,7 @@ pub enum EngineChoice {
 }
 
 impl EngineChoice {
-    /// What was found, each engine with these settings but for its address.
+    /// The engines that were found, with these settings except for their addresses.
     pub fn of(found: FoundEngine, settings: &EngineSettings) -> EngineChoice {
         let at = |host| EngineSettings { host, ..settings.clone() };
         match found {

@@ -12,14 +12,14 @@ pub const LABEL_JOB: &str = "io.recoveryctl.job";
 /// The label that names the state directory, by its id.
 pub const LABEL_STATE: &str = "io.recoveryctl.state";
 
-/// What tools call the folder that they made a container for: Compose, and development containers.
+/// Labels by which tools name the folder that a container was made for: Compose, and development containers.
 const FOLDER_LABELS: [&str; 2] = ["com.docker.compose.project.working_dir", "devcontainer.local_folder"];
 /// The Compose project of a container, network or volume.
 const LABEL_PROJECT: &str = "com.docker.compose.project";
 /// The run of testcontainers that a container, network or volume is for.
 const LABEL_SESSION: &str = "org.testcontainers.sessionId";
 
-/// What kind of object. The order is that of removal: each may use those behind it.
+/// The kind of an object. The order is that of removal: each kind may use the later ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DockerKind {
@@ -35,7 +35,6 @@ impl DockerKind {
     /// All, in the order in which they are removed.
     pub const ALL: [DockerKind; 3] = [DockerKind::Container, DockerKind::Network, DockerKind::Volume];
 
-    /// As written.
     pub const fn as_str(self) -> &'static str {
         match self {
             DockerKind::Container => "container",
@@ -89,7 +88,7 @@ impl DockerObject {
         format!("{}:{}", self.kind.as_str(), self.id)
     }
 
-    /// Whether a container lives; of what else there is it means nothing.
+    /// Whether a container runs; false for other objects.
     pub fn is_living(&self) -> bool {
         !matches!(self.state.as_deref(), Some("exited" | "created" | "dead" | "removing"))
     }

@@ -20,19 +20,19 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub enum Removal {
     /// By this call.
     Removed,
-    /// It was gone already, or somebody else removed it meanwhile.
+    /// It was gone already, or another client removed it in the meantime.
     AlreadyGone,
 }
 
 impl Engine {
     /// Removes objects, each by its full id. A container is asked to end and then killed; its anonymous
-    /// volumes go with it. `done` is called as each one is settled, in any order.
+    /// volumes go with it. `done` is called with each result, in any order.
     pub fn remove_all(
         &self,
         objects: &[DockerObject],
         done: &mut dyn FnMut(&DockerObject, Result<Removal, EngineError>),
     ) {
-        // Those that run all get their signal at once: until their time is over they only wait.
+        // All running ones get their signal at once, because until their time is over they only wait.
         let parallel = self.settings.parallel.max(1);
         self.runtime.block_on(async {
             let removals = objects.iter().map(|object| async move { (object, self.remove(object).await) });
@@ -43,8 +43,8 @@ impl Engine {
         });
     }
 
-    /// Whether an object is still what it was when it was listed: there, by its id, with the same labels.
-    /// `None` when it is gone.
+    /// Whether an object is still as it was listed: there, by its id, with the same labels. `None` when it is
+    /// gone.
     pub fn look_again(&self, object: &DockerObject) -> Result<Option<DockerObject>, EngineError> {
         Ok(self.list(object.kind)?.into_iter().find(|now| now.id == object.id))
     }
@@ -91,7 +91,7 @@ impl Engine {
         }
     }
 
-    /// Somebody else removes it: it is gone when the engine knows it no more.
+    /// Another client removes it: it is gone when the engine does not know it any more.
     async fn wait_until_gone(&self, object: &DockerObject) -> Result<Removal, EngineError> {
         let begun = Instant::now();
         while begun.elapsed() < self.settings.timeout {

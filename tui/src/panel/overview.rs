@@ -99,7 +99,6 @@ pub struct Besides {
     pub orphans: Option<(u64, u64)>,
 }
 
-/// See the module.
 pub struct Overview {
     /// Not there yet, or not to be had: where a disk does not answer, how far the recovery is may be all that
     /// can be read.
@@ -176,7 +175,6 @@ impl Overview {
         self.dashboard().map(|dashboard| &dashboard.status)
     }
 
-    /// The recovery.
     pub fn progress(&self) -> &Progress {
         &self.progress
     }

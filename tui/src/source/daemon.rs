@@ -52,7 +52,6 @@ pub trait Daemon: Send {
     fn recovering(&mut self) -> Option<Arc<Snapshot>>;
 }
 
-/// See the module.
 pub struct DaemonSource<D> {
     daemon: D,
 }

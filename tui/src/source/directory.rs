@@ -46,7 +46,6 @@ use crate::panel::queue::Queue as QueuePanel;
 use crate::panel::startup::Startups;
 use crate::panel::webhooks::Webhooks;
 
-/// See the module.
 pub struct DirectorySource {
     dir: StateDir,
     settings: Settings,

@@ -16,7 +16,6 @@ use crate::listing::{Object, Open, Tone};
 use crate::message::{Effect, Message, Ran};
 use crate::model::{Dialog, Focus, Model, Overlay, PageState, Prompt, PromptKind, View};
 
-/// See the module.
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => {

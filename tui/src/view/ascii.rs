@@ -23,7 +23,6 @@ fn plain(symbol: &str) -> &'static str {
     }
 }
 
-/// See the module.
 pub(crate) fn make_ascii(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         if !cell.symbol().is_ascii() {
