@@ -1,4 +1,4 @@
-//! The log of completed cleanups: what makes a cleanup done for good.
+//! The log of completed cleanups: an entry here makes a cleanup final.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +29,10 @@ pub(super) fn enter(dir: &StateDir, cleanup: &CleanupRecord) -> Result<(), LogEr
     Log::open(&dir.disk, options(dir))?.append(&[line]).map(drop)
 }
 
-/// The completed cleanups, the oldest first, each once. Changes nothing.
+/// The completed cleanups, oldest first, each once. Changes nothing.
 ///
 /// # Errors
-/// What the system says. A damaged record costs itself: its cleanup is then done again, which finds
-/// nothing left to do.
+/// The system's error. A damaged record costs itself: its cleanup is then done again and finds nothing left.
 pub fn completed(dir: &StateDir) -> Result<Vec<Completed>, DiskError> {
     let folder = dir.paths.cleanup_completed();
     let mut found: Vec<Completed> = Vec::new();

@@ -1,4 +1,4 @@
-//! Cleanups that somebody asks for, and what an operator says about one that is stuck.
+//! Requested cleanups, and an operator's retry of a parked one.
 
 use super::known::KnownCleanups;
 use super::record::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, Source};
@@ -7,7 +7,7 @@ use crate::durable::{DiskError, FileLock, LockError};
 use crate::queue::{Actor, Job};
 use crate::state::StateDir;
 
-/// Whose leftovers are to go, and who says so.
+/// A request to clean up after a job.
 #[derive(Debug, Clone)]
 pub struct CleanupRequest<'a> {
     /// A job that is over.
@@ -16,7 +16,7 @@ pub struct CleanupRequest<'a> {
     pub actor: &'a Actor,
 }
 
-/// What a request led to.
+/// Result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
     /// A new cleanup, with its id.
@@ -42,7 +42,7 @@ pub enum CreateRefused {
         /// What was asked for.
         id: String,
     },
-    /// Somebody works on it.
+    /// Another process works on it.
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -120,7 +120,7 @@ fn change<T>(
     act: impl FnOnce(&mut CleanupRecord) -> T,
 ) -> Result<T, CreateRefused> {
     dir.disk.ensure_dir(&dir.paths.cleanup())?;
-    // The process that works on cleanups has it in memory and would write over this.
+    // The process that works on cleanups has it in memory and would overwrite this change.
     let _lock = FileLock::acquire(&dir.disk, &dir.paths.cleanup_lock(), dir.lock_wait)?;
     let mut record =
         store::load(dir, id)?.ok_or_else(|| CreateRefused::NoSuchCleanup { id: id.to_owned() })?;

@@ -1,4 +1,4 @@
-//! Which jobs are to be cleaned up by the queue's word alone.
+//! Derives from the queue alone which jobs need a cleanup.
 
 use super::known::KnownCleanups;
 use super::record::{CleanupRecord, Source};
@@ -25,7 +25,7 @@ fn asks(job: &Job) -> bool {
         && job.spec().is_ok_and(|s| s.auto_cleanup)
 }
 
-/// Whether a job's leftovers are to go by themselves: it is over, and nobody waits for its resume.
+/// Whether a job needs a cleanup: it asked for one, is over, and is not held for a resume.
 fn is_due(job: &Job) -> bool {
     job.status.is_over() && job.status != JobStatus::Crashed
 }
@@ -61,7 +61,7 @@ impl Derived {
         let totals = state.totals();
         let entered = totals.enqueued + totals.restored;
         let jobs = state.jobs().len();
-        // Jobs stand in the order in which they entered; when some left, the places moved.
+        // Jobs are in order of entry; when some left, indexes moved.
         let only_new = (entered - self.entered.min(entered)) as usize == jobs.wrapping_sub(self.seen);
         let from = if only_new { self.seen } else { 0 };
         if from == 0 {
@@ -71,10 +71,10 @@ impl Derived {
         (self.seen, self.entered) = (jobs, entered);
     }
 
-    /// Makes the file of every cleanup that is due; how many.
+    /// Makes the file of every cleanup that is due; returns their number.
     ///
     /// # Errors
-    /// What the system says; the rest is made the next time.
+    /// The system's error; the rest is made the next time.
     pub fn enter_missing(
         &mut self,
         dir: &StateDir,

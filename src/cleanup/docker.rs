@@ -1,4 +1,4 @@
-//! Phase `docker`: what the job left in the engine.
+//! Phase `docker`: the job's objects in the engine.
 
 use super::named::{JobTime, NamedByWorkspace, workspace_of};
 use super::record::{CleanupPhaseName, CleanupRecord, Step, StepWhat};
@@ -28,8 +28,9 @@ pub(crate) struct Ownership<'a> {
 }
 
 impl Ownership<'_> {
-    /// Whether an object is of this job. Strangers' labels settle it; without labels the name must match
-    /// the job's pattern and no other job's, and the object must not be older than the job.
+    /// Whether an object belongs to this job. A label of another job or state directory decides; without
+    /// labels the name must match the job's pattern and no other job's, and the object must not be older than
+    /// the job.
     pub(crate) fn is_of(
         &self,
         object: &DockerObject,
@@ -45,7 +46,8 @@ impl Ownership<'_> {
             (Some(named), None) if !names_job(named, job) => return false,
             _ => {}
         }
-        // Only one of our ids is in no other state directory too; engines tell whole seconds.
+        // Only ids that this program generated are unique among state directories; engines give whole
+        // seconds.
         let is_unique = uuid::Uuid::try_parse(job).is_ok();
         let is_newer = object.created_at.is_some_and(|at| at >= submitted_at.plus_millis(-1000));
         if !is_unique && !is_newer {
@@ -58,7 +60,7 @@ impl Ownership<'_> {
         self.names.iter().any(|pattern| matches(pattern, job, &object.name))
     }
 
-    /// `cidx-a-b-1` is named after job `a`, and after job `a-b`: then it is the latter's.
+    /// `cidx-a-b-1` matches job `a` and job `a-b`: then it belongs to the latter.
     fn fits_longer(&self, object: &DockerObject, job: &str, state: &QueueState) -> bool {
         let is_theirs = |candidate: &str| {
             let id = candidate.parse().ok();
@@ -71,13 +73,13 @@ impl Ownership<'_> {
     }
 }
 
-/// A label has the id as the job was told it; what cannot be that is the id as it is. `a%20b` is told to the job
-/// `a b`, and is none of a job that is itself called `a%20b`.
+/// A label has the id in the form that the job sees; a label that cannot be decoded is the id as it is. Job
+/// `a b` sees `a%20b`; a job with the id `a%20b` does not match that.
 pub(crate) fn names_job(label: &str, job: &str) -> bool {
     crate::state::names::decode(label).map_or(label == job, |named| named == job)
 }
 
-/// `*` stands for anything, but not in the job's id, which may be any text.
+/// `*` matches anything, but not inside the job's id, which may be any text.
 fn matches(pattern: &str, job: &str, name: &str) -> bool {
     let mut parts = pattern.split('*').map(|part| part.replace("{job_id}", job));
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first.as_str())) else {
@@ -112,7 +114,8 @@ impl Work<'_> {
         let engine = Engines::connect(&choice).map_err(|e| Halt::of(&e))?;
         let mut failed = None;
         for kind in DockerKind::ALL {
-            // Until nothing new turns up: what was being made while the job ended is found the second time.
+            // Until nothing new appears: an object that was being made when the job ended is found in the
+            // second round.
             while self.plan_docker(&engine, kind)? > 0 {
                 if let Some(why) = self.remove_planned(&engine, kind)? {
                     failed.get_or_insert(why);
@@ -137,7 +140,7 @@ impl Work<'_> {
         self.cleaner.settings.engine_of(&spec.map(|spec| spec.env).unwrap_or_default())
     }
 
-    /// That no container that lives, whosever it is, has the workspace mounted.
+    /// No living container, whosever it is, mounts the workspace.
     fn check_unmounted(&self, engine: &Engines) -> Result<(), Halt> {
         let containers = engine.list(DockerKind::Container).map_err(|e| Halt::of(&e))?;
         let named = self.named(&containers);
@@ -156,7 +159,7 @@ impl Work<'_> {
         }
     }
 
-    /// What is named after the workspace, by the containers that are there and those that were found before.
+    /// Names derived from the workspace, by the present containers and those found before.
     fn named(&self, containers: &[DockerObject]) -> NamedByWorkspace {
         let job = self.record.job_id.to_string();
         let Some(workspace) = workspace_of(&self.cleaner.dir, &job) else {
@@ -175,8 +178,8 @@ impl Work<'_> {
         NamedByWorkspace::of(&workspace, &all, &is_of)
     }
 
-    /// Finds what is there of a kind and plans a step for each; how many are to be done. Objects of the
-    /// plan that are gone are done.
+    /// Finds the objects of a kind and plans a step for each; returns how many are left to do. Planned
+    /// objects that are gone count as done.
     fn plan_docker(&mut self, engine: &Engines, kind: DockerKind) -> Result<usize, Halt> {
         let listed = engine.list(kind).map_err(|e| Halt::of(&e))?;
         let objects = match kind {
@@ -199,7 +202,7 @@ impl Work<'_> {
         let mut open = 0;
         for object in objects {
             let name = object.object();
-            // The engine's list may still have what it has just removed.
+            // The engine's list may still have an object that was just removed.
             match phase.steps.iter().find(|s| s.step == name) {
                 Some(step) if step.done_at.is_some() && kind != DockerKind::Volume => {}
                 Some(step) if step.done_at.is_none() => open += 1,
@@ -227,7 +230,7 @@ impl Work<'_> {
         objects.into_iter().filter(is_of).collect()
     }
 
-    /// Removes what is planned of a kind. The first failure in words, when there was one.
+    /// Removes the planned objects of a kind. Returns the first failure in words.
     fn remove_planned(&mut self, engine: &Engines, kind: DockerKind) -> Result<Option<String>, Halt> {
         let phase = self.record.phase_mut(PHASE);
         let open = phase.steps.iter().filter(|s| s.done_at.is_none());

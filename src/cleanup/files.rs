@@ -32,8 +32,7 @@ impl Work<'_> {
         self.delete()
     }
 
-    /// Notes what the workspace is. A plan that was made before stands: what has that name by now may be
-    /// another one.
+    /// Notes the workspace's identity. An earlier plan stands: the name may belong to another folder by now.
     fn plan_files(&mut self) -> Result<(), Halt> {
         if !self.record.phase_mut(PHASE).steps.is_empty() {
             return Ok(());
@@ -76,8 +75,9 @@ impl Work<'_> {
         self.keep_work(&folder, None)
     }
 
-    /// The same for what somebody did in the trash, or between the first look and the rename; and for what was kept in
-    /// an archive that is gone. What is kept still is not copied twice; of what is half deleted only the rest can be.
+    /// The same for changes made in the trash, or between the first look and the rename, and for work whose
+    /// archive is gone. Work that is still kept is not copied twice; of a half-deleted folder only the rest
+    /// can be.
     fn archive_in_trash(&mut self, trash: &Path, is_begun: bool) -> Result<(), Halt> {
         let (dir, judged) = (&self.cleaner.dir, self.judged());
         let holds = match is_begun {
@@ -158,8 +158,8 @@ impl Work<'_> {
         match take_into_trash(&dir.disk, &folder, &trash, identity) {
             Ok(true) => self.settle(PHASE, TAKE, StepResult::Done("taken"))?,
             Ok(false) => self.settle(PHASE, TAKE, StepResult::Done("already_gone"))?,
-            // What has the name now came after the plan, which was made while the job was over: somebody
-            // else's, so nothing of ours is left.
+            // The folder that has the name now came after the plan, which was made while the job was over: it
+            // is another one, so the job's workspace is gone.
             Err(TakeError::Replaced { .. }) => self.settle(PHASE, TAKE, StepResult::Done("replaced"))?,
             Err(error) => {
                 let why = told(&error);
@@ -171,7 +171,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Who uses the files may change them: what was kept of them is kept anew when nobody does any more.
+    /// The users of the files may change them: their git work is kept again when they are not used any more.
     fn plan_again(&mut self, folder: &Path, identity: TreeIdentity) -> Result<(), Halt> {
         if TreeIdentity::of(folder)? == Some(identity) {
             self.record.phase_mut(PHASE).steps.clear();
@@ -184,7 +184,7 @@ impl Work<'_> {
         let (StepWhat::Delete { trash }, is_begun) = (step.what.clone(), step.begun_at.is_some()) else {
             return Ok(());
         };
-        // Somebody may have come between the look and the rename.
+        // A process may have come between the look and the rename.
         self.check_unused(&trash)?;
         self.archive_in_trash(&trash, is_begun)?;
         self.intend(PHASE, &[DELETE.to_owned()])?;

@@ -1,9 +1,8 @@
-//! Phase `cidx`: the workspace's code index, by the tool that made it.
+//! Phase `cidx`: the workspace's code index, removed by the tool that made it.
 //!
-//! The tool reads what lies in the workspace, which may say what it is to do. So it has the rights of the one who wrote
-//! that: it runs as the owner of the workspace and the index, in the folder that was noted, with an environment of its
-//! own. It is a program of the machine (`tools.path`), or one that is configured by its absolute path; never one of
-//! the workspace.
+//! The tool obeys files of the workspace. So it gets the rights of their author: it runs as the owner of the
+//! workspace and the index, in the folder that was noted, with an environment of its own. It is a program of
+//! the machine (`tools.path`), or one configured by its absolute path; never one of the workspace.
 
 use std::ffi::{CStr, OsString};
 use std::io::ErrorKind;
@@ -31,7 +30,7 @@ impl Work<'_> {
         let folder = self.workspace()?;
         let index = folder.join(&self.cleaner.settings.index_folder);
         if self.step(PHASE, UNINSTALL).is_none() {
-            // A link is none: the tool would work where it leads.
+            // A link does not count: the tool would work at its target.
             let is_there = std::fs::symlink_metadata(&index).is_ok_and(|m| m.is_dir());
             let Some(identity) = TreeIdentity::of(&folder)?.filter(|_| is_there) else {
                 return Ok(()); // Nothing to remove.
@@ -111,7 +110,7 @@ impl Work<'_> {
         settings.keep.tools.find(name, Some(folder))
     }
 
-    /// What the machine says about the user, where programs are, and the engine that the next phase asks.
+    /// The machine's data about the user, the search path, and the engine that the next phase asks.
     fn tool_environment(&self, author: Author) -> Vec<(OsString, OsString)> {
         let settings = &self.cleaner.settings;
         let own = rustix::process::geteuid().as_raw();
@@ -126,13 +125,13 @@ impl Work<'_> {
         environment
     }
 
-    /// The index may lie in a working tree and have files of it that are changed, or that git does not ignore. The tool
-    /// removes them before the workspace is judged, so all work is kept before, in an archive that no other replaces.
+    /// The index may lie in a working tree and contain changed or unignored files of it. The tool removes
+    /// them before the workspace is judged, so all work is kept before, in an archive that no other replaces.
     fn keep_what_the_index_has(&mut self, folder: &Path) -> Result<(), Halt> {
         let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
         let request = KeepRequest {
             folder,
-            // What is left after a try that failed must not take the place of what was there before.
+            // The rest after a failed try must not replace the archive of what was there before.
             was: Some(folder),
             archive_id: &format!("{name}.index"),
             source: ArchiveSource::Cleanup,
@@ -188,7 +187,7 @@ fn opened(folder: &Path, noted: TreeIdentity) -> std::io::Result<Option<OwnedFd>
     }
 }
 
-/// Who may have written a workspace, or anything in its index.
+/// The possible author of a workspace or of anything in its index.
 fn author_of(workspace: &OwnedFd, index: &Path) -> Result<Author, Unread> {
     struct Owners(Author);
     impl Visitor for Owners {
@@ -208,7 +207,7 @@ fn author_of(workspace: &OwnedFd, index: &Path) -> Result<Author, Unread> {
     }
     let found = fstat(workspace).map_err(|e| Unread::new(Path::new(""), e))?;
     let mut owners = Owners(Author::of(&found));
-    // A link is none.
+    // A link does not count.
     match open_folder(workspace.as_fd(), index) {
         Ok(folder) => walk(folder.as_fd(), &mut owners)?,
         Err(e) if e.kind() == ErrorKind::NotFound => {}

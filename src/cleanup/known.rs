@@ -1,4 +1,4 @@
-//! Which cleanups there are and were, by the end of a job that each is for.
+//! The present and past cleanups, by the end of a job that each is for.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use crate::state::{StateDir, Timestamp};
 /// Of a job's part of an id, in a file name: attempt and number come behind it.
 const LONGEST: usize = LONGEST_ENCODED - 30;
 
-/// An attempt of a job. A name may be given again when its job was pruned: the time of submission tells the
+/// An attempt of a job. An id may be given again after its job was pruned: the time of submission tells the
 /// two apart.
 type Attempt = (JobId, u32, Timestamp);
 
@@ -33,16 +33,16 @@ pub struct KnownCleanups {
 }
 
 impl KnownCleanups {
-    /// As they stand now. Changes nothing.
+    /// Reads them. Changes nothing.
     pub fn read(dir: &StateDir) -> Result<KnownCleanups, DiskError> {
         let mut known = KnownCleanups::default();
-        // The open ones first: one that is completed meanwhile is then found twice, and not missed.
+        // The open ones first: one that completes in between is then found twice, and not missed.
         for record in store::list(dir)? {
             known.enter(record);
         }
         for over in completed(dir)?.into_iter().map(|c| c.cleanup) {
-            // One that a later attempt overtook has removed nothing: a job that was resumed and then taken
-            // out of the line is over in the same attempt again.
+            // A cleanup that a later attempt overtook has removed nothing: a job that was resumed and then
+            // cancelled in the queue is over in the same attempt again.
             if !over.overtaken {
                 known.over.insert(of_record(&over));
             }
@@ -87,7 +87,7 @@ impl KnownCleanups {
         self.open.insert(of_record(&record), record);
     }
 
-    /// The job goes on: what was removed says nothing about its next end.
+    /// The job goes on: its cleanup says nothing about its next end.
     pub(super) fn forget(&mut self, job: &Job) {
         let attempt = of_job(job);
         self.over.remove(&attempt);
@@ -95,8 +95,8 @@ impl KnownCleanups {
     }
 }
 
-/// The job's id; a long one is cut, and its place in the line tells it from others, so that the cleanup's id
-/// has room in a file name too.
+/// The job's id; a long one is cut and made unique by its position, so that the cleanup's id fits in a file
+/// name too.
 fn in_a_file_name(job: &Job) -> String {
     let id = job.id.to_string();
     if encode(&id).is_ok_and(|name| name.len() <= LONGEST) {

@@ -1,4 +1,4 @@
-//! Whether a job that is over left something that is not just files to be deleted.
+//! Whether a job that is over left anything beside files that can simply be deleted.
 
 use super::docker::Ownership;
 use super::named::{JobTime, NamedByWorkspace, workspace_of};
@@ -8,7 +8,7 @@ use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
 use crate::system::docker::{DockerKind, DockerObject, EngineError, Engines};
 
-/// What a job left.
+/// Leftovers of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
     /// Nothing but files.
@@ -43,7 +43,7 @@ impl<'a> Leftovers<'a> {
             if std::fs::symlink_metadata(&index).is_ok_and(|m| m.is_dir()) {
                 return Left::Something("it has a code index".to_owned());
             }
-            // A repository of a job that was never cleaned may have work that nobody else has.
+            // The repository of a job that was never cleaned up may have work that exists nowhere else.
             match has_git(&paths.workspace) {
                 Ok(false) => {}
                 Ok(true) => return Left::Something("there is a git repository in its workspace".to_owned()),
@@ -61,7 +61,7 @@ impl<'a> Leftovers<'a> {
             Err(why) => return Left::Unknown(why.clone()),
         };
         let ownership = Ownership { state_id: &self.state_id, names: &self.settings.names };
-        // What may be another job's is found to be by the cleanup, which knows all jobs.
+        // The cleanup, which knows all jobs, finds the objects of other jobs.
         let nobody = QueueState::default();
         match objects.iter().find(|o| ownership.is_of(o, &id, job.submitted_at, &nobody)) {
             Some(object) => Left::Something(format!("it left {} {}", object.kind.as_str(), object.name)),
@@ -69,7 +69,7 @@ impl<'a> Leftovers<'a> {
         }
     }
 
-    /// What tools call after the workspace, and what has it mounted.
+    /// Objects that tools named after the workspace, or that mount it.
     fn named_by_workspace(&self, job: &Job, objects: &[DockerObject]) -> Left {
         let Some(workspace) = workspace_of(self.dir, &job.id.to_string()) else { return Left::OnlyFiles };
         let is_container = |o: &&DockerObject| o.kind == DockerKind::Container;
@@ -90,7 +90,8 @@ impl<'a> Leftovers<'a> {
     }
 }
 
-/// What may be of our jobs: a container of another state directory may have a workspace mounted all the same.
+/// Objects that may belong to our jobs: a container of another state directory may mount a workspace all the
+/// same.
 fn list(settings: &CleanupSettings, state_id: &str) -> Result<Vec<DockerObject>, String> {
     let all = || -> Result<Vec<DockerObject>, EngineError> {
         let engine = Engines::connect(&settings.engine)?;

@@ -1,5 +1,5 @@
-//! What tools that know nothing of us call after a job's workspace: Compose projects, development containers, the
-//! sessions of testcontainers, and bind mounts.
+//! Objects that other tools name after a job's workspace: Compose projects, development containers, sessions
+//! of testcontainers, and bind mounts.
 //!
 //! | what | is the job's |
 //! | --- | --- |
@@ -7,10 +7,10 @@
 //! | network or volume of such a project | yes, unless the project has its folder elsewhere too |
 //! | container, network or volume of a testcontainers session of which a container is the job's, or mounts the workspace | yes |
 //! | container that mounts the workspace, was made in the job's time and has ended | yes |
-//! | container that mounts the workspace, and was made later or never started | no: it is somebody's who looked into the workspace |
+//! | container that mounts the workspace, and was made later or never started | no: it was started to look into the workspace |
 //! | container that mounts the workspace, and lives | it uses the workspace, whatever its labels say: the cleanup waits |
 //!
-//! Nothing that bears a label of ours is decided here, and nothing that is older than the job is its.
+//! Objects with a label of ours are not decided here, and no object older than the job is the job's.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::state::{StateDir, Timestamp};
 use crate::system::docker::{DockerKind, DockerObject};
 
-/// Engines tell whole seconds, of their own clock.
+/// Engines give whole seconds of their own clock.
 const SLACK_MS: i64 = 1000;
 
 /// When a job can have made something.
@@ -38,7 +38,8 @@ pub(super) struct NamedByWorkspace {
 }
 
 impl NamedByWorkspace {
-    /// As containers tell it that are there, or were found before. `is_job_s` knows those with the job's label or name.
+    /// From the containers that exist, or were found before. `is_job_s` knows those with the job's label or
+    /// name.
     pub(super) fn of(
         workspace: &Path,
         containers: &[DockerObject],
@@ -81,7 +82,7 @@ impl NamedByWorkspace {
         let is_later = is_later.is_some_and(|(made, ended)| made > ended);
         let of =
             |names: &HashSet<String>, name: &Option<String>| name.as_ref().is_some_and(|n| names.contains(n));
-        // A mount alone names it only when nobody else can have made it.
+        // A mount alone is proof only when no one else can have made it.
         let is_left =
             object.kind == DockerKind::Container && object.has_ended() && self.mounts(object) && !is_later;
         let is_free = object.job.is_none() && object.state_id.is_none();

@@ -1,4 +1,4 @@
-//! A cleanup and its checkpoint, as it is written.
+//! A cleanup, as its progress file stores it.
 
 use std::path::PathBuf;
 
@@ -73,20 +73,20 @@ impl CleanupPhaseStatus {
         }
     }
 
-    /// Whether nothing more happens in it by itself.
+    /// Whether nothing more happens in it unless an operator acts.
     pub const fn is_over(self) -> bool {
         matches!(self, CleanupPhaseStatus::Done | CleanupPhaseStatus::Skipped)
     }
 }
 
-/// What a step does.
+/// The act of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum StepWhat {
     /// Runs the index tool in the workspace.
     Uninstall {
         folder: PathBuf,
-        /// Which folder that is.
+        /// The identity of that folder.
         identity: TreeIdentity,
     },
     /// Removes an object of the engine.
@@ -101,12 +101,12 @@ pub enum StepWhat {
     /// Renames a folder into the trash.
     Take {
         folder: PathBuf,
-        /// Which folder that is.
+        /// The identity of that folder.
         identity: TreeIdentity,
         /// Its name in the trash.
         trash: PathBuf,
     },
-    /// Deletes what is in the trash.
+    /// Deletes the folder in the trash.
     Delete {
         /// Its name there.
         trash: PathBuf,
@@ -135,7 +135,7 @@ pub struct Step {
     /// Why it is not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What is noted of the folder whose git work was kept.
+    /// The note of the judgement of the folder's git work.
     #[serde(flatten)]
     pub judged: Judged,
 }
@@ -172,7 +172,7 @@ pub struct CleanupPhase {
     /// How often in a row it failed.
     #[serde(default)]
     pub failures: u32,
-    /// How often in a row somebody used the files.
+    /// How often in a row the files were in use.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waits: u32,
     /// Things that are gone: containers, entries of the workspace, …
@@ -184,16 +184,16 @@ pub struct CleanupPhase {
     /// Why it is not done, or why it was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Whether it is not done because git work could be lost by it: that does not pass by waiting.
+    /// Whether it is not done because git work could be lost: waiting does not change that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_work_at_risk: bool,
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<Timestamp>,
-    /// Remarks, and what the index tool printed last.
+    /// Remarks, and the last output of the index tool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What it does, in order.
+    /// Its steps, in order.
     #[serde(default)]
     pub steps: Vec<Step>,
 }
@@ -255,7 +255,7 @@ pub struct ResumedFrom {
     pub step: String,
 }
 
-/// Where a cleanup stands as a whole.
+/// The status of a cleanup as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CleanupStatus {
@@ -265,7 +265,7 @@ pub enum CleanupStatus {
     Running,
     /// A phase failed and is tried again later.
     Waiting,
-    /// What is left to do waits for an operator.
+    /// The rest waits for an operator.
     Parked,
     /// Over.
     Completed,
@@ -283,7 +283,7 @@ impl CleanupStatus {
     }
 }
 
-/// A cleanup, as it is in its file.
+/// A cleanup, as in its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanupRecord {
     /// The form of the file.
@@ -302,12 +302,12 @@ pub struct CleanupRecord {
     pub why: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When the job was submitted: what is only named after it is not older.
+    /// When the job was submitted: an object that matches only by name must not be older.
     pub submitted_at: Timestamp,
-    /// When somebody first worked on it.
+    /// When work on it first began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<Timestamp>,
-    /// Whether somebody works, or worked when it was interrupted, on it.
+    /// Whether a process works on it, or did when it was interrupted.
     #[serde(default)]
     pub under_way: bool,
     /// Where it went on after the last crash.
@@ -349,8 +349,8 @@ impl CleanupRecord {
         self.phases.iter().find(|p| p.phase == name)
     }
 
-    /// A phase, to be changed. One that the file does not have, because a later version renamed it, is
-    /// added.
+    /// A phase, to be changed. It is added when the file does not have it, because a later version renamed
+    /// it.
     pub(super) fn phase_mut(&mut self, name: CleanupPhaseName) -> &mut CleanupPhase {
         let at = match self.phases.iter().position(|p| p.phase == name) {
             Some(at) => at,
@@ -368,7 +368,7 @@ impl CleanupRecord {
             || CleanupPhaseName::ALL.iter().all(|&n| self.phase(n).is_some_and(|p| p.status.is_over()))
     }
 
-    /// Where it stands; `runs` tells whether somebody works on cleanups now.
+    /// Its status; `runs` tells whether a process works on cleanups now.
     pub fn status(&self, runs: bool) -> CleanupStatus {
         let has = |status| self.phases.iter().any(|p| p.status == status);
         if self.is_over() {
@@ -401,8 +401,8 @@ impl CleanupRecord {
         Some(ResumedFrom { phase: phase.phase, step })
     }
 
-    /// When something is to be tried, seen from `now`; `None` when nothing is. Files that wait for another phase are
-    /// due with that.
+    /// When its next try is due, seen from `now`; `None` when there is none. Files that wait for another
+    /// phase are due with that phase.
     pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = |p: &CleanupPhase| p.phase == CleanupPhaseName::Filesystem && !super::files::may_go(self);
         let open =

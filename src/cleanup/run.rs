@@ -1,4 +1,4 @@
-//! Working on cleanups: who does it holds `cleanup/run.lock`.
+//! Works on cleanups, holding `cleanup/run.lock`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,14 @@ use crate::in_use::{InUse, JobsAtWork};
 use crate::queue::{Queue, QueueError};
 use crate::state::{StateDir, Timestamp};
 
-/// Why cleanups cannot go on. What was recorded stays recorded.
+/// Why work on cleanups stopped. Recorded results stay recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CleanupError {
     /// Another process works on them.
     #[error("another process works on the cleanups")]
     Busy {
-        /// Which, as far as its lock tells.
+        /// The process that works on them, if the lock names it.
         #[source]
         source: LockError,
     },
@@ -39,14 +39,14 @@ pub enum CleanupError {
     Disk(#[from] DiskError),
 }
 
-/// What one pass did.
+/// Result of one pass.
 #[derive(Debug, Clone, Default)]
 pub struct Pass {
     /// Cleanups that were derived from the queue now.
     pub derived: usize,
-    /// Those that were worked on, as they stand now.
+    /// The cleanups that were worked on, with their new state.
     pub worked_on: Vec<CleanupRecord>,
-    /// When the next one is due; `None` when none is left to try.
+    /// When the next one is due; `None` when there is nothing left to try.
     pub next_due: Option<Timestamp>,
 }
 
@@ -57,7 +57,7 @@ pub struct Cleaner<'a> {
     pub(super) queue: Mutex<Queue>,
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
     derived: Derived,
-    /// The last look at who uses what, and when it was asked for.
+    /// The last look at the uses, with its time.
     in_use: Mutex<Option<(Instant, Arc<InUse>)>>,
 }
 
@@ -101,8 +101,8 @@ impl<'a> Cleaner<'a> {
         Ok(in_use)
     }
 
-    /// Enters what the queue asks for and works once on every cleanup that is due; with `now`, also on
-    /// those that wait for their next try. `report` is told of each one as it changes.
+    /// Enters the cleanups that the queue asks for, and works once on every one that is due; with `now`, also
+    /// on those that wait for their next try. `report` is called with each one as it changes.
     pub fn pass(
         &mut self,
         now: bool,
@@ -185,7 +185,7 @@ impl<'a> Cleaner<'a> {
                 }
                 Ok(worked)
             };
-            // This thread works too: another may not be to be had.
+            // This thread works too: there may be no others.
             let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
             let others: Vec<_> = (1..threads).filter_map(spawn).collect();
             let own = worker();

@@ -19,16 +19,16 @@ pub struct CleanupSettings {
     pub tries: u32,
     /// Before the second try; doubles with each further one, up to ten minutes.
     pub pause: Duration,
-    /// Which engines jobs use that were not told of another one; none: then the phase is skipped.
+    /// The engines of jobs that were not given another one; none: then the phase is skipped.
     pub engine: EngineChoice,
-    /// The docker client's settings, for jobs that were given variables of it; `None` when an operator has named the
-    /// engine, or said that there is none.
+    /// The docker client's settings, for jobs that were given variables of it; `None` when the configuration
+    /// names the engine, or says that there is none.
     pub client: Option<ClientEnvironment>,
-    /// Names of a job's containers, networks and volumes; `{job_id}` stands for the id, `*` for anything.
+    /// Names of a job's containers, networks and volumes; `{job_id}` is the id, `*` matches anything.
     pub names: Vec<String>,
     /// Removes a workspace's index, run in the workspace.
     pub index_command: Vec<String>,
-    /// The folder by which a workspace's index is known.
+    /// The folder that marks a workspace with an index.
     pub index_folder: PathBuf,
     /// How long the index tool may take.
     pub index_timeout: Duration,
@@ -57,7 +57,7 @@ impl CleanupSettings {
         }
     }
 
-    /// Which engines a job uses that was given these variables.
+    /// The engines that a job with these variables uses.
     pub(super) fn engine_of(&self, given: &BTreeMap<String, String>) -> EngineChoice {
         let Some(client) = self.client.as_ref().filter(|client| client.with(given) != **client) else {
             return self.engine.clone();

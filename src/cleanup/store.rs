@@ -1,4 +1,4 @@
-//! The folder `cleanup/`: one file a cleanup that is not over.
+//! The folder `cleanup/`: one file for each cleanup that is not over.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub(super) fn save(dir: &StateDir, record: &CleanupRecord) -> Result<(), DiskErr
     replace(&dir.disk, &path(dir, &record.cleanup_id)?, &text(record))
 }
 
-/// Removes the checkpoint of a cleanup that is over.
+/// Removes the progress file of a cleanup that is over.
 pub(super) fn remove(dir: &StateDir, id: &str) -> Result<(), DiskError> {
     match dir.disk.remove_file(&path(dir, id)?) {
         Err(e) if !e.is_not_found() => Err(e),
@@ -41,7 +41,7 @@ pub(super) fn remove(dir: &StateDir, id: &str) -> Result<(), DiskError> {
     }
 }
 
-/// One cleanup; `None` when there is none of that id, or its file cannot be understood.
+/// One cleanup; `None` when there is none of that id, or its file cannot be parsed.
 pub(super) fn load(dir: &StateDir, id: &str) -> Result<Option<CleanupRecord>, DiskError> {
     // A name that no file can have.
     let Ok(path) = path(dir, id) else { return Ok(None) };
@@ -58,7 +58,7 @@ fn understood(bytes: &[u8]) -> Option<CleanupRecord> {
     serde_json::from_slice(bytes).ok().filter(|r: &CleanupRecord| r.format <= FORMAT)
 }
 
-/// Every file of the folder, with what is in it.
+/// Every file of the folder, with its content.
 fn read_all(dir: &StateDir) -> Result<Vec<(PathBuf, Option<CleanupRecord>)>, DiskError> {
     let folder = dir.paths.cleanup();
     let entries = match std::fs::read_dir(&folder) {

@@ -1,4 +1,4 @@
-//! One cleanup: what must hold before each effect, and the checkpoint around it.
+//! One cleanup: the conditions checked before each effect, and the progress file written around it.
 
 use std::path::Path;
 use std::time::Instant;
@@ -15,11 +15,11 @@ use crate::jobs::{JobLockGuard, ProcessTable, living_of, lock_job_files};
 pub(super) enum Halt {
     /// Nothing failed: it is tried again soon, and that does not count.
     NotYet(String),
-    /// Somebody uses the files: it is tried again with growing pauses, and that does not count either.
+    /// The files are in use: tried again with growing pauses; this does not count as a try.
     InUse(String),
     /// It failed, and counts.
     Failed(String),
-    /// It fails until somebody does something about it.
+    /// It fails until an operator acts.
     Park(String),
     /// It is tried again with growing pauses and never parked: nothing here could repair it.
     Unreachable(String),
@@ -47,7 +47,7 @@ impl From<crate::durable::DiskError> for Halt {
 
 /// How soon something that was merely busy is tried again, in milliseconds.
 const SOON: i64 = 500;
-/// The pause doubles so often while somebody uses the files: up to 16 s.
+/// Doublings of the pause while the files are in use: up to 16 s.
 const DOUBLED: u32 = 5;
 
 /// Work on one cleanup.
@@ -216,7 +216,7 @@ impl<'a> Work<'a> {
         }
         self.check_that_it_is_over()?;
         if self.files_are_taken() {
-            return Ok(()); // What is left to do is in the trash.
+            return Ok(()); // The rest is in the trash.
         }
         let life = living_of(dir, &self.record.job_id, &ProcessTable::new());
         if let Some(process) = life.processes.first() {
@@ -229,7 +229,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// What the queue says now. Before each effect.
+    /// Checks with the queue that the job is over. Before each effect.
     pub(super) fn check_that_it_is_over(&self) -> Result<(), Halt> {
         if (self.cleaner.stop)() {
             return Err(Halt::Stopped);
@@ -246,15 +246,15 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// That nobody uses a folder of the job's, as of now.
+    /// Checks that a folder of the job's is not in use now.
     pub(super) fn check_unused(&self, folder: &Path) -> Result<(), Halt> {
         let in_use = self.cleaner.in_use_since(Instant::now())?;
         let used = in_use.first(folder, Some(&self.record.job_id));
         used.map_or(Ok(()), |used| Err(Halt::InUse(format!("its files are in use: {used}"))))
     }
 
-    /// That nobody is seen to use a folder. What cannot be looked at is no reason to wait here: keeping its git work
-    /// fails by it, and names it; before the folder is taken it counts.
+    /// Checks that a folder is not seen in use. Unknown uses are no reason to wait here: keeping its git work
+    /// fails by them, and names them; before the folder is taken they count.
     pub(super) fn check_not_seen_in_use(&self, folder: &Path) -> Result<(), Halt> {
         let in_use = self.cleaner.in_use_since(Instant::now())?;
         let used = in_use.first(folder, Some(&self.record.job_id)).filter(Use::is_certain);
@@ -268,7 +268,7 @@ impl<'a> Work<'a> {
         used.map_or(Ok(()), |used| Err(Halt::InUse(format!("its files are in use: {used}"))))
     }
 
-    /// Whether the workspace is in the trash: what has its name now is another one.
+    /// Whether the workspace is in the trash: a folder that has its name now is another one.
     fn files_are_taken(&self) -> bool {
         let steps = self.record.phase(CleanupPhaseName::Filesystem).into_iter().flat_map(|p| &p.steps);
         steps.into_iter().any(|s| s.step == super::files::TAKE && s.done_at.is_some())

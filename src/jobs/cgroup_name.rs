@@ -1,8 +1,8 @@
-//! The control group of an attempt: its name, and how it is found again.
+//! The name of an attempt's control group, and how the group is found again.
 //!
 //! Every attempt has a group of its own, named after state directory and claim, so that no two ever share
-//! one. The supervisor makes it below its own group, the process that becomes the command joins it before
-//! it does, and `command.json` says so. Where no group may be made, marks and sessions have to do.
+//! one. The supervisor makes it below its own group, the process that becomes the command joins it first, and
+//! `command.json` says so. Where no group may be made, marks and sessions have to suffice.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::state::StateDir;
 use crate::system::Cgroup;
 
-/// What the name of a control group tells that it was made for.
+/// The purpose in the name of a control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MadeFor {
     /// An attempt.
@@ -28,7 +28,7 @@ pub(crate) enum MadeFor {
         /// The grant.
         lock_id: String,
     },
-    /// It is none of the names that this version gives: it may be an attempt's.
+    /// Not a name that this version gives: it may be an attempt's.
     Unknown,
 }
 
@@ -101,11 +101,11 @@ fn all(dir: &StateDir) -> impl Iterator<Item = Populated> {
     })
 }
 
-/// Removes the groups of this state directory that have lost their processes: those that no claim in `living`
-/// made. A supervisor that was killed between making a group and naming it in its sentinel leaves one that only
-/// its name tells of. Groups are listed before `living` is asked for: one of a later claim is not among them.
+/// Removes the empty groups of this state directory, except those of the claims in `living`. A supervisor
+/// that was killed between making a group and naming it in its sentinel leaves one that only its name
+/// identifies. Groups are listed before `living` is called, so a later claim's group is not among them.
 ///
-/// Returns how many were removed.
+/// Returns the number removed.
 pub(crate) fn sweep(dir: &StateDir, living: impl FnOnce() -> HashSet<u64>) -> usize {
     let groups: Vec<Populated> = all(dir).collect();
     if groups.is_empty() {
@@ -114,8 +114,8 @@ pub(crate) fn sweep(dir: &StateDir, living: impl FnOnce() -> HashSet<u64>) -> us
     let living = living();
     let is_left = |made_for: &MadeFor| match made_for.own_claim(dir) {
         Some(claim) => !living.contains(&claim),
-        // Of another incarnation: as long as its processes may live, a group that is empty may be about to
-        // be joined.
+        // From another incarnation: as long as its processes may live, an empty group may be about to be
+        // joined.
         None => !dir.may_have_survivors(),
     };
     let left =
@@ -142,10 +142,10 @@ pub(super) fn living_claims(dir: &StateDir) -> Vec<u64> {
     populated(dir).iter().filter_map(|of| of.made_for.own_claim(dir)).collect()
 }
 
-/// The group that the files of an attempt tell of, if it is that attempt's own.
+/// The group named in the files of an attempt, if it is that attempt's own.
 pub(super) fn recorded(dir: &StateDir, claim: u64, path: Option<&Path>) -> Option<Cgroup> {
     let path = path?;
-    // That of an earlier incarnation is recorded in what was put back.
+    // An earlier incarnation is recorded in the restored files.
     let of_earlier = dir.past.restored.as_ref().map(|restored| prefix(dir, restored.from_incarnation));
     let earlier = of_earlier.and_then(|prefix| Cgroup::recorded(path, &format!("{prefix}{claim}")));
     Cgroup::recorded(path, &name(dir, claim)).or(earlier)
@@ -157,8 +157,8 @@ fn is_of_attempt(name: &str) -> bool {
     id.is_some_and(|id| id.parse::<uuid::Uuid>().is_ok())
 }
 
-/// Takes this process out of the control group of the attempt in which it was started, for it is to outlive that;
-/// false when it is in none.
+/// Takes this process out of the control group of the attempt in which it was started, because it is to
+/// outlive that; false when it is in none.
 pub fn leave_attempts_group() -> std::io::Result<bool> {
     crate::system::leave_groups(is_of_attempt)
 }

@@ -1,6 +1,5 @@
-//! `command.json`: the command's own process, written by that process before it became the command.
-//!
-//! So no command runs unrecorded, whenever its supervisor is killed.
+//! `command.json`: the command's own process, written by that process before it becomes the command. So no
+//! command runs unrecorded, whenever its supervisor is killed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use crate::queue::JobId;
 use crate::state::{StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity, ResourceUse};
 
-/// Which process the command of an attempt is.
+/// The process of an attempt's command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandRecord {
     /// Version of this form.
@@ -22,14 +21,14 @@ pub struct CommandRecord {
     /// The claim that began the attempt.
     pub claim: u64,
     pub command: ProcessIdentity,
-    /// What its PID and start time are relative to.
+    /// The scope of its PID and start time.
     pub host: Host,
     /// The user that it runs as.
     pub uid: u32,
     /// When it was about to become the command: the attempt's run time begins here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// What the process had used until then: it is not the command's.
+    /// The process's use before it became the command, which is not the command's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_before: Option<ResourceUse>,
     /// The control group that it has joined with all that it will start.

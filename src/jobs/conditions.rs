@@ -1,6 +1,4 @@
-//! What is not as it should be with an attempt that lives.
-//!
-//! None of it decides between alive and dead; each is something that an operator should know.
+//! Problems of a living attempt. None of them decides between alive and dead; an operator should know each.
 
 use super::sentinel::{Freshness, FreshnessLimits, Heartbeat};
 use crate::queue::Job;
@@ -17,7 +15,7 @@ pub enum Condition {
         /// How old it is, in milliseconds.
         age_ms: i64,
     },
-    /// It lives, and its heartbeat is so old that nobody watches over it any more.
+    /// Its heartbeat is so old that its supervisor seems to have stopped watching.
     Hung {
         /// How old the heartbeat is, in milliseconds.
         age_ms: i64,
@@ -34,13 +32,13 @@ pub enum Condition {
     },
     /// Its command is stopped.
     CommandStopped { process: ProcessIdentity },
-    /// Its command has ended and nobody has taken note: a zombie.
+    /// Its command has ended and was not reaped: a zombie.
     Zombie {
         /// What was the command.
         process: ProcessIdentity,
     },
-    /// It lives, although it was recorded under another boot id: that file is hidden from one of us, or something
-    /// is mounted over it.
+    /// It lives, although it was recorded under another boot id: that file is hidden from one of the two
+    /// processes, or something is mounted over it.
     BootIdentityDiffers,
     /// Its command acts as another user than it was started as.
     OtherUser {
@@ -68,7 +66,7 @@ pub struct Withstanding {
     pub process: ProcessIdentity,
     /// The name of its program; empty when that is not shown.
     pub program: String,
-    /// What stands in the way, in words.
+    /// What prevents it, in words.
     pub why: String,
 }
 
@@ -120,7 +118,7 @@ impl Condition {
     }
 }
 
-/// A cancel that has not happened after so long is told, in milliseconds.
+/// A cancel that has no effect for this long, in milliseconds, is reported.
 const CANCEL_PATIENCE_MS: i64 = 60_000;
 
 /// Whether the job's end has been owed for too long.
@@ -130,7 +128,7 @@ pub(super) fn pending_cancel(job: &Job, now: Timestamp) -> Option<Condition> {
     (age_ms >= CANCEL_PATIENCE_MS).then_some(Condition::CancelPending { age_ms })
 }
 
-/// What was seen of a living attempt.
+/// Observations about a living attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     pub(super) heartbeat: Option<Heartbeat>,

@@ -1,4 +1,4 @@
-//! Gathers the facts about one attempt, and says each of them in words.
+//! Gathers the facts about one attempt, and puts each into words.
 
 mod files;
 mod inspection;
@@ -26,15 +26,15 @@ use crate::system::{Host, LocalDevice, ProcessIdentity};
 /// One piece of evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
-    /// What kind: `lock`, `sentinel`, `heartbeat`, `supervisor`, `command`, `exit`, `host`, `processes`,
+    /// The kind: `lock`, `sentinel`, `heartbeat`, `supervisor`, `command`, `exit`, `host`, `processes`,
     /// `cgroup`, `output`, `verdict`.
     #[serde(deserialize_with = "crate::state::word::word")]
     pub kind: Word,
-    /// What was seen.
+    /// The observation.
     pub detail: String,
 }
 
-/// A verdict about an attempt, with all that led to it.
+/// A verdict about an attempt, with its evidence.
 #[derive(Debug, Clone)]
 pub struct Judgement {
     pub job_id: JobId,
@@ -43,7 +43,7 @@ pub struct Judgement {
     pub claim: Option<u64>,
     /// What became of it.
     pub verdict: Verdict,
-    /// What was seen, in the order in which it was looked at.
+    /// The evidence, in the order in which it was gathered.
     pub evidence: Vec<Evidence>,
     /// Whether a supervisor holds the lock.
     pub lock_held: bool,
@@ -55,7 +55,7 @@ pub struct Judgement {
     pub heartbeat: Option<Heartbeat>,
     /// How old that is; `None` without one.
     pub freshness: Option<Freshness>,
-    /// What is not as it should be, while it lives.
+    /// Problems of the attempt, while it lives.
     pub conditions: Vec<Condition>,
     /// Files of the attempt that cannot be understood: for the quarantine.
     pub damaged: Vec<&'static str>,
@@ -68,7 +68,7 @@ impl Judgement {
     }
 }
 
-/// Who looks, and how.
+/// The input of a judgement.
 #[derive(Debug)]
 pub struct JudgeContext<'a> {
     /// The state directory.
@@ -81,8 +81,7 @@ pub struct JudgeContext<'a> {
     pub limits: FreshnessLimits,
 }
 
-/// What became of the job's present attempt. Takes the lock for no longer than a moment and changes
-/// nothing.
+/// Judges the job's present attempt. Takes the lock for a moment at most, and changes nothing.
 pub fn judge(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     match at_first_sight(look, job) {
         FirstSight::Judged(judgement) => *judgement,
@@ -90,7 +89,7 @@ pub fn judge(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     }
 }
 
-/// As [`judge`], for the one who holds `sentinel.lock` exclusively.
+/// As [`judge`], for a caller that holds `sentinel.lock` exclusively.
 pub(crate) fn judge_locked(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     if let Some(judgement) = of_a_copy(look, job) {
         return judgement;
@@ -107,11 +106,11 @@ pub(crate) fn judge_locked(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     }
 }
 
-/// What the lock alone tells.
+/// The verdict from the lock alone.
 pub(crate) enum FirstSight {
     /// Enough for a verdict.
     Judged(Box<Judgement>),
-    /// Nobody holds it: the process that is to decide takes it, and looks then.
+    /// The lock is free: a process that wants to act takes it, and gathers the rest then.
     Free { paths: JobPaths, how: String },
 }
 
@@ -134,8 +133,7 @@ pub(crate) fn at_first_sight(look: &JudgeContext<'_>, job: &Job) -> FirstSight {
     }
 }
 
-/// As [`at_first_sight`], for the one who is to decide: where nobody holds the lock it is taken at once,
-/// when that is possible.
+/// As [`at_first_sight`], for a process that wants to act: a free lock is taken at once, if possible.
 pub(crate) fn take_or_judge(
     look: &JudgeContext<'_>,
     job: &Job,
@@ -164,7 +162,7 @@ fn inspect(look: &JudgeContext<'_>, job: &Job, paths: JobPaths, lock: LockFact, 
     }
 }
 
-/// In a copy of a state directory whatever runs belongs to the original, and is for that one to judge.
+/// In a copy of a state directory all processes belong to the original, which judges them.
 fn of_a_copy(look: &JudgeContext<'_>, job: &Job) -> Option<Judgement> {
     let DirectoryOrigin::Copied { of, .. } = &look.dir.origin else { return None };
     let why = format!("this state directory is a copy: what runs belongs to the original, {}", of.display());

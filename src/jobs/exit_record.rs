@@ -1,5 +1,5 @@
-//! `exit.json`: how an attempt ended. Written durably by its supervisor after the command and all its
-//! descendants are gone, before the queue hears of it: so no exit status is lost between two files.
+//! `exit.json`: how an attempt ended. Its supervisor writes it durably after the command and all its
+//! descendants are gone, before the queue's record: so no exit status is lost between two files.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub struct ExitRecord {
     /// More about the end.
     #[serde(default)]
     pub reason: Option<String>,
-    /// What ended it from outside.
+    /// The cancel or signal that ended it from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<EndedBy>,
     /// The supervisor saw that the command ended by itself.

@@ -1,4 +1,4 @@
-//! What is the matter with jobs: of a verdict about one that runs, and of one that cannot be started.
+//! Findings about jobs: from a verdict about a running one, and about one that cannot be started.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,17 +12,17 @@ use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::{StateDir, Timestamp, human};
 use crate::system::{Host, ProcessIdentity};
 
-/// So many jobs are named one by one.
+/// Jobs that are named one by one.
 const NAMED: usize = 20;
 
-/// So many failed starts in a row are not just a server that crashed between claim and start.
+/// From this many failed starts in a row on, it is more than a server that crashed between claim and start.
 const FAILING: u32 = 2;
-/// So many processes are named.
+/// Processes that are named.
 const PIDS: usize = 8;
-/// So many processes are described.
+/// Processes that are described.
 const SHOWN: usize = 3;
 
-/// The codes of what is the matter with a job only as long as somebody sees it.
+/// Codes of findings that hold only while a judgement shows them.
 const OF_THE_MOMENT: [&catalogue::Entry; 15] = [
     &catalogue::JOB_PROCESSES_GONE,
     &catalogue::JOB_LIVENESS_UNKNOWN,
@@ -52,19 +52,19 @@ pub struct ConditionReport {
     pub detail: String,
 }
 
-/// Whether a look now tells the same anew, if it is still so.
+/// Whether a new judgement would report the same, if it still holds.
 pub(crate) fn is_of_the_moment(finding: &Finding) -> bool {
     OF_THE_MOMENT.iter().any(|entry| entry.code == finding.code)
 }
 
-/// What is the matter with the jobs that run, as a look at each of them shows now.
+/// Findings about the running jobs, by judging each of them.
 pub(crate) fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -> Vec<Finding> {
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = JudgeContext { dir, host: &host, table: &table, limits };
     state.running().flat_map(|job| of_look(&judge(&look, job))).collect()
 }
 
-/// Of a job that was submitted in the time that is lost. It is none of those that wait.
+/// About a job that was submitted in a lost time. It is not in the queue.
 pub(crate) fn unknown_to_the_queue(id: &JobId, living: &LivingJob) -> Option<Finding> {
     let names: Vec<String> = living.repositories.iter().map(|name| format!("'{name}'")).collect();
     let closes = match (living.tells_repository, names.is_empty()) {
@@ -101,15 +101,15 @@ pub(crate) fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) 
     Finding::new(&catalogue::JOB_OF_OTHER_INCARNATION, object, sentence)
 }
 
-/// What is the matter with a job that the queue has as running, as a look shows it: also that it runs no more, which a
-/// recovery would settle.
+/// Findings about a job that the queue calls running, from its judgement; also that it does not run any more,
+/// which a recovery would reconcile.
 pub(crate) fn of_look(judgement: &Judgement) -> Vec<Finding> {
     let gone = || processes_gone(&format!("job:{}", judgement.job_id), judgement.attempt, &judgement.verdict);
     let gone = (judgement.liveness() == Liveness::Dead).then(gone);
     gone.into_iter().chain(of_judgement(judgement)).collect()
 }
 
-/// What is the matter with a running job, as it was judged.
+/// Findings about a running job, from its judgement.
 pub(crate) fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
     let object = format!("job:{}", judgement.job_id);
     let attempt = judgement.attempt;
@@ -131,7 +131,7 @@ pub(crate) fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
     found
 }
 
-/// The queue has it as running, and it is not.
+/// The queue calls it running, and it is not.
 fn processes_gone(object: &str, attempt: u32, verdict: &Verdict) -> Finding {
     let sentence = match verdict {
         Verdict::Ended(exit) => match (exit.exit_code, exit.signal) {
@@ -146,7 +146,7 @@ fn processes_gone(object: &str, attempt: u32, verdict: &Verdict) -> Finding {
     Finding::new(&catalogue::JOB_PROCESSES_GONE, object, format!("{sentence}; it still counts as running"))
 }
 
-/// What is the matter with a running job, as `jobs show` tells it.
+/// Findings about a running job, for `jobs show`.
 pub(crate) fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
     let object = format!("job:{}", judgement.job_id);
     let report = |condition: &Condition| {
@@ -246,7 +246,7 @@ fn processes_of(processes: &[ProcessIdentity]) -> String {
     }
 }
 
-/// What keeps queued jobs from starting, or has kept crashed ones.
+/// Why queued jobs cannot be started, or crashed ones could not.
 pub(crate) fn of_failed_starts(state: &QueueState) -> Vec<Finding> {
     state.jobs().filter_map(of_failed_start).collect()
 }

@@ -1,8 +1,8 @@
-//! Follows what a job prints, over its attempts, as `tail -F` follows a file.
+//! Follows a job's output over its attempts, as `tail -F` follows a file.
 //!
-//! The file that is being read stays open: it may be moved to those of earlier attempts meanwhile. A file that became
-//! shorter is read from its beginning; one that took the name of the one being read is read after that was
-//! read to its end; what an output limit drops before it was read is passed over.
+//! The file being read stays open: it may be moved to those of earlier attempts. A file that became shorter
+//! is read from its beginning; one that took the name of the one being read is read after that one's end;
+//! output that a limit drops before it was read is skipped.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -36,8 +36,8 @@ impl Follower {
         self.attempt
     }
 
-    /// Whether the job prints nothing more in this attempt. Asked before the last look: what was printed
-    /// before the end is then read after it was seen.
+    /// Whether the job prints nothing more in this attempt. Call it before the last read, so that everything
+    /// printed before the end is read.
     pub fn is_over(&self, job: &Job) -> bool {
         job.status.is_over() || job.attempt > self.attempt
     }
@@ -51,10 +51,10 @@ impl Follower {
         is_next
     }
 
-    /// What is new, at most `most` bytes of it; empty when nothing is.
+    /// New output, at most `most` bytes; empty when there is none.
     ///
     /// # Errors
-    /// What the system says. An output that is not there is empty.
+    /// The system's error. A missing output is empty.
     pub fn read(&mut self, dir: &StateDir, job: &Job, most: u64) -> Result<Vec<u8>, DiskError> {
         let Ok(output) = Output::of(dir, job, Some(self.attempt)) else { return Ok(Vec::new()) };
         if self.file.is_none() {
@@ -157,7 +157,7 @@ mod tests {
         place.print("first of the new");
         assert_eq!(place.read(&mut follower), " last of the old ");
         assert_eq!(place.read(&mut follower), "first of the new");
-        // Removed, and nothing in its place: the rest is still read.
+        // Removed, with nothing in its place: the rest is still read.
         place.print("!");
         fs::remove_file(place.output()).unwrap();
         assert_eq!(place.read(&mut follower), "!");

@@ -1,17 +1,17 @@
-//! Which processes that descend from a job, or are in its session, are not the job's.
+//! Tells the processes that descend from a job, or are in its session, but do not belong to it.
 //!
-//! A job may start a daemon: to restart the server, or to upgrade it. That daemon, its supervisors and their jobs
-//! descend from the job's supervisor like everything that the job starts, and are to outlive the job. They are told
-//! apart by their environment, as it was given at their start: processes of another job bear its marks, and a server
-//! that has left the job bears [`marks::ROLE`] and none of a job. What is in the job's own control group is the job's
-//! whatever it says: a server leaves that too.
+//! A job may start a daemon: to restart the server, or to upgrade it. That daemon, its supervisors and their
+//! jobs descend from the job's supervisor like everything that the job starts, and must outlive the job. They
+//! are told apart by their environment, as it was at their start: processes of another job bear its marks,
+//! and a server that has left the job bears [`marks::ROLE`] and no job's marks. Processes in the job's own
+//! control group always belong to the job: a server leaves that too.
 
 use super::marks;
 use crate::queue::JobId;
 use crate::state::StateDir;
 use crate::system::environment_of;
 
-/// By what a process tells whose it is.
+/// The parts of an environment that tell the owner of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Tokens {
     pub(super) job: Option<Vec<u8>>,
@@ -79,7 +79,7 @@ mod tests {
         assert!(is_foreign(&["RECOVERYCTL_JOB_ID=b", "RECOVERYCTL_STATE_ID=ours"]));
         assert!(is_foreign(&["RECOVERYCTL_JOB_ID=a", "RECOVERYCTL_STATE_ID=theirs"]));
         assert!(is_foreign(&["PATH=/bin", "RECOVERYCTL_ROLE=daemon"]));
-        // A job's process that sets the word of a server is the job's all the same.
+        // A job's process that sets a server's role is still the job's.
         assert!(!is_foreign(&["RECOVERYCTL_ROLE=daemon", "RECOVERYCTL_JOB_ID=a"]));
         assert!(!is_foreign(&["RECOVERYCTL_JOB_IDENTITY=b", "XRECOVERYCTL_ROLE=daemon"]));
     }

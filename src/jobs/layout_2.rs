@@ -1,16 +1,16 @@
-//! Jobs of layout 2, which had what the server keeps about their attempts in their workspaces.
+//! Jobs of layout 2, which had the server's files about their attempts in their workspaces.
 //!
-//! A startup moves those files to `attempts/<id>/`; so does the supervisor of a job's next attempt, when the job was
-//! still running under a supervisor of that time when the last startup came. The workspace may belong to another user:
-//! each name is moved first, without being opened, to where nobody else can change it, and is looked at there. What is
-//! none of the server's (no regular file with one name and the server's owner) gets its name in the workspace back.
-//! Of a workspace that belongs to another user only the output is taken: a user who may rename the server's files there
-//! can give each of them the name of a record, with what the job chose to print in it. That an attempt was begun is
-//! noted by a sentinel that proves nothing.
+//! A startup moves those files to `attempts/<id>/`; so does the supervisor of a job's next attempt, when the
+//! job was still running under a supervisor of that time at the last startup. The workspace may belong to
+//! another user: each name is moved first, without being opened, to where no other user can change it, and is
+//! examined there. Anything that is not the server's (a regular file with one name and the server's owner)
+//! gets its name in the workspace back. Of a workspace that belongs to another user only the output is taken:
+//! a user who may rename the server's files there can give each of them the name of a record, with text that
+//! the job chose to print in it. That an attempt was begun is noted by a sentinel that proves nothing.
 //!
-//! The folder of a job is filled as `attempts/.moving-<id>` and gets its name at the end. Until then everybody reads the
-//! workspace and finds the job's lock held; after a kill the next startup goes on from where it was, and until then a
-//! look may miss what the job printed.
+//! The folder of a job is filled as `attempts/.moving-<id>` and gets its name at the end. Until then readers
+//! use the workspace and find the job's lock held; after a kill the next startup continues, and until then a
+//! reader may miss the job's output.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,12 @@ use crate::queue::JobId;
 use crate::state::names::decode;
 use crate::state::{ATTEMPT_FILES, EARLIER, JobPaths, StateDir};
 
-/// What stands in the place of a sentinel that was in the workspace of another user. It counts as damaged.
+/// Replaces a sentinel that was in the workspace of another user. It counts as damaged.
 const NO_EVIDENCE: &str = "it was in the workspace of another user\n";
 /// How the name of a folder begins that is being filled; no job's name begins with a dot.
 const MOVING: &str = ".moving-";
 
-/// What came of it.
+/// The result of a move.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Moved {
     /// Jobs whose files were moved.
@@ -39,14 +39,14 @@ pub struct Moved {
 /// Why the files of a job were not moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WhyLeft {
-    /// Something of it lives.
+    /// A process of it lives.
     Lives,
     /// The system refused, in words.
     Refused(String),
 }
 
 impl WhyLeft {
-    /// What the system said.
+    /// The system's error.
     pub fn refused(&self) -> Option<&str> {
         match self {
             WhyLeft::Lives => None,
@@ -55,7 +55,8 @@ impl WhyLeft {
     }
 }
 
-/// Moves the files of every job, and says so in the identity when none is left. `go_on` is asked before each job.
+/// Moves the files of every job, and records it in the identity when none is left. `go_on` is called before
+/// each job.
 pub fn move_attempts(dir: &StateDir, go_on: &mut dyn FnMut() -> bool) -> Result<Moved, DiskError> {
     let mut moved = Moved::default();
     if !dir.identity.may_have_attempts_in_workspaces() {
@@ -107,7 +108,7 @@ fn folders_of_jobs(folder: &Path, prefix: &str) -> Result<Vec<JobId>, DiskError>
 /// Moves one job's files, durably, before its next attempt begins.
 ///
 /// # Errors
-/// [`LockError::Held`] when a supervisor lives; what the system says.
+/// [`LockError::Held`] when a supervisor lives; the system's error.
 pub(in crate::jobs) fn move_attempts_of(dir: &StateDir, id: &JobId) -> Result<(), LockError> {
     match move_files(dir, id, &ProcessTable::new())? {
         Step::Nothing => Ok(()),
@@ -151,7 +152,7 @@ fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, 
         move_earlier(disk, &old, &filling)?;
     } else {
         let sentinel = filling.join("sentinel.json");
-        // What a move had taken before the workspace was given away stays.
+        // Files that a move had taken before the workspace was given away stay.
         if sentinel.symlink_metadata().is_err() {
             replace(disk, &sentinel, NO_EVIDENCE.as_bytes())?;
         }
@@ -204,7 +205,7 @@ fn move_earlier(disk: &Disk, old: &JobPaths, filling: &Path) -> Result<(), DiskE
         }
     }
     match disk.remove_dir(&taken) {
-        // What else was in it is the job's.
+        // Its other content is the job's.
         Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
             give_back_unless(disk, &taken, &from, false)
         }
@@ -212,7 +213,7 @@ fn move_earlier(disk: &Disk, old: &JobPaths, filling: &Path) -> Result<(), DiskE
     }
 }
 
-/// A name that the job took away meanwhile has nothing to move.
+/// A name that the job removed in the meantime needs no move.
 fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
     match disk.rename(from, to, false) {
         Err(e) if e.is_not_found() => Ok(()),
@@ -220,7 +221,7 @@ fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// What turns out to be the job's gets its name back, or another one where the job has given that again.
+/// Gives the job's own file its name back, or another one where the job has used that again.
 fn give_back_unless(disk: &Disk, taken: &Path, from: &Path, is_ours: bool) -> Result<(), DiskError> {
     if is_ours || taken.symlink_metadata().is_err() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Taking hold of a job that is over: while its lock is held, no supervisor can begin anything for it.
+//! Locks a job that is over: while its lock is held, no supervisor can begin anything for it.
 
 use super::process_table::{ProcessTable, Wanted};
 use super::recover::lock_job;
@@ -14,10 +14,10 @@ pub struct JobLockGuard {
     made: Option<(Disk, JobPaths)>,
 }
 
-/// Takes hold of a job; makes its lock, and the folder that the lock is in, when they are not there.
+/// Locks a job's files; makes its lock, and the lock's folder, when they do not exist.
 ///
 /// # Errors
-/// [`LockError::Held`] when a supervisor, or somebody else who judges the job, holds it.
+/// [`LockError::Held`] when a supervisor, or a process that judges the job, holds it.
 pub fn lock_job_files(dir: &StateDir, id: &JobId) -> Result<JobLockGuard, LockError> {
     let paths = dir.paths.job(&id.to_string()).ok();
     let made = paths.filter(|paths| !paths.attempts.exists()).map(|paths| (dir.disk.clone(), paths));
@@ -31,13 +31,13 @@ impl Drop for JobLockGuard {
         let names = || std::fs::read_dir(&paths.attempts).into_iter().flatten().flatten();
         // The lock is still held: a process that waits for it looks at the name again, and makes another.
         if names().all(|entry| entry.path() == lock) {
-            // What is left is a lock that nobody holds; the next startup removes it.
+            // The rest is an unlocked file; the next startup removes it.
             let _ = disk.remove_file(&lock).and_then(|()| disk.remove_dir(&paths.attempts));
         }
     }
 }
 
-/// What of a job lives, whatever the queue says of it.
+/// The living processes of a job, whatever the queue says of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Living {
     /// Processes that bear its mark, write to its output, or were called to supervise it.
@@ -69,7 +69,7 @@ pub fn living_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Living {
     processes.extend(table.attendants(&wanted));
     processes.extend(table.of_other_incarnations(&wanted));
     let mut doubt = table.doubt(&wanted);
-    // Without marks: told by their control groups and by what they print into.
+    // Without marks: found by their control groups and by the output that they print into.
     if dir.may_have_survivors()
         && let Some(living) =
             table.living_jobs(dir).remove(id).filter(|living| living.is_of_other_incarnation)

@@ -1,4 +1,4 @@
-//! The environment of a job: what it is told, and by what its processes are known again.
+//! The environment of a job: the variables it gets, and the marks by which its processes are recognised.
 
 use std::ffi::OsString;
 
@@ -11,14 +11,14 @@ use crate::system::docker::{LABEL_JOB, LABEL_STATE};
 pub const JOB_ID: &str = "RECOVERYCTL_JOB_ID";
 /// Names the state directory: the same job id may exist in another one.
 pub const STATE_DIR: &str = "RECOVERYCTL_STATE_DIR";
-/// The state directory's id: it tells whose a process is when the name of the directory leads nowhere any
-/// more. Supervisors have it too.
+/// The state directory's id: it identifies a process when the name of the directory leads nowhere any more.
+/// Supervisors have it too.
 pub const STATE_ID: &str = "RECOVERYCTL_STATE_ID";
 /// The incarnation and the folder of the state directory: a copy, and a backup that was put back, have the id of
 /// the original, and are others.
 pub const STATE_INCARNATION: &str = "RECOVERYCTL_STATE_INCARNATION";
-/// What a server that was started from inside a job has become, and its supervisors are: `daemon`, `work`, `lock`,
-/// `supervisor`. Jobs do not have it. By it a process that descends from a job is known not to be the job's.
+/// The role of a server that was started from inside a job, and of its supervisors: `daemon`, `work`, `lock`,
+/// `supervisor`. Jobs do not have it, so a process that descends from a job and bears it is not the job's.
 pub const ROLE: &str = "RECOVERYCTL_ROLE";
 /// Which attempt, from 1.
 pub const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
@@ -29,23 +29,23 @@ pub const CHECKPOINT: &str = "RECOVERYCTL_CHECKPOINT";
 /// `1` when the attempt continues from a checkpoint.
 pub const RESUMED: &str = "RECOVERYCTL_RESUMED";
 
-/// Options for `docker run`, `docker network create`, `docker volume create` (to be split at blanks): what
-/// bears these labels is found and removed with the job.
+/// Options for `docker run`, `docker network create`, `docker volume create` (to be split at blanks): objects
+/// with these labels are found and removed with the job.
 pub const DOCKER_LABELS: &str = "RECOVERYCTL_DOCKER_LABELS";
 /// The id of the lock that the job has of its repository.
 pub const LOCK_ID: &str = "RECOVERYCTL_LOCK_ID";
 /// That lock's fencing number, for tools that refuse a holder whose number is not the last.
 pub const LOCK_TOKEN: &str = "RECOVERYCTL_LOCK_TOKEN";
-/// What only a `lock` sets: the state directory, in which incarnation and folder, that granted the lock.
+/// Set only by `lock`: the state directory, with incarnation and folder, that granted the lock.
 pub const LOCK_STATE: &str = "RECOVERYCTL_LOCK_STATE";
 pub const REPOSITORY: &str = "RECOVERYCTL_REPOSITORY";
 
-/// What is set in the environment of a job that has a repository; without one none of it is there.
+/// The variables of a job that has a repository.
 pub fn of_repository(repository: &str, lock_id: &str, token: u64) -> [(&'static str, String); 3] {
     [(REPOSITORY, repository.to_owned()), (LOCK_ID, lock_id.to_owned()), (LOCK_TOKEN, token.to_string())]
 }
 
-/// What is set in the environment of a job's command.
+/// The variables of a job's command.
 pub fn environment(
     dir: &StateDir,
     paths: &JobPaths,
@@ -75,8 +75,8 @@ fn docker_labels(dir: &StateDir, job: &JobId) -> String {
     format!("--label {LABEL_JOB}={job} --label {LABEL_STATE}={}", dir.identity.state_id)
 }
 
-/// All that a job's command is told about itself, but for the state directory's place, which servers need too: a
-/// server that leaves the job drops these.
+/// All variables about a job except the state directory's place, which servers need too: a server that leaves
+/// the job drops these.
 pub const OF_JOB: [&str; 11] = [
     JOB_ID,
     STATE_ID,

@@ -1,4 +1,4 @@
-//! Jobs as processes: their supervisors, whether they live, and what became of them.
+//! Jobs as processes: supervisors, liveness, and the recording of ends.
 
 mod adopted;
 mod cgroup_name;

@@ -1,11 +1,11 @@
-//! What a job printed: the present attempt, an earlier one, or the file of a job that was taken over.
+//! The output of a job: of the present attempt, of an earlier one, or the file of a job that was taken over.
 //!
-//! Jobs print what they like: any bytes, of any length. Readers here take a tail and never the whole
-//! file unless asked, and decode with replacement characters.
+//! Output is any bytes, of any length. Readers here take a tail and never the whole file unless told to, and
+//! decode with replacement characters.
 //!
-//! What a job printed is a regular file that only the server's user could make; the output of a job that was taken over
-//! is one in the other server's workspace, whose path nobody else may have led elsewhere (`durable::open_theirs`).
-//! Anything else in its place is an error that says so, never what the job printed.
+//! Output is a regular file that only the server's user could make; the output of a job that was taken over
+//! is a file in the other server's workspace, whose path no other user may have led elsewhere
+//! (`durable::open_theirs`). Anything else in its place is an error that says so.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -55,8 +55,8 @@ impl Output {
     /// Opens it for reading.
     ///
     /// # Errors
-    /// `NotFound` when nothing was printed; [`crate::durable::NotRegular`] or [`crate::durable::NotSole`] inside of the
-    /// system's reason; otherwise what the system says.
+    /// `NotFound` when nothing was printed; [`crate::durable::NotRegular`] or [`crate::durable::NotSole`] as
+    /// the source of the system's error; or another error of the system.
     pub(super) fn open(&self) -> Result<File, DiskError> {
         let file = if self.has_exit_line { open_theirs(&self.path) } else { open_regular(&self.path) };
         file.context("open", &self.path)
@@ -65,8 +65,7 @@ impl Output {
     /// Where the job's own output ends in the file: before the exit line, if there is one.
     ///
     /// # Errors
-    /// `NotFound` when nothing was printed; otherwise what the system says, or that something else has the name of the
-    /// output.
+    /// `NotFound` when nothing was printed; the system's error; or that something else has the output's name.
     pub fn len(&self) -> Result<u64, DiskError> {
         let file = self.open()?;
         let len = file.metadata().context("look at", &self.path)?.len();
@@ -77,8 +76,7 @@ impl Output {
         Ok(cut.map_or(len, |(at, _)| at))
     }
 
-    /// The offset of the first byte at or behind this one that is kept; what lies before was dropped by
-    /// an output limit.
+    /// The offset of the first kept byte at or after this one; an output limit has dropped the bytes before.
     pub fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
         let file = self.open()?;
         Ok(offset.max(beginning(&file).context("read", &self.path)?))
@@ -92,7 +90,7 @@ impl Output {
     /// The bytes from an offset to the end, at most `most` of them.
     ///
     /// # Errors
-    /// `NotFound` when nothing was printed; otherwise what the system says.
+    /// `NotFound` when nothing was printed, or the system's error.
     pub fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
         let mut file = self.open()?;
         Ok(read_part(&mut file, self, offset, most).context("read", &self.path)?.1)
@@ -110,8 +108,8 @@ impl Output {
     }
 }
 
-/// The bytes from an offset on, at most so many, and where they begin: later than asked for when an output
-/// limit has dropped what was there.
+/// The bytes from an offset on, at most so many, with their actual offset: a later one when an output limit
+/// has dropped the wanted part.
 pub(super) fn read_part(
     file: &mut File,
     output: &Output,
@@ -126,13 +124,13 @@ pub(super) fn read_part(
     Ok((offset, read_at(file, offset, len.saturating_sub(offset).min(most))?))
 }
 
-/// Where what is kept of an output begins: behind the hole that an output limit has made at its front.
+/// Where the kept part of an output begins: behind the hole that an output limit has made at its front.
 pub(super) fn beginning(file: &File) -> io::Result<u64> {
     use rustix::fs::{SeekFrom, seek};
     let is_holed = seek(file, SeekFrom::Hole(0)).is_ok_and(|at| at == 0);
     // Nothing but a hole has no data to seek.
     let Some(data) = is_holed.then(|| seek(file, SeekFrom::Data(0)).ok()).flatten() else { return Ok(0) };
-    // A hole ends with a block, what was dropped somewhere in the next one.
+    // A hole ends with a block, the dropped part somewhere in the next one.
     let block = read_at(&mut &*file, data, BLOCK)?;
     let zeros = block.iter().take_while(|&&b| b == 0).count();
     Ok(data + zeros as u64)
@@ -141,14 +139,14 @@ pub(super) fn beginning(file: &File) -> io::Result<u64> {
 /// The exit code in the last line, `Exit code: N`; `None` when the last line is another.
 ///
 /// # Errors
-/// `NotFound` when there is no file; otherwise what the system says.
+/// `NotFound` when there is no file, or the system's error.
 pub fn exit_line(path: &Path) -> Result<Option<i32>, DiskError> {
     let file = open_theirs(path).context("open", path)?;
     let len = file.metadata().context("look at", path)?.len();
     Ok(find_exit_line(&file, len).context("read", path)?.map(|(_, code)| code))
 }
 
-/// Where the exit line begins, and what it says.
+/// The offset of the exit line, and its code.
 fn find_exit_line(mut file: &File, len: u64) -> io::Result<Option<(u64, i32)>> {
     let from = len.saturating_sub(EXIT_LINE_REACH);
     let bytes = read_at(&mut file, from, len - from)?;
@@ -163,7 +161,7 @@ fn find_exit_line(mut file: &File, len: u64) -> io::Result<Option<(u64, i32)>> {
 }
 
 fn read_at(file: &mut (impl Read + Seek), offset: u64, len: u64) -> io::Result<Vec<u8>> {
-    // Of a file with holes the length tells little.
+    // The length of a sparse file says little about its content.
     let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(1 << 20));
     file.seek(SeekFrom::Start(offset))?;
     file.take(len).read_to_end(&mut bytes)?;

@@ -1,8 +1,7 @@
 //! All processes of this machine with the marks of jobs, read once for many jobs.
 //!
-//! A scan costs about 30 µs a process of the machine and is made when the first question needs it.
-//! It is a picture of one moment: before acting on it, look again, with a new one, while holding the
-//! job's lock.
+//! A scan costs about 30 µs a process of the machine and is made on the first question that needs it. It
+//! shows one moment: before acting on it, scan again while holding the job's lock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -26,8 +25,8 @@ use crate::system::{ProcessIdentity, look_when_settled, process_stat};
 #[derive(Debug, Default)]
 pub struct ProcessTable {
     scan: OnceLock<Scan>,
-    /// What the control groups tell, for the one state directory that is asked about: read once too, so that nothing
-    /// is counted by one question and missed by the next.
+    /// The survivors by control groups, for the one state directory in question: read once too, so that all
+    /// questions count the same ones.
     survivors: OnceLock<Vec<Survivor>>,
     /// A state directory, and its real name.
     real_root: OnceLock<(PathBuf, PathBuf)>,
@@ -68,7 +67,7 @@ enum Marks {
         /// Incarnation and folder; `None` for what versions without them started.
         mark: Option<Vec<u8>>,
         repository: Option<Vec<u8>>,
-        /// Whether a `lock` has started it, or what it descends from: then the repository is the lock's.
+        /// Whether a `lock` has started it, or one of its ancestors: then the repository is the lock's.
         is_under_lock: bool,
     },
     Unreadable {
@@ -76,12 +75,12 @@ enum Marks {
     },
 }
 
-/// What is known of a job whose processes are looked for.
+/// The known data of a job whose processes are searched.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) job: &'a JobId,
     pub(crate) root: &'a Path,
-    /// Which state directory that is.
+    /// The id of that state directory.
     pub(crate) state_id: &'a str,
     /// Its incarnation and folder, as they are in the environment of its processes.
     pub(crate) mark: &'a str,
@@ -91,7 +90,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) output_pipe: Option<u64>,
     /// The claim of its present attempt; `None` when the queue names none.
     pub(crate) claim: Option<u64>,
-    /// Whether anything tells of its present attempt.
+    /// Whether there is any trace of its present attempt.
     pub(crate) is_begun: bool,
     /// Its supervisor led the session in which the command started.
     pub(crate) supervisor: Option<ProcessIdentity>,
@@ -101,7 +100,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) since: Option<u64>,
 }
 
-/// Whose a process is.
+/// The owner of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
     /// This state directory's.
@@ -109,11 +108,11 @@ enum Owner {
     /// That of the same state directory at another time or in another folder: an original, or what ran before
     /// a backup was put back.
     OtherIncarnation,
-    /// Another one's.
+    /// Another job's, or no job's.
     Foreign,
 }
 
-/// A job of which something lives, as a look at all processes shows.
+/// A job with living processes, by a scan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LivingJob {
     /// Its processes.
@@ -122,12 +121,12 @@ pub struct LivingJob {
     pub is_of_other_incarnation: bool,
     /// The repositories that they were given.
     pub repositories: BTreeSet<String>,
-    /// Whether one of them tells which repository the job was given, or that it was given none.
+    /// Whether one of them names the job's repository, or shows that it has none.
     pub tells_repository: bool,
 }
 
 impl LivingJob {
-    /// Whether it may work on this repository, by what its processes tell.
+    /// Whether it may work on this repository, by its processes.
     pub fn may_work_on(&self, repository: &str) -> bool {
         !self.tells_repository || self.repositories.contains(repository)
     }
@@ -183,8 +182,8 @@ impl ProcessTable {
         )
     }
 
-    /// Every job of this state directory, in whichever incarnation, of which something lives; by its marks and
-    /// by supervisors, whatever the queue says of it.
+    /// Every job of this state directory, in any incarnation, with living processes; by its marks and by
+    /// supervisors, whatever the queue says of it.
     pub fn living_jobs(&self, dir: &StateDir) -> BTreeMap<JobId, LivingJob> {
         let scan = self.scan();
         let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
@@ -230,7 +229,7 @@ impl ProcessTable {
         found
     }
 
-    /// The processes of attempts of another incarnation of which nothing tells the job; `None` when there are none.
+    /// The processes of another incarnation's attempts whose job is unknown; `None` when there are none.
     pub fn unnamed_survivors(&self, dir: &StateDir) -> Option<Vec<ProcessIdentity>> {
         let mut unnamed = self.survivors(dir).iter().filter(|s| s.is_unnamed()).peekable();
         unnamed.peek()?;
@@ -283,14 +282,14 @@ impl ProcessTable {
         ours.map(|&(at, _)| scan.processes[at].identity).collect()
     }
 
-    /// A process that could be the job's, for all that may be seen of it; `None` when there is none.
+    /// A hidden process that could be the job's; `None` when there is none.
     ///
-    /// A descendant started no earlier than the command. As another user than the job's it could run
-    /// only when the job was root's or had changed its user: with root's job, and with a job that ran
-    /// as somebody else than we do, every process that hides its environment counts. When nothing tells of
-    /// the attempt, not even since when it could be there, only those count whose session has lost its
-    /// leader, as that of a job has with its supervisor: on most machines something of the same user hides
-    /// its environment, and a claim whose supervisor was never spawned would be in doubt for ever.
+    /// A descendant started no earlier than the command. It can run as another user only when the job was
+    /// root's or had changed its user: so for a job of root, and for a job that ran as another user than this
+    /// process's, every process that hides its environment counts. When the attempt left no trace, not even
+    /// of when it began, only processes count whose session has lost its leader, as a job's has with its
+    /// supervisor: on most machines some process of the same user hides its environment, and a claim whose
+    /// supervisor was never spawned would be in doubt for ever.
     pub(crate) fn doubt(&self, wanted: &Wanted<'_>) -> Option<String> {
         let scan = self.scan();
         let own = rustix::process::geteuid().as_raw();
@@ -333,7 +332,7 @@ impl Seen {
         self.owner(wanted) == Owner::Ours
     }
 
-    /// Whose it is, by its environment; ours as long as that may not be read.
+    /// Its owner, by its environment; ours as long as that may not be read.
     fn owner(&self, wanted: &Wanted<'_>) -> Owner {
         self.owner_by(None, wanted.root, wanted.state_id, wanted.mark)
     }
@@ -356,7 +355,7 @@ impl Seen {
         String::from_utf8(name.clone()).ok()
     }
 
-    /// Whether its environment tells which repository its job has, or that it has none.
+    /// Whether its environment names its job's repository, or shows that it has none.
     fn tells_jobs_repository(&self) -> bool {
         matches!(&self.marks, Marks::Read { tokens: Tokens { job: Some(_), .. }, is_under_lock: false, .. })
     }
@@ -365,9 +364,9 @@ impl Seen {
         matches!(&self.marks, Marks::Read { mark: Some(_), .. })
     }
 
-    /// Whether it belongs to the state directory, by the name that it has for its own, if any. A name that
-    /// leads nowhere may be ours from before it was moved: then the id decides. Without one it may be ours.
-    /// The id is not asked where the name tells: a directory whose identity was lost may have a new one, and
+    /// Whether it belongs to the state directory, by the directory's name in its environment. A name that
+    /// leads nowhere may be ours from before a move: then the id decides. Without a name it may be ours. The
+    /// id is not compared where the name decides: a directory whose identity was lost may have a new one, and
     /// its jobs live on.
     fn is_at(&self, named: Option<&Path>, root: &Path, state_id: &str) -> bool {
         named.and_then(|named| is_same_place(named, root)).unwrap_or_else(|| match &self.marks {
@@ -385,7 +384,7 @@ impl Seen {
         self.session != 0 && process_stat(self.session).map_or(true, |leader| leader.is_dead)
     }
 
-    /// Whether it bears another job's mark, or a server's and none of a job.
+    /// Whether it bears another job's mark, or a server's and no job's.
     fn is_of_another(&self, id: &str) -> bool {
         let Marks::Read { tokens, .. } = &self.marks else { return false };
         tokens.job.as_ref().map_or(tokens.is_server, |job| job != id.as_bytes())
@@ -451,8 +450,8 @@ impl Scan {
         self.processes.push(Seen { identity, parent, session, marks });
     }
 
-    /// Jobs of which something prints into an output of this state directory, or of one that has its id (the one
-    /// that was swapped), and bears no mark: where there are no control groups, that is all that tells.
+    /// Jobs with a process that prints into an output of this state directory, or of one with the same id
+    /// (one that was swapped), and bears no mark: without control groups, that is the only trace.
     fn printing_without_marks(&self, dir: &StateDir) -> Vec<(JobId, Vec<ProcessIdentity>)> {
         if !dir.may_have_survivors() {
             return Vec::new();
@@ -503,7 +502,7 @@ fn pids() -> impl Iterator<Item = u32> {
         .filter_map(|e| e.file_name().to_str()?.parse().ok())
 }
 
-/// `None` when the process is gone meanwhile.
+/// `None` when the process is gone by now.
 fn marks_of(pid: u32) -> Option<Marks> {
     let text = match crate::durable::plain::read(format!("/proc/{pid}/environ")) {
         Ok(text) => text,

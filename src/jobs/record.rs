@@ -1,10 +1,10 @@
 //! `jobs/<id>.job.json`: a job's record in readable form, derived from the queue log.
 //!
-//! Never the truth: a missing, damaged or old one is written anew from the queue. When log and snapshots
-//! are lost, these files are the last source ([`read_those`]): so a process that removes a job from the
-//! queue removes its record first. A submission is one record and one sync, so
-//! a job that waits for its first attempt gets its file later, many at a time ([`write_waiting`]). How a
-//! record proves itself whole: `record_text`.
+//! Never the truth: a missing, damaged or old one is rewritten from the queue. When log and snapshots are
+//! lost, these files are the last source ([`read_those`]): so a process that removes a job from the queue
+//! removes its record first. A submission is one record and one sync, so a job that waits for its first
+//! attempt gets its file later, many at a time ([`write_waiting`]). For the checksum of a record see
+//! `record_text`.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -34,11 +34,11 @@ pub enum RecordError {
     Queue(#[from] QueueError),
 }
 
-/// Writes a job's record durably. A claimer does so between the claim and the start of the supervisor,
-/// which reads there what to run.
+/// Writes a job's record durably. A claimer does so between the claim and the start of the supervisor, which
+/// reads its command there.
 ///
 /// # Errors
-/// What the system says; [`RecordError::BadName`].
+/// The system's error; [`RecordError::BadName`].
 pub fn write(dir: &StateDir, job: &Job) -> Result<(), RecordError> {
     let paths = dir.paths.job(&job.id.to_string())?;
     Ok(replace(&dir.disk, &paths.record, &text_of(&job.to_document()))?)
@@ -52,17 +52,17 @@ pub fn read(dir: &StateDir, id: &JobId) -> Result<Stored<JobDocument>, DiskError
     }
 }
 
-/// Brings a job's record up to date with the records about it after `seq`, without reading the queue.
-/// A record that is missing or damaged is left to [`rebuild`].
+/// Brings a job's record up to date with the log's records about it after `seq`, without reading the queue. A
+/// record that is missing or damaged is left to [`rebuild`].
 ///
 /// # Errors
-/// What the system says, or the log.
+/// The error of the system or of the log.
 pub fn advance(dir: &StateDir, id: &JobId, seq: u64) -> Result<(), RecordError> {
     let Stored::Whole(document) = read(dir, id)? else { return Ok(()) };
     let mut state = QueueState::default();
     state.load(document);
     for (seq, record) in records_since(dir, seq.saturating_add(1), id)? {
-        // What does not fit was refused in the queue too.
+        // A record that does not fit was refused in the queue too.
         let _ = state.apply(seq, record);
     }
     state.get(id).map_or(Ok(()), |job| write(dir, job))
@@ -87,7 +87,7 @@ pub fn waiting(state: &QueueState) -> Waiting {
     Waiting { documents, seq: state.last_seq() }
 }
 
-/// What [`write_waiting`] did.
+/// The result of [`write_waiting`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WaitingRecords {
     /// How many were made.
@@ -140,7 +140,7 @@ fn make(dir: &StateDir, files: &[(PathBuf, Vec<u8>)], seq: u64) -> Result<usize,
     })
 }
 
-/// What was done about the records.
+/// The result of [`rebuild`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rebuilt {
     /// How many records were looked at.
@@ -157,8 +157,8 @@ pub struct Rebuilt {
     pub failed: Vec<(PathBuf, String)>,
 }
 
-/// Writes all records of begun jobs anew that are missing, damaged or behind. `progress` is told how
-/// many of how many were looked at.
+/// Rewrites all records of begun jobs that are missing, damaged or behind. `progress` is called with the
+/// number examined and in all.
 ///
 /// # Errors
 /// When the folder of the jobs cannot be read; a single record that fails is only named.
@@ -208,8 +208,8 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
     Ok(())
 }
 
-/// What [`rebuild`] would write: the jobs whose record is missing though they had a supervisor, damaged, or
-/// behind, each with that in words. Changes nothing.
+/// The records that [`rebuild`] would write: of jobs whose record is missing though they had a supervisor,
+/// damaged, or behind, each with that in words. Changes nothing.
 pub fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'static str)> {
     let wrong = |job: &Job| {
         let paths = dir.paths.job(&job.id.to_string()).ok()?;
@@ -225,8 +225,7 @@ pub fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'static str)
     state.jobs().filter(|job| job.run_state.is_some()).filter_map(wrong).collect()
 }
 
-/// The records of those jobs that can be understood, in the order of their places, and the paths of those
-/// that cannot.
+/// The records of those jobs that can be parsed, in order of position, and the paths of those that cannot.
 pub fn read_those(
     dir: &StateDir,
     wanted: impl Fn(&JobId) -> bool,
@@ -250,7 +249,7 @@ pub fn job_of(path: &Path) -> Option<JobId> {
     named(path)?.0
 }
 
-/// The records there are, each with the id that its name stands for.
+/// The existing records, each with the id of its name.
 fn list(dir: &StateDir) -> Result<Vec<(Option<JobId>, PathBuf)>, DiskError> {
     let folder = dir.paths.jobs();
     let entries = match std::fs::read_dir(&folder) {

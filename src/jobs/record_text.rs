@@ -1,7 +1,8 @@
-//! The text of a job's record: one line of JSON that proves itself whole ([`crate::durable::sealed`]).
+//! The text of a job's record: one line of JSON with a checksum of its own ([`crate::durable::sealed`]).
 //!
-//! When the log is lost, these files decide what is run: a digit that a disk has changed would otherwise be
-//! believed. Version 1 has no checksum and is read as it is; it is written anew only when the job changes.
+//! When the log is lost, these files decide which commands run: a digit that a disk has changed would
+//! otherwise be believed. Version 1 has no checksum and is read as it is; it is rewritten only when the job
+//! changes.
 
 use super::stored::Stored;
 use crate::durable::{DiskError, read_optional, sealed};

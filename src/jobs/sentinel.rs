@@ -1,8 +1,8 @@
-//! `sentinel.json`: which attempt of which job a supervisor watches over, and from which process.
+//! `sentinel.json`: the attempt that a supervisor watches, and the supervisor's process.
 //!
-//! Written by the supervisor alone, with atomic replacement, while it holds `sentinel.lock`. The
-//! heartbeat is the file's modification time. The age of a heartbeat is shown to people and never
-//! decides whether a job lives: clocks jump and machines sleep.
+//! Written by the supervisor alone, with atomic replacement, while it holds `sentinel.lock`. The heartbeat is
+//! the file's modification time. The age of a heartbeat is shown to people and never decides whether a job
+//! lives: clocks jump and machines sleep.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::queue::{EndedBy, Job, JobId};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
-/// What a supervisor tells about its attempt.
+/// A supervisor's description of its attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sentinel {
     /// Version of this form.
@@ -29,7 +29,7 @@ pub struct Sentinel {
     /// The command; `None` until it was started.
     #[serde(default)]
     pub command: Option<ProcessIdentity>,
-    /// What PIDs and start times are relative to.
+    /// The scope of its PIDs and start times.
     pub host: Host,
     /// The user that the job runs as.
     pub uid: u32,
@@ -52,7 +52,7 @@ pub struct Sentinel {
     pub lock_id: Option<String>,
     /// When the attempt was begun.
     pub started_at: Timestamp,
-    /// What is ending it from outside, without a recorded wish.
+    /// The signal that is ending it from outside, without a recorded cancel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<EndedBy>,
     /// Processes of the attempt that did not go after SIGKILL: it is not over while they live.
@@ -137,7 +137,7 @@ pub enum Freshness {
     Fresh,
     /// Overdue, or from the future.
     Stale,
-    /// So old that the supervisor hardly lives.
+    /// So old that the supervisor is hardly alive.
     Dead,
 }
 

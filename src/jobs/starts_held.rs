@@ -1,6 +1,6 @@
-//! `daemon/starts.json`: no job is started, because the host cannot start any. Written by the scheduler when its
-//! circuit opens, removed when it closes or the scheduler ends. One that a killed scheduler left counts no more:
-//! its reader asks whether somebody starts jobs.
+//! `daemon/starts.json`: no job is started, because the host cannot start any. Written by the scheduler when
+//! its circuit opens, removed when it closes or the scheduler ends. One that a killed scheduler left does not
+//! count: its reader checks whether a scheduler lives.
 //!
 //! `{"version":1,"since":"2026-03-01T09:30:00.000Z","reason":"cannot start …: …"}`
 
@@ -19,7 +19,7 @@ pub struct StartsHeld {
     version: u32,
     /// Since when.
     pub since: Timestamp,
-    /// What failed, and what the system said.
+    /// The failed operation, and the system's error.
     pub reason: String,
 }
 
@@ -41,7 +41,7 @@ impl StartsHeld {
     }
 }
 
-/// Why no job is started, when a scheduler lives that says so.
+/// Why no job is started, if a living scheduler says so.
 pub fn starts_held(dir: &StateDir) -> Option<StartsHeld> {
     let Ok(Stored::Whole(held)) = read_stored(&dir.paths.starts_held()) else { return None };
     is_held(&dir.paths.scheduling_lock()).is_ok_and(|is_held| is_held).then_some(held)

@@ -1,7 +1,7 @@
 //! The small JSON files of a job's attempt: read tolerantly, written whole.
 //!
-//! Missing, damaged and whole are three different things to a verdict, and a file that may not be read
-//! is none of them: that is an error, and makes a verdict `unknown`.
+//! Missing, damaged and whole are three different things to a verdict, and a file that may not be read is
+//! none of them: that is an error, and makes a verdict `unknown`.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -13,15 +13,15 @@ use serde::de::DeserializeOwned;
 
 use crate::durable::{Disk, DiskError, IoContext, is_not_regular, open_regular, read_at_most, replace};
 
-/// The version that these files bear. A reader takes what it knows from a later one.
+/// The version in these files. A reader takes the members that it knows from a later one.
 pub(crate) const DOCUMENT_VERSION: u32 = 1;
 
-/// What is read at one go, in bytes.
+/// Bytes read by the first call.
 const USUAL_LENGTH: usize = 4096;
 /// No such file is longer, in bytes: a command line, which the sentinel has, is at most a quarter of the stack's limit.
 const LONGEST: u64 = 16 << 20;
 
-/// What was found where a document should be.
+/// The result of reading a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored<T> {
     /// No file.
@@ -69,7 +69,7 @@ pub(crate) fn read_stored<T: DeserializeOwned>(path: &Path) -> Result<Stored<T>,
     }
 }
 
-/// What is no regular file is damage: it costs its job, and no wait.
+/// Anything but a regular file counts as damage: it costs its job, and no wait.
 fn open(path: &Path) -> Result<Stored<File>, DiskError> {
     match open_regular(path) {
         Ok(file) => Ok(Stored::Whole(file)),
@@ -79,8 +79,8 @@ fn open(path: &Path) -> Result<Stored<File>, DiskError> {
     }
 }
 
-/// These files are short, and there are many: one call reads such a file, for a regular file gives less
-/// than was asked for only at its end.
+/// These files are short, and many: one call reads such a file, because a short read of a regular file means
+/// its end.
 fn read_and_parse<T: DeserializeOwned>(mut file: File) -> std::io::Result<Stored<T>> {
     let mut start = [0; USUAL_LENGTH];
     let length = file.read(&mut start)?;

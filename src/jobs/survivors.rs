@@ -1,14 +1,14 @@
-//! What lives of jobs and of `lock` from before a backup was put back, and bears no marks any more.
+//! Processes of jobs and of `lock` from before a backup was restored that bear no marks any more.
 //!
-//! A command that has cleared its environment is still in its control group, whose name has the id of the state
-//! directory and the claim or the lock that it was made for. A group that has processes and is of no time that this
-//! directory knows is such a survivor's. Its job is told by where its processes print to: the output's folder has the
-//! job's name, wherever that folder is by now. When that is told by nothing either, any job may be the one.
+//! A command that has cleared its environment is still in its control group, whose name has the id of the
+//! state directory and the claim or the lock that it was made for. A group that has processes and belongs to
+//! no time that this directory knows is such a survivor's. Its job is found by its processes' output: the
+//! output's folder has the job's name, wherever that folder is by now. When that fails, it may be any job's.
 //!
-//! Which repositories they work on is told by the marks of those that bear some, and by the queue where it knows the
-//! job. Each source may know of one that the others do not: a job that has one repository takes a `lock` of another,
-//! and what runs under that names the second only. So all of them count, and a group counts for every repository until
-//! one of its processes tells of the repository that it was begun with.
+//! Their repositories are found by the marks of those processes that bear some, and by the queue where it
+//! knows the job. Each source may know of one that the others do not: a job that has one repository takes a
+//! `lock` of another, and the processes under that name the second only. So all of them count, and a group
+//! counts for every repository until one of its processes names the repository that it was begun with.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::queue::{JobId, QueueState};
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, environment_of};
 
-/// What a control group was made for.
+/// The purpose of a control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// An attempt; of this job, where that can be told.
@@ -36,14 +36,14 @@ pub(crate) struct Survivor {
     pub(crate) origin: Origin,
     /// The repositories that its processes were given, by the job or by a `lock` inside of it.
     pub(super) repositories: BTreeSet<String>,
-    /// Whether they tell which repository it was begun with, or that it was begun with none.
+    /// Whether they name the repository that it was begun with, or show that it had none.
     pub(super) tells_repository: bool,
 }
 
-/// Who works, or may work, on a repository.
+/// The processes that work, or may work, on a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Users {
-    /// Nobody.
+    /// There are none.
     None,
     /// These processes.
     Seen(Vec<ProcessIdentity>),
@@ -51,7 +51,7 @@ pub(crate) enum Users {
     Unseen,
 }
 
-/// Attempts of another incarnation of which something lives, by their control groups.
+/// Attempts of another incarnation with living processes, by their control groups.
 pub(super) fn of_attempts(dir: &StateDir) -> Vec<Survivor> {
     if !dir.may_have_survivors() {
         return Vec::new();
@@ -77,7 +77,7 @@ fn of_attempt(group: &Cgroup) -> Survivor {
     }
 }
 
-/// What lives in the control group of this lock.
+/// The living processes in the control group of this lock.
 pub(crate) fn of_lock(group: &Cgroup, lock: &str) -> Survivor {
     let processes = group.processes();
     let told: Vec<Told> = processes.iter().filter_map(|process| Told::by(process.pid)).collect();
@@ -90,7 +90,7 @@ pub(crate) fn of_lock(group: &Cgroup, lock: &str) -> Survivor {
     }
 }
 
-/// What the environment of a process tells.
+/// The parts of a process's environment.
 struct Told {
     job: Option<String>,
     lock: Option<String>,
@@ -128,7 +128,7 @@ impl Survivor {
         }
     }
 
-    /// Whether it is an attempt of nobody knows which job.
+    /// Whether the job of this attempt is unknown.
     pub(super) fn is_unnamed(&self) -> bool {
         self.origin == Origin::Attempt(None)
     }
@@ -142,7 +142,7 @@ impl Survivor {
     }
 }
 
-/// Who of the survivors may work on a repository.
+/// The survivors that may work on a repository.
 pub(crate) fn users_of(repository: &str, survivors: &[Survivor], queue: Option<&QueueState>) -> Users {
     let mut found = BTreeSet::new();
     let mut is_unseen = false;
@@ -181,7 +181,7 @@ mod tests {
             let users = |survivor| users_of("web", &[survivor], None);
             assert_eq!(users(survivor(origin.clone(), &["api"], true, &[7])), Users::None);
             assert_eq!(users(survivor(origin.clone(), &[], true, &[7])), Users::None);
-            // What runs under a lock of another repository, in a job that may have this one.
+            // A process under a lock of another repository, in a job that may have this one.
             assert_eq!(users(survivor(origin.clone(), &["api"], false, &[7])), Users::Seen(vec![process(7)]));
             assert_eq!(
                 users(survivor(origin.clone(), &["api", "web"], true, &[7])),

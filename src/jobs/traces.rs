@@ -1,11 +1,12 @@
-//! What tells a process of a job apart from others without its environment and without its files: how the
-//! program was called, and where its output goes.
+//! Recognises a process of a job without its environment and without its files: by its arguments, and by its
+//! output.
 //!
-//! A job of the server's user may remove all its files, and a command may clear its environment. What is left is that a
-//! supervisor, and a process that is about to become a command, name state directory, job and claim in
-//! their arguments; and that a command prints into the pipe of its job, whose name was beside the job's output and is
-//! shown by its descriptors also when nothing has that name any more. A command that has cleared its environment and
-//! sent its output elsewhere, and whose supervisor was killed, is not found once its files are gone.
+//! A job of the server's user may remove all its files, and a command may clear its environment. What
+//! remains: a supervisor, and a process that is about to become a command, name state directory, job and
+//! claim in their arguments; and a command prints into the pipe of its job, whose name was beside the job's
+//! output and is shown by its descriptors even when nothing has that name any more. A command that has
+//! cleared its environment and sent its output elsewhere, and whose supervisor was killed, is not found once
+//! its files are gone.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -17,13 +18,13 @@ use crate::state::JobPaths;
 use crate::state::names::decode;
 use crate::system::process_stat;
 
-/// The words by which supervisors and trampolines are called.
+/// The first arguments of supervisors and trampolines.
 const WORDS: [&[u8]; 2] = [b"supervise", b"exec-command"];
-/// The word by which the keeper of a job's output is called.
+/// The first argument of a keeper.
 const KEEPER: &[u8] = b"keep-output";
-/// What the system appends to the name of a file that was removed.
+/// The kernel's suffix for the name of a removed file.
 const REMOVED: &[u8] = b" (deleted)";
-/// The folder of all workspaces, and the one of what the server keeps about attempts.
+/// The folders of all workspaces and of all attempts.
 const JOBS: &str = "jobs";
 const ATTEMPTS: &str = "attempts";
 /// The name of every job's output.
@@ -72,8 +73,7 @@ impl SupervisorInvocation {
     }
 }
 
-/// The nearest supervisor among the processes that this one descends from; it leads the session in which its job was
-/// started.
+/// The nearest supervisor among this process's ancestors; it leads the session in which its job was started.
 pub fn supervisor_above() -> Option<u32> {
     let mut pid = std::process::id();
     loop {
@@ -88,9 +88,8 @@ pub fn supervisor_above() -> Option<u32> {
     }
 }
 
-/// What a keeper does: the pipe without a name that it empties, and the output into which it does. It lives as long as
-/// somebody can print into that pipe, and ties the pipe to the job when all files are gone; a process of the job it is
-/// not.
+/// The pipe without a name that a keeper empties, and its output. The keeper lives as long as the pipe has a
+/// writer, and ties the pipe to the job when all files are gone; it is no process of the job.
 pub(super) fn kept_by(pid: u32) -> Option<(u64, PathBuf)> {
     Some((pipe_of(pid, 0)?, outputs_of(pid).next()?.path()))
 }
@@ -164,7 +163,7 @@ pub(super) fn real_output(paths: &JobPaths, real_root: &Path) -> PathBuf {
     named.map_or_else(|| real_name(&output), |named| real_root.join(named))
 }
 
-/// A path without symbolic links, as far as it is there.
+/// A path without symbolic links, as far as it exists.
 pub(super) fn real_name(path: &Path) -> PathBuf {
     let folder = path.ancestors().find_map(|f| Some((f, std::fs::canonicalize(f).ok()?)));
     let real = folder.and_then(|(named, real)| Some(real.join(path.strip_prefix(named).ok()?)));

@@ -25,13 +25,13 @@ use super::exit_record::ExitRecord;
 use super::sentinel::Freshness;
 use crate::system::{Host, ProcessIdentity, Relation};
 
-/// Whether a job lives, as reports say it.
+/// Whether a job lives, as reports have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Liveness {
-    /// Something of it lives, or may not be told from living.
+    /// A process of it lives, or may live.
     Alive,
-    /// Provably nothing of it lives.
+    /// Provably no process of it lives.
     Dead,
     /// Neither can be proven: hands off.
     Unknown,
@@ -47,32 +47,31 @@ impl Liveness {
     }
 }
 
-/// What became of an attempt.
+/// The verdict about an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Its supervisor watches over it.
     Supervised,
     /// Its supervisor lives, but is stopped or has been silent for long.
     Stalled,
-    /// Somebody holds its lock, or was called to supervise it, who is not the supervisor that the sentinel
-    /// names.
+    /// Its lock is held, or it is supervised, by a process that is not the sentinel's supervisor.
     Unidentified,
-    /// Taken over from another server: its process lives, and nobody of ours supervises it.
+    /// Taken over from another server: its process lives, without a supervisor of this server.
     Adopted { process: ProcessIdentity },
     /// Its supervisor is gone, but these processes of it live: alive for every purpose.
     OrphanedProcess {
-        /// Those that were found; none when only its control group tells of them.
+        /// The processes found; none when only its control group shows them.
         processes: Vec<ProcessIdentity>,
     },
-    /// These processes of it live, and another incarnation of the state directory started them: what ran before a
-    /// backup was put back. They are watched and left alone, and record their end elsewhere.
+    /// Living processes that another incarnation of the state directory started, before a backup was
+    /// restored. They are watched and left alone, and record their end elsewhere.
     OtherIncarnation {
         /// Those that were found.
         processes: Vec<ProcessIdentity>,
     },
     /// It ended, and how is on record.
     Ended(Box<ExitRecord>),
-    /// All of it is gone and nobody recorded how it ended.
+    /// All of it is gone and no end was recorded.
     Crashed,
     /// The machine was started anew since.
     DeadByReboot,
@@ -80,7 +79,7 @@ pub enum Verdict {
     NeverStarted,
     /// Neither life nor death can be proven.
     Unknown {
-        /// What is missing for a proof.
+        /// The missing evidence.
         why: String,
     },
 }
@@ -123,15 +122,15 @@ impl Verdict {
 /// The state of `sentinel.lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LockFact {
-    /// Somebody else holds it.
+    /// Another process holds it.
     Held,
-    /// Nobody holds it, or the one who asks does.
+    /// It is free, or the caller holds it.
     Free,
     /// It proves nothing.
     Unusable(String),
 }
 
-/// What the files tell of the claim.
+/// The claim, by the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begun {
     /// Neither sentinel nor `command.json` of this claim.
@@ -193,8 +192,8 @@ pub(crate) struct Facts {
     pub(crate) freshness: Option<Freshness>,
     /// Living processes of the job.
     pub(crate) survivors: Vec<ProcessIdentity>,
-    /// Whether the attempt's control group has processes, of which none can be seen from here: they are in another
-    /// process namespace, or hidden.
+    /// Whether the attempt's control group has processes, of which none can be seen from here: they are in
+    /// another process namespace, or hidden.
     pub(crate) has_unseen: bool,
     /// Whether another incarnation of the state directory began the attempt.
     pub(crate) is_of_other_incarnation: bool,

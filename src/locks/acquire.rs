@@ -1,4 +1,4 @@
-//! The way to a grant: for a process through the waiting line, for a job straight to the lock, because the
+//! Acquires a lock: a process goes through the waiting line; a job goes straight to the lock, because the
 //! queue was its line.
 
 use std::time::{Duration, Instant};
@@ -19,18 +19,18 @@ use crate::system::ProcessIdentity;
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The queued jobs, which stand in the same line.
+/// The queued jobs in the same line.
 pub trait QueuedJobs {
     /// The last record of the queue's log.
     fn end(&self) -> u64;
 
-    /// A job that is to have the repository before somebody who came after that record, if anybody is
-    /// there to start it. Asked before the lock is looked at, and again while its flock is held: a job that
-    /// had the repository at the first question may be over by the second, and the next one's turn has come.
+    /// A job that gets the repository before a ticket drawn after that record, if a scheduler exists to start
+    /// it. Called before the lock is examined, and again while its flock is held: a job that had the
+    /// repository at the first call may be over by the second, so that the next job's turn has come.
     fn ahead(&self, repository: &str, behind: u64) -> Option<JobId>;
 }
 
-/// Takes a repository's lock if it is free now and nobody waits for it.
+/// Takes a repository's lock if it is free now and nothing waits for it.
 pub fn try_acquire(
     dir: &StateDir,
     repository: &str,
@@ -39,11 +39,10 @@ pub fn try_acquire(
     acquire(dir, repository, request, Duration::ZERO)
 }
 
-/// Takes a repository's lock, waiting at most `wait` for those who came before, and for a living owner to
-/// give it back.
+/// Takes a repository's lock, waiting at most `wait` for earlier tickets and jobs, and for a living holder.
 ///
 /// # Errors
-/// [`LockRefused::Held`] with the owner after the wait; [`LockRefused::Unavailable`] at once.
+/// [`LockRefused::Held`] with the holder after the wait; [`LockRefused::Unavailable`] at once.
 pub fn acquire(
     dir: &StateDir,
     repository: &str,
@@ -81,10 +80,10 @@ pub fn acquire(
     }
 }
 
-/// Takes a repository's lock in the name of a job's attempt. The caller is the attempt's supervisor: it
-/// holds the job's sentinel lock and has verified its claim, so that every earlier attempt of the same
-/// job is over and what it left behind may be taken over. Of other jobs nothing is known here: what a
-/// dead supervisor of theirs left is for a recovery to judge, and is refused as unavailable.
+/// Takes a repository's lock in the name of a job's attempt. The caller is the attempt's supervisor: it holds
+/// the job's sentinel lock and has verified its claim, so every earlier attempt of the same job is over and
+/// its lock may be taken over. Other jobs are not known here: a lock that a dead supervisor of theirs left is
+/// refused as unavailable, for a recovery to judge.
 pub fn acquire_for_job(
     dir: &StateDir,
     repository: &str,
@@ -112,7 +111,7 @@ enum Attempt {
     Held(HeldBy),
 }
 
-/// A place in the line, and the record that it is behind.
+/// A ticket, with the record after which it was drawn.
 struct Drawn {
     ticket: Ticket,
     behind: u64,
@@ -145,13 +144,13 @@ impl Asking<'_> {
         }
     }
 
-    /// Who is to have the lock before us.
+    /// The job or ticket that gets the lock before this one.
     fn before_us(&self, place: Option<&Drawn>) -> Result<Option<HeldBy>, LockRefused> {
         let Some(Drawn { ticket, .. }) = place else { return Ok(None) };
         if let Some(waiter) = ticket.predecessor()? {
             return Ok(Some(HeldBy::before_in_line(self.repository, &waiter)));
         }
-        // Who has it, or what is wrong with it, is told rather than who comes next.
+        // Report the lock's holder, or its damage, rather than the next in line.
         match availability(self.dir, self.repository) {
             Availability::Held | Availability::Unavailable => Ok(None),
             Availability::Free | Availability::LeftByJob => Ok(self.job_before_us(place)),

@@ -1,17 +1,17 @@
-//! Which repositories a scheduler need not try: a quick look that judges nothing.
+//! Which repositories a scheduler need not try: a quick check without a verdict.
 
 use super::metadata::{LockHolder, LockState, MetadataRead, read_metadata};
 use crate::durable::is_held;
 use crate::state::StateDir;
 
-/// What a quick look at a repository's lock says.
+/// The result of a quick check of a repository's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Availability {
     /// Worth a try.
     Free,
-    /// Somebody holds the flock now.
+    /// The flock is held now.
     Held,
-    /// Nobody holds the flock, yet the metadata says that a job has the lock: to be recovered first.
+    /// The flock is free, but by the metadata a job has the lock: recover it first.
     LeftByJob,
     /// It cannot be said; an operator decides.
     Unavailable,

@@ -1,9 +1,8 @@
-//! Whether somebody who asks for a lock is inside of what holds it: a `lock` in a `lock`, through whichever
-//! programs, or in a job that has the repository. It would wait for itself.
+//! Whether the process that asks for a lock runs inside of its holder: a `lock` in a `lock`, through any
+//! programs, or in the job that has the repository. It would wait for itself.
 //!
-//! Three things tell, any of which is enough: the marks in the environment, which name the very grant; the
-//! processes that this one descends from, among them the one that took the lock; and the control group of the
-//! lock's command.
+//! Any of three things is enough: the marks in the environment, which name the grant; the ancestors of this
+//! process, if the one that took the lock is among them; and the control group of the lock's command.
 
 use std::ffi::OsString;
 
@@ -13,7 +12,7 @@ use crate::jobs::lock_name;
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, process_stat};
 
-/// The process that asks, and what it descends from.
+/// The asking process, with its ancestors.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
     /// Ids of locks without hyphens.
@@ -30,7 +29,8 @@ impl Caller {
         Caller { marks: marks.collect(), ancestors: ancestors() }
     }
 
-    /// What holds the repository and has this process inside, in words; `None` when it is another, or nobody.
+    /// The holder of the repository, in words, if this process runs inside of it; `None` when another, or
+    /// none, has it.
     pub fn is_inside(&self, dir: &StateDir, repository: &str) -> Option<String> {
         let paths = dir.paths.lock(repository).ok()?;
         let metadata = read_metadata(&paths.metadata, repository);

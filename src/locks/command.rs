@@ -1,17 +1,17 @@
-//! The command under a lock while it runs: started so that it is known again whatever it does, waited for, and
-//! ended when this process is asked to end.
+//! The command under a lock: started so that it can be recognised whatever it does, waited for, and ended
+//! when this process is told to end.
 //!
-//! The command is known by what it cannot clear: it inherits the locked descriptor, as with flock(1), and is in
-//! a control group of its own where one can be made; its PID and start time are recorded besides, and its
-//! environment has the lock's marks. So a `lock` that is killed leaves the repository with its command, and
-//! with whatever that has started.
+//! The command is recognised by things it cannot clear: it inherits the locked descriptor, as with flock(1),
+//! and is in a control group of its own where one can be made; its PID and start time are recorded as well,
+//! and its environment has the lock's marks. So a `lock` that is killed leaves the repository with its
+//! command, and with everything that has started.
 //!
-//! SIGTERM, and the SIGHUP of a terminal that is lost, ask for the end of both: the command and all that it
-//! started get the signal, SIGTERM after half of the grace, SIGKILL after the whole of it or when the signal
-//! comes again; when all of them have gone, the lock is given back. What cannot be ended (another user's process, one
-//! in the middle of a call to a broken device, in a frozen group) keeps the lock: the metadata names it, and it is
-//! free when that has gone. An interrupt or quit from the terminal reaches the command by
-//! itself, and this process waits for it, as system(3) does.
+//! SIGTERM, and the SIGHUP of a lost terminal, end both: the command and its descendants get the signal,
+//! SIGTERM after half of the grace, SIGKILL after all of it or when the signal comes again; when all have
+//! gone, the lock is given back. A process that cannot be ended (another user's, one in the middle of a call
+//! to a broken device, in a frozen group) keeps the lock: the metadata names it, and the lock is free when it
+//! has gone. An interrupt or quit from the terminal reaches the command directly, and this process waits for
+//! it, as system(3) does.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -33,10 +33,10 @@ use crate::system::{Cgroup, ProcessIdentity, descendants, inherited, process_tab
 
 /// How long it may take until killed processes are gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
-/// A look at what is left, while it is being ended.
+/// Time between two checks while the rest is being ended.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The signals that this process is told of while its command runs.
+/// Catches the signals to this process while its command runs.
 pub(super) struct Told {
     wake: UnixStream,
     asking: Vec<(Signal, Arc<AtomicBool>)>,
@@ -74,7 +74,7 @@ impl Told {
             tv_sec: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(longest.subsec_nanos()),
         });
-        // Interrupted by a signal is as good as woken by it.
+        // An interruption by a signal is as good as a wake-up.
         let _ = poll(&mut [PollFd::new(&self.wake, PollFlags::IN)], timeout.as_ref());
         let mut bytes = [0; 64];
         while matches!((&self.wake).read(&mut bytes), Ok(n) if n > 0) {}
@@ -95,11 +95,11 @@ pub(super) struct CommandEnd {
     pub(super) status: i32,
     /// Whether nothing of it is left that was to be ended.
     pub(super) is_over: bool,
-    /// What could not be ended, as far as it is seen.
+    /// The processes that could not be ended, as far as they can be seen.
     pub(super) left: Vec<ProcessIdentity>,
 }
 
-/// What runs under a lock.
+/// The processes under a lock.
 pub(super) struct UnderGrant {
     child: Child,
     group: Option<Cgroup>,
@@ -113,7 +113,7 @@ impl UnderGrant {
         mut command: Command,
         wants_group: bool,
     ) -> io::Result<UnderGrant> {
-        // What its descendants leave becomes ours, so that it can be ended.
+        // Orphaned descendants become our children, so that they can be ended.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let id = &dir.identity;
         let name = lock_name(&id.state_id.to_string(), id.incarnation, &grant.lock_id);
@@ -125,8 +125,8 @@ impl UnderGrant {
             None => (command.spawn(), false),
         };
         if !is_inside {
-            // A sweep may have taken the empty group. One that the command is not in would prove, empty, that nothing
-            // of it lives.
+            // A sweep may have removed the empty group. An empty group that the command is not in would seem
+            // to prove that nothing of it lives.
             remove(group.take().as_ref());
         }
         grant.share_with_children(false)?;
@@ -137,7 +137,7 @@ impl UnderGrant {
                 return Err(e);
             }
         };
-        // The inherited descriptor tells the most of it already, and the marks what that does not.
+        // The inherited descriptor shows most of it already, and the marks the rest.
         let identity = ProcessIdentity::of(child.id());
         let _ = grant.record_command(identity, group.as_ref().map(|group| group.path().to_owned()));
         Ok(UnderGrant { child, group })
@@ -169,15 +169,15 @@ impl UnderGrant {
         }
     }
 
-    /// Whether something of it lives that `/proc` need not show: another user's processes are hidden where that is
-    /// mounted so. Asked when the command itself was waited for: what is left of it are children of this process, and
-    /// members of the group.
+    /// Whether a process of it lives that `/proc` may hide: another user's processes, where it is mounted so.
+    /// Called after the command itself was waited for: the rest are children of this process, and members of
+    /// the group.
     fn has_unseen_members(&self) -> bool {
         let may_be_populated = |group: &Cgroup| !matches!(group.is_populated(), Ok(false));
         self.group.as_ref().is_some_and(may_be_populated) || has_living_children()
     }
 
-    /// The command and what it started, as far as it is known.
+    /// The command and its descendants, as far as they are known.
     fn processes(&self) -> Vec<ProcessIdentity> {
         let mut found = descendants(&process_table(), ProcessIdentity::this());
         found.extend(self.group.iter().flat_map(Cgroup::processes));
@@ -189,13 +189,13 @@ impl UnderGrant {
 
     fn signal(&self, signal: Signal) {
         for process in self.processes() {
-            // Gone meanwhile, or another user's: who is left keeps the lock.
+            // Gone by now, or another user's: a process that is left keeps the lock.
             let _ = signal_process(process, signal);
         }
     }
 }
 
-/// The end of a command that was asked for.
+/// The requested end of a command.
 #[derive(Debug, Clone, Copy)]
 struct Ending {
     by: Signal,
@@ -219,7 +219,7 @@ impl Ending {
         Ending { grace: Duration::ZERO, step: 2, ..self }
     }
 
-    /// Does what is due; how long until the next look.
+    /// Sends the signal that is due; returns the time until the next check.
     fn press(&mut self, what: &UnderGrant) -> Duration {
         let since = self.begun.elapsed();
         if since >= self.grace {
@@ -238,7 +238,7 @@ impl Ending {
     }
 }
 
-/// Whether this process has children, those that it took over among them, that have not ended; what has is reaped.
+/// Whether this process has living children, adopted ones included; ended ones are reaped.
 fn has_living_children() -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     loop {
@@ -252,7 +252,7 @@ fn has_living_children() -> bool {
 
 fn remove(group: Option<&Cgroup>) {
     if let Some(group) = group {
-        // What the command left running is in it still: then the next sweep that finds it empty removes it.
+        // Descendants of the command are still in it: the next sweep that finds it empty removes it.
         let _ = group.remove();
     }
 }

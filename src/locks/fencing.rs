@@ -1,13 +1,13 @@
 //! The second copy of a grant: the content of the `.lock` file itself.
 //!
 //! The first line, always 30 bytes, is the fencing number: twenty digits, a space, the digits' CRC-32 as
-//! eight hexadecimal ones, a line feed. Behind it stands the metadata of the grant as it was made (versions
-//! before 2 wrote the first line only). The file is empty when the lock was never granted.
+//! eight hexadecimal ones, a line feed. The metadata of the grant, as it was made, follows (versions before 2
+//! wrote the first line only). The file is empty when the lock was never granted.
 //!
-//! Written in place by the holder of the flock, and synced *before* the metadata that grants the number: so
+//! The holder of the flock writes it in place and syncs it *before* the metadata that grants the number: so
 //! the number here is never below a granted one, and a torn write costs nothing, because the metadata then
-//! still has the last number that was granted. When the metadata is damaged, the copy tells whose the last
-//! grant was; whether it was given back it does not tell, so that it counts as held.
+//! still has the last granted number. When the metadata is damaged, the copy names the holder of the last
+//! grant; it does not tell whether that was given back, so it counts as held.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -18,12 +18,12 @@ use crate::state::Timestamp;
 
 const LENGTH: usize = 30;
 
-/// What the `.lock` file says.
+/// The content of the `.lock` file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stored {
     /// Nothing was ever written.
     Nothing,
-    /// Something that is no fencing number of ours.
+    /// Something other than our fencing number.
     Damaged,
     /// The number of the last grant, or of one that was not completed.
     Number(u64),
@@ -53,7 +53,7 @@ pub(super) fn write(file: &DiskFile, grant: &LockMetadata) -> Result<(), DiskErr
     file.sync_data()
 }
 
-/// The last grant, as it was made; `None` when the file does not tell, or tells of an earlier one.
+/// The last grant, as it was made; `None` when the file has none, or an earlier one.
 pub(super) fn last_grant(path: &Path, repository: &str) -> Option<LockMetadata> {
     let bytes = crate::durable::plain::read(path).ok()?;
     let (first, rest) = bytes.split_at_checked(LENGTH)?;
@@ -74,8 +74,8 @@ fn parse(bytes: &[u8; LENGTH]) -> Option<u64> {
     (format(token).as_bytes() == bytes).then_some(token)
 }
 
-/// The number of the last grant, as far as the two copies tell. With both copies lost nobody knows how
-/// far they had risen; the present time in milliseconds is then far above any count of grants.
+/// The number of the last grant, from the two copies. With both lost it is unknown how far they had risen;
+/// the present time in milliseconds is far above any count of grants.
 pub(super) fn last(stored: Stored, metadata: &MetadataRead, now: Timestamp) -> u64 {
     let unknowable = u64::try_from(now.as_millis()).unwrap_or(0);
     match (stored, metadata) {

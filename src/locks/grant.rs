@@ -1,12 +1,12 @@
-//! Taking a repository's lock and giving it back.
+//! Granting a repository's lock and giving it back.
 //!
-//! Order of a grant: take the flock; judge what the metadata says; write the fencing number and the grant
-//! into the lock file and sync it; replace the metadata durably; only then is the lock granted. Order of giving
-//! back: metadata released durably, then the flock. Killed anywhere in between, the lock is either live
-//! (flock held), or judged by what the metadata last said.
+//! Order of a grant: take the flock; judge by the metadata; write the fencing number and the grant into the
+//! lock file and sync it; replace the metadata durably; only then is the lock granted. Order of giving back:
+//! metadata released durably, then the flock. After a kill anywhere in between, the lock is either live
+//! (flock held), or judged by the last metadata.
 //!
-//! Dropping a [`LockGrant`] without [`LockGrant::release`] is what a crash does: the flock is free and
-//! the metadata still says held.
+//! Dropping a [`LockGrant`] without [`LockGrant::release`] acts like a crash: the flock is free and the
+//! metadata still says held.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,15 +25,15 @@ use crate::system::ProcessIdentity;
 /// Those who only look at a lock have its flock for less than this.
 const OTHERS_LOOK: Duration = Duration::from_millis(300);
 
-/// Who asks for a lock, and for what.
+/// A request for a lock.
 pub struct LockRequest<'a> {
-    /// Whose lock it is to be.
+    /// The holder.
     pub holder: LockHolder,
     /// For what: `job`, or a command line.
     pub operation: String,
     /// Says whether the job that a former grant belongs to is alive.
     pub job_liveness: &'a JobLivenessOf<'a>,
-    /// The queued jobs that a process stands in one line with.
+    /// The queued jobs that wait in the same line as this process.
     pub queue: Option<&'a dyn QueuedJobs>,
     /// Called once, when it has to be waited, with whom is waited for.
     pub waiting: &'a dyn Fn(&HeldBy),
@@ -43,28 +43,28 @@ pub struct LockRequest<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockRefused {
-    /// A living owner has it.
+    /// A living holder has it.
     #[error("the lock of repository '{}' is held by {by} (waited {:.1} s)", by.repository, waited.as_secs_f64())]
     Held {
         by: Box<HeldBy>,
         /// How long was waited.
         waited: Duration,
     },
-    /// Who asks is inside of what has it.
+    /// The caller runs inside of its holder.
     #[error(
         "the lock of repository '{repository}' is held by {holder}, and this command runs inside it: it would \
          wait for itself"
     )]
     HeldByCaller {
         repository: String,
-        /// Who, in words.
+        /// The holder, in words.
         holder: String,
     },
-    /// Whether somebody has it cannot be said; an operator decides.
+    /// Whether it is held cannot be decided; an operator decides.
     #[error("the lock of repository '{repository}' is unavailable: {why}")]
     Unavailable {
         repository: String,
-        /// What stands against a verdict.
+        /// Why no verdict is possible.
         why: String,
         /// What is known.
         evidence: Vec<String>,
@@ -77,35 +77,35 @@ pub enum LockRefused {
     Disk(#[from] DiskError),
 }
 
-/// Why a lock could not be given back in order. It is free all the same once the process is gone, or
-/// judged stale.
+/// Why a lock could not be given back in order. It becomes free all the same once the process is gone, or the
+/// lock is judged stale.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GiveBackError {
-    /// The metadata tells of another grant: somebody edited it.
+    /// The metadata has another grant: someone edited it.
     #[error("the lock of repository '{repository}' bears another id, {found}, instead of {ours}")]
     Foreign {
         repository: String,
         /// Our grant.
         ours: String,
-        /// What the metadata says.
+        /// The grant in the metadata.
         found: String,
     },
-    /// What the command left running has inherited the lock, as with flock(1), and keeps it until it ends.
+    /// Descendants of the command have inherited the lock, as with flock(1), and keep it until they end.
     #[error(
         "the lock of repository '{repository}' stays with what its command left running: {}",
         named(processes)
     )]
     LeftRunning {
         repository: String,
-        /// Which processes, as far as they can be seen.
+        /// These processes, as far as they can be seen.
         processes: Vec<u32>,
     },
-    /// What was to be ended with the command cannot be, and keeps the lock until it ends by itself.
+    /// A process of the command cannot be ended, and keeps the lock until it ends.
     #[error("{}", cannot_end(repository, processes))]
     CannotEnd {
         repository: String,
-        /// Which processes, as far as they can be seen.
+        /// These processes, as far as they can be seen.
         processes: Vec<u32>,
     },
     /// The metadata could not be replaced.
@@ -174,7 +174,7 @@ impl LockGrant {
         &self.metadata.repository
     }
 
-    /// Whether this grant took over what a dead holder had left.
+    /// Whether this grant took over the lock of a dead holder.
     pub fn took_over(&self) -> bool {
         self.metadata.recovered
     }
@@ -192,7 +192,7 @@ impl LockGrant {
         cgroup: Option<PathBuf>,
     ) -> Result<(), LockError> {
         (self.metadata.command, self.metadata.cgroup) = (command, cgroup);
-        // Forced meanwhile, the lock is another one's matter.
+        // Released by force: the metadata may belong to another grant.
         self.rewrite().map(drop)
     }
 
@@ -218,7 +218,7 @@ impl LockGrant {
         }
     }
 
-    /// Replaces the metadata, unless it tells of something else than this grant.
+    /// Replaces the metadata, unless it has another grant.
     fn rewrite(&self) -> Result<Rewritten, LockError> {
         let (dir, paths) = self.where_it_is();
         let _writing = writing(&dir.disk, &paths)?;
@@ -245,7 +245,7 @@ impl LockGrant {
     /// Gives it back: the metadata says so durably before the flock is free.
     ///
     /// # Errors
-    /// See [`GiveBackError`]; the flock is free then too, unless it is left to others, and the metadata still
+    /// See [`GiveBackError`]; the flock is free then too, unless descendants keep it, and the metadata still
     /// says held.
     pub fn release(mut self) -> Result<(), GiveBackError> {
         if self.is_shared {
@@ -254,8 +254,8 @@ impl LockGrant {
         self.give_back()
     }
 
-    /// With the flock on a descriptor that nobody else has. Nobody is granted the lock in between: this process
-    /// lives, and the metadata names it.
+    /// With the flock on a descriptor that no other process has. The lock cannot be granted in between: this
+    /// process lives, and the metadata names it.
     fn taken_anew(self) -> Result<LockGrant, GiveBackError> {
         // By its path where it is now: at the old one there is nothing, or the lock of another directory.
         let (dir, paths) = self.where_it_is();
@@ -282,7 +282,7 @@ impl LockGrant {
                 return Err(GiveBackError::Foreign { repository, ours, found });
             }
             if found.state == LockState::Released {
-                return Ok(()); // Somebody forced it; that note is to stay.
+                return Ok(()); // It was released by force; keep that note.
             }
             // A repair may have raised it above all that can have been granted: it never falls.
             token = token.max(found.token);
@@ -295,11 +295,11 @@ impl LockGrant {
     }
 }
 
-/// What became of a grant's metadata when it was to be replaced.
+/// Result of replacing a grant's metadata.
 enum Rewritten {
-    /// It says what it is to say, or is damaged and makes the repository unavailable.
+    /// It is replaced, or it is damaged and makes the repository unavailable.
     Done,
-    /// Somebody gave the lock back by force: that is to stay as it is.
+    /// It was released by force: it stays as it is.
     Released,
     /// It is of this other grant.
     Foreign(String),

@@ -1,15 +1,15 @@
-//! Who stands between somebody and a lock.
+//! The holder, or the predecessor in line, that a request waits for.
 
 use super::line::Waiter;
 use super::metadata::{LockMetadata, LockState, MetadataRead};
 use crate::queue::JobId;
 use crate::state::Timestamp;
 
-/// Who has a lock.
+/// The holder of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBy {
     pub repository: String,
-    /// Whose it is, in words.
+    /// The holder, in words.
     pub holder: String,
     /// The job that it belongs to.
     pub job_id: Option<JobId>,
@@ -21,13 +21,13 @@ pub struct HeldBy {
     pub operation: Option<String>,
     /// Since when.
     pub since: Option<Timestamp>,
-    /// What says that it is alive.
+    /// The evidence that it is alive.
     pub evidence: Vec<String>,
 }
 
 impl HeldBy {
     pub(super) fn new(repository: &str, metadata: &MetadataRead, evidence: Vec<String>) -> HeldBy {
-        // The metadata of a lock that its holder gave back tells nothing about who has the flock now.
+        // The metadata of a released lock does not name the process that has the flock now.
         let forced = |m: &LockMetadata| m.released_by.as_ref().is_some_and(|note| note.forced);
         let known = metadata.whole().filter(|m| m.state != LockState::Released || forced(m));
         HeldBy {
@@ -44,7 +44,7 @@ impl HeldBy {
 }
 
 impl HeldBy {
-    /// Somebody who waits with a ticket and came before.
+    /// A process that waits with an earlier ticket.
     pub(super) fn before_in_line(repository: &str, waiter: &Waiter) -> HeldBy {
         let note = waiter.note.as_ref();
         let who = note.map_or_else(

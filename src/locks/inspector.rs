@@ -1,4 +1,4 @@
-//! Gathers the evidence that a verdict needs, and no more: most locks need no look at processes.
+//! Gathers the evidence for a verdict, and no more: most locks need no look at processes.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use crate::jobs::{ProcessTable, Users};
 use crate::state::StateDir;
 use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, is_network, presence};
 
-/// One look at the world, from which any number of locks can be judged.
+/// One look at the machine, by which any number of locks can be judged.
 pub(super) struct LockInspector<'a> {
     here: Host,
     network: Option<&'static str>,
@@ -41,9 +41,9 @@ impl<'a> LockInspector<'a> {
         self.network.is_some()
     }
 
-    /// Takes the one scan that all of these locks share. A scan proves something about a lock only when
-    /// its holder, which alone can start the marked command, was gone before; so that is found out
-    /// first, and [`LockInspector::covers`] tells for which grants the scan counts.
+    /// Scans the processes once for all of these locks. A scan proves something about a lock only when its
+    /// holder, which alone can start the marked command, was gone before; so that is found out first, and
+    /// [`LockInspector::covers`] says for which grants the scan counts.
     pub(super) fn scan_for(&mut self, locks: impl Iterator<Item = LockMetadata>) {
         let covered: HashSet<String> = locks.filter(|m| self.needs_scan(m)).map(|m| m.lock_id).collect();
         if !covered.is_empty() {
@@ -67,7 +67,8 @@ impl<'a> LockInspector<'a> {
         }
     }
 
-    /// As judged, unless a process of another incarnation works on the repository: then it is not to be had.
+    /// Corrects a verdict when a process of another incarnation works on the repository: then it is not
+    /// available.
     pub(super) fn unless_used_by_others(
         dir: &StateDir,
         repository: &str,
@@ -112,7 +113,7 @@ impl<'a> LockInspector<'a> {
         let seen = self.presence_of(m);
         let mut evidence = HolderEvidence { presence: seen, ..HolderEvidence::default() };
         if *flock == Flock::Held && m.holder == LockHolder::Process && seen == Some(Presence::Gone) {
-            // Killed before it recorded its command, the marks tell of that.
+            // The process may have died before it recorded its command: the marks show that.
             evidence.survivors = self.survivors(m).filter(|seen| matches!(seen, Survivors::Found(_)));
         }
         if *flock != Flock::Free {
@@ -128,12 +129,13 @@ impl<'a> LockInspector<'a> {
         evidence
     }
 
-    /// Whether it ran in another process namespace that has no process any more: a container that was killed has taken
-    /// all its processes with it. Looked for anew each time: a scan from before the grant tells nothing.
+    /// Whether it ran in another process namespace that has no process any more: a container that was killed
+    /// has taken all its processes with it. Checked anew each time: a scan from before the grant proves
+    /// nothing.
     fn is_namespace_empty(&self, m: &LockMetadata) -> bool {
         let namespace = m.host.pid_namespace;
         let is_other = Origin::of(&m.host, &self.here) == Origin::OtherNamespace && namespace != 0;
-        // Who went from there into another namespace is in the group still.
+        // A process that moved to another namespace is still in the group.
         let is_left = || self.group_of(m).is_some_and(|group| !matches!(group.is_populated(), Ok(false)));
         is_other
             && self.here.sees_all_namespaces()
@@ -146,7 +148,7 @@ impl<'a> LockInspector<'a> {
         matches!(Origin::of(&m.host, &self.here), Origin::Here | Origin::EarlierBoot)
     }
 
-    /// What became of the process that took it; `None` when its PID and start time mean nothing here.
+    /// Whether its process lives; `None` when its PID and start time mean nothing here.
     fn presence_of(&self, m: &LockMetadata) -> Option<Presence> {
         match self.here.relation(&m.host) {
             // Of another boot by its id alone: a process with that PID and start time says otherwise.
@@ -169,14 +171,15 @@ impl<'a> LockInspector<'a> {
         match &self.covered {
             Some(covered) if !covered.contains(&m.lock_id) => None,
             _ => Some(match self.scan.get_or_init(ProcessScan::take).survivors_of(m) {
-                // All of them were in a control group (it is recorded only then), and nobody is left there.
+                // All of them were in a control group (it is recorded only then), and that is empty.
                 Survivors::Unseen(_) if is_fenced => Survivors::Absent,
                 seen => seen,
             }),
         }
     }
 
-    /// The recorded command, and what of it could not be ended, if it lives; and what is left in its control group.
+    /// The recorded command and its processes that could not be ended, if they live, and the processes in its
+    /// control group.
     fn command_of(&self, m: &LockMetadata) -> Result<Vec<ProcessIdentity>, String> {
         let mut found = Vec::new();
         for process in m.command.iter().chain(&m.left) {

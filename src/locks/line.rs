@@ -1,15 +1,15 @@
 //! The waiting line of `lock REPO -- CMD`: numbered tickets, which are flocked files.
 //!
-//! `locks/.<repository>.line/` holds a ticket for each process that waits, `<number>.ticket`, flocked by
-//! that process from before it has its name until it is removed: a ticket that nobody holds belongs to a
-//! dead process and counts for nothing. Numbers are given under `line.lock` and rise while anybody waits.
-//! Who has the lowest living number may try for the lock; the others look again.
+//! `locks/.<repository>.line/` has a ticket for each waiting process, `<number>.ticket`, flocked by that
+//! process from before it has its name until it is removed: an unlocked ticket belongs to a dead process and
+//! does not count. Numbers are given under `line.lock` and rise as long as the line is not empty. The process
+//! with the lowest living number may try for the lock; the others check again.
 //!
-//! Queued jobs of the repository stand in the same line, though their places are in the queue. A ticket
-//! says after which record of the queue's log it was drawn ([`TicketNote::behind`]): jobs that were
-//! submitted before go first, those submitted later go after, and a job whose priority is not 0 goes
-//! before or after every ticket by that ([`job_goes_first`]). The scheduler asks the same question from
-//! the other side ([`first_ticket`]).
+//! Queued jobs of the repository wait in the same line, though their positions are in the queue. A ticket
+//! says after which record of the queue's log it was drawn ([`TicketNote::behind`]): jobs that were submitted
+//! before go first, those submitted later go after, and a job with a priority other than 0 goes before or
+//! after every ticket by that ([`job_goes_first`]). The scheduler asks the same question from the other side
+//! ([`first_ticket`]).
 //!
 //! Nothing here outlives its process, so nothing is synced.
 
@@ -24,10 +24,10 @@ use crate::system::ProcessIdentity;
 
 const SUFFIX: &str = ".ticket";
 
-/// What a ticket tells.
+/// The content of a ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketNote {
-    /// Who waits.
+    /// The waiting process.
     pub process: ProcessIdentity,
     /// For what.
     pub operation: String,
@@ -37,12 +37,12 @@ pub struct TicketNote {
     pub behind: u64,
 }
 
-/// A ticket that somebody waits with.
+/// A waiting process's ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiter {
     /// The ticket's number.
     pub number: u64,
-    /// What it tells; `None` when it cannot be understood.
+    /// Its content; `None` when it cannot be parsed.
     pub note: Option<TicketNote>,
 }
 
@@ -64,14 +64,14 @@ pub fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
     Ok(waiting)
 }
 
-/// The earliest record that somebody with a ticket stands behind; `None` when nobody waits so.
+/// The earliest record that a living ticket was drawn after; `None` when there is no such ticket.
 pub fn first_ticket(dir: &StateDir, repository: &str) -> Option<u64> {
     let paths = dir.paths.lock(repository).ok()?;
     let waiting = waiters(&paths).ok()?;
     waiting.iter().filter_map(|w| w.note.as_ref()).map(|note| note.behind).min()
 }
 
-/// A place in the line; given up when dropped.
+/// A position in the line; given up when dropped.
 #[derive(Debug)]
 pub(super) struct Ticket {
     number: u64,
@@ -99,7 +99,7 @@ impl Ticket {
         }
     }
 
-    /// Who stands directly before; `None` when nobody does.
+    /// The ticket directly before; `None` when this is the first.
     pub(super) fn predecessor(&self) -> Result<Option<Waiter>, DiskError> {
         for (number, path) in tickets(&self.line)?.into_iter().rev().filter(|(n, _)| *n < self.number) {
             if is_living(&path)? {
@@ -115,13 +115,12 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // First the name, then the flock: nobody meets a ticket that its living owner has let go of.
+        // First the name, then the flock: no process ever sees an unlocked ticket of a living owner.
         let _ = self.disk.remove_file(&self.path);
     }
 }
 
-/// Removes what dead processes left in a line. The caller holds `line.lock`, so that no ticket is being
-/// drawn.
+/// Removes the tickets of dead processes. The caller holds `line.lock`, so that no ticket is being drawn.
 fn sweep(disk: &Disk, line: &Path) -> Result<(), DiskError> {
     for path in entries(line)? {
         let is_ours = path.extension().is_some_and(|e| e == "ticket")
@@ -136,7 +135,7 @@ fn sweep(disk: &Disk, line: &Path) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Removes the tickets of dead processes; how many lines there were none in is not told.
+/// Removes the tickets of dead processes from every line.
 pub(super) fn sweep_line(dir: &StateDir, paths: &LockPaths) -> Result<(), LockError> {
     if !paths.line.is_dir() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! What there is to show about locks. Looks only: takes no lock and changes nothing, so that what it
-//! says may be outdated in the next moment; nothing is decided by it.
+//! The locks as reports show them. Takes no lock and changes nothing, so the result may be outdated at once;
+//! no decision rests on it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,9 +40,9 @@ pub struct LockInfo {
     pub host: Option<String>,
     /// `live`, `free`, `stale` or `unknown`.
     pub liveness: String,
-    /// A recovery gave it back, or this grant took over what a dead holder had left.
+    /// A recovery gave it back, or this grant took over the lock of a dead holder.
     pub recovered: bool,
-    /// Nobody is granted it until an operator decides.
+    /// It is not granted until an operator decides.
     pub unavailable: bool,
     /// Why it is unavailable.
     pub reason: Option<String>,
@@ -70,8 +70,8 @@ pub fn list(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<Vec<Lock
     Ok(names.iter().filter_map(|name| inspect_with(dir, &look, name).ok().flatten()).collect())
 }
 
-/// Locks that nobody holds and whose holders, processes that did not give them back, cannot be judged: the repository
-/// and why. Of any other lock a reading of its files says whether it is to be had.
+/// Locks that are not held and whose holders, processes that did not give them back, cannot be judged: the
+/// repository and the reason. For any other lock its files say whether it is available.
 pub fn undecided(dir: &StateDir) -> Result<Vec<(String, String)>, DiskError> {
     let is_left = |name: &String| {
         let Ok(paths) = dir.paths.lock(name) else { return false };
@@ -104,7 +104,7 @@ fn inspect_with(
     let flock = match is_held(&paths.flock) {
         Ok(true) => Flock::Held,
         Ok(false) => Flock::Free,
-        // Without a lock file nobody can hold it.
+        // Without a lock file it cannot be held.
         Err(e) if e.is_not_found() => Flock::Free,
         Err(e) => Flock::Unusable(format!("{e}: {}", e.source)),
     };
@@ -140,7 +140,7 @@ fn inspect_with(
     }))
 }
 
-/// What the lock file itself says.
+/// The grant in the lock file itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrantCopy {
     /// The fencing number; `None` when it cannot be read.
@@ -153,7 +153,7 @@ pub struct GrantCopy {
     pub acquired_at: Option<Timestamp>,
 }
 
-/// What the lock file itself says of the last grant; `None` when there is no such file.
+/// The last grant by the lock file itself; `None` when there is no such file.
 pub fn grant_copy(dir: &StateDir, repository: &str) -> Result<Option<GrantCopy>, DiskError> {
     let Ok(paths) = dir.paths.lock(repository) else { return Ok(None) };
     if !paths.flock.exists() {

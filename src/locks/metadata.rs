@@ -1,4 +1,4 @@
-//! `locks/<repository>.lock.json`: who holds, or held, a repository's lock, and for what.
+//! `locks/<repository>.lock.json`: the present or last holder of a repository's lock, and its operation.
 //!
 //! ```json
 //! {"version":1,"repository":"web","lock_id":"0192…","token":7,"state":"held",
@@ -8,17 +8,16 @@
 //!  "checksum":"1a2b3c4d"}
 //! ```
 //!
-//! The checksum is the CRC-32 of all that stands before it but the boot id, which stands there twice instead:
-//! so a byte that was changed or lost anywhere makes the document damaged (a digit of a PID that flipped
-//! would else pass for a dead holder), and yet a reboot can be imitated by another boot id throughout, as
-//! the crash laboratory does.
-//! A document that does not begin as ours does (`{"version":`) was rewritten by hand or by a script, with
-//! white space or in another order; that is no accident, and it is read without a checksum. No single
-//! changed byte makes our form into such a one. Version 1 had no checksum.
+//! The checksum is the CRC-32 of everything before it except the boot id, which is there twice instead: so a
+//! byte changed or lost anywhere makes the document damaged (a digit of a PID that flipped could otherwise
+//! pass for a dead holder), and yet a reboot can be imitated by another boot id in both places, as the crash
+//! laboratory does. A document that does not begin as ours does (`{"version":`) was rewritten by hand or by a
+//! script, with white space or in another order; that is no accident, and it is read without a checksum. No
+//! single changed byte turns our form into such a one. Version 1 had no checksum.
 //!
-//! Replaced atomically, by the holder of the flock; the one exception is a forced release, which may
-//! come from outside. Therefore every replacement happens under the small `.<repository>.writing` lock
-//! and after a second look at whose grant the file tells of.
+//! Replaced atomically, by the holder of the flock; the one exception is a forced release, which may come
+//! from outside. Therefore every replacement happens under the small `.<repository>.writing` lock and after a
+//! second look at the grant in the file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,15 +36,15 @@ pub const METADATA_VERSION: u32 = 2;
 
 /// How our own form of the document begins.
 const OUR_FORM: &[u8] = b"{\"version\":";
-/// What stands before the boot id's second copy.
+/// The text before the boot id's second copy.
 const BOOT_ID: &[u8] = b",\"boot_id\":\"";
-/// What stands before the checksum's eight digits, and after them.
+/// The text before the checksum's eight digits, and after them.
 const CHECKSUM: (&[u8], &[u8]) = (b",\"checksum\":\"", b"\"}\n");
 
 /// How long another process may take to replace the metadata.
 const WRITER_WAIT: Duration = Duration::from_secs(10);
 
-/// Whether the grant that the metadata tells of still stands.
+/// Whether the grant in the metadata still holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LockState {
@@ -67,7 +66,7 @@ impl LockState {
     }
 }
 
-/// Whose lock it is. A job's lock belongs to the job, whichever process takes it in the job's name.
+/// The holder. A job's lock belongs to the job, whichever process takes it in the job's name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum LockHolder {
@@ -84,7 +83,7 @@ pub enum LockHolder {
     Process,
 }
 
-/// Who gave a lock back in its holder's stead, and why.
+/// Who gave a lock back in its holder's place, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReleaseNote {
     /// Who did it.
@@ -96,7 +95,7 @@ pub struct ReleaseNote {
     pub forced: bool,
 }
 
-/// What the metadata file says.
+/// The content of the metadata file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LockMetadata {
     /// Of this form.
@@ -107,19 +106,19 @@ pub struct LockMetadata {
     pub lock_id: String,
     /// The fencing number; rises with every grant of this repository.
     pub token: u64,
-    /// Whether the grant still stands.
+    /// Whether the grant still holds.
     pub state: LockState,
     /// Whose lock it is.
     pub holder: LockHolder,
     /// The process that took it and holds the flock.
     pub process: ProcessIdentity,
-    /// The command that runs under it, when a process of ours runs one.
+    /// The command that runs under it, when a process of this program runs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<ProcessIdentity>,
     /// The control group that the command is in, with all that it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
-    /// Processes of the command that could not be ended when that was asked for: they have the lock.
+    /// Processes of the command that could not be ended on request: they have the lock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<ProcessIdentity>,
     /// Whether something of the command could not be ended that is not among them, for it cannot be seen.
@@ -136,7 +135,7 @@ pub struct LockMetadata {
     /// When it was given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_at: Option<Timestamp>,
-    /// Released: a recovery gave it back. Held: this grant took over what a dead holder had left.
+    /// Released: a recovery gave it back. Held: this grant took over the lock of a dead holder.
     #[serde(default)]
     pub recovered: bool,
     /// Why a recovery took the holder for gone.
@@ -145,7 +144,7 @@ pub struct LockMetadata {
     /// The state directory that it was granted in; `None` in what versions without it wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_directory: Option<StateStamp>,
-    /// Who gave it back, when that was not its holder.
+    /// The actor that gave it back, when that was not its holder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_by: Option<ReleaseNote>,
 }
@@ -240,7 +239,7 @@ fn is_plain(boot_id: &str) -> bool {
     boot_id.len() >= 8 && boot_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// Of all but the boot id, wherever it stands.
+/// Covers everything but the boot id, in both places.
 fn checksum_of(text: &[u8], boot_id: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     let mut rest = text;
@@ -254,8 +253,7 @@ fn checksum_of(text: &[u8], boot_id: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// What stands before the checksum, the boot id at its end, and the checksum; `None` when these are not
-/// there.
+/// The text before the checksum, the boot id at its end, and the checksum; `None` when these are missing.
 fn checked(bytes: &[u8]) -> Option<(&[u8], &[u8], u32)> {
     let rest = bytes.strip_suffix(CHECKSUM.1)?;
     let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(8)?)?;
@@ -266,7 +264,7 @@ fn checked(bytes: &[u8]) -> Option<(&[u8], &[u8], u32)> {
     (format!("{crc:08x}").as_bytes() == digits).then_some((covered, boot_id, crc))
 }
 
-/// Why the bytes are not what was written; `None` when they are, as far as they can tell.
+/// How the bytes differ from what was written; `None` when they do not, as far as they can tell.
 fn changed(bytes: &[u8]) -> Option<String> {
     if !bytes.starts_with(OUR_FORM) {
         return None;
@@ -280,7 +278,7 @@ fn changed(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// What could be learnt from a metadata file.
+/// The result of reading a metadata file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetadataRead {
     /// There is none.
@@ -295,7 +293,7 @@ pub enum MetadataRead {
 }
 
 impl MetadataRead {
-    /// What it says, when it is whole.
+    /// Its content, when it is whole.
     pub fn whole(&self) -> Option<&LockMetadata> {
         match self {
             MetadataRead::Whole(metadata) => Some(metadata),

@@ -1,12 +1,12 @@
 //! Repository locks: the right of one holder at a time to work on a named repository.
 //!
 //! Two files a repository in `locks/`: `<repository>.lock`, the flock target, which also keeps the fencing
-//! number, and `<repository>.lock.json`, who holds it and for what. The flock serialises; the metadata is
-//! what survives a crash; [`judge`] decides from both what a lock is. A third, `.<repository>.writing`, is
-//! locked for the moment in which the metadata is replaced.
+//! number, and `<repository>.lock.json`, the holder and its operation. The flock serialises; the metadata
+//! survives a crash; [`judge`] decides by both. A third, `.<repository>.writing`, is locked for the moment in
+//! which the metadata is replaced.
 //!
-//! A lock of a job belongs to the job. Whether a job is alive comes from the caller, as a
-//! [`JobLivenessOf`] function: this module knows nothing of supervisors and sentinels.
+//! A lock of a job belongs to the job. Whether a job is alive comes from the caller, as a [`JobLivenessOf`]
+//! function: this module knows nothing of supervisors and sentinels.
 
 mod acquire;
 mod availability;

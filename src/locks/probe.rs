@@ -1,7 +1,7 @@
-//! One lock seen from as near as possible: its flock taken if it is free, its metadata, its verdict.
+//! A probe of one lock: its flock taken if it is free, its metadata, its verdict.
 //!
-//! Granting, releasing, recovering and repairing all begin so, and act on what they see while they hold
-//! the flock: nobody can be granted the lock meanwhile.
+//! Granting, releasing, recovering and repairing all begin with a probe, and act on it while they hold the
+//! flock, so that the lock cannot be granted in between.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::verdict::{Flock, Judgement};
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::state::{LockPaths, StateDir};
 
-/// Somebody who merely looks holds the flock for less than this.
+/// A process that only looks holds the flock for less than this.
 pub(super) const PROBE_WAIT: Duration = Duration::from_millis(20);
 
-/// What was seen.
+/// The result of a probe.
 pub(super) struct LockProbe {
     /// The flock, when it was free.
     pub(super) flock: Option<FileLock>,
@@ -22,8 +22,8 @@ pub(super) struct LockProbe {
     pub(super) judgement: Judgement,
 }
 
-/// Looks, waiting at most `wait` for the flock, which is not even tried on a network file system: it may
-/// block there.
+/// Probes a lock, waiting at most `wait` for the flock, which is not even tried on a network file system: it
+/// may block there.
 pub(super) fn probe(
     dir: &StateDir,
     look: &LockInspector<'_>,

@@ -1,11 +1,11 @@
-//! What a recovery does with the locks that a crash left: keeps those of living holders, gives back
-//! those of dead ones, and leaves alone, as unavailable, what cannot be judged.
+//! Recovers the locks that a crash left: keeps those of living holders, gives back those of dead ones, and
+//! leaves alone, as unavailable, those that cannot be judged.
 //!
-//! Each lock is judged with its flock taken, so that nobody is granted it meanwhile; the giving back is one
-//! replacement of the metadata, with the evidence, and begun anew when it is cut short. The fencing number stays; the
-//! next grant raises it. All locks share one scan of the processes; only for a holder that dies during the recovery
-//! itself is there another. Damaged metadata stays where it is, so that the repository remains unavailable until
-//! somebody decides (`release` with force); a copy goes to quarantine.
+//! Each lock is judged with its flock taken, so that it cannot be granted in between; giving it back is one
+//! replacement of the metadata, with the evidence, and is repeated when it was interrupted. The fencing
+//! number stays; the next grant raises it. All locks share one scan of the processes; only for a holder that
+//! dies during the recovery there is another one. Damaged metadata stays in place, so that the repository
+//! remains unavailable until an operator decides (`release` with force); a copy goes to quarantine.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::queue::{Actor, JobId};
 use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
 
-/// What a recovery did with a lock.
+/// The result for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LockOutcome {
@@ -30,7 +30,7 @@ pub enum LockOutcome {
     Kept,
     /// Its holder was gone; it was given back.
     Released,
-    /// It could not be judged; nobody is granted it until an operator decides.
+    /// It could not be judged; it is not granted until an operator decides.
     Unavailable,
 }
 
@@ -51,7 +51,7 @@ pub struct RecoveredLock {
     pub evidence: Vec<String>,
 }
 
-/// What a recovery did with all locks.
+/// The results for all locks.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LocksRecovered {
     /// How many holders live.
@@ -60,7 +60,7 @@ pub struct LocksRecovered {
     pub released: usize,
     /// How many repositories are unavailable.
     pub unavailable: usize,
-    /// How many locks nobody held.
+    /// Number of locks that were not held.
     pub free: usize,
     /// Those that were held, in order of the repositories' names.
     pub locks: Vec<RecoveredLock>,
@@ -81,11 +81,11 @@ impl LocksRecovered {
     }
 }
 
-/// Recovers every lock; `progress` hears how many of how many are done, and says whether to go on: each
-/// lock is whole then, and the others are left as they are.
+/// Recovers every lock; `progress` is called with the number done and in all, and says whether to go on:
+/// after any lock the files are consistent, and the others are left as they are.
 ///
 /// # Errors
-/// When the locks cannot be listed. What goes wrong with one lock makes that one unavailable.
+/// When the locks cannot be listed. An error with one lock makes that one unavailable.
 pub fn recover_all(
     dir: &StateDir,
     job_liveness: &JobLivenessOf<'_>,
@@ -120,7 +120,7 @@ pub(super) fn look_at_many<'a>(
         let paths = dir.paths.lock(name).ok()?;
         match read_metadata(&paths.metadata, name) {
             MetadataRead::Whole(metadata) => Some(*metadata),
-            // What a repair judges by.
+            // A repair judges by that copy.
             MetadataRead::Damaged { .. } => last_grant(&paths.flock, name),
             MetadataRead::Missing => None,
         }
@@ -129,7 +129,7 @@ pub(super) fn look_at_many<'a>(
     look
 }
 
-/// Recovers one lock; `None` when nobody holds it.
+/// Recovers one lock; `None` when it is not held.
 pub fn recover_one(
     dir: &StateDir,
     repository: &str,
@@ -221,8 +221,8 @@ impl Recovering<'_> {
     }
 }
 
-/// Gives back what a dead holder left. The caller holds the flock, so that the metadata is still the one
-/// that was judged. One replacement: killed before it, the lock is as stale as it was.
+/// Gives back the lock of a dead holder. The caller holds the flock, so the metadata is still the one that
+/// was judged. One replacement: after a kill before it, the lock is as stale as it was.
 pub(super) fn give_back(
     dir: &StateDir,
     paths: &LockPaths,

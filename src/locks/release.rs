@@ -1,20 +1,20 @@
-//! Giving a lock back in its holder's stead, on an operator's word.
+//! Releases a lock in its holder's place, on an operator's request.
 //!
-//! A stale lock is given back without more. One whose holder is alive, or whose state is unknown, needs
+//! A stale lock is given back without force. One whose holder is alive, or whose state is unknown, needs
 //! force. What force can and cannot do:
 //!
 //! - The flock cannot be taken from a living process by another one, nor replaced without danger: two
 //!   processes would each hold "the" lock. So while the former holder has the flock, the metadata says
-//!   released and **every acquire is still refused**; at most one process ever holds the flock. What
-//!   force achieves then is that the repository is free in the moment in which that process lets go or
-//!   is ended, without a recovery and whatever it leaves behind ([`Effective::WhenTheFlockIsFree`]).
-//! - When nobody has the flock (a command that outlived its `lock` process and has closed what it inherited, an
-//!   orphaned job, unknown metadata) the repository is free at once ([`Effective::Now`]). Whatever still works on it was not
-//!   stopped. The next grant has another id and a higher fencing number; a tool that compares the number
-//!   in its environment with the metadata can tell that its own is old. A tool that does not is not
-//!   held up by anything: [`Released::breaks`] says so.
-//! - The former holder's own giving back finds its grant released and leaves the note in place; it can
-//!   never give back a later grant, for the id is compared.
+//!   released and **every acquire is still refused**; at most one process ever holds the flock. Force then means
+//!   that the repository is free as soon as that process lets go or is ended, without a recovery and whatever
+//!   it leaves behind ([`Effective::WhenTheFlockIsFree`]).
+//! - When no process has the flock (a command that outlived its `lock` process and has closed what it inherited, an
+//!   unsupervised job, unknown metadata) the repository is free at once ([`Effective::Now`]). Processes that still work
+//!   on it were not stopped. The next grant has another id and a higher fencing number; a tool that compares the number
+//!   in its environment with the metadata can tell that its own is old. Nothing stops a tool that does not:
+//!   [`Released::breaks`] says so.
+//! - When the former holder gives its lock back, it finds its grant released and leaves the note in place; it can
+//!   never give back a later grant, because the id is compared.
 
 use super::fencing;
 use super::held_by::HeldBy;
@@ -42,17 +42,17 @@ pub enum Effective {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Released {
     pub repository: String,
-    /// Which grant; `None` when the metadata was damaged.
+    /// `None` when the metadata was damaged.
     pub lock_id: Option<String>,
-    /// What the metadata said; `None` when it was damaged.
+    /// The metadata before; `None` when it was damaged.
     pub was: Option<LockMetadata>,
     /// Whether force was needed.
     pub forced: bool,
     /// From when on the repository is free.
     pub effective: Effective,
-    /// What this breaks, one sentence each; empty for a stale lock.
+    /// The consequences, one sentence each; empty for a stale lock.
     pub breaks: Vec<String>,
-    /// What the verdict rested on.
+    /// The evidence of the verdict.
     pub evidence: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ pub enum ReleaseRefused {
     #[error("the lock of repository '{repository}' has the id {held}, not the one that was named")]
     WrongId {
         repository: String,
-        /// The grant that stands.
+        /// The present grant.
         held: String,
     },
     /// Its holder is alive.
@@ -77,7 +77,7 @@ pub enum ReleaseRefused {
     #[error("the lock of repository '{repository}' cannot be judged: {why}")]
     Unknown {
         repository: String,
-        /// What stands against a verdict.
+        /// Why no verdict is possible.
         why: String,
         /// What is known.
         evidence: Vec<String>,
@@ -112,7 +112,7 @@ pub fn release(
     release.decide(flock.as_ref(), &metadata, judgement)
 }
 
-/// What [`release`] would answer now; changes nothing.
+/// The result that [`release`] would have now; changes nothing.
 pub fn would_release(
     dir: &StateDir,
     repository: &str,
@@ -201,7 +201,7 @@ impl Releasing<'_> {
         }
     }
 
-    /// Force does not overrule an id: who names one wants that grant or nothing.
+    /// Force does not override an id: an operator who names one wants that grant or nothing.
     fn check_id(&self, metadata: &MetadataRead, judgement: &Judgement) -> Result<(), ReleaseRefused> {
         let Some(wanted) = self.lock_id else { return Ok(()) };
         match metadata.whole() {

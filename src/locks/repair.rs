@@ -1,12 +1,12 @@
-//! `repair locks`: damaged metadata is restored from evidence, or the lock is freed when nobody holds it.
+//! `repair locks`: restores damaged metadata from evidence, or frees the lock when it is not held.
 //!
 //! The evidence, the strongest first: the second copy of the grant in the lock file, judged as if it still
-//! stood; the job that runs on the repository, as its sentinel names the grant; and a look at all processes
-//! for one that was given this repository. Only what these prove is done. What they leave open stays
-//! unavailable, and is told with the command that settles it.
+//! held; the job that runs on the repository, as its sentinel names the grant; and a scan of all processes
+//! for one that was given this repository. Only what these prove is done. A lock that they leave open stays
+//! unavailable, and is reported with the command that decides it.
 //!
-//! Besides: what a dead holder left is given back, and a fencing number whose own copy was lost is written
-//! anew, so that the next damage does not cost it.
+//! It also gives back locks of dead holders, and rewrites a fencing number whose own copy was lost, so that
+//! the next damage does not cost it.
 
 use super::fencing::{self, Stored, last_grant};
 use super::folder::repositories;
@@ -42,11 +42,11 @@ pub type RunningHolderOf<'a> = dyn Fn(&str) -> Option<RunningHolder> + 'a;
 /// An act of repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockAct {
-    /// Its holder lives: the metadata is written anew.
+    /// Its holder lives: the metadata is rewritten.
     RestoreMetadata,
-    /// Nobody holds it: it is given back, with its number kept.
+    /// It is not held: it is given back, with its number kept.
     Free,
-    /// What a dead holder left is given back.
+    /// The lock of a dead holder is given back.
     GiveBack,
     /// The fencing number in the lock file is written anew.
     WriteNumber,
@@ -64,15 +64,15 @@ impl LockAct {
     }
 }
 
-/// What is to be done about one lock, or was.
+/// A planned or completed repair of one lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockRepair {
     pub repository: String,
-    /// What; `None` when nothing may be done.
+    /// `None` when nothing may be done.
     pub act: Option<LockAct>,
     /// Why, in one sentence.
     pub reason: String,
-    /// What that rests on.
+    /// The evidence.
     pub evidence: Vec<String>,
     /// Whether it was done.
     pub done: bool,
@@ -82,16 +82,16 @@ pub struct LockRepair {
     pub error: Option<String>,
 }
 
-/// Who answers for jobs.
+/// Answers questions about jobs.
 #[derive(Clone, Copy)]
 pub struct JobWitness<'a> {
     /// Whether an attempt is alive.
     pub liveness: &'a JobLivenessOf<'a>,
-    /// Which job runs on a repository.
+    /// The job that runs on a repository.
     pub running: &'a RunningHolderOf<'a>,
 }
 
-/// What [`repair`] would do. Changes nothing.
+/// The repairs that [`repair`] would make. Changes nothing.
 pub fn plan_repair(dir: &StateDir, jobs: JobWitness<'_>) -> Result<Vec<LockRepair>, DiskError> {
     let names: Vec<String> = repositories(&dir.paths.locks())?.into_iter().collect();
     let look = look_at_many(dir, jobs.liveness, &names, &mut || true);
@@ -120,8 +120,8 @@ fn plan_with(
     case.decide(&flock, &read_metadata(&paths.metadata, repository)).map(|plan| plan.repair)
 }
 
-/// Does what [`plan_repair`] says for one repository, judged anew with the flock taken. `None` when there
-/// is nothing to do any more.
+/// Makes the planned repair of one repository, judged again with the flock taken. `None` when nothing is left
+/// to do.
 pub fn repair(
     dir: &StateDir,
     repository: &str,
@@ -150,7 +150,7 @@ pub fn repair(
     Ok(Some(plan.repair))
 }
 
-/// What to do, and the metadata that it leads to.
+/// The act, and the metadata after it.
 struct Plan {
     repair: LockRepair,
     becomes: Option<LockMetadata>,
@@ -213,7 +213,7 @@ impl Case<'_> {
         }
     }
 
-    /// The copy does not tell whether the grant was given back: judged as if it was not.
+    /// The copy does not say whether the grant was given back: judged as if it was not.
     fn by_the_copy(&self, flock: &Flock, damaged: String, grant: LockMetadata) -> Plan {
         let named = format!("the copy of the grant in the lock file names {}", grant.holder_text());
         let read = MetadataRead::Whole(Box::new(grant.clone()));
@@ -319,8 +319,8 @@ impl Case<'_> {
         Plan { repair, becomes: None }
     }
 
-    /// The path of the copy of what was damaged. A flock that we do not hold is its living holder's, and
-    /// then the metadata is the only thing that is written.
+    /// Acts; returns the path of the copy of the damaged file. A flock that we could not take is its living
+    /// holder's, and then only the metadata is written.
     fn act(
         &self,
         plan: &Plan,

@@ -1,8 +1,8 @@
 //! `lock REPO -- CMD`: a command that runs while this process holds the repository's lock.
 //!
-//! The command inherits stdin, stdout and stderr, and what else its caller gave to `lock`, and stays in the
-//! terminal's process group, so that the terminal's signals reach both. How it is known again, and ended, is told
-//! in `command`.
+//! The command inherits stdin, stdout and stderr, and the other descriptors that `lock` was given, and stays
+//! in the terminal's process group, so that the terminal's signals reach both. How it is recognised, and
+//! ended, is described in `command`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -64,12 +64,12 @@ pub enum RunUnderError {
     Wait(#[source] io::Error),
 }
 
-/// What hears of a grant.
+/// Called with the grant.
 pub type Granted<'a> = dyn Fn(&LockGrant) -> Result<(), Objection> + 'a;
 /// Why a command is not to be run although the lock was granted.
 pub type Objection = Box<dyn std::error::Error + Send + Sync>;
 
-/// What is to be run under which lock.
+/// A command, and the lock to run it under.
 pub struct UnderLock<'a> {
     pub repository: &'a str,
     /// The program and its arguments.
@@ -78,7 +78,7 @@ pub struct UnderLock<'a> {
     pub stdout: Stdio,
     /// How long to wait for the lock.
     pub wait: Duration,
-    /// Who asks: refused at once when it is inside of what has the lock.
+    /// The caller: refused at once when it runs inside of the lock's holder.
     pub caller: &'a Caller,
     /// Between the signal that asks for the command's end and SIGKILL.
     pub kill_grace: Duration,
@@ -86,16 +86,16 @@ pub struct UnderLock<'a> {
     pub cgroup: bool,
     /// Says whether the job that a former grant belongs to is alive.
     pub job_liveness: &'a JobLivenessOf<'a>,
-    /// The queued jobs, which stand in the same line.
+    /// The queued jobs in the same line.
     pub queue: Option<&'a dyn QueuedJobs>,
-    /// Hears once for whom is waited.
+    /// Called once, with the holder that is waited for.
     pub waiting: &'a dyn Fn(&HeldBy),
     /// Hears of the grant, before the command is started, and may object: then the lock is given back. From
     /// here on SIGTERM, SIGINT, SIGQUIT and SIGHUP are for the command: other handlers of theirs are to go.
     pub granted: &'a Granted<'a>,
 }
 
-/// As [`run_with_lock`], with the command printing where this process does, and nobody else to hear of it.
+/// As [`run_with_lock`], with the command printing where this process does, and no callback for the grant.
 pub fn run_under(
     dir: &StateDir,
     repository: &str,
@@ -175,8 +175,7 @@ fn run(
     under.wait(&told, what.kill_grace).map_err(RunUnderError::Wait)
 }
 
-/// What the lock's metadata and every report say of the command: the program. Its arguments may be secrets,
-/// and all who may look at the process see them anyway.
+/// The command as the lock's metadata and every report show it: the program. Its arguments may be secrets.
 fn in_words(program: &OsStr, has_arguments: bool) -> String {
     let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
     let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

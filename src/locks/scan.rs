@@ -1,13 +1,13 @@
-//! One pass over all processes that finds, for every lock at once, what bears its mark.
+//! One pass over all processes that finds, for all locks at once, the processes with their marks.
 //!
-//! The command of `lock REPO -- CMD` has `RECOVERYCTL_LOCK_ID=<id>` in its environment, and besides
+//! The command of `lock REPO -- CMD` has `RECOVERYCTL_LOCK_ID=<id>` in its environment, and also
 //! `RECOVERYCTL_LOCK_<id without hyphens>=1`, which a lock taken inside that command does not overwrite.
 //! Costs about 30 µs a process of the machine, whatever the number of locks.
 //!
-//! Pitfalls. A child between fork and exec still has its parent's environment, but also its parent's
-//! flock, so that the lock is then seen held. In the middle of exec the flock is gone and the new
-//! environment is not yet there: it reads as empty, and such processes are looked at a second time. A
-//! process that removed both marks from its environment, or runs as another real user, is not found.
+//! Pitfalls. A child between fork and exec still has its parent's environment, but also its parent's flock,
+//! so the lock then shows as held. In the middle of exec the flock is gone and the new environment is not yet
+//! there: it reads as empty, and such processes are examined a second time. A process that removed both marks
+//! from its environment, or runs as another real user, is not found.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -34,7 +34,7 @@ pub fn mark_variable(lock_id: &str) -> String {
     format!("{MARK_PREFIX}{}", lock_id.replace('-', ""))
 }
 
-/// What one pass found.
+/// The result of one pass.
 pub(super) struct ProcessScan {
     /// By a lock's id without hyphens.
     marked: HashMap<String, Vec<ProcessIdentity>>,
@@ -100,7 +100,7 @@ impl ProcessScan {
         !environment.is_empty()
     }
 
-    /// What is left of a lock's command.
+    /// The remaining processes of a lock's command.
     pub(super) fn survivors_of(&self, lock: &LockMetadata) -> Survivors {
         if let Some(found) = self.marked.get(&lock.lock_id.replace('-', "")) {
             return Survivors::Found(found.clone());
@@ -147,15 +147,15 @@ pub(super) fn processes_given(repository: &str) -> Result<Vec<u32>, String> {
     Ok(found)
 }
 
-/// What lives from before a backup was put back, and may work on repositories: by jobs, and by locks which another
-/// incarnation of the state directory has granted. The files that were put back tell nothing of it. Those that have
-/// cleared their environment are told by their control groups (see [`crate::jobs::Survivor`]). One look answers for any
-/// number of repositories.
+/// Processes from before a backup was restored that may work on repositories: by jobs, and by locks that
+/// another incarnation of the state directory granted. The restored files do not name them. Those that have
+/// cleared their environment are found by their control groups (see [`crate::jobs::Survivor`]). One look
+/// answers for any number of repositories.
 pub(crate) struct OtherTimes {
     /// With the repository that each was given.
     marked: Vec<(Option<String>, ProcessIdentity)>,
     unmarked: Vec<Survivor>,
-    /// Opened where it may tell something.
+    /// Opened only where it may be needed.
     queue: Option<Queue>,
 }
 
@@ -172,7 +172,7 @@ impl OtherTimes {
         OtherTimes { marked: marked_by_others(dir), unmarked, queue }
     }
 
-    /// Who may work on a repository.
+    /// The processes that may work on a repository.
     pub(crate) fn users_of(&self, repository: &str) -> Users {
         let given = self.marked.iter().filter(|(given, _)| given.as_deref() == Some(repository));
         let mut found: Vec<ProcessIdentity> = given.map(|(_, process)| *process).collect();
@@ -187,16 +187,16 @@ impl OtherTimes {
         if found.is_empty() { Users::None } else { Users::Seen(found) }
     }
 
-    /// Whether anything lives.
+    /// Whether any such process lives.
     pub(crate) fn is_any(&self) -> bool {
         !self.marked.is_empty() || !self.unmarked.is_empty()
     }
 }
 
-/// What lives in control groups of locks that no file tells of: of a time that is lost.
+/// Processes in control groups of locks that no file names: from a lost time.
 fn of_lost_locks(dir: &StateDir, populated: &[Populated]) -> Vec<Survivor> {
     let locks = populated.iter().filter_map(|of| match &of.made_for {
-        // What an earlier lock of this very incarnation has left is no survivor.
+        // The rest of an earlier lock of this very incarnation does not count here.
         MadeFor::Lock { incarnation, lock_id } if *incarnation != Some(dir.identity.incarnation) => {
             Some((&of.group, lock_id.as_str()))
         }
@@ -212,7 +212,7 @@ fn of_lost_locks(dir: &StateDir, populated: &[Populated]) -> Vec<Survivor> {
             Some(read_metadata(&paths.metadata, &name).whole()?.lock_id.clone())
         })
         .collect();
-    // Names of earlier versions do not tell the incarnation, but the marks do.
+    // Names of earlier versions do not have the incarnation, but the marks do.
     let here = format!("{LOCK_STATE_VARIABLE}={}/{}", dir.identity.state_id, dir.mark());
     let is_ours = |process: &ProcessIdentity| {
         environment_of(process.pid).is_ok_and(|environment| environment.iter().any(|e| e == here.as_bytes()))

@@ -1,6 +1,7 @@
-//! `locks detect-stale`: which locks their holders have left, and giving them back on an operator's word.
+//! `locks detect-stale`: finds the locks that their holders left, and gives them back on an operator's
+//! request.
 //!
-//! Only what is provably stale is given back; what cannot be judged is named and left alone.
+//! Only provably stale locks are given back; those that cannot be judged are named and left alone.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -38,13 +39,13 @@ pub struct UnknownLock {
     pub repository: String,
     /// Which grant.
     pub lock_id: Option<String>,
-    /// What stands against a verdict.
+    /// Why no verdict is possible.
     pub why: String,
     /// What is known.
     pub evidence: Vec<String>,
 }
 
-/// What a look for stale locks found.
+/// The result of a search for stale locks.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct StaleLocks {
     /// Those of dead holders, in order of the repositories' names.
@@ -53,7 +54,7 @@ pub struct StaleLocks {
     pub live: usize,
     /// Those that an operator must decide about.
     pub unknown: Vec<UnknownLock>,
-    /// How many nobody holds.
+    /// Number of locks that are not held.
     pub free: usize,
 }
 
@@ -76,8 +77,8 @@ pub fn detect_stale(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<
     Ok(found)
 }
 
-/// Gives the stale ones back, each judged anew with its flock taken; `released` hears of each that was,
-/// before the next one's turn.
+/// Gives the stale ones back, each judged again with its flock taken; `released` is called after each, before
+/// the next.
 pub fn release_stale<E>(
     dir: &StateDir,
     job_liveness: &JobLivenessOf<'_>,

@@ -9,13 +9,13 @@
 //! | free | damaged | unknown |
 //! | free | an earlier boot of this machine, and nothing of the holder is seen to live | stale |
 //! | free | another machine | live when the job is known to be, else unknown |
-//! | free | this boot, a job | what the job's own evidence says: live, stale, unknown |
+//! | free | this boot, a job | by the job's own evidence: live, stale, unknown |
 //! | free | this boot, a process that lives, or one that is gone and whose command, or a process in its control group or with its mark, lives | live |
 //! | free | this boot, a process that is gone, its command too, and no process in the group or with the mark | stale |
 //! | free | this boot, a process of another process namespace, which provably has no process any more | stale |
-//! | free | this boot, another process namespace, or processes that may not be looked at | unknown |
+//! | free | this boot, another process namespace, or hidden processes | unknown |
 //!
-//! Evidence that was not gathered counts for caution: unknown, never stale. No clock is asked.
+//! Evidence that was not gathered counts for caution: unknown, never stale. No clock is used.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,15 +43,15 @@ pub type JobLivenessOf<'a> = dyn Fn(&JobId, u64) -> JobLiveness + 'a;
 pub enum LockVerdict {
     /// Its holder is alive.
     Live,
-    /// Somebody holds it; who, cannot be said.
+    /// It is held, by an unidentified process.
     LiveUnidentified,
-    /// Nobody holds it.
+    /// It is not held.
     Free,
     /// Its holder is provably gone and has not given it back.
     Stale,
     /// It cannot be said; the repository is unavailable until an operator decides.
     Unknown {
-        /// What stands against a verdict.
+        /// Why no verdict is possible.
         why: String,
     },
 }
@@ -67,13 +67,13 @@ impl LockVerdict {
         }
     }
 
-    /// Whether somebody alive has it.
+    /// Whether a living holder has it.
     pub const fn is_live(&self) -> bool {
         matches!(self, LockVerdict::Live | LockVerdict::LiveUnidentified)
     }
 }
 
-/// A verdict, and what it rests on.
+/// A verdict, with its evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     /// The verdict.
@@ -82,12 +82,12 @@ pub struct Judgement {
     pub evidence: Vec<String>,
 }
 
-/// What was found about the flock.
+/// The state of the flock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flock {
-    /// Somebody holds it.
+    /// Another process holds it.
     Held,
-    /// Nobody held it, or we took it.
+    /// It was free, or we took it.
     Free,
     /// It could not be looked at.
     Unusable(String),
@@ -118,7 +118,7 @@ impl Origin {
     }
 }
 
-/// What a look at all processes found about one lock.
+/// What a scan of all processes found for one lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Survivors {
     /// Processes that bear the lock's mark.
@@ -129,14 +129,14 @@ pub enum Survivors {
     Absent,
 }
 
-/// What was gathered about a holder; `None` is "not looked at".
+/// Evidence about a holder; `None` means "not examined".
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HolderEvidence {
     /// The process that took the lock.
     pub presence: Option<Presence>,
     /// The job it belongs to.
     pub job: Option<JobLiveness>,
-    /// What it left behind.
+    /// Its remaining processes.
     pub survivors: Option<Survivors>,
     /// Whether the process namespace that it ran in, another one than this, is seen to have no process any more.
     pub is_namespace_empty: bool,
@@ -407,7 +407,7 @@ mod tests {
         all
     }
 
-    /// Every combination has a verdict, and a lock is given to somebody else only on the positive proofs
+    /// Every combination has a verdict, and a lock is given to another holder only on the positive proofs
     /// that the table names.
     #[test]
     fn of_all_combinations_only_the_tables_give_a_lock_away() {

@@ -18,7 +18,7 @@ use crate::system::docker::DockerObject;
 /// How the object of a finding about a candidate begins.
 pub(super) const FINDING_PREFIX: &str = "orphan:";
 
-/// What kind of thing is left.
+/// The kind of an orphan.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, VariantArray,
 )]
@@ -40,7 +40,7 @@ pub enum OrphanKind {
     Sentinel,
     /// A code index of a job that succeeded.
     Index,
-    /// A temporary file that nobody writes.
+    /// A temporary file that no process is writing.
     TemporaryFile,
     /// A process that bears the mark of a job that the queue does not know.
     Process,
@@ -70,7 +70,7 @@ impl OrphanKind {
         OrphanKind::ALL.iter().copied().find(|k| k.as_str() == word)
     }
 
-    /// The order in which a plan is carried out: what may use something goes before it.
+    /// The order of a plan's execution: things that use others come first.
     pub(super) const fn rank(self) -> u8 {
         match self {
             OrphanKind::Process => 0,
@@ -82,7 +82,7 @@ impl OrphanKind {
     }
 }
 
-/// A safety check: what was asked, the answer, and what it rests on.
+/// A safety check: the question, the result, and its evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OrphanCheck")]
 pub struct Check {
@@ -90,7 +90,7 @@ pub struct Check {
     pub check: Cow<'static, str>,
     /// `null` when it could not be made.
     pub passed: Option<bool>,
-    /// What was seen.
+    /// The observation.
     pub evidence: Cow<'static, str>,
 }
 
@@ -108,16 +108,16 @@ impl Check {
     }
 }
 
-/// What is to go, by what it is.
+/// The candidate, by its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "target")]
 #[allow(clippy::large_enum_variant)] // A plan has few of them, and most are objects of the engine.
 pub enum OrphanTarget {
     /// A folder or file of the state directory.
     Tree {
-        /// Which one has, or had, the path.
+        /// The identity of the folder or file.
         identity: TreeIdentity,
-        /// The job that its name stands for.
+        /// The job that its name means.
         job: Option<JobId>,
     },
     /// An object of the engine.
@@ -132,7 +132,7 @@ pub enum OrphanTarget {
         /// Which grant.
         lock_id: Option<String>,
     },
-    /// A temporary file; whether somebody writes it, its lock tells.
+    /// A temporary file; its lock says whether a process is writing it.
     Temporary,
     /// A process.
     Process {
@@ -159,9 +159,9 @@ pub struct Candidate {
     pub age_ms: Option<i64>,
     /// Whether every check passed.
     pub safe: bool,
-    /// What was asked.
+    /// The checks made.
     pub checks: Vec<Check>,
-    /// What it is.
+    /// What it is, by identity.
     pub what: OrphanTarget,
 }
 
@@ -174,7 +174,7 @@ impl Candidate {
         Candidate { id, kind, object, path, bytes: 0, age_ms: None, safe: false, checks: Vec::new(), what }
     }
 
-    /// Every check that was made, with its answer and what was seen.
+    /// Every check that was made, with its result and observation.
     pub fn evidence(&self) -> Vec<String> {
         let answer = |passed| match passed {
             Some(true) => "passed",
@@ -195,8 +195,8 @@ impl Candidate {
         self.checks.iter().find(|c| c.passed != Some(true))
     }
 
-    /// What is to be told of it: a safe one is to be looked at; a protected one only when somebody has to find out
-    /// why.
+    /// The finding about it: a safe candidate should be looked at; a protected one only if an operator must
+    /// find out why.
     pub fn finding(&self) -> Option<Finding> {
         let object = format!("{}{}", FINDING_PREFIX, self.id);
         let name = &self.object;
@@ -230,7 +230,7 @@ fn what_it_is(what: &OrphanTarget) -> Cow<'_, OrphanTarget> {
     }
 }
 
-/// What a scan found.
+/// Result of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrphanPlan {
     /// Names this plan.
@@ -239,22 +239,22 @@ pub struct OrphanPlan {
     pub taken_at: Timestamp,
     /// How many things of each kind were looked at.
     pub scanned: BTreeMap<OrphanKind, u64>,
-    /// What may be an orphan, the largest first.
+    /// The candidates, the largest first.
     pub candidates: Vec<Candidate>,
-    /// What else was found. The findings about the candidates follow from these.
+    /// Other findings. Those about the candidates are derived from the candidates.
     pub damage: Vec<Finding>,
-    /// What scans had told until then, by code and object, when nobody was told of this plan: a recovery or a daemon
-    /// made it. Without it, the findings were told.
+    /// The findings that earlier scans reported, by code and object, when this plan's findings were not
+    /// reported because a recovery or a daemon made it. `None`: they were reported.
     pub told: Option<BTreeSet<(String, String)>>,
 }
 
 impl OrphanPlan {
-    /// All that is to be told: what else was found, and what is the matter with the candidates.
+    /// All findings: the other ones, and those about the candidates.
     pub fn findings(&self) -> Vec<Finding> {
         self.damage.iter().cloned().chain(self.candidates.iter().filter_map(Candidate::finding)).collect()
     }
 
-    /// What an operator, or cron, was told by the last scan, by code and object.
+    /// The findings that the last scan reported to an operator or cron, by code and object.
     pub fn told(&self) -> BTreeSet<(String, String)> {
         let own = || self.findings().into_iter().map(|f| (f.code.into_owned(), f.object)).collect();
         self.told.clone().unwrap_or_else(own)
@@ -273,7 +273,7 @@ impl OrphanPlan {
         timeless(self) == timeless(other)
     }
 
-    /// Disk space of what is safe to remove.
+    /// Disk space of the safe candidates.
     pub fn bytes_total(&self) -> u64 {
         self.candidates.iter().filter(|c| c.safe).map(|c| c.bytes).sum()
     }

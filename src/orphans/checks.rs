@@ -1,4 +1,4 @@
-//! The safety checks. Each says what it saw; what it cannot say is unknown.
+//! The safety checks. Each gives its observation; a check that cannot be made is unknown.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That the queue does not know the job, or that it is over and nobody waits for its resume.
+    /// The queue does not know the job, or the job is over and not held for a resume.
     pub(super) fn job_over(&self, id: &JobId) -> Check {
         match self.job(id) {
             None => Check::is("job-over", true, format!("the queue knows no job {id}")),
@@ -59,7 +59,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That nobody holds a job's sentinel. `own` when the one who asks holds it.
+    /// The job's sentinel lock is free. `own`: the caller holds it.
     pub(super) fn lock_free(&self, id: &JobId, own: bool) -> Check {
         const NAME: &str = "lock-free";
         let Ok(paths) = self.dir.paths.job(&id.to_string()) else {
@@ -83,7 +83,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That no process of the job lives.
+    /// No process of the job lives.
     pub(super) fn no_process(&self, id: &JobId) -> Check {
         const NAME: &str = "no-process";
         let life = self.life(id);
@@ -119,7 +119,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That nobody uses anything in it.
+    /// Nothing in it is in use.
     pub(super) fn no_visitor(&self, uses: &[Use]) -> Check {
         const NAME: &str = "no-visitor";
         let visitors = || uses.iter().filter(|used| !used.how.is_mount());
@@ -166,7 +166,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That no container has it mounted.
+    /// No container mounts it.
     pub(super) fn no_container(&self, folder: &Path) -> Check {
         const NAME: &str = "no-container";
         let objects = match self.objects() {
@@ -186,7 +186,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That a folder is still what the plan says.
+    /// The folder has not changed for the grace period.
     pub(super) fn age_of(&self, newest_ms: i64) -> i64 {
         self.now.as_millis() - newest_ms
     }

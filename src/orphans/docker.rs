@@ -32,7 +32,7 @@ impl ScanContext<'_> {
             }
             let Some(id) = self.job_named_by(object) else { continue };
             let checks = self.checks_of_object(object, &id);
-            // Of a job that lives, or whose volumes it keeps, it is simply in use.
+            // An object of a living job, or a volume that its job keeps, is simply in use.
             let is_owned = checks.iter().any(|c| c.check.contains("job") && c.passed == Some(false));
             if !is_owned {
                 let what = OrphanTarget::Docker { object: object.clone() };
@@ -47,9 +47,9 @@ impl ScanContext<'_> {
         object.state_id.as_deref() == Some(self.dir.identity.state_id.to_string().as_str())
     }
 
-    /// As the label has it, or as the job was told it.
+    /// The job id in the label, as it is or decoded.
     pub(super) fn job_named_by(&self, object: &DockerObject) -> Option<JobId> {
-        // A job is told its id as a file name; most are the same in both forms.
+        // A job sees its id in the form of a file name; for most ids both forms are the same.
         let label = object.job.as_deref()?;
         decode(label).and_then(|id| id.parse().ok()).or_else(|| label.parse().ok())
     }
@@ -58,11 +58,11 @@ impl ScanContext<'_> {
     pub(super) fn age_of_object(&self, object: &DockerObject, id: &JobId) -> Option<i64> {
         let over = self.job(id).and_then(|j| j.run_state().finished_at);
         let since = over.into_iter().chain(object.created_at).max()?;
-        // The engine tells whole seconds, of its own clock.
+        // The engine gives whole seconds of its own clock.
         Some(self.now.millis_since(since).max(0))
     }
 
-    /// What must hold before an object goes.
+    /// The checks of an object before its removal.
     pub(super) fn checks_of_object(&self, object: &DockerObject, id: &JobId) -> Vec<Check> {
         let label = format!("label {}={}", crate::system::docker::LABEL_STATE, self.dir.identity.state_id);
         let mut checks = vec![Check::is("our-label", self.has_our_label(object), label)];

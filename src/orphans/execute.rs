@@ -1,4 +1,4 @@
-//! Carrying a plan out: every check anew, right before each removal; the plan only shrinks.
+//! Executes a plan: every check is made again right before each removal; the plan only shrinks.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -28,10 +28,10 @@ const BATCH: usize = 64;
 /// Between a process's kill and its end.
 const KILL_WAIT_MS: u64 = 5000;
 
-/// What of a plan is to be carried out.
+/// The part of a plan to execute.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The plan; the saved one when none is named.
+    /// The plan; `None`: the saved one.
     pub plan_id: Option<String>,
     /// Only these candidates; all when empty.
     pub ids: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Request {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecuteError {
-    /// Nobody has scanned, or the plan was for another moment.
+    /// There was no scan, or the plan is not the saved one.
     #[error("plan {named} is out of date: {why}")]
     OutOfDate {
         /// Which plan.
@@ -88,21 +88,21 @@ pub struct FailedCandidate {
     pub error: String,
 }
 
-/// What was done.
+/// Result of an execution.
 #[derive(Debug, Clone, Default)]
 pub struct Executed {
     pub plan_id: String,
-    /// What is gone, or would be, with the bytes given back or moved to the trash, and how.
+    /// Removed candidates (or those that would be), with the bytes given back or moved to the trash, and how.
     pub removed: Vec<(Candidate, u64, String)>,
-    /// What a check protects.
+    /// Candidates that a check protects.
     pub refused: Vec<RefusedCandidate>,
-    /// What could not be removed.
+    /// Candidates that could not be removed.
     pub failed: Vec<FailedCandidate>,
     /// Whether nothing was done.
     pub dry_run: bool,
 }
 
-/// Chooses what a request means of the saved plan.
+/// The candidates of the saved plan that a request selects.
 fn chosen(dir: &StateDir, request: &Request) -> Result<(OrphanPlan, Vec<Candidate>), ExecuteError> {
     let named = request.plan_id.clone().unwrap_or_else(|| "of the last scan".to_owned());
     let out_of_date = |why: &str| ExecuteError::OutOfDate { named: named.clone(), why: why.to_owned() };
@@ -122,7 +122,7 @@ fn chosen(dir: &StateDir, request: &Request) -> Result<(OrphanPlan, Vec<Candidat
     let is_chosen = |c: &&Candidate| {
         (wanted.is_empty() || wanted.contains(&*c.id))
             && (request.kinds.is_empty() || request.kinds.contains(&c.kind))
-            // What is protected is only asked about when it is named.
+            // A protected candidate is selected only by its id.
             && (c.safe || wanted.contains(&*c.id))
     };
     let mut chosen: Vec<Candidate> = plan.candidates.iter().filter(is_chosen).cloned().collect();
@@ -130,10 +130,10 @@ fn chosen(dir: &StateDir, request: &Request) -> Result<(OrphanPlan, Vec<Candidat
     Ok((plan, chosen))
 }
 
-/// Carries out what is asked for of the saved plan.
+/// Executes the selected part of the saved plan.
 ///
 /// # Errors
-/// [`ExecuteError`]. What was removed before is in the log.
+/// [`ExecuteError`]. The log has the removals before.
 pub fn execute(
     dir: &StateDir,
     queue: &mut Queue,
@@ -216,7 +216,7 @@ impl Work<'_> {
 
     fn removed(&mut self, candidate: Candidate, bytes: u64, how: &str) -> Result<(), LogError> {
         let entry = self.entry(&candidate, "removed", bytes, how);
-        // What was gone before was removed by somebody else.
+        // It was already removed by someone else.
         let evidence = if how == "already_gone" { Vec::new() } else { candidate.evidence() };
         self.enter(&[LogEntry { evidence, ..entry }])?;
         self.executed.removed.push((candidate, bytes, how.to_owned()));
@@ -236,8 +236,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Some that are no objects of the engine: judged once, and those that pass a second time, by a new
-    /// picture, with the locks of their workspaces held.
+    /// Some candidates that are not objects of the engine: judged once, and those that pass a second time, by
+    /// a new picture, with the locks of their workspaces held.
     fn batch(
         &mut self,
         candidates: Vec<Candidate>,
@@ -278,7 +278,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Those of which every check passes in one new picture; the others are told.
+    /// The candidates that pass every check in one new picture; the others are reported.
     fn judged(
         &mut self,
         candidates: Vec<(Candidate, Option<TreeSize>)>,
@@ -300,7 +300,7 @@ impl Work<'_> {
         Ok(passed)
     }
 
-    /// The lock of the job whose folder it is, while that is judged and taken away.
+    /// Takes the lock of the candidate's job while the candidate is judged and removed.
     fn hold(&self, candidate: &Candidate, guards: &mut Vec<(JobId, JobLockGuard)>) -> Result<(), LockError> {
         let OrphanTarget::Tree { job: Some(id), .. } = &candidate.what else { return Ok(()) };
         let is_there = self.dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.sentinel_lock().exists());
@@ -391,7 +391,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The locks of the workspaces of jobs that are over: what is resumed meanwhile waits for us.
+    /// The locks of the workspaces of jobs that are over: an attempt that is resumed now waits for us.
     fn guards(&self, candidates: &[Candidate]) -> Vec<(JobId, JobLockGuard)> {
         let mut guards: Vec<(JobId, JobLockGuard)> = Vec::new();
         for candidate in candidates {
@@ -428,7 +428,7 @@ impl Work<'_> {
     }
 }
 
-/// The job that an object's label names, as it is or as the job was told it.
+/// The job that an object's label names, as it is or decoded.
 fn job_of(candidate: &Candidate) -> Option<JobId> {
     let OrphanTarget::Docker { object } = &candidate.what else { return None };
     let label = object.job.as_deref()?;
@@ -440,13 +440,13 @@ pub(super) fn size_of(candidate: &Candidate) -> Option<TreeSize> {
     candidate.path.as_deref().filter(|_| is_tree).map(measure_tree)
 }
 
-/// That it is still what the plan means.
+/// Checks that it is still the planned one.
 pub(super) fn identity_check(is_same: bool, what: &str) -> Check {
     let seen = if is_same { "as in the plan" } else { "not as in the plan: another one has its name by now" };
     Check::is("identity", is_same, format!("{what}: {seen}"))
 }
 
-/// What is seen now; `None` when it is gone.
+/// The candidate as it is now, with its checks; `None` when it is gone.
 pub(super) fn checks_again(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,

@@ -1,4 +1,4 @@
-//! Why something is an orphan, or is not: every check made anew, now. Nothing is changed.
+//! Why something is an orphan, or is not: every check made again. Changes nothing.
 
 use super::candidate::{Candidate, Check, OrphanKind, OrphanTarget};
 use super::execute::{checks_again, size_of};
@@ -12,7 +12,7 @@ use crate::system::docker::{DockerKind, DockerObject};
 /// How many characters of an engine's id name an object, as the engine's own tool prints them.
 const SHORT_ID: usize = 12;
 
-/// What is asked about.
+/// The thing in question.
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
     /// A candidate of the last scan, by its id.
@@ -32,10 +32,10 @@ pub enum ExplainError {
     Disk(#[from] DiskError),
 }
 
-/// What is known of it.
+/// An explanation.
 #[derive(Debug, Clone)]
 pub struct Explained {
-    /// The thing itself; its checks are those of now, none when it is gone.
+    /// The thing itself with its present checks; without checks when it is gone.
     pub candidate: Candidate,
     /// Whether it is there.
     pub is_there: bool,
@@ -43,8 +43,8 @@ pub struct Explained {
     pub plan: Option<(String, Timestamp)>,
 }
 
-/// Looks for it among the last scan's candidates and the engine's objects, and judges it by what `world` sees.
-/// `None` when there is no such thing.
+/// Looks for it among the last scan's candidates and the engine's objects, and judges it by `world`. `None`
+/// when there is no such thing.
 pub fn explain(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
@@ -106,7 +106,7 @@ impl ScanContext<'_> {
     }
 }
 
-/// What the checks come to.
+/// The conclusion from the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrphanVerdict {
     /// Every check passed: a cleanup would remove it.
@@ -131,7 +131,7 @@ impl OrphanVerdict {
 }
 
 impl Explained {
-    /// What the checks come to.
+    /// The conclusion from the checks.
     pub fn verdict(&self) -> OrphanVerdict {
         let is = |answer| move |check: &Check| check.passed == answer;
         let checks = &self.candidate.checks;
@@ -143,7 +143,7 @@ impl Explained {
         }
     }
 
-    /// What stands against removing it: first what protects it, else what is not known.
+    /// The reason against its removal: a check that protects it, or else one that could not be made.
     pub fn objection(&self) -> Option<&Check> {
         let checks = &self.candidate.checks;
         checks.iter().find(|c| c.passed == Some(false)).or_else(|| self.candidate.objection())

@@ -1,5 +1,5 @@
-//! Folders of the state directory: workspaces, and what was kept about attempts, without a job; staging folders, indexes,
-//! strange sentinels.
+//! Folders of the state directory: workspaces, and folders of attempts, without a job; staging folders,
+//! indexes, foreign sentinels.
 
 use std::path::{Path, PathBuf};
 
@@ -17,23 +17,23 @@ use crate::system::parallel_map;
 /// How the name of a folder that is being made begins.
 const STAGING_PREFIX: &str = ".staging-";
 
-/// What was seen of a folder that may go.
+/// Observations about a folder.
 pub(super) struct SeenFolder<'a> {
     /// Since anything in it last changed.
     pub(super) age_ms: i64,
     /// Whether something is mounted in it.
     pub(super) has_mounts: bool,
-    /// Who uses it.
+    /// Its users.
     pub(super) uses: &'a [Use],
-    /// Whether its sentinel's lock is held by the one who asks.
+    /// Whether the caller holds its sentinel's lock.
     pub(super) own: bool,
 }
 
-/// What the folder `jobs` holds.
+/// An entry of the folder `jobs`.
 enum Entry {
     Workspace(JobId),
     Staging,
-    /// A file, or a name that is none of ours.
+    /// A file, or a name that this program does not give.
     Other,
 }
 
@@ -92,7 +92,7 @@ impl ScanContext<'_> {
         Ok(())
     }
 
-    /// What the server keeps about the attempts of jobs that there are no more, and sentinels of other jobs.
+    /// Folders of attempts whose jobs do not exist any more, and sentinels of other jobs.
     fn scan_attempts(
         &self,
         wanted: &dyn Fn(OrphanKind) -> bool,
@@ -122,7 +122,7 @@ impl ScanContext<'_> {
         Ok(())
     }
 
-    /// What is seen of one folder; nothing when it is gone by now.
+    /// The candidate for a folder; `None` when it is gone by now.
     fn folder_candidate(
         &self,
         kind: OrphanKind,
@@ -147,7 +147,7 @@ impl ScanContext<'_> {
         Ok(Some(candidate.judged(checks)))
     }
 
-    /// A sentinel that names another job than its folder, copied there by somebody.
+    /// Whether its sentinel names another job than its folder: a copied file.
     fn has_strange_sentinel(&self, folder: &Path, id: &JobId) -> bool {
         match Sentinel::read(&folder.join("sentinel.json")) {
             Ok(Stored::Whole(sentinel)) => sentinel.job_id != *id,
@@ -155,7 +155,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// What must hold before a folder goes.
+    /// The checks of a folder before its removal.
     pub(super) fn checks_of_folder(
         &self,
         kind: OrphanKind,

@@ -1,4 +1,4 @@
-//! What was done to which orphan: an append-only log.
+//! The log of acts on orphans, append-only.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct LogEntry {
     pub bytes_freed: u64,
     /// More about it.
     pub detail: String,
-    /// What proved that it was an orphan.
+    /// The evidence that it was an orphan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
     /// Who.

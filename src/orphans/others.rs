@@ -1,4 +1,4 @@
-//! Locks whose holder is gone, temporary files that nobody writes, processes without a job.
+//! Locks whose holder is gone, temporary files that no process writes, processes without a job.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -113,7 +113,8 @@ impl ScanContext<'_> {
     }
 
     pub(super) fn checks_of_process(&self, process: ProcessIdentity, id: &JobId) -> Vec<Check> {
-        // In a container the leader of a session may be outside: then it is 0, and of several nobody can tell.
+        // In a container the leader of a session may be outside: then the session id is 0, and several
+        // sessions look the same.
         let session_of = |pid| process_stat(pid).ok().map(|s| s.session);
         let (ours, theirs) = (session_of(std::process::id()), session_of(process.pid));
         let apart = theirs.is_some() && ours.is_some() && theirs != ours;

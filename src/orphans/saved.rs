@@ -1,4 +1,4 @@
-//! The saved plan, `orphans/candidates.json`: one line of JSON that proves itself whole
+//! The saved plan, `orphans/candidates.json`: one line of JSON with a checksum of its own
 //! ([`crate::durable::sealed`]).
 //!
 //! ```json
@@ -7,9 +7,9 @@
 //!   "age_ms":900000,"safe":true,"checks":[{"check":"not-a-job","passed":true,"evidence":"…"}],"what":{…}}]}
 //! ```
 //!
-//! `damage` is what was found beside the candidates; the findings about these follow from them. `told` is only there
-//! when nobody was told of the plan. Version 1 had `"format":1` instead of version and checksum, and all findings,
-//! under that name.
+//! `damage` holds findings beside the candidates; those about candidates are derived. `told` is present only
+//! when the plan's findings were not reported. Version 1 had `"format":1` instead of version and checksum,
+//! and all findings, under that name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,7 +23,7 @@ use crate::findings::Finding;
 use crate::state::{StateDir, Timestamp};
 use crate::system::parallel_map;
 
-/// So many candidates are written by one thread at a time.
+/// Candidates that one thread writes at a time.
 const SHARE: usize = 256;
 
 /// All but the candidates.
@@ -56,7 +56,7 @@ struct Stored {
     told: Option<BTreeSet<(String, String)>>,
 }
 
-/// Saves a plan. What this version does not understand is not replaced: it is kept in quarantine.
+/// Saves a plan. A file that this version cannot parse is not replaced but kept in quarantine.
 pub(super) fn save(dir: &StateDir, plan: &OrphanPlan) -> Result<(), DiskError> {
     let path = dir.paths.orphans_plan();
     let text = text_of(plan).map_err(io::Error::from).context("write", &path)?;
@@ -67,13 +67,14 @@ pub(super) fn save(dir: &StateDir, plan: &OrphanPlan) -> Result<(), DiskError> {
     replace(&dir.disk, &path, &text)
 }
 
-/// The saved plan; `None` when there is none, or it is of a later version or damaged: then it is made anew.
+/// The saved plan; `None` when it is absent, damaged or of a later version: then scan again.
 pub fn plan(dir: &StateDir) -> Result<Option<OrphanPlan>, DiskError> {
     let text = read_optional(&dir.paths.orphans_plan())?;
     Ok(text.and_then(|text| OrphanPlan::of_text(&text)))
 }
 
-/// Whether a new plan may take its place. A large one takes longer to read than to make: its checksum is enough.
+/// Whether a new plan may replace it. A large one takes longer to read than to make, so its checksum is
+/// enough.
 fn is_known(text: &[u8]) -> bool {
     match sealed::check(text) {
         Ok(Proof::Checksum) => true,
@@ -82,7 +83,7 @@ fn is_known(text: &[u8]) -> bool {
     }
 }
 
-/// Fails for a path that is no UTF-8: JSON has no word for it.
+/// Fails for a path that is not UTF-8, which JSON cannot hold.
 fn text_of(plan: &OrphanPlan) -> serde_json::Result<Vec<u8>> {
     let OrphanPlan { plan_id, taken_at, scanned, candidates, damage, told } = plan;
     let head = Head { plan_id, taken_at: *taken_at, scanned, damage, told: told.as_ref() };
@@ -99,7 +100,7 @@ fn text_of(plan: &OrphanPlan) -> serde_json::Result<Vec<u8>> {
 }
 
 impl OrphanPlan {
-    /// What a saved plan says; `None` when it is damaged or of a later version.
+    /// Parses a saved plan; `None` when it is damaged or of a later version.
     pub fn of_text(text: &[u8]) -> Option<OrphanPlan> {
         sealed::check(text).ok()?;
         let Stored { format, plan_id, taken_at, scanned, candidates, mut damage, findings, told } =

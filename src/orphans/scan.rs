@@ -22,7 +22,7 @@ pub enum ScanError {
     Disk(#[from] DiskError),
 }
 
-/// What a scan gathers.
+/// The results of a scan so far.
 #[derive(Default)]
 pub(super) struct Scanned {
     pub(super) counts: BTreeMap<OrphanKind, u64>,
@@ -42,11 +42,11 @@ pub(super) fn alone(dir: &StateDir) -> Result<FileLock, LockError> {
     FileLock::acquire(&dir.disk, &dir.paths.orphans_lock(), dir.lock_wait)
 }
 
-/// Looks for orphans of these kinds, all when none is named, and saves the plan. Changes nothing else.
-/// `damage` is what else was found, to be kept with it.
+/// Looks for orphans of these kinds (all when none is named), and saves the plan. Changes nothing else.
+/// `damage` holds other findings, to be kept with it.
 ///
 /// # Errors
-/// [`ScanError`]; the plan before is then still there.
+/// [`ScanError`]; the previous plan is then still there.
 pub fn scan(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
@@ -59,7 +59,7 @@ pub fn scan(
     Ok(plan)
 }
 
-/// [`scan`] as a rehearsal: what it would find. The saved plan stays as it is.
+/// As [`scan`], without saving the plan.
 pub fn rehearse(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
@@ -69,8 +69,8 @@ pub fn rehearse(
     look(world, job_liveness, kinds, damage)
 }
 
-/// [`scan`] of all kinds, which leaves the saved plan alone when it says the same and is new enough: a
-/// recovery that finds nothing new changes nothing. What it finds counts as told to nobody.
+/// [`scan`] of all kinds, which keeps the saved plan when it says the same and is new enough: a recovery that
+/// finds nothing new changes nothing. Its findings count as not reported.
 pub fn rescan(world: &ScanContext<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<OrphanPlan, ScanError> {
     let _alone = alone(world.dir)?;
     let found = look(world, job_liveness, &[], Vec::new())?;

@@ -1,4 +1,4 @@
-//! What the checks look at: one picture of the queue, the processes, the mounts and the engine.
+//! The input of the checks: one picture of the queue, the processes, the mounts and the engine.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::system::is_network;
 pub struct OrphanSettings {
     /// Who does it.
     pub actor: Actor,
-    /// What changed less long ago is left alone.
+    /// Things that changed more recently are left alone.
     pub grace: Duration,
     /// How long removed folders can be restored.
     pub trash_keep: Duration,
@@ -27,9 +27,9 @@ pub struct OrphanSettings {
     pub trash_bytes: u64,
     /// How often a daemon looks, and empties the trash; zero: only when it recovers.
     pub scan_every: Duration,
-    /// Which engines jobs may have used.
+    /// The engines that jobs may have used.
     pub engine: EngineChoice,
-    /// The folder by which a workspace's index is known.
+    /// The folder that marks a workspace with an index.
     pub index_folder: PathBuf,
     /// Which git work is kept.
     pub keep: KeepRules,
@@ -66,7 +66,7 @@ pub struct ScanContext<'a> {
     pub(super) now: Timestamp,
     /// Jobs with a cleanup that is not over.
     cleaning: BTreeSet<JobId>,
-    /// Who uses what in the state directory.
+    /// The users of the state directory's files.
     pub(super) in_use: InUse,
     /// The network file system that the workspaces are on, where nothing is mounted in between.
     network: Option<&'static str>,

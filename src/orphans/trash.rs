@@ -1,6 +1,6 @@
-//! The trash: `orphans/trash/<id>/what` is what was removed, `note.json` beside it says what that was. Somebody may go
-//! on working in it, so it is judged again right before it is deleted, and renamed to `going` then: what is left of it
-//! after a crash is half of what it was, and is not judged any more.
+//! The trash: `orphans/trash/<id>/what` is the removed thing, `note.json` beside it describes it. A process
+//! may go on working in it, so its git work is judged again right before it is deleted; then it is renamed to
+//! `going`, because its rest after a crash is incomplete and must not be judged.
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ impl Note<'_> {
     }
 }
 
-/// What was noted when its git work was kept.
+/// The note of the judgement of its git work.
 fn judged(slot: &Path) -> Result<Judged, DiskError> {
     let text = read_optional(&slot.join(NOTE))?;
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default())
@@ -100,7 +100,7 @@ const WHAT: &str = "what";
 /// The same while it is deleted.
 const GOING: &str = "going";
 
-/// Keeps git work that is in an orphan's folder; what is to be noted of it.
+/// Keeps the git work of an orphan's folder; returns the note.
 pub(super) fn keep_work(
     dir: &StateDir,
     settings: &OrphanSettings,
@@ -130,14 +130,14 @@ fn keep_of(
     keep_noted(dir, &request, before).map(|(_, judged)| judged)
 }
 
-/// Keeps what has come to something in the trash since it went there, or was in an archive that is gone, and gives it
-/// the name under which it is deleted.
+/// Keeps git work that was added in the trash, or whose archive is gone, and gives the folder the name under
+/// which it is deleted.
 fn going(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result<PathBuf, CannotKeep> {
     let slot = slot(dir, &trashed.id);
     let (what, going) = (slot.join(WHAT), slot.join(GOING));
     let is_begun = what.symlink_metadata().is_err() || going.symlink_metadata().is_ok();
     let (folder, before) = (if is_begun { &going } else { &what }, judged(&slot)?);
-    // What is as it was is kept, or proven, already: here it may not even lead to what it belongs to.
+    // Unchanged work is kept, or proven, already: from here its links may lead nowhere.
     let holds =
         if is_begun { !before.lacks_an_archive(dir, folder)? } else { before.still_holds(dir, folder)? };
     if !holds {
@@ -152,8 +152,8 @@ fn going(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result
     Ok(going)
 }
 
-/// Moves a candidate's folder to the trash: the note first, so that what is there can always be restored.
-/// False when it was gone. Git work in it was kept before.
+/// Moves a candidate's folder to the trash: the note first, so that it can always be restored. False when it
+/// was gone. Its git work was kept before.
 pub(super) fn take(
     dir: &StateDir,
     candidate: &Candidate,
@@ -184,7 +184,7 @@ pub(super) fn take(
     taken
 }
 
-/// What is in the trash, the oldest first.
+/// The content of the trash, oldest first.
 pub fn trashed(dir: &StateDir) -> Result<Vec<Trashed>, DiskError> {
     let folder = dir.paths.orphans_trash();
     let entries = match std::fs::read_dir(&folder) {
@@ -211,7 +211,7 @@ pub fn restore(dir: &StateDir, id: &str, actor: &Actor) -> Result<Trashed, Trash
     let found = trashed(dir)?.into_iter().find(|t| t.id == id);
     let found = found.ok_or_else(|| TrashError::NotThere { id: id.to_owned() })?;
     let slot = slot(dir, &found.id);
-    // What is left of one whose deletion was begun is better than nothing.
+    // The rest of one whose deletion was begun is better than nothing.
     let name = if slot.join(WHAT).symlink_metadata().is_ok() { WHAT } else { GOING };
     match put_back(&dir.disk, &slot.join(name), &found.from) {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -230,11 +230,11 @@ pub struct Emptied {
     pub trashed: Trashed,
     /// Bytes given back.
     pub bytes: u64,
-    /// What could not be deleted and why; it is still in the trash.
+    /// Entries that could not be deleted, with the reason; they are still in the trash.
     pub left: Option<String>,
 }
 
-/// Deletes what is older than `trash_keep`, and the oldest of the rest while there is more than
+/// Deletes everything older than `trash_keep`, and the oldest of the rest while there is more than
 /// `trash_bytes`; all with `everything`.
 pub fn empty_trash(
     dir: &StateDir,
@@ -245,7 +245,7 @@ pub fn empty_trash(
     empty(dir, settings, everything)
 }
 
-/// As [`empty_trash`], for the one who works on orphans.
+/// As [`empty_trash`], for a caller that holds the orphans' lock.
 pub(super) fn empty(
     dir: &StateDir,
     settings: &OrphanSettings,

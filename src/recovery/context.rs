@@ -1,4 +1,4 @@
-//! What a phase holds in its hand while it runs: progress out, interruption in.
+//! The handle of a running phase: progress out, interruption in.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ impl PhaseContext {
         PhaseContext { phase, tracker, control }
     }
 
-    /// Of no recovery at all, for doing a phase's work by itself: nobody sees the progress, nothing but
-    /// `cancel` interrupts.
+    /// Without a recovery, for a phase's work on its own: the progress goes nowhere, and only `cancel`
+    /// interrupts.
     pub fn alone(cancel: Cancel) -> PhaseContext {
         let tracker = Tracker::new(&Clock::system(), "", &[], Vec::new());
         PhaseContext { phase: 0, tracker: Arc::new(tracker), control: Arc::new(Control::new(cancel, 1)) }
@@ -41,12 +41,12 @@ impl PhaseContext {
         self.tracker.set_total(self.phase, items);
     }
 
-    /// So many more items are done. Costs two atomic additions: call it for every item.
+    /// Counts items as done. Costs two atomic additions: call it for every item.
     pub fn advance(&self, items: u64) {
         self.tracker.advance(self.phase, items);
     }
 
-    /// What it does now, in a few words.
+    /// The present activity, in a few words.
     pub fn message(&self, text: impl Into<String>) {
         self.tracker.set_message(self.phase, text.into());
     }
@@ -56,8 +56,7 @@ impl PhaseContext {
         self.tracker.add_finding(self.phase, finding);
     }
 
-    /// Keeps a value with the recovery's record, for the reports of what it did. A later one of the same
-    /// name replaces it.
+    /// Keeps a value with the recovery's record, for its reports. A later one of the same name replaces it.
     pub fn detail(&self, name: impl Into<String>, value: Value) {
         self.tracker.set_detail(self.phase, name.into(), value);
     }
@@ -69,10 +68,10 @@ impl PhaseContext {
         self.tracker.add_count(self.phase, name, n);
     }
 
-    /// A safe point: everything begun is whole here, the phase could end. Costs two atomic loads.
+    /// A safe point: everything begun is complete here, and the phase could end. Costs two atomic loads.
     ///
     /// # Errors
-    /// When the phase is to be skipped or the recovery is to end. Hand the error on.
+    /// When the phase is to be skipped or the recovery is to end. Return the error.
     pub fn check_interrupted(&self) -> Result<(), Interrupted> {
         self.control.check(self.phase)
     }

@@ -1,5 +1,5 @@
-//! How a run is steered: cancel, skip, try at once. Flags that phases look at, and a bell for those
-//! that wait.
+//! Steers a run: cancel, skip, retry now. Flags that phases check, and a condition variable for those that
+//! wait.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::phase::Interrupted;
 
-/// How often the flags that nobody rings for (a signal handler's) are looked at.
+/// How often flags without a notification (a signal handler's) are checked.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Asks a recovery to end at its next safe point. Clones are one; it never goes back.
@@ -39,7 +39,7 @@ impl Cancel {
 #[derive(Debug, Default)]
 struct PhaseFlags {
     skip: AtomicBool,
-    /// Who asked to skip it, and why; set before the flag.
+    /// The actor and reason of the skip; set before the flag.
     asked: OnceLock<String>,
     try_at_once: AtomicBool,
 }
@@ -47,9 +47,9 @@ struct PhaseFlags {
 /// Why a wait for the next try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Woken {
-    /// The pause is over, or somebody asked to try at once.
+    /// The pause is over, or a retry was requested.
     TryAgain,
-    /// The phase or the whole run is to be given up.
+    /// The phase or the whole run is to end.
     Interrupted(Interrupted),
     /// A critical phase failed: no further tries.
     Stopped,
@@ -94,7 +94,7 @@ impl Control {
         self.raise(&self.phases[phase].skip);
     }
 
-    /// Who asked to skip a phase, and why.
+    /// The actor and reason of a phase's skip.
     pub(super) fn asked(&self, phase: usize) -> Option<&str> {
         self.phases[phase].asked.get().map(String::as_str)
     }
@@ -107,7 +107,7 @@ impl Control {
         self.raise(&self.stop);
     }
 
-    /// Under the lock, so that nobody misses the bell between a look and falling asleep.
+    /// Under the lock, so that no thread misses the notification between its check and falling asleep.
     fn raise(&self, flag: &AtomicBool) {
         let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         flag.store(true, Ordering::SeqCst);

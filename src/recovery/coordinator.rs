@@ -1,16 +1,15 @@
-//! Who runs when: starts each phase as soon as all that it waits for is over, keeps looking for
-//! requests, and decides how the whole ended.
+//! The coordinator starts each phase as soon as all its dependencies are over, checks for requests, and
+//! decides the outcome of the run.
 //!
-//! What waits for a phase that failed and is not critical runs all the same, and so does what waits for
-//! a skipped one: each phase looks at the state itself, and one broken part must not keep the rest down.
-//! Only the failure of a critical phase ends the sequence: what is at work comes to its end without
-//! further tries, what has not begun is blocked.
+//! The dependents of a failed phase that is not critical run all the same, and so do those of a skipped one:
+//! each phase examines the state itself, and one broken part must not keep the rest down. Only the failure of
+//! a critical phase ends the sequence: phases at work complete without further tries, and those not begun are
+//! blocked.
 //!
-//! A phase that was asked to stop (skipped, or the whole is cancelled) stops at its next safe point. One
-//! that does not come to a safe point, because the disk it waits for does not answer, is left behind after
-//! [`RunOptions::patience`]: its thread is on its own, what it still says is not listened to, and at its
-//! next safe point it ends. All that phases do is sound with another process beside them, so it is with
-//! such a thread.
+//! A phase that is told to stop (skipped, or the whole is cancelled) stops at its next safe point. One that
+//! does not reach a safe point, because its disk does not answer, is abandoned after
+//! [`RunOptions::patience`]: its thread goes on, its messages are ignored, and it ends at its next safe
+//! point. Everything that phases do is sound with another process beside them, so it is with such a thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -59,7 +58,7 @@ impl<'a> Coordinator<'a> {
         for index in options.skip.iter().filter_map(|name| graph.index_of(name)) {
             control.skip(index, by.clone());
         }
-        // What is over before it begins is carried over from the recovery before.
+        // Phases that are over before the run begins are carried over from the previous recovery.
         let begun = tracker.statuses().iter().map(|status| status.is_over()).collect();
         let (asked, at_work) = (BTreeSet::new(), BTreeMap::new());
         Coordinator { dir, graph, options, tracker, control, begun, asked, at_work }
@@ -106,12 +105,12 @@ impl<'a> Coordinator<'a> {
         }
         let attempting = self.attempting(index);
         let sender = sender.clone();
-        // Nobody listens any more to one that was left behind.
+        // The receiver is gone when the phase was abandoned.
         let work = move || drop(sender.send((index, attempting.to_the_end())));
         match Builder::new().name(format!("phase-{}", phase.name)).spawn(work) {
             Ok(_) => drop(self.at_work.insert(index, None)),
             Err(_) => {
-                // No thread to be had: the work is more important than doing it side by side.
+                // No thread is available: doing the work matters more than doing it in parallel.
                 let end = self.attempting(index).to_the_end();
                 self.end(index, end);
             }
@@ -179,7 +178,8 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// What a phase that is passed over named as unusable the last time: nobody has looked whether it was repaired.
+    /// The resources that a skipped phase named as unusable the last time: nothing has checked whether they
+    /// were repaired.
     fn left_by_the_last(&self, index: usize) -> Vec<DegradedResource> {
         let phase = &self.graph.phases()[index];
         let last = read_last(self.dir).ok().flatten();
@@ -200,7 +200,7 @@ impl<'a> Coordinator<'a> {
 
     fn outcome(&self) -> RecoveryOutcome {
         let snapshot = self.tracker.snapshot();
-        // What failed by itself names itself as degraded; what was cancelled does not.
+        // A phase that failed names itself as degraded; a cancelled one does not.
         let cut_short = |p: &PhaseProgress| match p.status {
             PhaseStatus::Blocked => true,
             PhaseStatus::Failed => p.degraded_resources.is_empty(),
@@ -211,7 +211,7 @@ impl<'a> Coordinator<'a> {
         } else if self.control.is_cancelled() && snapshot.phases.iter().any(cut_short) {
             RecoveryOutcome::Cancelled
         } else if snapshot.phases.iter().any(|p| p.status == PhaseStatus::Blocked) {
-            // Carried over from a recovery that failed, and not among what was tried again.
+            // Carried over from a recovery that failed, and not among the phases that were tried again.
             RecoveryOutcome::Failed
         } else if is_degraded(&snapshot) {
             RecoveryOutcome::Degraded

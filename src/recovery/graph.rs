@@ -1,4 +1,5 @@
-//! From declared dependencies to an order. What cannot be ordered is refused before anything runs.
+//! Orders phases by their declared dependencies. A graph that cannot be ordered is refused before anything
+//! runs.
 
 use super::phase::Phase;
 
@@ -11,9 +12,9 @@ pub enum GraphError {
     /// A phase waits for one that is not there.
     #[error("phase '{phase}' waits for '{missing}', and there is no such phase")]
     Unknown {
-        /// Who waits.
+        /// The waiting phase.
         phase: &'static str,
-        /// For what.
+        /// The phase that it waits for.
         missing: &'static str,
     },
     /// Phases wait for one another in a circle.
@@ -64,8 +65,8 @@ impl PhaseGraph {
         self.in_order().map(|p| p.name).collect()
     }
 
-    /// Which phases are the named ones, or wait for one of them, directly or not: what has to run when those
-    /// are tried again. Unknown names select nothing.
+    /// The named phases and their direct and indirect dependents, which must run when those are tried again.
+    /// Unknown names select nothing.
     pub(super) fn with_what_waits(&self, names: &[String]) -> Vec<bool> {
         let mut wanted = vec![false; self.phases.len()];
         for &i in &self.order {

@@ -1,8 +1,8 @@
-//! What recoveries did: `recovery/last.json`, the last one that came to its end with all its details,
-//! and `recovery/history.json`, the last hundred in short, oldest first.
+//! Past recoveries: `recovery/last.json`, the last one that completed, with all its details, and
+//! `recovery/history.json`, the last hundred in short, oldest first.
 //!
 //! Written only by the holder of the recovery lock, in this order at the end of a run: last, history,
-//! current. A kill between any two of them is made good by the next run's [`reconcile`].
+//! current. After a kill between any two of them, the next run's [`complete`] writes the rest.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,11 +30,11 @@ pub struct RecoveryRecord {
     /// How it ended.
     #[serde(flatten)]
     pub snapshot: Snapshot,
-    /// What phases kept with [`super::PhaseContext::detail`], by name.
+    /// Values that phases kept with [`super::PhaseContext::detail`], by name.
     #[serde(default)]
     pub details: BTreeMap<String, Value>,
-    /// What phases counted with [`super::PhaseContext::count`], in this and all recoveries before that
-    /// came to their end.
+    /// Counters that phases raised with [`super::PhaseContext::count`], over this and all earlier recoveries
+    /// that completed.
     #[serde(default)]
     pub totals: BTreeMap<String, u64>,
 }
@@ -124,7 +124,7 @@ impl HistoryPhase {
     }
 }
 
-/// Why what was recorded of past recoveries cannot be had.
+/// Why the records of past recoveries cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
@@ -189,7 +189,7 @@ pub(super) fn totals(dir: &StateDir, counts: BTreeMap<String, u64>) -> BTreeMap<
     totals
 }
 
-/// Records a run that is over: `last.json`, then the history.
+/// Records a completed run: `last.json`, then the history.
 pub(super) fn record(dir: &StateDir, record: &RecoveryRecord) -> Result<(), HistoryError> {
     let mut text = serde_json::to_vec(record).unwrap_or_default();
     text.push(b'\n');
@@ -202,7 +202,7 @@ pub fn counter(outcome: RecoveryOutcome) -> String {
     format!("recoveries.{}", outcome.word())
 }
 
-/// Counts a run that is over: how it ended, and what it left.
+/// Counts a completed run: its outcome, and its results.
 pub(super) fn count_run(snapshot: &Snapshot, counts: &mut BTreeMap<String, u64>) {
     let HistoryEntry { degraded, skipped, retried, only, .. } = HistoryEntry::of(snapshot);
     let figures = [
@@ -216,17 +216,17 @@ pub(super) fn count_run(snapshot: &Snapshot, counts: &mut BTreeMap<String, u64>)
     }
 }
 
-/// What was made good.
+/// The records that were completed.
 pub(super) struct MadeGood {
-    /// What could not be read.
+    /// Findings about files that could not be read.
     pub(super) findings: Vec<Finding>,
     /// Runs that never ended and entered the history now.
     pub(super) aborted: u64,
 }
 
-/// Makes good what runs that were killed left out: the one that never ended, and the one that was
-/// killed between writing its end and its place in the history. The caller holds the recovery lock, so
-/// no earlier run can still be at work.
+/// Completes the records of killed runs: a run that never ended, and one that was killed between writing its
+/// end and its entry in the history. The caller holds the recovery lock, so no earlier run can still be at
+/// work.
 pub(super) fn complete(dir: &StateDir) -> Result<MadeGood, HistoryError> {
     let mut findings = Vec::new();
     for path in [dir.paths.recovery_history(), dir.paths.recovery_last()] {
@@ -255,14 +255,14 @@ pub(super) fn complete(dir: &StateDir) -> Result<MadeGood, HistoryError> {
     Ok(MadeGood { findings, aborted: aborted as u64 })
 }
 
-/// The progress of the run before is written over by this run's: a copy of what cannot be understood stays.
+/// This run overwrites the progress of the previous one: keep a copy if it cannot be parsed.
 fn keep_damaged_progress(dir: &StateDir) -> Result<Option<Finding>, HistoryError> {
     let path = dir.paths.recovery_current();
     let Some(bytes) = read_optional(&path)? else { return Ok(None) };
     let Err(source) = serde_json::from_slice::<Snapshot>(&bytes) else { return Ok(None) };
     let reason = source.to_string();
     dir.quarantine().keep(&path, None, &bytes, &reason, &dir.clock.now().to_string())?;
-    // Only how far it was; what it did is in the history.
+    // It only showed progress; the results are in the history.
     Ok(Some(damaged(&path.display().to_string(), &reason).with_severity(Severity::Warning)))
 }
 

@@ -1,30 +1,29 @@
-//! The recovery sequence: phases that wait for one another, run side by side, are tried again, can be
-//! skipped, and show their progress to every process. Knows nothing of queue, jobs or locks: the
-//! assembler of a sequence hands the phases in.
+//! The recovery sequence: phases with dependencies, run in parallel, tried again, skippable, with progress
+//! that every process can read. Knows nothing of queue, jobs or locks: the caller passes the phases in.
 //!
 //! **Files** (all by atomic replacement, so a reader sees an old or a new whole file):
 //! `recovery/current.json` a [`Snapshot`], about four times a second while progress moves;
-//! `recovery/last.json` a [`RecoveryRecord`], the last recovery that came to its end;
-//! `recovery/history.json` the last hundred, aborted ones too; `recovery/requests/` what other processes
-//! ask of the recovery that runs, of the next one, or of the daemon that has recovered.
+//! `recovery/last.json` a [`RecoveryRecord`], the last recovery that completed; `recovery/history.json` the
+//! last hundred, aborted ones too; `recovery/requests/` requests of other processes to the running recovery,
+//! to the next one, or to the daemon that has recovered.
 //!
 //! **Lock**: `recovery/recovery.lock` is held for the whole run. Only its holder writes the first three.
 //!
-//! **Pitfalls**: a snapshot that says `running` proves nothing, its writer may be gone: read it with
-//! [`read_current`]. A phase that never calls [`PhaseContext::check_interrupted`] cannot be stopped: skipped or
-//! cancelled it is left behind, and its thread goes on beside what comes after it.
+//! **Pitfalls**: a snapshot that says `running` proves nothing, because its writer may be gone: read it with
+//! [`read_current`]. A phase that never calls [`PhaseContext::check_interrupted`] cannot be stopped: skipped
+//! or cancelled it is abandoned, and its thread goes on beside later phases.
 //!
-//! **Degraded or completed**: `completed` means that no phase named an unusable resource, and that nobody,
-//! phase or run, found an error or worse. A finding of severity `error` or `critical` makes its phase
-//! `degraded`, names the finding's object among the degraded resources, and so makes the recovery
-//! `degraded`. `failed` is for a critical phase that did not come to its end. A resource is named until a
-//! recovery, or the phase tried again, finds it repaired.
+//! **Degraded or completed**: `completed` means that no phase named an unusable resource, and that neither a
+//! phase nor the run found an error or worse. A finding of severity `error` or `critical` makes its phase
+//! `degraded`, names the finding's object among the degraded resources, and so makes the recovery `degraded`.
+//! `failed` is for a critical phase that did not complete. A resource is named until a recovery, or the phase
+//! tried again, finds it repaired.
 //!
-//! **A part of the sequence** ([`RunOptions::only`]): the named phases and what waits for them run, the
-//! others are carried over from the last recovery with their findings, so that the record always tells of
-//! the whole state directory.
+//! **A part of the sequence** ([`RunOptions::only`]): the named phases and their dependents run, the others
+//! are carried over from the last recovery with their findings, so that the record always describes the whole
+//! state directory.
 //!
-//! **To add a phase**: make a [`Phase`] with a name, what it waits for and a closure, and hand it to
+//! **To add a phase**: make a [`Phase`] with a name, its dependencies and a closure, and pass it to
 //! [`PhaseGraph::new`] with the others.
 
 mod context;

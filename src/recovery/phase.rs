@@ -1,4 +1,4 @@
-//! What a phase is, and how one can end.
+//! A phase, and how it can end.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use super::context::PhaseContext;
 use crate::findings::Finding;
 use serde::{Deserialize, Serialize};
 
-/// What a phase does. It may be called several times (tries) and must then do only what is left to do.
+/// The work of a phase. It may be called several times (tries) and must then do only the rest.
 pub type PhaseRun = dyn Fn(&PhaseContext) -> Result<PhaseOutcome, PhaseError> + Send + Sync;
 
 /// One step of the recovery sequence.
 pub struct Phase {
-    /// Its name, in one sequence only once; a word of the command line.
+    /// Unique in its sequence; a word of the command line.
     pub name: &'static str,
     /// The phases that must be over before it begins.
     pub depends_on: &'static [&'static str],
-    /// Whether the sequence stops when it fails. What is not critical degrades, the rest goes on.
+    /// Whether its failure stops the sequence. A failed phase that is not critical degrades the recovery.
     pub critical: bool,
     /// What it counts: "jobs", "records".
     pub unit: &'static str,
-    /// What it does.
+    /// Its work.
     pub run: Arc<PhaseRun>,
 }
 
@@ -65,12 +65,12 @@ pub struct DegradedResource {
     pub why: String,
 }
 
-/// What a phase that came to its end leaves.
+/// The result of a phase that completed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PhaseOutcome {
-    /// What is unusable now; with any of these the phase's status is `degraded`.
+    /// Resources that are unusable now; with any of these the phase's status is `degraded`.
     pub degraded: Vec<DegradedResource>,
-    /// What was found, besides what [`PhaseContext::finding`] told already.
+    /// Findings, in addition to those of [`PhaseContext::finding`].
     pub findings: Vec<Finding>,
     /// A line that sums it up.
     pub message: Option<String>,
@@ -86,7 +86,7 @@ impl PhaseOutcome {
 /// Why a phase has to stop at its next safe point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Interrupted {
-    /// Somebody asked to pass it over.
+    /// It was skipped on request.
     #[error("skipped on request")]
     Skipped,
     /// The whole recovery is to end.
@@ -103,7 +103,7 @@ pub enum PhaseError {
     /// It failed; another try may succeed.
     #[error("{what}")]
     Failed {
-        /// What was tried, on what.
+        /// The failed operation, and its object.
         what: String,
         /// Why it failed.
         #[source]
@@ -112,7 +112,7 @@ pub enum PhaseError {
     /// It failed, and would fail the same way again: no further try is made.
     #[error("{what}")]
     Hopeless {
-        /// What was tried, on what.
+        /// The failed operation, and its object.
         what: String,
         /// Why it failed.
         #[source]
@@ -121,7 +121,7 @@ pub enum PhaseError {
     /// It panicked; taken as a failure that another try may not have.
     #[error("panicked: {message}")]
     Panicked {
-        /// What the panic said.
+        /// The panic's message.
         message: String,
     },
 }
@@ -146,7 +146,7 @@ impl PhaseError {
         let mut cause = std::error::Error::source(self);
         while let Some(e) = cause {
             let text = e.to_string();
-            // Transparent wrappers repeat the text of what they wrap.
+            // Transparent wrappers repeat the text of the error they wrap.
             if !line.ends_with(&text) {
                 line.push_str(": ");
                 line.push_str(&text);

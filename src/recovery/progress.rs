@@ -1,8 +1,8 @@
 //! The progress that all threads of a run share.
 //!
-//! What changes for every item (`done`, `total`) is atomic and costs a phase nanoseconds; what changes
-//! rarely is behind one mutex. Followers (the file's writer, the progress bar) are woken by a change of
-//! status and look for moved items at their own pace.
+//! Values that change for every item (`done`, `total`) are atomic and cost a phase nanoseconds; the others
+//! are behind one mutex. Followers (the file's writer, the progress bar) are woken by a change of status and
+//! read the counters at their own pace.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,7 +54,7 @@ pub(super) struct Tracker {
     clock: Clock,
 }
 
-/// What a follower has seen already.
+/// What a follower has already seen.
 #[derive(Default)]
 pub(super) struct Seen {
     statuses_changed: u64,
@@ -92,7 +92,7 @@ impl Tracker {
                 try_begun: vec![None; count],
                 details: BTreeMap::new(),
                 counts: BTreeMap::new(),
-                // One ahead of what a new follower has seen: the first look is never empty.
+                // One ahead of a new follower: its first look is never empty.
                 statuses_changed: 1,
                 closed: false,
             }),
@@ -122,8 +122,8 @@ impl Tracker {
         }
     }
 
-    /// Changes a phase without waking anybody; followers see it at their next look. One that is over was left
-    /// behind, and says nothing any more.
+    /// Changes a phase without waking followers; they see it at their next look. A phase that is over was
+    /// abandoned, and is ignored.
     fn quietly(&self, phase: usize, change: impl FnOnce(&mut PhaseProgress)) {
         if let Some(progress) = self.lock().phases.get_mut(phase).filter(|p| !p.status.is_over()) {
             change(progress);
@@ -169,7 +169,7 @@ impl Tracker {
         self.lock().phases.iter().map(|p| p.status).collect()
     }
 
-    /// A try begins: what the one before it counted and found is forgotten.
+    /// A try begins: counters and findings of the previous one are dropped.
     pub(super) fn begin_try(&self, phase: usize) {
         self.counters[phase].done.store(0, Ordering::Relaxed);
         self.counters[phase].total.store(UNKNOWN, Ordering::Relaxed);
@@ -206,7 +206,7 @@ impl Tracker {
         self.ring(&mut shared);
     }
 
-    /// The run is over; followers see that when they are woken by [`Tracker::close`].
+    /// The run is over; followers see that when [`Tracker::close`] wakes them.
     pub(super) fn end_run(&self, outcome: RecoveryOutcome) {
         let mut shared = self.lock();
         shared.head.outcome = outcome;
@@ -231,7 +231,7 @@ impl Tracker {
         self.lock().head.recovery_id
     }
 
-    /// What was kept with [`Tracker::set_detail`].
+    /// The values kept with [`Tracker::set_detail`].
     pub(super) fn details(&self) -> BTreeMap<String, Value> {
         self.lock().details.clone()
     }
@@ -302,8 +302,8 @@ impl Shared {
     }
 }
 
-/// A phase that found an error or worse has not simply succeeded: what the finding is about cannot be relied
-/// on until somebody acts (error), or something acknowledged may be lost (critical). It is degraded, and
+/// A phase that found an error or worse has not simply succeeded: the finding's object cannot be relied on
+/// until an operator acts (error), or something acknowledged may be lost (critical). It is degraded, and
 /// names the object. The one place where this is decided.
 fn name_what_is_broken(phase: &mut PhaseProgress) {
     if !matches!(phase.status, PhaseStatus::Succeeded | PhaseStatus::Degraded) {
@@ -318,8 +318,8 @@ fn name_what_is_broken(phase: &mut PhaseProgress) {
     }
 }
 
-/// The time that the rest takes if every item takes as long as those of this try did on the average. A mean
-/// over the whole try moves slowly, and that is what a phase needs whose items differ.
+/// The time for the rest if every item takes as long as the average of this try. A mean over the whole try
+/// moves slowly, which suits phases whose items differ.
 fn estimate(done: u64, total: u64, so_far: Duration) -> Option<u64> {
     let left = total.checked_sub(done).filter(|_| done > 0)?;
     let ms = so_far.as_secs_f64() * 1000.0 / done as f64 * left as f64;

@@ -1,7 +1,7 @@
 //! The two threads that follow a run: one writes `recovery/current.json`, one calls the observer.
 //!
-//! They are apart because a write costs two syncs, and a progress bar must not stand still for them;
-//! the phases wait for neither. Changes of status that come faster than the disk syncs share a write.
+//! They are separate because a write costs two syncs, for which a progress bar must not stand still; the
+//! phases wait for neither. Changes of status that come faster than the disk syncs share a write.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

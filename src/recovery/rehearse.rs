@@ -1,17 +1,18 @@
 //! A recovery on a private copy of the state directory: shows what would happen and changes nothing.
 //!
-//! **The copy.** Every file of ours is copied (shared with the original where the file system can do that,
-//! until one of the two is written). Workspaces, and trashes, belong to the jobs, which may have given them to other
-//! users: the copy has empty ones, with an empty checkpoint where there is one, and nothing looks into them; only in
-//! layout 2 the server's own files come along. Outputs are as long and empty. A holder of a lock file of the original
-//! (a supervisor, a daemon, somebody under `lock`) holds it in the copy too: this process takes it there in their stead.
+//! **The copy.** Every file of ours is copied (sharing its blocks with the original where the file system
+//! can). Workspaces, and trashes, belong to the jobs, which may have given them to other users: the copy has
+//! empty ones, with an empty checkpoint where there is one, and nothing looks into them; only in layout 2 the
+//! server's own files are copied. Outputs are empty files of the same length. Where a process (a supervisor,
+//! a daemon, a `lock`) holds a lock file of the original, this process holds it in the copy.
 //!
-//! **What is only looked at.** Processes: jobs that live know the original's paths, so the copy knows by
-//! which name to look for them ([`StatePaths::as_known`]); no signal is sent and no supervisor is started,
-//! as in every recovery. Lock files of the original: probed, never taken.
+//! **Only examined.** Processes: living jobs know the original's paths, so the copy knows by which name to
+//! look for them ([`StatePaths::as_known`]); no signal is sent and no supervisor is started, as in every
+//! recovery. Lock files of the original: probed, never taken.
 //!
-//! **The proof.** SHA-256 of every file of the server's in the original, before and after. What differs is named; it was
-//! not this process. When nothing that could have written lives, nothing may differ.
+//! **The proof.** SHA-256 of every file of the server's in the original, before and after. Differing files
+//! are named; this process did not change them. When nothing that could have written lives, nothing may
+//! differ.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -31,10 +32,10 @@ use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, is_held};
 use crate::state::names::decode;
 use crate::state::{ATTEMPT_FILES, CHECKPOINT, DirectoryOrigin, StateDir, StateError, StatePaths};
 
-/// How often a copy is begun again because somebody wrote meanwhile.
+/// How often a copy is begun again because a process wrote in between.
 const COPIES: usize = 5;
 
-/// What a job printed, in this attempt or an earlier one.
+/// The output of an attempt.
 const OUTPUT: &str = "output.log";
 /// Locks that are held for moments only: those held now are given back before the copy is ready.
 const MOMENTARY: &[&str] =
@@ -47,7 +48,7 @@ pub enum RehearseError {
     /// One is under way in earnest.
     #[error("a recovery is under way: process {pid}")]
     UnderWay {
-        /// Who runs it.
+        /// The process that runs it.
         pid: u32,
     },
     /// The phases make no order.
@@ -67,10 +68,10 @@ pub enum RehearseError {
     Lock(#[from] LockError),
 }
 
-/// What would happen.
+/// The result of a rehearsal.
 #[derive(Debug, Serialize)]
 pub struct Rehearsal {
-    /// What the recovery of the copy did.
+    /// The record of the copy's recovery.
     #[serde(flatten)]
     pub record: RecoveryRecord,
     /// Always true: nothing was recovered.
@@ -90,7 +91,7 @@ pub struct Change {
     pub change: &'static str,
 }
 
-/// What the hashes of the original say.
+/// The result of hashing the original.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proof {
     /// How many files were read.
@@ -103,15 +104,15 @@ pub struct Proof {
     pub after: String,
     /// Whether the two are the same.
     pub unchanged: bool,
-    /// The files that differ, written by others meanwhile.
+    /// The files that differ, written by other processes.
     pub changed_meanwhile: Vec<PathBuf>,
-    /// The lock files that living processes hold: who may have written.
+    /// The lock files that living processes hold: these may have written.
     pub live: Vec<PathBuf>,
 }
 
-/// What the names of the folders begin with that hold a copy.
+/// The prefix of folders that hold a copy.
 const PREFIX: &str = "recoveryctl-rehearsal-";
-/// Held in each of them as long as it is worked on.
+/// Held in each of them as long as it is used.
 const IN_USE: &str = "in-use.lock";
 
 /// Recovers a copy of `dir` below `place`, which is removed again.
@@ -155,7 +156,7 @@ pub fn rehearse(
     Ok(Rehearsal { record, rehearsal: true, changes, proof: proof(&before, &after, live) })
 }
 
-/// Copies of rehearsals that were killed: nobody holds their lock. One that is another user's stays.
+/// Copies of killed rehearsals: their lock is free. Another user's copy stays.
 fn remove_abandoned_copies(place: &Path) {
     let own = rustix::process::geteuid().as_raw();
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
@@ -163,14 +164,14 @@ fn remove_abandoned_copies(place: &Path) {
             && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == own);
         // Without the lock file one may just be made.
         if is_copy && matches!(is_held(&entry.path().join(IN_USE)), Ok(false)) {
-            // What cannot be removed stays, and keeps nobody from rehearsing.
+            // A copy that cannot be removed stays, and does not prevent a rehearsal.
             let _ = remove_tree(&Disk::real(), &entry.path(), &());
         }
     }
 }
 
-/// A copy during which nobody wrote, if one can be had: a log of now with workspaces of before would look
-/// like damage. After some tries the last one is taken, and the proof says who wrote.
+/// A copy during which nothing was written, if possible: a log of now with workspaces of before would look
+/// like damage. After some tries the last one is taken, and the proof names the writers.
 fn consistent_copy(dir: &StateDir, folder: &Path) -> Result<(Hashes, PathBuf), RehearseError> {
     let mut before = hashes(dir.paths.root())?;
     let mut number = 0;
@@ -264,7 +265,7 @@ fn kind_of(entry: &std::fs::DirEntry, path: &Path) -> Result<Option<std::fs::Fil
     gone_is_none(entry.file_type().context("look at", path))
 }
 
-/// What others remove meanwhile is no failure.
+/// A file that another process removed is no failure.
 fn gone_is_none<T>(result: Result<T, DiskError>) -> Result<Option<T>, DiskError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -308,7 +309,7 @@ fn is_of_jobs(below: &Path) -> bool {
     }
 }
 
-/// A folder of its own in the place of what a job made, with what the server knows of it.
+/// A folder in place of a job's workspace, with the server's files.
 fn copy_own_of_workspace(
     disk: &Disk,
     from: &Path,
@@ -330,14 +331,14 @@ fn copy_own_of_workspace(
     Ok(())
 }
 
-/// What a job printed: that it is there, and how long it is, is all that counts.
+/// A job's output: only its existence and length count.
 fn copy_length(disk: &Disk, entry: &std::fs::DirEntry, to: &Path) -> Result<(), DiskError> {
     let len = entry.metadata().map(|found| found.len()).unwrap_or_default();
     disk.create_new(to, 0o600)?.truncate(len)
 }
 
-/// Shares the blocks where the file system can, copies them elsewhere; the times come along, for heartbeats
-/// are times.
+/// Shares the blocks where the file system can, copies them otherwise; keeps the times, because a heartbeat
+/// is one.
 fn copy_file(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
     let mut source = crate::durable::open_regular(from).context("read", from)?;
     let copy = disk.create_new(to, 0o600)?;
@@ -358,7 +359,7 @@ fn copy_file(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
     times.context("set the times of", to)
 }
 
-/// The lock files that somebody holds, without those that are held for moments.
+/// The lock files that are held, without those held for moments only.
 fn held_locks(root: &Path, files: &Hashes) -> Result<Vec<PathBuf>, DiskError> {
     let mut held = Vec::new();
     for path in files.files.keys() {

@@ -1,9 +1,9 @@
-//! What other processes ask of a recovery: skip a phase, or try one at once that waits for its next try; and
-//! of a daemon that has recovered: try a phase again with what waits for it.
+//! Requests of other processes to a recovery: skip a phase, or retry now a phase that waits for its next try;
+//! and to a daemon that has recovered: try a phase again with its dependents.
 //!
-//! A request is a file, `recovery/requests/skip-<phase>.json`, `retry-<phase>.json` or
-//! `again-<phase>.json`, durable before the asker is told that it counts. The recovery that runs looks for them before
-//! each phase and twenty times a second; made while none runs, a skip counts for the next one. They are removed at the
+//! A request is a file, `recovery/requests/skip-<phase>.json`, `retry-<phase>.json` or `again-<phase>.json`,
+//! durable before the requester is told that it counts. The running recovery looks for them before each phase
+//! and twenty times a second; a skip made while none runs counts for the next one. They are removed at the
 //! end of the run, after its record was written: a run that is killed leaves them for its successor.
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::snapshot::{PhaseStatus, RecoveryOutcome, read_current};
 use crate::durable::{DiskError, IoContext, read_optional, replace};
 use crate::state::{StateDir, Timestamp};
 
-/// What is asked.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
     Skip,
@@ -47,12 +47,12 @@ pub(super) struct Request {
     pub(super) by: String,
     pub(super) why: Option<String>,
     pub(super) at: Timestamp,
-    /// Names the request; none in those of earlier versions.
+    /// The request's id; absent in those of earlier versions.
     #[serde(default)]
     pub(super) id: Uuid,
 }
 
-/// A phase that is to be tried again with what waits for it, by the process that recovered here and still runs.
+/// A phase to be tried again with its dependents, by the process that recovered here and still runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryWanted {
     pub phase: String,
@@ -63,7 +63,7 @@ pub struct RetryWanted {
     pub why: Option<String>,
 }
 
-/// What became of a request.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestAnswer {
     pub phase: String,
@@ -90,7 +90,7 @@ pub enum RequestError {
     Disk(#[from] DiskError),
 }
 
-/// What is asked, of which phase, by whom.
+/// A request: its phase and its actor.
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
     /// The phases that there are.
@@ -116,7 +116,7 @@ pub fn request_skip(
     if !answer.accepted {
         return Ok(answer);
     }
-    // The phase may have come to its end meanwhile. What it did not take must not count for a later run.
+    // The phase may have completed in between. A request that it did not take must not count for a later run.
     let (run_now, was_now) = standing(dir, phase);
     if run.is_some() && run_now == run && was_now.is_over() && was_now != PhaseStatus::Skipped {
         remove(dir, &path_of(dir, Wish::Skip, phase))?;
@@ -125,8 +125,8 @@ pub fn request_skip(
     Ok(answer)
 }
 
-/// Asks the recovery that runs not to wait any longer with the next try of a phase. Accepted only while
-/// the phase is at work: what is over is tried again by a new run.
+/// Asks the running recovery not to wait any longer for the next try of a phase. Accepted only while the
+/// phase is at work: a phase that is over is tried again by a new run.
 pub fn request_retry(
     dir: &StateDir,
     known: &[&str],
@@ -151,12 +151,12 @@ pub fn is_retry_wanted(dir: &StateDir, phase: &str, id: Uuid) -> Result<bool, Di
     Ok(find(dir, Wish::Again, phase)?.is_some_and(|request| request.id == id))
 }
 
-/// Takes a request back that nobody has dealt with.
+/// Withdraws a request that was not handled.
 pub fn withdraw_retry(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
     consume(dir, Wish::Again, phase)
 }
 
-/// The phases that somebody wants to be tried again. One look at the folder when there are none.
+/// The phases that are to be tried again. One look at the folder when there are none.
 pub fn retries_wanted(dir: &StateDir, known: &[&str]) -> Result<Vec<RetryWanted>, DiskError> {
     let mut wanted = Vec::new();
     if any(dir)? {
@@ -169,7 +169,7 @@ pub fn retries_wanted(dir: &StateDir, known: &[&str]) -> Result<Vec<RetryWanted>
     Ok(wanted)
 }
 
-/// Asks, if `counts` says so of the run that is under way and of where the phase stands in it.
+/// Makes the request, if `counts` accepts the running recovery and the phase's status in it.
 fn request(
     dir: &StateDir,
     wish: Wish,
@@ -193,7 +193,7 @@ pub(super) fn check_known(known: &[&str], phase: &str) -> Result<(), RequestErro
     Err(RequestError::UnknownPhase { name: phase.to_owned(), known })
 }
 
-/// The run that is under way, and where the phase stands in it; `pending` when there is none.
+/// The running recovery, and the phase's status in it; `pending` when there is none.
 fn standing(dir: &StateDir, phase: &str) -> (Option<Uuid>, PhaseStatus) {
     match read_current(dir).filter(|s| s.outcome == RecoveryOutcome::Running) {
         Some(s) => (Some(s.recovery_id), s.phase(phase).map_or(PhaseStatus::Pending, |p| p.status)),
@@ -202,7 +202,7 @@ fn standing(dir: &StateDir, phase: &str) -> (Option<Uuid>, PhaseStatus) {
 }
 
 fn path_of(dir: &StateDir, wish: Wish, phase: &str) -> PathBuf {
-    // Phase names are words of the program, checked by the caller: they are file names as they stand.
+    // Phase names are words of the program, checked by the caller, so they are valid file names.
     dir.paths.recovery_requests().join(format!("{}{phase}.json", wish.prefix()))
 }
 
@@ -221,7 +221,7 @@ fn place(dir: &StateDir, wish: Wish, asking: Asking<'_>) -> Result<Uuid, DiskErr
     Ok(id)
 }
 
-/// Takes the wish back to pass a phase over, which no recovery has met: it is to be tried.
+/// Withdraws a skip that no recovery has handled, because the phase is to be tried.
 pub fn withdraw_skip(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
     consume(dir, Wish::Skip, phase)
 }
@@ -234,8 +234,8 @@ fn remove(dir: &StateDir, path: &Path) -> Result<(), DiskError> {
     dir.disk.sync_dir(&dir.paths.recovery_requests())
 }
 
-/// The request of this kind for a phase; `None` when there is none. A file of a request that cannot be
-/// read still is one: its name says what is asked.
+/// The request of this kind for a phase; `None` when there is none. A request file that cannot be read still
+/// counts: its name says what is requested.
 pub(super) fn find(dir: &StateDir, wish: Wish, phase: &str) -> Result<Option<Request>, DiskError> {
     let Some(bytes) = read_optional(&path_of(dir, wish, phase))? else { return Ok(None) };
     let unknown = || Request {

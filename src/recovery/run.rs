@@ -1,4 +1,4 @@
-//! One run of a sequence: takes the lock, lets the coordinator work, records what came of it.
+//! One run of a sequence: takes the lock, runs the coordinator, records the result.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,24 +20,24 @@ use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::findings::{Finding, catalogue};
 use crate::state::StateDir;
 
-/// Sees every change of status, and moving items about twenty times a second, in order; the last call
-/// has the final snapshot. Called from a thread of its own; a slow one misses steps and delays nobody
+/// Called with every change of status, and with moving items about twenty times a second, in order; the last
+/// call has the final snapshot. Called from a thread of its own; a slow one misses steps and delays nothing
 /// until the end.
 pub type Observer = Arc<dyn Fn(&super::Snapshot) + Send + Sync>;
 
 /// How to run a sequence.
 #[derive(Clone)]
 pub struct RunOptions {
-    /// What runs it, for those that find the lock held: "recover", "daemon".
+    /// The command, for processes that find the lock held: "recover", "daemon".
     pub purpose: String,
-    /// Who runs it, for the record of what is skipped.
+    /// The actor, for the record of skips.
     pub by: String,
     /// Phases to pass over.
     pub skip: Vec<String>,
-    /// Only these phases and what waits for them; all when empty. How the others ended is carried over from
-    /// the last recovery; when there was none, all run.
+    /// Only these phases and their dependents; all when empty. The results of the others are carried over
+    /// from the last recovery; when there was none, all run.
     pub only: Vec<String>,
-    /// Kept with the record under `retry`, for those who asked for this run.
+    /// Kept in the record under `retry`, for the requester of this run.
     pub keep: Option<Value>,
     /// The pauses between tries; their number is how often a failed phase is tried again.
     pub pauses: Vec<Duration>,
@@ -49,7 +49,7 @@ pub struct RunOptions {
     pub lock_wait: Duration,
     /// Ends the run at the next safe points.
     pub cancel: Cancel,
-    /// Who watches in this process.
+    /// Observer in this process.
     pub observer: Option<Observer>,
 }
 
@@ -79,7 +79,7 @@ pub enum RunError {
     #[error("another recovery is under way{}", described(holder.as_ref()))]
     Busy {
         path: PathBuf,
-        /// Who runs it, as far as the lock file tells.
+        /// The process that runs it, if the lock file names one.
         holder: Option<Holder>,
     },
     /// A phase to skip, or to try again, does not exist.
@@ -89,7 +89,7 @@ pub enum RunError {
     #[error("phase '{phase}' waits for '{waits_for}', which is {}", status.word())]
     NotReady {
         phase: &'static str,
-        /// What it waits for.
+        /// Its dependency.
         waits_for: &'static str,
         /// How that one ended.
         status: PhaseStatus,
@@ -103,12 +103,12 @@ fn described(holder: Option<&Holder>) -> String {
     holder.map_or_else(String::new, |h| format!(": process {} ({}) since {}", h.pid, h.purpose, h.since))
 }
 
-/// Runs the phases of `graph` and waits until all are over. How they ended is in the record's snapshot;
-/// a recovery that failed is `Ok` here.
+/// Runs the phases of `graph` and waits until all are over. Their results are in the record's snapshot; a
+/// recovery that failed is `Ok` here.
 ///
 /// # Errors
-/// When nothing was run: another recovery is under way, an unknown phase is to be skipped, or the lock
-/// cannot be used.
+/// When nothing was run: another recovery is under way, an unknown phase is to be skipped, or the lock cannot
+/// be used.
 pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<RecoveryRecord, RunError> {
     let names = graph.names();
     options.skip.iter().chain(&options.only).try_for_each(|name| check_known(&names, name))?;
@@ -119,7 +119,7 @@ pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<R
     let only: &[String] = if before.is_some() { &options.only } else { &[] };
     let tracker = Arc::new(Tracker::new(&dir.clock, &options.purpose, only, phases));
     let control = Arc::new(Control::new(options.cancel.clone(), graph.phases().len()));
-    // Who holds the lock is a hint for others: a full disk must not keep a recovery from running.
+    // The holder in the lock is a hint for others: a full disk must not keep a recovery from running.
     if let Err(e) = describe(&lock, dir, options) {
         tracker.add_run_finding(not_written(&format!("{e}: {}", e.source)));
     }
@@ -202,7 +202,7 @@ fn describe(lock: &FileLock, dir: &StateDir, options: &RunOptions) -> Result<(),
     })
 }
 
-/// Where each phase stands when a run begins: not begun, or as it ended in the recovery before.
+/// The status of each phase when a run begins: not begun, or as it ended in the previous recovery.
 fn first_progress(
     graph: &PhaseGraph,
     only: &[String],

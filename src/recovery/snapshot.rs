@@ -1,8 +1,8 @@
-//! How far a recovery is, as it is shown and as it lies in `recovery/current.json`.
+//! The progress of a recovery, as it is shown and as it is in `recovery/current.json`.
 //!
-//! A snapshot that says `running` is a claim of its writer, who may be gone. [`read_current`] checks it
-//! by the writer's identity (PID, start time, boot, namespace) and by the recovery lock, which a living
-//! run holds from before its first snapshot until after its last.
+//! A snapshot that says `running` is a claim of its writer, which may be gone. [`read_current`] checks it by
+//! the writer's identity (PID, start time, boot, namespace) and by the recovery lock, which a living run
+//! holds from before its first snapshot until after its last.
 
 use std::path::Path;
 
@@ -208,8 +208,8 @@ impl Snapshot {
     }
 }
 
-/// The recovery that runs, or ran last; `None` when there was none yet, or the file cannot be
-/// understood (it is only a view: the next run replaces it). A run whose process is gone is `aborted`.
+/// The recovery that runs, or ran last; `None` when there was none yet, or the file cannot be parsed (it is
+/// only a view: the next run replaces it). A run whose process is gone is `aborted`.
 pub fn read_current(dir: &StateDir) -> Option<Snapshot> {
     let path = dir.paths.recovery_current();
     let seen = parse(&path)?;
@@ -224,8 +224,8 @@ pub fn read_current(dir: &StateDir) -> Option<Snapshot> {
     Some(without_writer(dir, again))
 }
 
-/// What a snapshot means whose writer is certainly gone. The record of the end is written before the
-/// last snapshot: the writer may have died between the two.
+/// The meaning of a snapshot whose writer is certainly gone. The record of the end is written before the last
+/// snapshot: the writer may have died between the two.
 pub(super) fn without_writer(dir: &StateDir, mut snapshot: Snapshot) -> Snapshot {
     if snapshot.outcome != RecoveryOutcome::Running {
         return snapshot;
@@ -250,7 +250,7 @@ fn may_run(dir: &StateDir, snapshot: &Snapshot) -> bool {
         return false;
     }
     if !here.shares_processes_with(&snapshot.host) {
-        // Its process cannot be seen from here. The lock that it held for as long as it ran can, but not through a
+        // Its process cannot be seen from here. The lock that it held while it ran can, but not through a
         // network.
         let lock = dir.paths.recovery_lock();
         return is_network(&dir.paths.recovery()).is_some()
@@ -260,6 +260,6 @@ fn may_run(dir: &StateDir, snapshot: &Snapshot) -> bool {
     if presence(writer) == Presence::Gone {
         return false;
     }
-    // The process lives, but is its run over, with a last snapshot that could not be written?
+    // The process lives, but its run may be over, with a last snapshot that could not be written.
     is_held(&dir.paths.recovery_lock()).unwrap_or(true)
 }

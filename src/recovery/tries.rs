@@ -12,7 +12,7 @@ use super::snapshot::PhaseStatus;
 use crate::findings::{Finding, Severity, catalogue};
 use crate::state::human;
 
-/// What a phase's thread needs. All its own: a thread that hangs is left behind.
+/// The input of a phase's thread. It owns everything: a thread that hangs is abandoned.
 pub(super) struct Attempting {
     pub(super) phase: Named,
     pub(super) run: Arc<PhaseRun>,

@@ -1,15 +1,15 @@
-//! What a crash left half done in the state directory.
+//! Cleans the half-done work of a crash out of the state directory.
 //!
-//! Temporary files of atomic replacement are removed when no living process is writing them: they are
-//! flocked from creation to publication, see [`crate::durable::remove_abandoned`]. They are sought only
-//! directly in the state directory's own folders and in the folder of each job's attempts, where supervisors
-//! write, and only by the exact form of our own names. Workspaces belong to the jobs; only while some may be as in
-//! layout 2, they are looked into too.
+//! Temporary files of atomic replacement are removed when no living process is writing them: they are flocked
+//! from creation to publication, see [`crate::durable::remove_abandoned`]. They are searched only directly in
+//! the state directory's own folders and in the folder of each job's attempts, where supervisors write, and
+//! only by the exact form of our names. Workspaces belong to the jobs; only while some may be as in layout 2,
+//! they are searched too.
 //!
 //! An empty workspace whose job the queue does not know is half made: a submission or an import, which make
-//! it before they enter the job, was killed in between. It is removed when the queue is known and while
-//! nobody submits by name or imports; a folder that is not empty stays by itself. So is a folder of attempts with
-//! nothing but a lock that nobody holds: a process that had taken hold of the job was killed.
+//! it before they enter the job, was killed in between. It is removed when the queue is known and while no
+//! process submits by name or imports; a folder that is not empty stays. So is a folder of attempts with
+//! nothing but a free lock: a process that had locked the job was killed.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::queue::JobId;
 use crate::state::names::decode;
 use crate::state::{JobPaths, StateDir};
 
-/// What was found and done.
+/// Result of a cleaning.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cleanup {
     /// Temporary files that were removed.
@@ -30,16 +30,16 @@ pub struct Cleanup {
     pub bytes_freed: u64,
     /// Temporary files that living processes are writing.
     pub in_use: Vec<PathBuf>,
-    /// What could not be looked at or removed, and why.
+    /// Paths that could not be examined or removed, with the reason.
     pub failed: Vec<(PathBuf, String)>,
 }
 
-/// Removes the temporary files that dead processes left, and writes every act into the log; that a living
-/// process is writing a file (our own progress, say) is no act. `progress`
-/// hears how many of how many folders are done, and says when to stop: what was done until then is logged.
+/// Removes the temporary files of dead processes, and writes every act into the log; a file that a living
+/// process is writing (our own progress, say) is no act. `progress` is called with the number of folders done
+/// and in all, and says when to stop: the acts until then are logged.
 ///
 /// # Errors
-/// When the log cannot be written; what goes wrong with one file is in [`Cleanup::failed`].
+/// When the log cannot be written; errors with one file are in [`Cleanup::failed`].
 pub fn clean_up(
     startup: &Startup,
     progress: &mut dyn FnMut(usize, usize) -> bool,
@@ -65,8 +65,8 @@ pub fn clean_up(
 }
 
 /// Removes the empty workspaces of jobs that the queue does not know, and writes every act into the log;
-/// how many were removed. `unknown` says which jobs of a list the queue does not know at this very moment:
-/// it is asked while nobody can enter one of them.
+/// returns their number. `unknown` selects the jobs of a list that the queue does not know at this very
+/// moment: it is called while no process can enter one of them.
 pub fn remove_half_made(
     startup: &Startup,
     unknown: &mut dyn FnMut(Vec<JobId>) -> Vec<JobId>,
@@ -83,7 +83,7 @@ pub fn remove_half_made(
     for path in [dir.paths.import_lock(), dir.paths.names_lock()] {
         match FileLock::try_acquire(&dir.disk, &path) {
             Ok(lock) => locks.push(lock),
-            // Somebody is at it: the next startup sees what is left.
+            // Another process is submitting: the next startup removes the rest.
             Err(LockError::Held { .. }) => return Ok(0),
             Err(LockError::Disk(e)) => return Err(e.into()),
         }
@@ -95,7 +95,7 @@ pub fn remove_half_made(
         for folder in [&paths.workspace, &paths.attempts] {
             let (result, detail) = match dir.disk.remove_dir(folder) {
                 Ok(()) => ("done", "it was empty, and the queue knows no such job".to_owned()),
-                // What it holds is for the scan for orphans to judge.
+                // The scan for orphans judges its content.
                 Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty || e.is_not_found() => continue,
                 Err(e) => ("failed", format!("{e}: {}", e.source)),
             };
@@ -112,14 +112,14 @@ pub fn remove_half_made(
     Ok(acts.iter().filter(|a| a.result == "done").count())
 }
 
-/// Removes the lock of a job of which there is nothing else, if nobody holds it.
+/// Removes the lock of a job that has nothing else, if it is free.
 fn remove_lone_lock(dir: &StateDir, paths: &JobPaths) {
     let lock = paths.sentinel_lock();
     let names = || std::fs::read_dir(&paths.attempts).into_iter().flatten().flatten();
     if names().next().is_none() || !names().all(|entry| entry.path() == lock) {
         return;
     }
-    // What cannot be removed stays, and is told by the folder around it.
+    // A lock that cannot be removed stays; removing its folder then fails and is reported.
     if let Ok(_held) = FileLock::try_acquire(&dir.disk, &lock) {
         let _ = dir.disk.remove_file(&lock);
     }
@@ -189,7 +189,7 @@ fn acts(startup: &Startup, found: &Cleanup) -> Vec<CleanupEntry> {
     removed.chain(failed).collect()
 }
 
-/// What lies half written beside the snapshots was to become one.
+/// A half-written file beside the snapshots was to become one.
 fn is_half_a_snapshot(startup: &Startup, path: &Path) -> bool {
     path.parent() == Some(&startup.dir().paths.queue())
 }

@@ -1,5 +1,5 @@
-//! The acts of cleaning after a crash: temporary files, half-made workspaces, torn tails, half-written
-//! snapshots, a layout that was brought up to date.
+//! The log of acts of cleaning after a crash: temporary files, half-made workspaces, torn tails, half-written
+//! snapshots, a migrated layout.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,10 @@ pub struct CleanupEntry {
     pub detail: String,
 }
 
-/// The acts that are remembered, oldest first.
+/// The acts that the log still has, oldest first.
 ///
 /// # Errors
-/// What the system says when the log is there and cannot be read; a damaged record costs itself.
+/// The system's error when the log exists and cannot be read; a damaged record costs itself.
 pub fn cleanup_log(dir: &StateDir) -> Result<Vec<CleanupEntry>, DiskError> {
     Ok(StartupLog::read(dir)?.acts().cloned().collect())
 }

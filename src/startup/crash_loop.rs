@@ -1,13 +1,13 @@
-//! The crash-loop brake: after [`ABORTS`] startups in a row that were cut short, the last of them within
-//! [`WINDOW_MS`], nothing is recovered and no job is started by itself any more.
+//! The crash-loop brake: after [`ABORTS`] aborted startups in a row, the last of them within [`WINDOW_MS`],
+//! nothing is recovered and no job is started automatically any more.
 //!
-//! Once a daemon has come up so, a record says it, and it stays so over restarts and reboots until
-//! somebody says otherwise: an operator (`startup clear`), a phase that was tried again and came to its end
-//! with all that waits for it (`retry phase`), or a whole recovery that did (`recover`).
+//! Once a daemon has come up so, a record says it, and it stays so over restarts and reboots until it is
+//! cleared: by an operator (`startup clear`), by a phase that was tried again and completed with all its
+//! dependents (`retry phase`), or by a whole recovery (`recover`).
 //!
-//! **The clock.** An aborted startup counts unless its start lies more than the window before now. One
-//! whose time is not known (a damaged marker) or lies in the future (the clock went back) counts: too
-//! careful costs an operator a command, too bold costs jobs.
+//! **The clock.** An aborted startup counts unless its start lies more than the window before now. One whose
+//! time is unknown (a damaged marker) or lies in the future (the clock went back) counts: too much caution
+//! costs an operator a command, too little costs jobs.
 
 use super::detect::{Detection, detect};
 use super::history::{StartupEntry, StartupOutcome};
@@ -15,7 +15,7 @@ use super::log::{StartupLog, StartupRecord};
 use crate::durable::DiskError;
 use crate::state::{StateDir, Timestamp};
 
-/// So many startups in a row that died are a crash loop.
+/// Aborted startups in a row that make a crash loop.
 pub const ABORTS: usize = 3;
 
 /// Within so many milliseconds.
@@ -36,7 +36,7 @@ impl SafeMode {
         self.because.iter().rev().find_map(|e| e.phase.as_deref())
     }
 
-    /// What happened, in one sentence.
+    /// The crash loop in one sentence.
     pub fn sentence(&self) -> String {
         let phase =
             self.phase().map_or_else(|| "before its first phase".to_owned(), |p| format!("in phase {p}"));
@@ -55,7 +55,7 @@ impl SafeMode {
                     _ if entry.safe_mode => {}
                     StartupOutcome::Aborted if Some(entry) == left => {}
                     StartupOutcome::Aborted => because.push(entry.clone()),
-                    // It gave up by itself: that is no crash, and no proof that the loop is over.
+                    // It gave up in order: that is no crash, and no proof that the loop is over.
                     StartupOutcome::Failed => {}
                     _ => break,
                 },

@@ -1,25 +1,25 @@
-//! Whether a startup is under way, and how the one before ended. Looks only.
+//! Detects whether a startup is under way, and how the previous one ended. Changes nothing.
 
 use super::history::{StartupEntry, StartupOutcome, history};
 use super::marker::{MarkerRead, read};
 use crate::durable::{DiskError, is_held};
 use crate::state::StateDir;
 
-/// What a look at the marker says.
+/// The state of the marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detection {
     /// No startup was cut short: there is no marker, or its startup had ended before its removal.
     Clean,
     /// The last startup's process died in it.
     Aborted {
-        /// What is known of it; its outcome is `aborted`.
+        /// The known part of its entry; its outcome is `aborted`.
         previous: Box<StartupEntry>,
-        /// What is wrong with the marker, when it is damaged.
+        /// The damage of the marker, if any.
         damage: Option<String>,
     },
     /// One is under way.
     Running {
-        /// What is known of it; `None` while it has not written its marker.
+        /// The known part of its entry; `None` while it has not written its marker.
         current: Option<Box<StartupEntry>>,
     },
 }
@@ -31,7 +31,7 @@ impl Detection {
     }
 }
 
-/// Looks at the marker and at whether its owner lives.
+/// Examines the marker and whether its owner lives.
 pub fn detect(dir: &StateDir) -> Result<Detection, DiskError> {
     let before = is_under_way(dir)?;
     let marker = read(&dir.paths.startup_marker())?;
@@ -55,7 +55,7 @@ fn is_under_way(dir: &StateDir) -> Result<bool, DiskError> {
     }
 }
 
-/// What a marker without a living owner means.
+/// The meaning of a marker without a living owner.
 pub(super) fn judge_by(history: &[StartupEntry], marker: &MarkerRead) -> Detection {
     let (entry, damage) = match marker {
         MarkerRead::Missing => return Detection::Clean,

@@ -1,4 +1,4 @@
-//! The startups that were, newest last, each once.
+//! Past startups, newest last, each once.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ pub struct StartupEntry {
     pub by: Option<String>,
     /// When it began; `None` when the marker was damaged.
     pub started_at: Option<Timestamp>,
-    /// When it ended; `None` for one that runs or was aborted, whose end nobody saw.
+    /// When it ended; `None` for one that runs or was aborted.
     pub ended_at: Option<Timestamp>,
     /// How it ended.
     pub outcome: StartupOutcome,
@@ -61,13 +61,13 @@ pub struct StartupEntry {
     pub duration_ms: Option<i64>,
     /// How many findings it had.
     pub findings_total: u64,
-    /// The recovery that ran in it, whose record tells of each phase.
+    /// The recovery that ran in it, whose record has each phase.
     #[serde(default)]
     pub recovery_id: Option<Uuid>,
     /// Whether it came up in safe mode, without recovering.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub safe_mode: bool,
-    /// What was asked for, when it was no whole recovery: the phases that were tried again.
+    /// The phases that were tried again, when it was no whole recovery.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retried: Vec<String>,
 }
@@ -117,10 +117,10 @@ impl StartupEntry {
     }
 }
 
-/// The startups that were, oldest first, without the one under way.
+/// The past startups, oldest first, without the one under way.
 ///
 /// # Errors
-/// What the system says when the log is there and cannot be read; a damaged record costs itself.
+/// The system's error when the log exists and cannot be read; a damaged record costs itself.
 pub fn history(dir: &StateDir) -> Result<Vec<StartupEntry>, DiskError> {
     Ok(StartupLog::read(dir)?.startups().cloned().collect())
 }

@@ -1,8 +1,8 @@
-//! `daemon/turn`: when the daemon's loop turned last, by the clock of this boot. Written in place and never synced:
-//! it helps to judge the living. Its reader knows by the daemon's lock that a daemon lives, and by the PID that
-//! it was this one.
+//! `daemon/turn`: when the daemon's loop last ran a round, by the clock of this boot. Written in place and
+//! never synced: it only helps to judge a living daemon. Its reader knows by the daemon's lock that a daemon
+//! lives, and by the PID that it was this one.
 //!
-//! `{"pid":4711,"boot_ms":86400123}`, filled up with spaces to 63 bytes and a line feed.
+//! `{"pid":4711,"boot_ms":86400123}`, padded with spaces to 63 bytes and a line feed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::durable::{DiskError, DiskFile, read_optional};
 use crate::state::StateDir;
 use crate::system::since_boot;
 
-/// So often a turn is written down.
+/// Least time between two writes.
 const EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ struct Turn {
     boot_ms: u64,
 }
 
-/// Writes down that the loop turns.
+/// Records the rounds of the loop.
 #[derive(Debug)]
 pub struct TurnWriter {
     file: DiskFile,
@@ -35,7 +35,7 @@ impl TurnWriter {
         Ok(TurnWriter { file: dir.disk.open_or_create(&dir.paths.daemon_turn())?, last: Mutex::default() })
     }
 
-    /// Called in every round; writes now and then. A disk that refuses is told by others.
+    /// Called in every round; writes now and then. Errors of the disk are reported by other writers.
     pub fn turned(&self) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|at| at.elapsed() < EVERY) {

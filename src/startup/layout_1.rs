@@ -1,13 +1,13 @@
-//! What layout 1 kept of past startups, and how it becomes layout 2's.
+//! Layout 1's records of past startups, and their migration to layout 2.
 //!
-//! `startup/history.json` and `startup/cleanup-log.json`: `{"version":1,"entries":[…]}`, written whole
-//! each time.
+//! `startup/history.json` and `startup/cleanup-log.json`: `{"version":1,"entries":[…]}`, written whole each
+//! time.
 //!
-//! **Migration**, by the process that holds the startup lock, in an order in which each step may be the
-//! last one: what the log has not yet is appended to it, in one append; `state.json` says layout 2, and
-//! earlier versions refuse from here on; the old files go. Until they are gone readers see both and count
-//! nothing twice, so a migration that was cut short is simply begun again. An earlier version that comes in
-//! between writes its own files on, and what it adds is taken over too.
+//! **Migration**, by the process that holds the startup lock, in an order in which each step may be the last
+//! one: entries that the log lacks are appended to it, in one append; `state.json` says layout 2, and earlier
+//! versions refuse from here on; the old files are removed. Until then readers read both and count nothing
+//! twice, so a migration that was interrupted is simply begun again. An earlier version that runs in between
+//! adds to its own files, and its entries are taken over too.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ struct Stored<T> {
     entries: Vec<T>,
 }
 
-/// What was in the two files.
+/// The content of the two files.
 #[derive(Debug, Default)]
 pub(super) struct Old {
     pub(super) records: Vec<StartupRecord>,
@@ -60,7 +60,7 @@ fn take<T: DeserializeOwned>(
     Ok(())
 }
 
-/// What a migration did.
+/// Result of a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
     /// The layout before.
@@ -69,7 +69,7 @@ pub struct Migrated {
     pub records: usize,
 }
 
-/// Brings the state directory to this version's layout. `None` when it has it.
+/// Migrates the state directory to this version's layout. `None` when it has it already.
 pub(super) fn migrate(
     dir: &StateDir,
     writer: &Writer,

@@ -1,9 +1,9 @@
-//! `startup/log/`: what startups did, one record an event, in an append-only log ([`crate::durable::log`]).
+//! `startup/log/`: the events of startups, one record each, in an append-only log ([`crate::durable::log`]).
 //!
-//! A reader also reads what layout 1 kept in two files, as long as they are there: so every command
-//! can look at a state directory that no startup has migrated yet, or whose migration was cut short.
+//! A reader also reads layout 1's two files as long as they exist, so every command can read a state
+//! directory that no startup has migrated yet, or whose migration was interrupted.
 //!
-//! At least the last [`STARTUPS_KEPT`] startups are kept with all that they did; segments that hold only older
+//! At least the last [`STARTUPS_KEPT`] startups are kept with all their acts; segments with only older
 //! records are removed.
 
 use std::collections::HashSet;
@@ -27,7 +27,7 @@ pub const STARTUPS_KEPT: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum StartupRecord {
-    /// A startup is over: it ended, or the next one found that it was cut short.
+    /// A startup is over: it ended, or the next one found that it was aborted.
     Startup(StartupEntry),
     /// An act of cleaning.
     Act(CleanupEntry),
@@ -37,7 +37,7 @@ pub enum StartupRecord {
         /// The startups that were cut short one after the other, oldest first.
         because: Vec<String>,
     },
-    /// An operator, or a recovery that came to its end, says that the crash loop is over.
+    /// An operator, or a recovery that completed, ended the crash loop.
     Cleared {
         at: Timestamp,
         by: String,
@@ -46,7 +46,7 @@ pub enum StartupRecord {
     },
 }
 
-/// What the log tells.
+/// The content of the log.
 #[derive(Debug, Clone, Default)]
 pub struct StartupLog {
     /// The records in order; those of layout 1 first, without a number.
@@ -61,13 +61,13 @@ impl StartupLog {
     /// Reads it. Changes nothing.
     ///
     /// # Errors
-    /// What the system says. Damage is no error.
+    /// The system's error. Damage is no error.
     pub fn read(dir: &StateDir) -> Result<StartupLog, DiskError> {
         let (folder, state_id) = (dir.paths.startup_log(), dir.identity.state_id.to_string());
         let mut log = StartupLog::default();
         let mut own = Vec::new();
         let first = SegmentFile::list(&folder)?.first().map_or(1, |s| s.first_seq);
-        // What was removed because it is old is not missing.
+        // Records that were removed for their age are not missing.
         let from = Position { last_seq: first.saturating_sub(1), ..Position::default() };
         let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: None };
         let summary = crate::durable::log::read(request, |seq, line| {
@@ -108,15 +108,15 @@ impl StartupLog {
         })
     }
 
-    /// Up to which record everything may go: what came before the startups to keep.
+    /// The record up to which everything may be removed: all before the startups to keep.
     fn expendable(&self) -> u64 {
         let mut startups = self.records.iter().rev().filter(|(_, r)| matches!(r, StartupRecord::Startup(_)));
-        // The one before: its record is its end, and what it did comes ahead of that.
+        // The one before: its record is its end, and its acts come before that.
         startups.nth(STARTUPS_KEPT).and_then(|(seq, _)| *seq).unwrap_or_default()
     }
 }
 
-/// What makes a startup or an act the same one in both layouts.
+/// The identity of a startup or an act in both layouts.
 type Key<'a> = (&'a str, Timestamp, &'a str, &'a str);
 
 fn key(record: &StartupRecord) -> Option<Key<'_>> {
@@ -151,8 +151,8 @@ impl Writer {
         self.0.append(&lines).map(drop)
     }
 
-    /// Returns when all that is there now is on disk, from all writers: also what a killed one wrote whole
-    /// and had not yet told of, which is counted in when the log is locked.
+    /// Returns when everything in it is on disk, from all writers: also whole records of a killed writer that
+    /// it had not yet published, which locking the log takes in.
     pub(super) fn sync(&self) -> Result<(), LogError> {
         let last = self.0.locked(|locked| Ok::<_, LogError>(locked.end().last_seq))?;
         self.0.commit(last)
@@ -163,7 +163,7 @@ impl Writer {
         self.0.cut_bytes()
     }
 
-    /// Puts what cannot be read into quarantine and writes its segments without it.
+    /// Copies unreadable parts to quarantine and rewrites their segments without them.
     pub(super) fn repair(&self, damage: &[Damage]) -> Result<(), LogError> {
         self.0.rotate()?;
         self.0.drop_damage(damage)
@@ -178,8 +178,8 @@ impl Writer {
     }
 }
 
-/// Says, durably, that the crash loop is over: the next start, or the daemon in safe mode, recovers and
-/// runs jobs again.
+/// Records durably that the crash loop is over: the next start, or the daemon in safe mode, recovers and runs
+/// jobs again.
 pub fn clear(dir: &StateDir, by: &str, why: Option<&str>) -> Result<(), LogError> {
     let record =
         StartupRecord::Cleared { at: dir.clock.now(), by: by.to_owned(), why: why.map(str::to_owned) };

@@ -1,9 +1,9 @@
 //! `startup/marker.json`: the startup that is under way, or that was when its process died.
 //!
-//! Written before a phase begins. Whether its owner lives, the startup's flock says and nothing else. Its
-//! time decides one thing only: whether an aborted startup is recent enough to count for a crash loop. One
-//! from the future (a clock that went back) counts as recent. One of a later version is taken as far as it
-//! can be understood; a copy goes to quarantine.
+//! Written before a phase begins. Only the startup's flock says whether its owner lives. Its time decides one
+//! thing only: whether an aborted startup is recent enough to count for a crash loop. One from the future (a
+//! clock that went back) counts as recent. A marker of a later version is parsed as far as possible; a copy
+//! goes to quarantine.
 
 use std::path::Path;
 
@@ -94,7 +94,7 @@ impl Marker {
     }
 }
 
-/// What could be learnt from a marker file.
+/// The result of reading a marker file.
 #[derive(Debug)]
 pub(super) enum MarkerRead {
     Missing,
@@ -102,7 +102,7 @@ pub(super) enum MarkerRead {
     Damaged {
         why: String,
         bytes: Vec<u8>,
-        /// What could be read of it all the same: a later version's marker names its startup and phases.
+        /// Its readable part: a later version's marker names its startup and phases.
         known: Option<Box<Marker>>,
     },
     Whole(Marker),

@@ -1,15 +1,15 @@
-//! Startups: which one is under way, how those before ended, and what an aborted one left behind.
+//! Startups: the one under way, how past ones ended, and the cleaning after an aborted one.
 //!
 //! `startup/startup.lock` is flocked by the process whose startup is under way; that alone says whether a
 //! marker's owner lives. `startup/marker.json` is replaced before each phase begins, so that a crash is
-//! blamed on the right one, and removed last. `startup/log/` is an append-only log of what startups did:
-//! how each ended, each act of cleaning, when safe mode began and who ended it. Only `cleared` is written
-//! without the flock.
+//! blamed on the right phase, and removed last. `startup/log/` is an append-only log of the events of
+//! startups: how each ended, each act of cleaning, when safe mode began and who ended it. Only `cleared` is
+//! written without the flock.
 //!
-//! Everything that is told of startups is derived from that log and the marker: the history, the number of
-//! aborts in a row, whether it is a crash loop ([`SafeMode`]).
+//! Everything that is reported about startups is derived from that log and the marker: the history, the
+//! number of aborts in a row, whether it is a crash loop ([`SafeMode`]).
 //!
-//! **Layouts.** The log is layout 2's; see `layout_1.rs` for what was before and how it is taken over.
+//! **Layouts.** The log is layout 2's; see `layout_1.rs` for the earlier one and its migration.
 
 mod cleanup;
 mod cleanup_log;

@@ -1,10 +1,10 @@
-//! What is the matter with a state directory as a whole.
+//! Findings about a state directory as a whole.
 
 use crate::findings::{Finding, catalogue};
 use crate::state::{DirectoryOrigin, StateDir};
 
-/// What is the matter with a state directory as a whole. That it went back in time is told until a recovery has
-/// told it.
+/// Findings about a state directory as a whole. That it went back in time is reported until a recovery has
+/// reported it.
 pub(crate) fn findings(dir: &StateDir) -> Vec<Finding> {
     if let DirectoryOrigin::Copied { of, why } = &dir.origin {
         let sentence = format!("it is a copy of {}: {why}; it is only read", of.display());

@@ -17,7 +17,7 @@ use crate::durable::seeded_bug::SeededBug;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::state::{LAYOUT_VERSION, StateDir, StateError};
 
-/// Somebody who merely looks holds the lock for less than this.
+/// A process that only looks holds the lock for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(50);
 
 /// Acts of one startup that are logged one by one; more are logged as a number.
@@ -66,7 +66,7 @@ impl StartupError {
     }
 }
 
-/// What a startup is to be.
+/// Options of a startup.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StartOptions<'a> {
     /// The phase that it enters with the first write of its marker.
@@ -77,16 +77,16 @@ pub struct StartOptions<'a> {
     pub retried: &'a [String],
 }
 
-/// What a startup met when it began.
+/// The state that a startup found when it began.
 #[derive(Debug)]
 pub struct StartReport {
     /// How the one before ended.
     pub detection: Detection,
     /// The layout that was brought up to date.
     pub migrated: Option<Migrated>,
-    /// What in the startup log could not be read; it is in quarantine.
+    /// Unreadable parts of the startup log; they are in quarantine.
     pub damage: Vec<Damage>,
-    /// What an earlier layout's files held that cannot be understood; copies are in quarantine.
+    /// Parts of an earlier layout's files that cannot be parsed; copies are in quarantine.
     pub damaged_files: Vec<(std::path::PathBuf, String)>,
     /// Whether the startups before this one were a crash loop.
     pub safe_mode: Option<SafeMode>,
@@ -106,7 +106,7 @@ struct UnderWay {
     marker: Marker,
     /// There once the log knows of the startup before, so that its marker may be overwritten.
     writer: Option<Writer>,
-    /// Why this startup is not on disk as it is.
+    /// Why this startup is not recorded on disk.
     unrecorded: Option<StartupError>,
     /// Given back at the end, though a phase that was left behind may keep the startup itself longer.
     lock: Option<FileLock>,
@@ -122,7 +122,7 @@ impl Startup {
         Ok((startup, met.detection))
     }
 
-    /// As [`Startup::begin`], and says what it met.
+    /// As [`Startup::begin`], with a report of the state that it found.
     pub fn begin_in(
         dir: &StateDir,
         by: StartedBy,
@@ -143,7 +143,7 @@ impl Startup {
             purpose: by.as_str().to_owned(),
             since: marker.started_at.to_string(),
         };
-        // Who holds the lock is a hint for people.
+        // The holder in the lock is a hint for people.
         let _ = lock.describe(&holder);
         if SeededBug::MarkerBeforeHistory.is_on() {
             marker.write(dir)?;
@@ -165,7 +165,7 @@ impl Startup {
         }
     }
 
-    /// Why this startup is not on disk as it is: killed now, nobody would know of it, or of how far it got.
+    /// Why this startup is not recorded on disk: after a kill, nothing would show that it ran, or how far.
     pub fn unrecorded(&self) -> Option<String> {
         self.under_way().unrecorded.as_ref().map(StartupError::in_one_line)
     }
@@ -220,9 +220,9 @@ impl Startup {
         Ok(self.writer(&mut now)?.append(records)?)
     }
 
-    /// Says that a phase is over. That is written at once when another one is under way beside it, which may
-    /// hang; else with whatever the marker says next: killed before, the startup is taken to have died in
-    /// this phase, at its very end, and every phase may be run again.
+    /// Records that a phase is over. Written at once when another phase is under way beside it, because that
+    /// may hang; otherwise with the next write of the marker: if the process dies before, the startup counts
+    /// as dead at the very end of this phase, and every phase may be run again.
     pub fn done(&self, phase: &str) {
         let mut now = self.under_way();
         now.marker.phases_entered.retain(|p| p != phase);
@@ -300,10 +300,10 @@ impl Startup {
         self.append(&[StartupRecord::SafeMode { at: self.dir.clock.now(), because }])
     }
 
-    /// Ends the startup: into the log first, then the marker goes.
+    /// Ends the startup: first in the log, then the marker is removed.
     ///
     /// # Errors
-    /// What the system says; the marker may then still be there.
+    /// The system's error; the marker may then still be there.
     pub fn finish(&self, outcome: StartupOutcome, findings_total: u64) -> Result<StartupEntry, StartupError> {
         self.end(outcome, findings_total, false)
     }
@@ -326,7 +326,7 @@ impl Startup {
         let (marker, now) = (&under_way.marker, self.dir.clock.now());
         let entry = StartupEntry {
             ended_at: Some(now),
-            // A clock that went back tells no duration.
+            // A clock that went back gives no duration.
             duration_ms: Some(now.millis_since(marker.started_at).max(0)),
             findings_total,
             safe_mode,
@@ -343,7 +343,8 @@ impl StartReport {
     /// Where nothing can be written.
     fn by_looking(dir: &StateDir) -> Result<StartReport, StartupError> {
         let log = match StartupLog::read(dir) {
-            // What cannot be read tells nothing; that it cannot be written either is told by the phase.
+            // A log that cannot be read is treated as empty; that it cannot be written either is reported by
+            // the phase.
             Err(e) if e.is_refused_change() => StartupLog::default(),
             other => other?,
         };

@@ -1,4 +1,4 @@
-//! The files that tell of an attempt.
+//! The files of an attempt.
 
 use crate::durable::DiskError;
 use crate::jobs::command_record::CommandRecord;
@@ -18,8 +18,8 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Reads them. While a supervisor holds the lock, and its sentinel names the command, the others can
-    /// tell nothing more and are not looked for.
+    /// Reads them. While a supervisor holds the lock, and its sentinel names the command, the others add
+    /// nothing and are not read.
     pub(super) fn read(
         look: &JudgeContext<'_>,
         job: &Job,

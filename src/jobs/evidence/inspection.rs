@@ -1,5 +1,4 @@
-//! One attempt under inspection: facts are gathered in the order in which they are cheap, each with a
-//! sentence.
+//! One attempt under inspection: facts are gathered cheapest first, each with a sentence.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -77,7 +76,8 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// What its supervisor could not end; or, when it has none and its end is wanted, what nobody like us can.
+    /// The processes that its supervisor could not end; without a supervisor, if its end is wanted, those
+    /// that no process with our rights can end.
     fn cannot_end(&self, verdict: &Verdict) -> Option<Condition> {
         let by = self.sentinel()?.uid;
         let mut processes = self.sentinel()?.cannot_end.clone();
@@ -148,7 +148,7 @@ impl<'a> Inspection<'a> {
         let supervisor = self.sentinel().map(|s| s.supervisor).filter(|_| is_here).map(sighted);
         let is_settled = exit.as_ref().is_some_and(|exit| exit.tree_empty);
         let is_searched = lock == LockFact::Free && !is_settled;
-        // Its supervisor knows its command better; what is seen of it is for people.
+        // Its supervisor knows its command better; this observation is for people.
         let command = self.command().filter(|_| is_here && !is_settled).map(sighted);
         let mut facts = Facts {
             begun,
@@ -282,7 +282,7 @@ impl<'a> Inspection<'a> {
         }
         self.look_at_namespace(is_fenced, facts);
         if is_fenced {
-            // Its command was in a group of its own, and nobody is there any more.
+            // Its command was in a group of its own, and the group is empty.
             facts.doubt = None;
         }
     }
@@ -295,7 +295,7 @@ impl<'a> Inspection<'a> {
             return;
         }
         let namespace = self.recorded_host().map_or(0, |host| host.pid_namespace);
-        // The hierarchy of a container is not this one: only a group that is there tells anything.
+        // A container's hierarchy is another one: only an existing group proves anything.
         let is_empty_group = is_fenced && self.group().is_some_and(|group| group.is_there());
         let sees_all = self.look.host.sees_all_namespaces();
         let is_gone =
@@ -307,7 +307,7 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// What could not be ended is the attempt's, whatever it has given up since.
+    /// Processes that could not be ended belong to the attempt, whatever they have changed since.
     fn look_for_withstanding(&mut self, facts: &mut Facts) {
         let told = self.sentinel().map(|s| s.cannot_end.clone()).unwrap_or_default();
         for process in told {
@@ -322,8 +322,9 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Whether the attempt has a control group, and that is empty. Who is in it is a survivor, also when it cannot be
-    /// seen from here: the group's name has state directory, incarnation and claim, so that nobody else's is meant.
+    /// Whether the attempt has a control group, and whether that is empty. A process in it is a survivor,
+    /// even one that cannot be seen from here: the group's name has state directory, incarnation and claim,
+    /// so it is no one else's.
     fn look_at_group(&mut self, facts: &mut Facts) -> bool {
         let Some(group) = self.group() else { return false };
         let (is_empty, detail) = match group.is_populated() {
@@ -387,7 +388,7 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// The user that the attempt ran as; whom the state directory belongs to when nothing tells.
+    /// The user that the attempt ran as; the state directory's owner when that is unknown.
     fn uid(&self) -> Option<u32> {
         let recorded = self.command_record().map(|c| c.uid).or_else(|| Some(self.sentinel()?.uid));
         recorded.or_else(|| Some(std::fs::metadata(self.look.dir.paths.root()).ok()?.uid()))

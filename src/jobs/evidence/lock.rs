@@ -15,10 +15,10 @@ pub(super) fn state_of_lock(look: &JudgeContext<'_>, paths: &JobPaths) -> (LockF
     match is_held(&paths.sentinel_lock()) {
         Ok(true) => (LockFact::Held, "sentinel.lock is held".to_owned()),
         Ok(false) => (LockFact::Free, "sentinel.lock is free".to_owned()),
-        // Without a folder, what counts is where it would be.
+        // Without a folder, the file system where it would be counts.
         Err(e) if e.is_not_found() => on_a_network(&look.dir.paths.as_known(look.dir.paths.root()))
             .unwrap_or((LockFact::Free, "there is no sentinel.lock".to_owned())),
-        // Nobody holds that. The job may have put it there: its processes tell.
+        // It cannot be locked. The job may have put it there: its processes decide.
         Err(e) if is_not_regular(&e.source) => {
             (LockFact::Free, format!("what is called sentinel.lock is none: {}", e.source))
         }

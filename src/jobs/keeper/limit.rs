@@ -1,10 +1,10 @@
-//! Keeps an attempt's output below its limit: the oldest part goes, a note says how much.
+//! Keeps an attempt's output below its limit: the oldest part is dropped, and a note says how much.
 //!
-//! Only the process that empties the pipe writes to the file, and it looks at the file's length each time. What
-//! is dropped becomes a hole: the room of the oldest part goes back to the file system
-//! (`FALLOC_FL_PUNCH_HOLE`), while length and offsets stay as they are, also for those who follow the file.
-//! Its apparent length goes on growing; what is stored, and what readers show, begins at a note in front of the
-//! first whole line that is kept. Half of the limit is kept each time, so that each byte costs one look.
+//! Only the process that empties the pipe writes to the file, and it checks the file's length each time. The
+//! dropped part becomes a hole: its room goes back to the file system (`FALLOC_FL_PUNCH_HOLE`), while length
+//! and offsets stay as they are, also for readers that follow the file. The apparent length goes on growing;
+//! the stored part, which readers show, begins at a note in front of the first whole line that is kept. Half
+//! of the limit is kept each time, so that each byte costs one look.
 
 use std::os::unix::fs::FileExt;
 
@@ -19,7 +19,7 @@ const LINE_REACH: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct OutputLimit {
     limit: u64,
-    /// Where what is kept begins.
+    /// Where the kept part begins.
     start: u64,
     /// The file system knows no holes.
     is_without_holes: bool,
@@ -33,7 +33,7 @@ impl OutputLimit {
 
     /// Drops the oldest part of a file of this length, when that is too long.
     pub(super) fn check(&mut self, file: &DiskFile, len: u64) -> Result<(), DiskError> {
-        // Somebody truncated it: what was dropped before does not count any more.
+        // It was truncated: the dropped part does not count any more.
         self.start = if len < self.start { 0 } else { self.start };
         if self.is_without_holes || len - self.start <= self.limit {
             return Ok(());

@@ -13,11 +13,11 @@ use rustix::fs::{Mode, OFlags};
 use crate::durable::{Disk, DiskError, IoContext};
 use crate::state::JobPaths;
 
-/// What a pipe holds, in bytes, where the system allows it: enough that a command which prints as fast as it can
-/// seldom waits, and little enough for some hundred jobs of one user (`fs.pipe-user-pages-soft`).
+/// The capacity of a pipe, in bytes, where the system allows it: enough that a fast-printing command seldom
+/// waits, and little enough for some hundred jobs of one user (`fs.pipe-user-pages-soft`).
 const CAPACITY: i32 = 256 << 10;
-/// For everybody to open for writing: a command that has become another user may reopen its own standard error.
-/// Nobody else gets at the pipe, which has no name.
+/// All users may open it for writing: a command that has become another user may reopen its own standard
+/// error. No other process can reach the pipe, which has no name.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::WGRP).union(Mode::WOTH);
 
 /// Both ends of it.
@@ -30,10 +30,10 @@ pub(in crate::jobs) struct OutputPipe {
 
 impl OutputPipe {
     /// Makes one. It has a name beside the job's output for a moment, which the descriptors of its writers
-    /// show ever after, and is without a name where none can be given.
+    /// show ever after; it has no name where none can be given.
     ///
     /// # Errors
-    /// What the system says, such as that there are no descriptors left.
+    /// The system's error, such as that there are no descriptors left.
     pub(in crate::jobs) fn new(disk: &Disk, paths: &JobPaths) -> io::Result<OutputPipe> {
         let (reader, writer) = match named(disk, &paths.output_pipe()) {
             Ok(ends) => ends,
@@ -54,13 +54,13 @@ impl OutputPipe {
         self.id
     }
 
-    /// One of the command's own descriptors: opened by itself, so that a command that makes its standard output
-    /// non-blocking leaves its standard error as it was; and for reading too (see the module).
+    /// One of the command's own descriptors. Each is opened separately, so that a command that makes its
+    /// standard output non-blocking leaves its standard error as it was; and for reading too (see `keeper`).
     pub(in crate::jobs) fn end_of_command(&self) -> io::Result<Stdio> {
         let own = format!("/proc/self/fd/{}", self.writer.as_raw_fd());
         match rustix::fs::open(&own, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
             Ok(fd) => Ok(fd.into()),
-            // Without /proc there is no second way to it; what it prints is kept all the same.
+            // Without /proc it cannot be opened a second time; output is kept all the same.
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::ACCESS) => Ok(self.writer.try_clone()?.into()),
             Err(e) => Err(e.into()),
         }

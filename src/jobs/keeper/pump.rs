@@ -1,8 +1,8 @@
-//! From the pipe to the file, and the process that does nothing else.
+//! Moves output from the pipe to the file; and the keeper, a process that does only that.
 //!
-//! A file that refuses (full, read-only) is asked again, while the command waits as it does for a slow
-//! terminal; after [`PATIENCE`] what is printed is thrown away, for a job must not stand still for ever, and
-//! the output says how much was lost as soon as it can be written again.
+//! A write that the file refuses (full, read-only) is tried again, while the command waits as it does for a
+//! slow terminal; after [`PATIENCE`] output is discarded, because a job must not stand still for ever, and a
+//! note says how much was lost as soon as the file can be written again.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,19 +16,19 @@ use crate::durable::{Disk, DiskError, DiskFile};
 
 /// As much as is moved at a time, in bytes; a pipe holds no more.
 const PART: usize = 1 << 20;
-/// How long a command waits for a file that refuses what it prints.
+/// How long a command waits for a file that refuses its output.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What came of a look into the pipe.
+/// The result of one move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Something was moved, and there may be more.
     Moved,
     /// The pipe is empty.
     Empty,
-    /// It is empty, and nobody can print into it any more.
+    /// It is empty, and has no writer any more.
     Over,
     /// The file refuses; to be asked again after a pause.
     Refused,
@@ -60,7 +60,7 @@ impl Pump {
         &self.file
     }
 
-    /// Moves what is in the pipe, at most [`PART`]. What the file says when it refuses comes first.
+    /// Moves the content of the pipe, at most [`PART`]. Also returns the file's first error of a refusal.
     pub(super) fn turn(&mut self) -> (Turn, Option<DiskError>) {
         match self.advance() {
             Ok(turn) => (turn, None),
@@ -132,9 +132,8 @@ fn copy_into(mut pipe: &File, file: &DiskFile, end: u64) -> io::Result<usize> {
     Ok(read)
 }
 
-/// The keeper: empties the pipe `pipe` into the file `output` until nobody can print into it any more. Signals
-/// that ask for an end are its caller's to ignore: it ends with the job. The file is locked by the open file that
-/// it was given.
+/// The keeper: empties `pipe` into `output` until the pipe has no writer any more. The caller ignores the
+/// signals that would end it: it ends with the job. The passed open file holds the file's lock.
 pub fn keep_output(disk: &Disk, pipe: File, output: File, limit: u64) -> Result<(), DiskError> {
     let mut pump = Pump::new(pipe, DiskFile::of(disk, output, "/proc/self/fd/1".into()), limit);
     // Not a pipe, not to be read: never a loop without end.
@@ -149,9 +148,9 @@ pub fn keep_output(disk: &Disk, pipe: File, output: File, limit: u64) -> Result<
     }
 }
 
-/// Until there is something in the pipe, or nobody can print into it any more.
+/// Waits until the pipe has content, or no writer any more.
 fn wait_for(pipe: &File) {
-    // Interrupted by a signal is as good as woken by it.
+    // An interruption by a signal is as good as a wake-up.
     let _ = poll(&mut [PollFd::new(pipe, PollFlags::IN)], None);
 }
 
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!(pump.turn().0, Turn::Empty);
         writer.write_all(b"one ").unwrap();
         assert_eq!(pump.turn().0, Turn::Moved);
-        // Somebody else's line stays, and is not written over.
+        // Another program's line stays, and is not overwritten.
         pump.file().write_at(b"theirs ", 4).unwrap();
         writer.write_all(b"two").unwrap();
         drop(writer);

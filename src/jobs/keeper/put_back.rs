@@ -1,7 +1,8 @@
-//! The output of a job that has removed or renamed it: written anew, when nobody prints any more.
+//! Writes the output of a job that has removed or renamed it anew, when nothing prints any more.
 //!
-//! A job of the server's user may remove what is kept about its attempts. What it prints goes on into the file without a
-//! name, which is read here once more. What has the name now is the job's own, and gets another one.
+//! A job of the server's user may remove the files about its attempts. Its output goes on into the file
+//! without a name, which is read here once more. A file that has the name now is the job's own, and gets
+//! another one.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -13,15 +14,15 @@ use crate::jobs::output::beginning;
 /// Read at a time, in bytes.
 const PART: usize = 1 << 20;
 
-/// Makes `path` the file's content again, if it is not; true when it was not.
+/// Makes `path` the file's content again, unless it is; true when it was not.
 ///
 /// # Errors
-/// What the system says; it can be called again.
+/// The system's error; it can be called again.
 pub(super) fn put_back(disk: &Disk, file: &DiskFile, path: &Path) -> Result<bool, DiskError> {
     let ours = file.metadata()?;
     let named = match path.symlink_metadata() {
         Ok(named) => Some(named),
-        // Not there, or the folder is none any more: making it says so then.
+        // Absent, or its folder is; in the latter case creating it fails and says so.
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
         Err(e) => return Err(e).context("look at", path),
     };
@@ -51,7 +52,7 @@ pub(super) fn put_back(disk: &Disk, file: &DiskFile, path: &Path) -> Result<bool
     Ok(true)
 }
 
-/// Gives what the job has put there another name: `output.log.1`, or the next that is free.
+/// Gives the job's file another name: `output.log.1`, or the next free one.
 fn put_aside(disk: &Disk, path: &Path) -> Result<(), DiskError> {
     let mut number = 1;
     loop {

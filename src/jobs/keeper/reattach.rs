@@ -1,8 +1,8 @@
-//! A keeper for a job that has lost its supervisor and its keeper.
+//! Starts a keeper for a job that has lost its supervisor and its keeper.
 //!
-//! Or whose keeper goes on into a file that the job has removed, or put something else in the place of: without a
-//! supervisor nobody would write that anew under its name ([`super::put_back`]) when the job is over. So it is done
-//! now, and a new keeper goes on behind it. There are never two on one pipe: each would take a part of what is printed.
+//! Also for a job whose keeper goes on into a file that the job has removed or replaced: without a supervisor
+//! nothing would write that anew under its name ([`super::put_back`]) when the job is over. So it is done
+//! now, and a new keeper continues. There are never two on one pipe: each would take a part of the output.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -21,7 +21,7 @@ use crate::queue::JobId;
 use crate::state::JobPaths;
 use crate::system::{ProcessIdentity, ProcessStat, process_stat, signal_process};
 
-/// How long a keeper may take to stand still, and to go.
+/// How long a keeper may take to stop, and to end.
 const STANDS_STILL: Duration = Duration::from_secs(5);
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(5);
@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Standard output and standard error.
 const STREAMS: [u32; 2] = [1, 2];
 
-/// Starts a keeper when nobody empties the pipe `id`, into which one of these processes prints.
+/// Starts a keeper when nothing empties the pipe `id`, into which one of these processes prints.
 pub(in crate::jobs) fn reattach(
     disk: &Disk,
     job: &JobId,
@@ -53,16 +53,17 @@ pub(in crate::jobs) fn reattach(
     }
     let file = disk.open_or_create(&output)?;
     if !try_lock(&file)? {
-        return Ok(()); // Somebody else was faster.
+        return Ok(()); // Another process was faster.
     }
     let mut keeper = start(program, job, &pipe, &file).context("start the keeper of", &output)?;
-    // It lives as long as the job. Where no thread can be made, it stays a zombie until this process ends.
+    // It lives as long as the job. Without a thread that waits for it, it stays a zombie until this process
+    // ends.
     let _ = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || keeper.wait());
     Ok(())
 }
 
-/// The keeper that empties a pipe, and the file into which it does: the job may have removed it, or put something else
-/// in its place, and then its lock is not seen under its name.
+/// The keeper of a pipe, with its output file: if the job has removed or replaced that file, its lock is not
+/// seen under its name.
 fn keeper_of(pipe: &File) -> Option<(ProcessIdentity, File)> {
     let wanted = pipe.metadata().ok()?;
     let is_it = |m: std::fs::Metadata| (m.dev(), m.ino()) == (wanted.dev(), wanted.ino());
@@ -76,9 +77,9 @@ fn keeper_of(pipe: &File) -> Option<(ProcessIdentity, File)> {
     Some((keeper, File::from(kept)))
 }
 
-/// Gives the output its name again, and ends the keeper that went on without it. It stands still meanwhile: what is
-/// printed waits in the pipe. Where the file cannot be written it goes on as before. False when it does not stand
-/// still.
+/// Gives the output its name again, and ends the keeper that went on without it. The keeper is stopped during
+/// that, and output waits in the pipe. Where the file cannot be written the keeper goes on as before. False
+/// when it does not stop.
 fn take_over(
     disk: &Disk,
     keeper: ProcessIdentity,
@@ -117,7 +118,7 @@ fn open_pipe(pid: u32, id: u64) -> Option<File> {
         std::fs::metadata(&path).is_ok_and(is_it).then_some(())?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let pipe = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-        // The process may have opened something else in its place since.
+        // The process may have opened another file under that number since.
         pipe.metadata().is_ok_and(is_it).then_some(pipe)
     })
 }

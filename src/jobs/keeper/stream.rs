@@ -1,5 +1,5 @@
-//! A supervisor's part in its job's output: it empties the pipe itself until a keeper does, and whenever there is
-//! none.
+//! A supervisor's part in its job's output: it empties the pipe itself until there is a keeper, and whenever
+//! there is none.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,12 +15,12 @@ use super::put_back::put_back;
 use crate::durable::{Disk, DiskError, DiskFile};
 use crate::queue::JobId;
 
-/// A job that is over before does without a keeper.
+/// A job that ends sooner does without a keeper.
 const KEEPER_AFTER: Duration = Duration::from_millis(200);
 /// After one that was killed, or could not be started; doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// So much is moved before the supervisor looks at its other duties.
+/// Parts moved before the supervisor does its other duties.
 const TURNS: usize = 16;
 /// Until a file that refuses is asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -30,14 +30,14 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(in crate::jobs) struct OutputStream {
     pump: Pump,
     keeper: Option<Child>,
-    /// How a keeper is started; empty: none is wanted.
+    /// The command line of a keeper; empty: none is wanted.
     program: Vec<OsString>,
     job: JobId,
     keeper_at: Instant,
     pause: Duration,
-    /// The file refused what was printed.
+    /// Set when the file refused output.
     retry_at: Option<Instant>,
-    /// Nobody can print any more.
+    /// The pipe has no writer any more.
     is_over: bool,
 }
 
@@ -67,7 +67,7 @@ impl OutputStream {
         self.keeper.as_ref().map(Child::id)
     }
 
-    /// What wakes the supervisor, when there is nobody else who empties the pipe.
+    /// The descriptor to wait for, when no keeper empties the pipe.
     pub(in crate::jobs) fn waited(&self) -> Option<BorrowedFd<'_>> {
         let is_ours = self.keeper.is_none() && self.retry_at.is_none() && !self.is_over;
         is_ours.then(|| self.pump.pipe().as_fd())
@@ -84,7 +84,7 @@ impl OutputStream {
     /// Does what is due.
     ///
     /// # Errors
-    /// What the file said when it refused; it is asked again.
+    /// The file's error when it refused; the write is tried again.
     pub(in crate::jobs) fn attend(&mut self) -> Result<(), DiskError> {
         if let Some(keeper) = &mut self.keeper {
             if !has_ended(keeper) {
@@ -100,14 +100,14 @@ impl OutputStream {
         moved
     }
 
-    /// Moves what the pipe holds, when nobody prints any more; there is no keeper afterwards.
+    /// Moves the rest of the pipe, once it has no writer any more; there is no keeper afterwards.
     ///
     /// # Errors
-    /// What the file said when it refused: to be called again after a pause. It does not refuse for ever (see
-    /// `pump`).
+    /// The file's error when it refused: call again after a pause. It does not refuse for ever (see `pump`).
     pub(in crate::jobs) fn finish(&mut self) -> Result<(), DiskError> {
         if let Some(mut keeper) = self.keeper.take() {
-            // It has nothing in its hands (see `pump`). It is not reaped: what it used is not the job's.
+            // The keeper holds no bytes (see `pump`). It is not reaped, because its resource use is not the
+            // job's.
             let _ = keeper.kill();
             await_end(&keeper);
         }
@@ -115,11 +115,11 @@ impl OutputStream {
         self.empty(usize::MAX)
     }
 
-    /// Writes the output anew under its name, when the job has removed it or put something else there; true when it
-    /// had. After [`OutputStream::finish`].
+    /// Writes the output anew under its name, when the job has removed or replaced it; true when it had.
+    /// After [`OutputStream::finish`].
     ///
     /// # Errors
-    /// What the system says; it can be called again.
+    /// The system's error; it can be called again.
     pub(in crate::jobs) fn put_back(&self, disk: &Disk, path: &Path) -> Result<bool, DiskError> {
         put_back(disk, self.pump.file(), path)
     }
@@ -150,7 +150,7 @@ impl OutputStream {
     fn start_keeper(&mut self) {
         match start(&self.program, &self.job, self.pump.pipe(), self.pump.file()) {
             Ok(keeper) => self.keeper = Some(keeper),
-            // The supervisor empties the pipe itself meanwhile.
+            // Until then the supervisor empties the pipe itself.
             Err(_) => self.put_off_keeper(),
         }
     }
@@ -199,7 +199,7 @@ fn is_over(child: &Child, how: WaitIdOptions) -> bool {
         match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how) {
             Ok(status) => return status.is_some(),
             Err(rustix::io::Errno::INTR) => {}
-            // Somebody reaped it.
+            // It was reaped already.
             Err(_) => return true,
         }
     }

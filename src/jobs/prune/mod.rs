@@ -1,8 +1,9 @@
-//! Retention: jobs that are over go, with workspace, attempts and record.
+//! Retention: removes jobs that are over, with workspace, attempts and record.
 //!
 //! A job is removed in one transaction of the queue, under its own lock and the log's append lock: its
-//! workspace and the folder of its attempts are renamed into `jobs/.trash/`, its record file removed, all folders
-//! synced, and then the `remove` record appended. What is in the trash is deleted afterwards.
+//! workspace and the folder of its attempts are renamed into `jobs/.trash/`, its record file is removed, all
+//! folders are synced, and then the `remove` record is appended. The content of the trash is deleted
+//! afterwards.
 //!
 //! | killed | what is left | what the next prune or recovery does |
 //! | --- | --- | --- |
@@ -11,11 +12,11 @@
 //! | before the deletion | the workspace in the trash, no job | keeps git work that is in it, and deletes it ([`delete_slots`]) |
 //! | while deleting | a part of the workspace in the trash as `going-…` | deletes the rest |
 //!
-//! A job in whose workspace anybody works stays ([`crate::in_use`]), and so does what somebody uses in the trash.
+//! A job whose workspace is in use stays ([`crate::in_use`]), and so does anything in use in the trash.
 //!
-//! The trash lies in `jobs/`, where workspaces can always be renamed to; its name is that of no job. A slot's
-//! name tells the job's place in the line and id, so a later job of the same id has another one. What is in
-//! the trash is the removal's own journal: there is no other.
+//! The trash is in `jobs/`, where workspaces can always be renamed to; its name is no job's. A slot's name
+//! has the job's position and id, so a later job of the same id has another one. The trash is the removal's
+//! own journal: there is no other.
 
 mod remove;
 mod retention;

@@ -1,4 +1,4 @@
-//! Removing jobs, so many at a time.
+//! Removes jobs, a batch at a time.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use crate::state::names::BadName;
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
-/// How many jobs one transaction removes: each keeps a lock, and nobody can append meanwhile.
+/// Jobs that one transaction removes: each keeps a lock, and no process can append during it.
 const AT_ONCE: usize = 64;
 
-/// The code of a job in whose workspace somebody works.
+/// The code of a job whose workspace is in use.
 const IN_USE: &str = "job-in-use";
 
 /// Whether something still refers to a job: a code and the reason in words.
@@ -40,25 +40,25 @@ pub struct Pruned {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptJob {
     pub job_id: String,
-    /// `job-resumable`, `job-still-alive`, `job-liveness-unknown`, `job-in-use`, `job-not-movable`, or what the caller
-    /// says still refers to it.
+    /// `job-resumable`, `job-still-alive`, `job-liveness-unknown`, `job-in-use`, `job-not-movable`, or the
+    /// caller's code for something that still refers to it.
     pub code: &'static str,
     pub detail: String,
 }
 
-/// What came of it.
+/// The result of a prune.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct PruneReport {
     /// The jobs that are gone.
     pub removed: Vec<Pruned>,
     /// Those that stay although they are old enough.
     pub kept: Vec<KeptJob>,
-    /// What was deleted of what they, and earlier ones, had left.
+    /// The deletion of what they, and earlier ones, had left.
     #[serde(flatten)]
     pub trash: TrashEmptied,
 }
 
-/// Why it could not go on. What was removed before stays removed.
+/// Why it could not go on. Earlier removals stand.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PruneError {
@@ -70,7 +70,7 @@ pub enum PruneError {
     Disk(#[from] DiskError),
 }
 
-/// Removes every job that no rule keeps and nothing refers to, and deletes what they left.
+/// Removes every job that no rule keeps and nothing refers to, and deletes its files.
 ///
 /// # Errors
 /// See [`PruneError`]; the next prune goes on.
@@ -93,7 +93,7 @@ pub fn prune(
     Ok(report)
 }
 
-/// What [`prune`] would remove and keep now; changes nothing.
+/// The jobs that [`prune`] would remove and keep now; changes nothing.
 pub fn would_prune(
     dir: &StateDir,
     queue: &Queue,
@@ -178,8 +178,7 @@ pub fn prune_some(
     if leaving.is_empty() {
         return Ok(());
     }
-    // Before anything moves: making it durable would make durable too what has left `jobs/` by then, and not where that
-    // is.
+    // Before anything moves: syncing `jobs/` later would make the moves durable too, but not their targets.
     dir.disk.ensure_dir(&dir.paths.trash())?;
     // The second look, with the locks held and a new picture of all processes.
     let table = ProcessTable::new();
@@ -187,10 +186,10 @@ pub fn prune_some(
     let in_use = InUse::look(dir, queue.state()).looked();
     let (_, result) = queue.transact(&settings.actor, |state| {
         let mut moved = Vec::new();
-        // What was submitted since.
+        // Jobs submitted since.
         let new = (!in_use.jobs().is_of(state)).then(|| JobsAtWork::of(dir, state));
         for (job, lock) in &leaving {
-            // Somebody else has removed it.
+            // Another process has removed it.
             let Some(now) = state.get(&job.id) else { continue };
             let is_unchanged = now.status == job.status && now.attempt == job.attempt;
             let checked = if is_unchanged {
@@ -207,7 +206,7 @@ pub fn prune_some(
         }
         match sync_moves(dir, &moved).and_then(|()| remove_records(dir, &moved)) {
             Ok(()) => (removal(&moved), Ok(moved)),
-            // The next prune finds them in the trash and goes on there.
+            // The next prune finds them in the trash and continues.
             Err(e) => (Vec::new(), Err(e)),
         }
     })?;
@@ -229,7 +228,7 @@ fn removal(jobs: &[JobId]) -> Vec<Operation> {
     if jobs.is_empty() { Vec::new() } else { vec![Operation::Remove { jobs: jobs.to_vec() }] }
 }
 
-/// What refers to a job is asked last: of one that lives, or that may be resumed, nobody asks it.
+/// References to a job are checked last: they do not matter for one that lives, or may be resumed.
 fn check(
     look: &JudgeContext<'_>,
     in_use: &InUse,
@@ -247,7 +246,8 @@ fn check_gone(look: &JudgeContext<'_>, job: &Job) -> Result<(), KeptJob> {
     of_judgement(job, judge(look, job))
 }
 
-/// That nobody works in the job's workspace. `new` are the jobs at work, when there are later ones than `in_use` knows.
+/// Checks that the job's workspace is not in use. `new` are the jobs at work, when there are later ones than
+/// `in_use` knows.
 fn check_unused(in_use: &InUse, new: Option<&JobsAtWork>, dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
     let Ok(paths) = dir.paths.job(&job.id.to_string()) else { return Ok(()) };
     let new = new.and_then(|jobs| jobs.in_folder(&paths.workspace, Some(&job.id)));
@@ -257,7 +257,7 @@ fn check_unused(in_use: &InUse, new: Option<&JobsAtWork>, dir: &StateDir, job: &
     }
 }
 
-/// Takes the lock of a job of which nothing lives; none for one that no attempt was ever begun of.
+/// Takes the lock of a job without living processes; none for one that never had an attempt.
 fn lock_attempts(look: &JudgeContext<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob> {
     let has_attempts = look.dir.paths.job(&job.id.to_string()).is_ok_and(|paths| paths.attempts.exists());
     if !has_attempts {
@@ -285,8 +285,8 @@ fn of_judgement(job: &Job, judgement: crate::jobs::Judgement) -> Result<(), Kept
     }
 }
 
-/// Renames the workspace, and what the server kept about the attempts, into the trash; what is not there has nothing to
-/// move. The job's removal is begun with the first of them.
+/// Renames the workspace and the folder of attempts into the trash, as far as they exist. The job's removal
+/// begins with the first of them.
 fn move_away(dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
     let refused = |why: String| kept(job, "job-not-movable", why);
     let told = |e: DiskError| refused(format!("{e}: {}", e.source));
@@ -296,8 +296,8 @@ fn move_away(dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
         Ok(_) => dir.disk.rename(folder, &trash.join(slot), false),
         Err(_) => Ok(()),
     };
-    // What the server kept goes first: a job without it has lost nothing of its own, should the rest be refused.
-    // In layout 2 they are one folder, and that is a workspace.
+    // The server's files go first: if the rest is refused, the job has lost nothing of its own. In layout 2
+    // both are one folder, the workspace.
     if attempts.0 != workspace.0 {
         take(&attempts).map_err(told)?;
     }
@@ -327,7 +327,8 @@ fn end_moves(dir: &StateDir, state: &QueueState, jobs: &[JobId]) -> Result<(), D
             }
         }
     }
-    // Also what was moved before: that process may have been killed, or been refused, before it was durable.
+    // Also earlier moves: the process that made them may have been killed, or refused, before they were
+    // durable.
     sync_moves(dir, jobs)
 }
 

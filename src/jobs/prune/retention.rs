@@ -1,18 +1,18 @@
-//! Which jobs are old enough to go.
+//! The rules by which jobs are old enough to be removed.
 
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::Timestamp;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// What is kept. A job that one of the rules keeps stays; without a rule everything stays.
+/// The kept jobs. A job that one of the rules keeps stays; without a rule all stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JobRetention {
     /// Jobs that ended within so many days.
     pub keep_days: Option<u32>,
-    /// So many of the jobs that ended last.
+    /// This many of the jobs that ended last.
     pub keep_last: Option<u64>,
-    /// Whether crashed jobs, which wait for somebody to resume them, may go too.
+    /// Whether crashed jobs, which wait to be resumed, may be removed too.
     pub crashed: bool,
 }
 
@@ -34,7 +34,7 @@ impl JobRetention {
         over[..beyond].iter().filter(|(ended, _)| is_old(*ended)).map(|(_, job)| job.id.clone()).collect()
     }
 
-    /// Whether the rules allow this one to go, for all that its status tells.
+    /// Whether the rules allow the removal of this one, by its status.
     pub(super) fn allows(&self, job: &Job) -> Result<(), &'static str> {
         match job.status {
             JobStatus::Crashed if !self.crashed => Err("it crashed and can be resumed"),

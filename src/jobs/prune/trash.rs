@@ -1,5 +1,5 @@
-//! `jobs/.trash/`: what is left of jobs that were removed, until it is deleted: the workspace, and beside it, as
-//! `attempts-…`, what the server kept about the attempts.
+//! `jobs/.trash/`: removed jobs until they are deleted: the workspace, and beside it, as `attempts-…`, the
+//! folder of attempts.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::in_use::TrashInUse;
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
 
-/// How the name of a slot begins that has what the server kept about the attempts.
+/// The prefix of a slot with a folder of attempts.
 const ATTEMPTS: &str = "attempts-";
 
-/// The names of a job's slots: of its workspace, and of what the server kept about its attempts.
+/// The names of a job's slots: of its workspace, and of its folder of attempts.
 pub(super) fn slot_names(job: &Job) -> [String; 2] {
     let id = crc32fast::hash(job.id.to_string().as_bytes());
     let name = format!("{}-{}-{id:08x}", job.place.seq, job.place.index);
@@ -41,14 +41,14 @@ pub fn slots(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     Ok(slots)
 }
 
-/// What came of emptying the trash.
+/// The result of emptying the trash.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct TrashEmptied {
     /// Workspaces that are gone.
     pub emptied: u64,
     /// Room given back, bytes.
     pub bytes_freed: u64,
-    /// What stayed, with the reason: tried again by the next prune.
+    /// Entries that stayed, with the reason: the next prune tries again.
     pub failed: Vec<(PathBuf, String)>,
 }
 
@@ -65,12 +65,12 @@ pub fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBu
 
 /// A sentinel is not longer.
 const LONGEST: u64 = 1 << 20;
-/// How the name of a slot begins that is being deleted: what is left of it is not looked at for work again.
+/// The prefix of a slot that is being deleted: its rest is not searched for git work again.
 const GOING: &str = "going-";
 
-/// Deletes slots of the trash that are [`slots_without_job`], workspaces before what is kept about their attempts. Git
-/// work that is in one of them all the same, because somebody passed its cleanup over or came after it, is kept first;
-/// what is in use stays.
+/// Deletes slots of the trash that are [`slots_without_job`], workspaces before folders of attempts. Git work
+/// in one of them, because its cleanup was skipped or the work came later, is kept first; anything in use
+/// stays.
 pub fn delete_slots(dir: &StateDir, slots: &[PathBuf], rules: &KeepRules) -> Result<TrashEmptied, DiskError> {
     let mut emptied = TrashEmptied::default();
     if slots.is_empty() {
@@ -97,9 +97,9 @@ pub fn delete_slots(dir: &StateDir, slots: &[PathBuf], rules: &KeepRules) -> Res
     Ok(emptied)
 }
 
-/// Where a slot's workspace was: what is in it may name places in it so. The queue does not know its job any more, but
-/// its sentinel does, which is in the other slot; in layout 2 it was in the workspace, so the slot's name must confirm
-/// it.
+/// The path of a slot's workspace, which files in it may name. The queue does not know its job any more, but
+/// its sentinel, in the other slot, does; in layout 2 it was in the workspace, so the slot's name must
+/// confirm it.
 fn was(dir: &StateDir, slot: &Path, name: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Sentinel {

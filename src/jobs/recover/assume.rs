@@ -1,9 +1,9 @@
 //! An operator's decision that a job is dead of which neither life nor death can be proven.
 //!
-//! Whatever can be proven wins over the decision: what lives is never declared dead, and what is provably
-//! over is recorded as it ended. The decision itself is written down as the attempt's `exit.json`, with the
-//! reason, so that everybody who judges the job afterwards (`resume`, the supervisor of its next attempt)
-//! finds it; then the end is recorded. Killed in between, the next recovery records it.
+//! Proof wins over the decision: a living job is never declared dead, and one that is provably over is
+//! recorded as it ended. The decision itself is written as the attempt's `exit.json`, with the reason, so
+//! that every process that judges the job afterwards (`resume`, the supervisor of its next attempt) finds it;
+//! then the end is recorded. After a kill in between, the next recovery records it.
 
 use super::policy::after_crash;
 use super::reconcile::{Reconciliation, RecoverError, RecoverSettings, crashed, lock_job, reconciliation_of};
@@ -33,13 +33,13 @@ pub enum AssumeRefused {
     /// It lives.
     #[error("it is alive: {why}")]
     Alive {
-        /// What says so.
+        /// The evidence.
         why: String,
     },
 }
 
-/// Declares a running job dead, and records its end as a crash, with what its policy says; or as what it
-/// provably was. `dry_run`: only says so.
+/// Declares a running job dead, and records its end as a crash, with the consequence by its policy; or as it
+/// provably ended. `dry_run`: changes nothing.
 pub fn assume_dead(
     dir: &StateDir,
     queue: &mut Queue,

@@ -1,4 +1,4 @@
-//! Cancelling: recorded first, then the process that can end the job is told.
+//! Cancelling: the cancel is recorded first, then the process that can end the job is told.
 
 use rustix::process::Signal;
 
@@ -11,7 +11,7 @@ use crate::queue::{Job, JobId, JobStatus, Operation, Queue};
 use crate::state::StateDir;
 use crate::system::{Host, parallel_map, signal_process};
 
-/// What came of a cancellation.
+/// The result of a cancellation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CancelOutcome {
     /// It waited, and is over now.
@@ -25,7 +25,7 @@ pub enum CancelOutcome {
     Ended,
     /// It was over already, and that is recorded now.
     WasOver,
-    /// The wish is recorded, but nobody could be told.
+    /// The cancel is recorded, but no process could be told.
     Recorded { why: String },
     /// Nothing was done.
     Refused {
@@ -35,7 +35,7 @@ pub enum CancelOutcome {
     },
 }
 
-/// A job and what came of its cancellation.
+/// A job and the result of its cancellation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancellation {
     pub job_id: JobId,
@@ -115,20 +115,20 @@ fn end_running(
     }
 }
 
-/// Reminds a running job's supervisor that its end is wanted; true when nobody supervises it, and the caller is
-/// to end it.
+/// Reminds a running job's supervisor of its cancel; true when the job has no supervisor, and the caller must
+/// end it.
 pub fn remind(look: &JudgeContext<'_>, job: &Job) -> bool {
     let judgement = judge(look, job);
     match &judgement.verdict {
         Verdict::Adopted { .. } | Verdict::OrphanedProcess { .. } => return true,
-        // What came of it is seen the next time.
+        // The next round sees the result.
         Verdict::Supervised | Verdict::Stalled => drop(tell_supervisor(&judgement)),
         _ => {}
     }
     false
 }
 
-/// Carries out what is recorded about running jobs: reminds their supervisors, and ends those that have none.
+/// Carries out recorded cancels of running jobs: reminds their supervisors, and ends those that have none.
 pub(super) fn carry_out(dir: &StateDir, jobs: &[Job], settings: &RecoverSettings) {
     if jobs.is_empty() {
         return;
@@ -137,7 +137,7 @@ pub(super) fn carry_out(dir: &StateDir, jobs: &[Job], settings: &RecoverSettings
     let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let alone: Vec<&Job> = jobs.iter().filter(|job| remind(&look, job)).collect();
     parallel_map(alone, |job| {
-        // What could not be ended, or recorded, stays owed.
+        // A job that could not be ended, or its end recorded, stays due.
         if let Ok(mut queue) = Queue::open(dir) {
             let _ = end_unsupervised(dir, &mut queue, job, UnsupervisedEnd::Cancelled, settings);
         }

@@ -1,8 +1,8 @@
 //! Damaged files of the attempts of jobs that are over.
 //!
-//! Nobody needs them for a verdict any more, but they tell how attempts ended, and a disk that damages one
-//! file damages others. They are moved to quarantine while the job's lock is held, so that no next attempt
-//! begins meanwhile.
+//! No verdict needs them any more, but they show how attempts ended, and a disk that damages one file damages
+//! others. They are moved to quarantine while the job's lock is held, so that no next attempt begins at the
+//! same time.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Attempts whose claim the log has lost: a queued job whose files tell of its present attempt.
+//! Attempts whose claim the log has lost: a queued job with files of its present attempt.
 //!
 //! Without this, a damaged `claim` record would let a job that runs, or has run, start again.
 
@@ -66,7 +66,7 @@ fn find(
     let lock = match judgement.liveness() {
         Liveness::Dead => match lock_job(dir, &job.id) {
             Ok(lock) => Some(lock),
-            Err(_) => return Ok(false), // Somebody begins it, or judges it: the next look tells.
+            Err(_) => return Ok(false), // A process is starting or judging it: the next look decides.
         },
         Liveness::Alive | Liveness::Unknown => None,
     };

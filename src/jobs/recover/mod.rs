@@ -1,8 +1,8 @@
-//! What is done about verdicts: re-attach, record ends and crashes, cancel, resume.
+//! Acts on verdicts: re-attaches, records ends and crashes, cancels, resumes.
 //!
-//! A process that acts on a verdict of death holds `sentinel.lock` exclusively, has looked again since, and
-//! records what it found before it lets go: no supervisor can begin anything meanwhile. The queue
-//! refuses an end of a claim that is not the present one, so that two recoveries record it once.
+//! A process that acts on a verdict of death holds `sentinel.lock` exclusively, has judged again since it
+//! took the lock, and records the result before it lets go: no supervisor can begin anything in between. The
+//! queue refuses an end of a claim that is not the present one, so that two recoveries record it once.
 
 mod assume;
 mod cancel;

@@ -1,4 +1,4 @@
-//! What follows a crash, by the job's own policy.
+//! The consequence of a crash, by the job's own policy.
 
 use std::time::Duration;
 
@@ -75,8 +75,8 @@ pub(super) fn start_pause_ms(failed: u32) -> i64 {
     }
 }
 
-/// What is recorded about a claim whose supervisor could not come up: it is given back, to be tried again
-/// later; after `most` times in a row the job is crashed, and waits for an operator.
+/// The record for a claim whose supervisor did not come up: it is given back, to be tried again later; after
+/// `most` times in a row the job is crashed, and waits for an operator.
 pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32) -> Operation {
     let claim = job.run_state().claim.unwrap_or(0);
     let failed = job.run_state().failed_starts + 1;
@@ -103,8 +103,8 @@ pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32
     })
 }
 
-/// What is recorded about a claim that the host was too weak to start: it is given back, and counts against
-/// nobody. When it is tried again is the scheduler's decision.
+/// The record for a claim that the host was too weak to start: it is given back and not counted. The
+/// scheduler decides when it is tried again.
 pub(crate) fn given_back_for_host(job: &Job, why: &str) -> Operation {
     let claim = job.run_state().claim.unwrap_or(0);
     let reason = why.to_owned();

@@ -1,4 +1,4 @@
-//! Re-attachment: every running job is judged, and what became of it while nobody looked is recorded.
+//! Re-attachment: judges every running job, and records the ends that no process saw.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::reconcile::{Reconciled, Reconciliation, RecoverError, RecoverSettings
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
 
-/// What a re-attachment found.
+/// The result of a re-attachment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Reattachment {
@@ -38,9 +38,9 @@ pub struct Reattachment {
     pub jobs: Vec<Reconciled>,
 }
 
-/// Judges every running job and records what became of it. `progress` is told how many of how many were
-/// judged, and says whether to go on; what is recorded until then stays. Cancels of jobs that live are carried out:
-/// the process that recorded them may have been killed before the supervisor was told.
+/// Judges every running job and records the result. `progress` is called with the number judged and in all,
+/// and says whether to go on; earlier results stay recorded. Cancels of living jobs are carried out: the
+/// process that recorded them may have been killed before it told the supervisor.
 pub fn reattach(
     dir: &StateDir,
     queue: &mut Queue,

@@ -1,5 +1,5 @@
-//! Records what became of running jobs, many at once: all locks of a batch are held until one
-//! transaction has recorded the batch.
+//! Reconciles running jobs, many at once: all locks of a batch are held until one transaction has recorded
+//! the batch.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -30,47 +30,47 @@ const BATCH: std::ops::RangeInclusive<u64> = 64..=4096;
 const LOOK_GRACE: Duration = Duration::from_millis(50);
 /// How much of the supervisors' log is looked at, bytes from its end.
 const LOG_TAIL: u64 = 64 << 10;
-/// The reason of a crash that nothing else is known of.
+/// The reason of a crash without other evidence.
 const VANISHED: &str = "its processes vanished without an exit record: its exit status is unknown";
 
 /// The reason of the end of an attempt that was under way in a backup.
 const RESTORED: &str = "restored: it ran when the backup was made that was put back; how it ended belongs to the time that was lost";
 
-/// Who recovers, and by which limits.
+/// Settings of a recovery of jobs.
 #[derive(Debug, Clone)]
 pub struct RecoverSettings {
-    /// Who records.
+    /// The actor of the records.
     pub actor: Actor,
     /// When a heartbeat is old.
     pub limits: FreshnessLimits,
     /// Between SIGTERM and SIGKILL for processes that are ended on request.
     pub kill_grace: Duration,
-    /// What the process that watches a job does about it when its supervisor alone was killed.
+    /// What the process that watches a job does when its supervisor alone was killed.
     pub on_orphan: OnUnsupervised,
     /// After so many failed starts in a row a job is not started any more.
     pub start_tries: u32,
-    /// Whose fault it is when a claim's supervisor did not come up.
+    /// Who is blamed when a claim's supervisor did not come up.
     pub blame: Blame,
     /// How long a crashed job rests before its next attempt.
     pub requeue: RequeuePauses,
-    /// Program and first arguments of a keeper of a job's output, to which `--job ID` is appended, for a job that has
-    /// lost its own. Empty: what such a job prints waits for somebody who has one.
+    /// Program and first arguments of a keeper of a job's output, to which `--job ID` is appended, for a job
+    /// that has lost its own. Empty: output of such a job waits in the pipe.
     pub keeper: Vec<OsString>,
     /// Which git work is kept of jobs that are removed.
     pub keep: KeepRules,
 }
 
-/// Whose fault a failed start is.
+/// Who is blamed for a failed start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Blame {
-    /// The job's, unless several jobs that are judged together failed alike.
+    /// The job, unless several jobs that are judged together failed alike.
     #[default]
     Job,
     /// The host's: nothing can be started, and no failed start is counted.
     Host,
 }
 
-/// What is done about a job that lives on without its supervisor.
+/// What is done about an unsupervised job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnUnsupervised {
     /// It is watched until it ends; its exit status is lost.
@@ -100,7 +100,7 @@ impl RecoverSettings {
     }
 }
 
-/// Why nothing could be recorded. What was judged before stays recorded.
+/// Why nothing could be recorded. Earlier results stay recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecoverError {
@@ -112,10 +112,10 @@ pub enum RecoverError {
     Disk(#[from] DiskError),
 }
 
-/// What was done about a job.
+/// The result for a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reconciliation {
-    /// It lives: it is watched on.
+    /// It lives and is watched.
     Reattached,
     /// It had ended; the end is recorded now.
     FinishedWhileAway {
@@ -134,10 +134,10 @@ pub enum Reconciliation {
     NotStarted,
     /// Neither life nor death can be proven: nothing is recorded.
     Unknown {
-        /// What is missing.
+        /// The missing evidence.
         why: String,
     },
-    /// Somebody else recorded something about it meanwhile.
+    /// Another process recorded something about it in the meantime.
     Overtaken,
 }
 
@@ -156,7 +156,7 @@ impl Reconciliation {
     }
 }
 
-/// A job that was judged, and what was done about it.
+/// A judged job, with the result.
 #[derive(Debug, Clone)]
 pub struct Reconciled {
     pub job_id: JobId,
@@ -168,12 +168,12 @@ pub struct Reconciled {
     pub quarantined: Vec<std::path::PathBuf>,
 }
 
-/// Judges running jobs and records what became of those that are provably over. Jobs that are not
-/// running are passed over. `progress` is told after each batch how many of how many were judged, and says
-/// whether to go on: a batch is recorded whole, and what it stops at is for the next one who judges.
+/// Judges running jobs and records the ends of those that are provably over. Jobs that are not running are
+/// skipped. `progress` is called after each batch with the number judged and in all, and says whether to go
+/// on: a batch is recorded whole, and the rest is left to the next call.
 ///
 /// # Errors
-/// When the queue cannot be changed; what one job's files refuse is that job's `Unknown`.
+/// When the queue cannot be changed; an error with one job's files is that job's `Unknown`.
 pub fn reconcile(
     dir: &StateDir,
     queue: &mut Queue,
@@ -194,7 +194,7 @@ pub fn reconcile(
     Ok(reconciled)
 }
 
-/// What [`reconcile`] would do about every running job, at first sight. Changes nothing.
+/// The results that [`reconcile`] would have for every running job, by a first look. Changes nothing.
 pub fn would_reconcile(dir: &StateDir, state: &QueueState, settings: &RecoverSettings) -> Vec<Reconciled> {
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
@@ -215,7 +215,7 @@ fn batch() -> usize {
     usize::try_from(half.clamp(*BATCH.start(), *BATCH.end())).unwrap_or(64)
 }
 
-/// A job under judgement, with its lock when nobody held that at first sight.
+/// A job under judgement, with its lock when that was free at first.
 struct Case<'a> {
     job: &'a Job,
     judgement: Judgement,
@@ -223,8 +223,8 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// The lock decides at once about most jobs that live. Where it is free it is taken before anything
-    /// else is looked at, so that what is seen then stays true.
+    /// The lock alone decides about most living jobs. A free lock is taken before anything else is examined,
+    /// so that the evidence stays true.
     fn begin(look: &JudgeContext<'_>, job: &'a Job, local: &LocalDevice) -> Case<'a> {
         let (seen, lock) = take_or_judge(look, job, local, LOOK_GRACE);
         if let FirstSight::Judged(judgement) = seen {
@@ -253,7 +253,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What is to be done about a job, with its lock held until that is recorded.
+/// The decision about a job, with its lock held until that is recorded.
 struct Decided {
     reconciliation: Reconciliation,
     operation: Option<Operation>,
@@ -269,7 +269,7 @@ pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError
         source: std::io::Error::other(e),
     })?;
     if dir.paths.may_be_in_workspaces() {
-        // Else it would have a lock and nothing else there; and what it printed is to outlive its workspace.
+        // Otherwise it would have a lock and nothing else there; and its output is to outlive its workspace.
         move_attempts_of(dir, id)?;
     }
     let paths = dir.paths.job(&id.to_string()).unwrap_or(paths);
@@ -283,12 +283,12 @@ pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError
     }
 }
 
-/// What has the name of a job's lock and is no regular file is nobody's lock: it goes to quarantine. Whether the job
-/// lives is told by its processes then, as when its lock was removed.
+/// Something that has the name of a job's lock and is no regular file cannot be locked: it goes to
+/// quarantine. The job's processes then show whether it lives, as when its lock was removed.
 pub(in crate::jobs) fn put_away_what_is_no_lock(dir: &StateDir, paths: &JobPaths) -> Result<(), DiskError> {
     let at = dir.clock.now().to_string();
     match dir.quarantine().take_other(&paths.sentinel_lock(), "it is no lock", &at) {
-        // Somebody else was faster.
+        // Another process was faster.
         Err(e) if e.is_not_found() => Ok(()),
         taken => taken.map(drop),
     }
@@ -322,7 +322,7 @@ fn reconcile_batch(
     }
     let mut decided = parallel_map(looked_at, |case| case.decide(dir, now, &settings));
     record(queue, &mut decided, &settings.actor)?;
-    // The locks go only after this: damaged files are moved while nobody writes them.
+    // The locks are released only after this: damaged files are moved while no process writes them.
     Ok(parallel_map(decided, |decided| {
         let quarantined = quarantine(dir, &decided);
         remove_cgroup(dir, &decided);
@@ -333,7 +333,7 @@ fn reconcile_batch(
     }))
 }
 
-/// Appends what is to be recorded, in one transaction, for every job that is still where it was.
+/// Appends the records, in one transaction, for every job whose state has not changed.
 fn record(queue: &mut Queue, decided: &mut [Decided], actor: &Actor) -> Result<(), QueueError> {
     if decided.iter().all(|one| one.operation.is_none()) {
         return Ok(());
@@ -357,7 +357,7 @@ fn record(queue: &mut Queue, decided: &mut [Decided], actor: &Actor) -> Result<(
     Ok(())
 }
 
-/// What is to be recorded about a running job.
+/// The decision about a running job.
 pub(super) fn reconciliation_of(
     dir: &StateDir,
     job: &Job,
@@ -366,7 +366,7 @@ pub(super) fn reconciliation_of(
     settings: &RecoverSettings,
 ) -> (Reconciliation, Option<Operation>) {
     let (reconciliation, operation) = reconciled_as(dir, job, judgement, now, settings);
-    // What proved it is gone when somebody asks.
+    // The evidence is gone by the time an operator asks: keep it in the record.
     let operation = operation.map(|operation| match operation {
         Operation::End(end)
             if matches!(end.outcome, AttemptOutcome::Crashed | AttemptOutcome::Interrupted) =>
@@ -428,7 +428,7 @@ fn is_restored(dir: &StateDir, claim: u64) -> bool {
     dir.past.restored.as_ref().is_some_and(|restored| claim <= restored.log_end)
 }
 
-/// What was ending the attempt from outside when its supervisor was last heard of.
+/// The signal that was ending the attempt when its supervisor last wrote its sentinel.
 fn interruption<'a>(job: &Job, judgement: &'a Judgement) -> Option<&'a EndedBy> {
     let own =
         judgement.sentinel.whole().filter(|s| s.job_id == job.id && Some(s.claim) == job.run_state().claim);
@@ -447,7 +447,7 @@ fn interrupted(job: &Job, claim: u64, by: &EndedBy, then: AfterCrash) -> (Reconc
     (reconciliation, operation)
 }
 
-/// In words, with what the last supervisor for it said, if it came as far as that.
+/// The reason in words, with its supervisor's last message, if it got that far.
 fn why_not_started(dir: &StateDir, id: &JobId) -> String {
     let said = last_words(&dir.paths.supervisor_log(), &format!(" job {id}: "));
     said.map_or_else(
@@ -456,7 +456,7 @@ fn why_not_started(dir: &StateDir, id: &JobId) -> String {
     )
 }
 
-/// What follows this mark in the last line that has it, near the end of a file.
+/// The text after this mark in the last line that has it, near the end of a file.
 fn last_words(log: &std::path::Path, mark: &str) -> Option<String> {
     use std::io::{Read, Seek, SeekFrom};
     let mut file = crate::durable::plain::open(log).ok()?;
@@ -493,8 +493,8 @@ pub(super) fn crashed(
     (Reconciliation::Crashed { then }, Some(Operation::End(end)))
 }
 
-/// Damaged files go to quarantine: moved when the attempt is over, else copied: it may still write them,
-/// and that they are there is evidence. One that cannot be kept stays where it is.
+/// Damaged files go to quarantine: moved when the attempt is over, otherwise copied, because it may still
+/// write them, and their presence is evidence. One that cannot be kept stays in place.
 fn quarantine(dir: &StateDir, decided: &Decided) -> Vec<std::path::PathBuf> {
     let Decided { judgement, lock, .. } = decided;
     if judgement.damaged.is_empty() {
@@ -515,7 +515,7 @@ fn quarantine(dir: &StateDir, decided: &Decided) -> Vec<std::path::PathBuf> {
     kept.collect()
 }
 
-/// A job that lives without its supervisor may have lost the keeper of its output too.
+/// An unsupervised job may have lost the keeper of its output too.
 fn keep_output_of(dir: &StateDir, decided: &Decided, table: &ProcessTable, program: &[OsString]) {
     let Judgement { verdict, job_id, sentinel, .. } = &decided.judgement;
     let pipe = sentinel.whole().and_then(|s| s.output_pipe);
@@ -523,7 +523,7 @@ fn keep_output_of(dir: &StateDir, decided: &Decided, table: &ProcessTable, progr
     if let Some(pipe) = pipe.filter(|_| is_orphan && !program.is_empty())
         && let Ok(paths) = dir.paths.job(&job_id.to_string())
     {
-        // What cannot be done now is tried again at the next look: what is printed waits in the pipe.
+        // If it fails, the next look tries again: output waits in the pipe.
         let printing = || {
             let output = real_output(&paths, &table.real_root(dir.paths.root()));
             table.printing_into(&dir.paths.as_known(&output), pipe)
@@ -532,7 +532,7 @@ fn keep_output_of(dir: &StateDir, decided: &Decided, table: &ProcessTable, progr
     }
 }
 
-/// The control group of an attempt that is over goes; its supervisor could not see to it.
+/// Removes the control group of an attempt that is over; its supervisor could not.
 fn remove_cgroup(dir: &StateDir, decided: &Decided) {
     let sentinel = decided.judgement.sentinel.whole();
     let sentinel = sentinel.filter(|_| decided.is_over() && decided.lock.is_some());

@@ -1,4 +1,4 @@
-//! What became of one job in a recovery, in short: how the recovery's record keeps it.
+//! The result for one job, as the recovery's record keeps it.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub struct ReconciledJob {
     pub attempt: u32,
     /// The claim that began it.
     pub claim: Option<u64>,
-    /// What was done, as [`super::Reconciliation::as_str`] says it.
+    /// The result, as [`super::Reconciliation::as_str`] has it.
     pub outcome: String,
 }
 

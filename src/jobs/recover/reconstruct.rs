@@ -1,10 +1,10 @@
-//! Jobs that neither the queue nor a record knows any more, rebuilt from what is left of their attempts.
+//! Reconstructs jobs that neither the queue nor a record knows any more, from the files of their attempts.
 //!
-//! Removing a job begins with moving its folders away (`jobs::prune`), so a folder with files of ours
-//! and without a job is one whose record was lost. A job with a trace of its claim comes back as running:
-//! what became of it is then found out as for every running job. One without comes back as crashed and on
-//! hold, once nothing of it lives. What it ran is known only from the sentinel; a job whose command is not
-//! known is never started again.
+//! Removing a job begins with moving its folders away (`jobs::prune`), so a folder with files of ours and
+//! without a job is one whose record was lost. A job with a trace of its claim comes back as running, and is
+//! then judged like every running job. One without comes back as crashed and on hold, once none of its
+//! processes lives. Its command is known only from the sentinel; a job whose command is unknown is never
+//! started again.
 
 use std::path::Path;
 
@@ -27,13 +27,13 @@ use crate::state::names::decode;
 use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::Host;
 
-/// What is left of a job that is none any more.
+/// What can be reconstructed from a folder without a job.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // There are few, and they are short-lived.
 pub enum ReconstructedJob {
     /// The job as far as it can be told; `run_state.reconstructed` says from what.
     Rebuilt(JobDocument),
-    /// Something of it lives, and nothing tells which attempt that is: to be looked at again later.
+    /// A process of it lives, and its attempt is unknown: try again later.
     Alive {
         job: JobId,
         /// The processes.
@@ -76,7 +76,7 @@ pub(crate) fn jobs_with_files(dir: &StateDir) -> Result<Vec<JobId>, DiskError> {
     Ok(ids)
 }
 
-/// What is left of one job. A file that may not be read counts as damaged.
+/// The files of one job. A file that may not be read counts as damaged.
 struct Files {
     sentinel: Stored<Sentinel>,
     command: Stored<CommandRecord>,
@@ -132,7 +132,7 @@ impl Files {
         Files { sentinel, command, exit, earlier, from }
     }
 
-    /// The latest attempt that anything tells of, with its claim.
+    /// The latest attempt in any file, with its claim.
     fn claimed(&self) -> Option<(u32, u64)> {
         let sentinel = self.sentinel.whole().map(|s| (s.attempt, s.claim));
         let command = self.command.whole().map(|c| (c.attempt, c.claim));
@@ -176,7 +176,7 @@ impl Files {
     }
 }
 
-/// Nothing tells of a claim, so nobody can record its end any more.
+/// No claim is known, so its end can never be recorded.
 fn crash(job: &mut Job, now: Timestamp) {
     let (attempt, status) = (job.attempt, JobStatus::Crashed);
     let reason = Some("its record was lost, and nothing tells how it ended".to_owned());

@@ -1,4 +1,4 @@
-//! Resuming: the next attempt of a job that is over, once nothing of the last one lives.
+//! Resuming: the next attempt of a job that is over, once no process of the last one lives.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ pub struct ResumeRefused {
     pub detail: String,
 }
 
-/// What came of a resume.
+/// The result of a resume.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ResumeReport {
     /// Queued again.
@@ -83,7 +83,7 @@ pub fn resume(
     Ok(report)
 }
 
-/// What [`resume`] would answer now; changes nothing.
+/// The result that [`resume`] would have now; changes nothing.
 pub fn would_resume(
     dir: &StateDir,
     queue: &mut Queue,
@@ -109,7 +109,7 @@ fn each_once(ids: &[JobId]) -> impl Iterator<Item = &JobId> {
     ids.iter().filter(move |id| seen.insert(*id))
 }
 
-/// Why some of the jobs may not be resumed: something of them lives, or that cannot be said.
+/// Why some of the jobs may not be resumed: a process of them lives, or may live.
 fn survivors(
     dir: &StateDir,
     queue: &Queue,

@@ -1,4 +1,4 @@
-//! Ending a job that nobody supervises, and recording that.
+//! Ends an unsupervised job, and records that.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ const UNSEEN_GO_WITHIN: Duration = Duration::from_secs(5);
 /// Why a job without supervisor is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnsupervisedEnd {
-    /// Somebody wants its end.
+    /// It was cancelled.
     Cancelled,
     /// Its time is over.
     TimedOut,
@@ -32,8 +32,8 @@ pub enum UnsupervisedEnd {
     Policy,
 }
 
-/// Ends all processes of a job that nobody supervises, and records that; false when something of it may
-/// be left, or somebody supervises it after all.
+/// Ends all processes of an unsupervised job, and records that; false when a process may be left, or the job
+/// has a supervisor after all.
 pub fn end_unsupervised(
     dir: &StateDir,
     queue: &mut Queue,
@@ -61,7 +61,7 @@ pub fn end_unsupervised(
         let trees: Vec<ProcessIdentity> = processes.iter().flat_map(|p| table.tree_of(*p, &job.id)).collect();
         end_all(&trees, group_of(dir, &judgement).as_ref(), settings.kill_grace);
         if only_hindered_are_left(&trees) {
-            // More rounds would only keep the job's lock from those who look.
+            // More rounds would only keep other processes from the job's lock.
             return Ok(false);
         }
     }
@@ -80,8 +80,8 @@ fn group_of(dir: &StateDir, judgement: &Judgement) -> Option<Cgroup> {
     cgroup_name::recorded(dir, sentinel.claim, sentinel.cgroup.as_deref())
 }
 
-/// SIGTERM to all, and SIGKILL to those that are left after the grace, and to the whole group. Those of a group that
-/// cannot be seen from here get the same time, in which who sees them can tell them.
+/// Sends SIGTERM to all; after the grace, SIGKILL to the rest and to the whole group. Processes of a group
+/// that cannot be seen from here get the same time, in which their own namespace may end them.
 fn end_all(processes: &[ProcessIdentity], group: Option<&Cgroup>, grace: Duration) {
     for process in processes {
         // One that may not be signalled is still there at the next look.

@@ -1,5 +1,5 @@
-//! Phase `cleanup`: what jobs left is to go. Cleanups that the queue asks for are entered, those that a crash
-//! interrupted are named, and they are worked on once, unless a daemon does that when it is ready.
+//! Phase `cleanup`: enters the cleanups that the queue asks for, names those that a crash interrupted, and
+//! works on them once, unless a daemon does that when it is ready.
 
 use super::sequence::{Cleaning, Shared};
 use crate::cleanup::{Cleaner, CleanupError, CleanupRecord, Derived, findings, is_running, list};

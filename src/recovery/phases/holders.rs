@@ -1,5 +1,4 @@
-//! Whether the jobs that locks belong to are alive, for those who ask outside of a recovery: `lock`,
-//! `release`, reports.
+//! Whether the jobs that hold locks are alive, for callers outside of a recovery: `lock`, `release`, reports.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -12,12 +11,12 @@ use crate::queue::{Job, JobId, JobStatus, Queue, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
 
-/// How long those who wait for a repository keep the places of queued jobs when the scheduler has crashed:
-/// so long it has to come back.
+/// How long waiting processes keep the positions of queued jobs when the scheduler has crashed, so that it
+/// can come back.
 const EXPECTED_BACK: Duration = Duration::from_secs(30);
 
-/// Answers by the queue as it is at the moment of the question: a claim that was made meanwhile is seen.
-/// The queue is opened with the first question, which most locks do not ask.
+/// Answers by the queue at the moment of the question, so that a claim made since is seen. The queue is
+/// opened on the first question, which most locks do not ask.
 pub struct JobHolders {
     dir: StateDir,
     limits: FreshnessLimits,
@@ -46,10 +45,10 @@ impl JobHolders {
         self.with_queue(|state| state.get(id).filter(is_running).cloned().into_iter().collect())
     }
 
-    /// Looks at the queue as it is now; `None` when it cannot be read.
+    /// Calls `look_at` with the present queue; `None` when it cannot be read.
     pub fn with_queue<T>(&self, look_at: impl FnOnce(&QueueState) -> T) -> Option<T> {
         let mut slot = self.queue.borrow_mut();
-        // What another process does to the log at this moment may ask for opening it anew.
+        // Another process may change the log in a way that requires opening it again.
         if slot.as_mut().is_none_or(|queue| queue.refresh().is_err()) {
             *slot = Queue::open(&self.dir).ok();
             slot.as_mut()?.refresh().ok()?;
@@ -57,7 +56,7 @@ impl JobHolders {
         slot.as_ref().map(|queue| look_at(queue.state()))
     }
 
-    /// Whether somebody starts queued jobs, or died of late and is expected back.
+    /// Whether a scheduler runs, or died so recently that it is expected back.
     fn is_scheduled(&self) -> bool {
         let path = self.dir.paths.scheduling_lock();
         if is_held(&path).unwrap_or(false) {
@@ -91,17 +90,17 @@ impl JobHolders {
     }
 }
 
-/// What a running job has of its repository's lock.
+/// A running job's hold on its repository's lock.
 enum Stand {
-    /// The metadata names its claim: it and the flock decide, and the queue tells who comes next.
+    /// The metadata names its claim: metadata and flock decide, and the queue says who comes next.
     HasTaken,
     /// It was claimed for the repository and has not taken its lock yet.
     AboutToTake,
-    /// Whether it lives cannot be said.
+    /// Whether it lives is unknown.
     Unknown,
 }
 
-/// A queue that cannot be read starts no jobs either, so that nobody is before anybody there.
+/// A queue that cannot be read starts no jobs, so none of them goes first.
 impl QueuedJobs for JobHolders {
     fn end(&self) -> u64 {
         self.with_queue(QueueState::last_seq).unwrap_or(0)
@@ -109,7 +108,7 @@ impl QueuedJobs for JobHolders {
 
     fn ahead(&self, repository: &str, behind: u64) -> Option<JobId> {
         if !self.is_scheduled() {
-            return None; // Nobody would start it.
+            return None; // No scheduler would start it.
         }
         let now = self.dir.clock.now();
         let (running, queued) = self.with_queue(|state| {
@@ -123,7 +122,7 @@ impl QueuedJobs for JobHolders {
         })?;
         match running.map(|job| (self.stand_of(repository, &job), job)) {
             Some((Stand::AboutToTake, job)) => Some(job.id),
-            // While it counts as running nobody else is started.
+            // While it counts as running no other job is started.
             Some((Stand::Unknown, _)) => None,
             Some((Stand::HasTaken, _)) | None => queued,
         }

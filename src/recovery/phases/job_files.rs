@@ -1,4 +1,4 @@
-//! The files that jobs which are over have left, and the records of all jobs.
+//! The files that ended jobs left, and the records of all jobs.
 
 use super::sequence::Shared;
 use crate::findings::{Finding, catalogue};
@@ -9,8 +9,8 @@ use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 /// How many records that could not be written are named one by one.
 const NAMED: usize = 20;
 
-/// Writes records that are missing, damaged or behind. The queue is the truth and the records follow it:
-/// that one cannot be written is told, and stops nothing.
+/// Writes records that are missing, damaged or behind. The queue is the truth and the records follow it: a
+/// record that cannot be written is reported, and stops nothing.
 pub(super) fn rebuild_records(
     shared: &Shared,
     context: &PhaseContext,

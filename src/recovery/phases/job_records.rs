@@ -1,8 +1,8 @@
-//! What the jobs' own records tell that the queue does not: the last source, after log and snapshots.
+//! Restores jobs from their own records: the last source, after log and snapshots.
 //!
-//! A record whose job the queue does not know is a job that was lost with the log: removing a job from the
-//! queue begins with its record. A record that knows more of a job than the queue does tells
-//! of an end, or a cancellation, whose log record was lost: without it the job would run again.
+//! A record whose job the queue does not know belongs to a job that was lost with the log, because removing a
+//! job from the queue begins with its record. A record that is ahead of the queue has an end, or a
+//! cancellation, whose log record was lost: without it the job would run again.
 
 use crate::findings::{Finding, Severity, catalogue};
 use crate::jobs::{RecoverSettings, record};
@@ -13,7 +13,7 @@ use crate::queue::{
 use crate::recovery::PhaseError;
 use crate::state::StateDir;
 
-/// Besides, the jobs that the queue does not know and whose own records cannot be understood.
+/// Also returns the jobs that the queue does not know and whose own records cannot be parsed.
 pub(super) fn restore(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -26,7 +26,7 @@ pub(super) fn restore(
     Ok((findings, damaged))
 }
 
-/// Jobs that only their own records tell of enter the queue again, in their old order.
+/// Jobs that only their own records have enter the queue again, in their old order.
 fn restore_unknown(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -44,7 +44,7 @@ fn restore_unknown(
         let sentence =
             "it cannot be understood and the queue knows no such job; it is in quarantine".to_owned();
         match record::job_of(&path) {
-            // Told when it is known whether a workspace tells of it.
+            // Reported once it is known whether a workspace has traces of it.
             Some(id) => lost.push(id),
             None => {
                 let object = format!("file:{}", path.display());
@@ -58,7 +58,7 @@ fn restore_unknown(
     }
     let ids = transact(settings, repaired, |state| {
         let lost = documents.into_iter().filter(|d| is_unknown(state, &d.job_id)).map(reconstructed);
-        // A place behind the log's end is one of a log that was lost: its numbers have begun anew.
+        // A position beyond the log's end belongs to a lost log: its numbers have begun anew.
         let last = state.last_seq();
         let restore = |d: JobDocument| Operation::Restore {
             keeps_place: d.place.seq > 0 && d.place.seq <= last,
@@ -82,7 +82,7 @@ fn reconstructed(mut document: JobDocument) -> JobDocument {
     document
 }
 
-/// Jobs that wait as far as the log tells, whose own record says that they have begun or are over.
+/// Jobs that wait by the log, but have begun or are over by their own records.
 fn catch_up(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -136,7 +136,7 @@ fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
             Some(vec![Operation::End(End {
                 job: id,
                 attempt: document.attempt,
-                // Which claim it was, nothing tells any more; the queue takes any for a job that waits.
+                // The claim's number is lost; the queue accepts any for a waiting job.
                 claim: 0,
                 outcome,
                 exit_code: last.exit_code,

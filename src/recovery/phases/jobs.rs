@@ -1,5 +1,5 @@
-//! Phase `jobs`: what lives is watched on, what ended while nobody watched is recorded, what vanished is
-//! crashed and is treated by its policy; the jobs' own records follow the queue.
+//! Phase `jobs`: re-attaches to live jobs, records missed exits, applies the crash policy to jobs that
+//! vanished, and brings the jobs' own records up to date.
 
 use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
@@ -26,7 +26,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         })
         .map_err(|e| PhaseError::failed("judge the running jobs", e))?;
         sweep_groups(shared, queue)?;
-        // Also of a part: what it recorded stays.
+        // Also after an interruption: the recorded part stays.
         keep(context, &reattachment);
         safe_point?;
         let mut outcome = outcome(&reattachment, queue);
@@ -45,14 +45,14 @@ fn sweep_groups(shared: &Shared, queue: &mut Queue) -> Result<(), PhaseError> {
     let mut refreshed = Ok(false);
     sweep(&shared.dir, || {
         refreshed = queue.refresh();
-        // What cannot be read now protects all of them.
+        // If it cannot be read now, all of them are protected.
         let of_running = queue.state().running().filter_map(|job| job.run_state().claim);
         of_running.collect()
     });
     refreshed.map(drop).map_err(|e| PhaseError::failed("read the queue", e))
 }
 
-/// What reports of this recovery, and of all of them, are made from.
+/// Keeps the data of the reports about this recovery and about all of them.
 fn keep(context: &PhaseContext, found: &Reattachment) {
     context.detail("jobs", serde_json::to_value(found).unwrap_or_default());
     let reconciled: Vec<ReconciledJob> = found.jobs.iter().map(ReconciledJob::of).collect();
@@ -131,7 +131,7 @@ fn of_reconciliation(job: &Reconciled) -> Option<Finding> {
             &catalogue::JOB_NOT_STARTED,
             "no supervisor came up for it, as often as that was tried".to_owned(),
         ),
-        Reconciliation::Unknown { .. } => return None, // Told with the judgement.
+        Reconciliation::Unknown { .. } => return None, // Reported with the judgement.
         Reconciliation::Reattached | Reconciliation::GivenBack | Reconciliation::Overtaken => return None,
     };
     let finding = Finding::new(entry, object(job), sentence);

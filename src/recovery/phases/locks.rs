@@ -34,7 +34,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         safe_point.is_ok()
     })
     .map_err(|e| PhaseError::failed("list the locks", e))?;
-    // Also of a part: what was given back is.
+    // Also after an interruption: locks given back stay so.
     context.detail("locks", serde_json::to_value(&recovered).unwrap_or_default());
     let entered = enter(shared, &recovered);
     safe_point?;
@@ -46,8 +46,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     Ok(outcome)
 }
 
-/// What was given back, and what proved it, for as long as the audit trail lasts: the lock's own file tells of it until
-/// the next grant only.
+/// Enters the locks given back, with the evidence, into the audit trail: the lock's own file has it only
+/// until the next grant.
 fn enter(shared: &Shared, recovered: &LocksRecovered) -> Result<(), AuditError> {
     let (now, actor) = (shared.dir.clock.now(), &shared.settings.jobs.actor);
     let given_back = recovered.locks.iter().filter(|lock| lock.outcome == LockOutcome::Released);
@@ -62,7 +62,7 @@ fn enter(shared: &Shared, recovered: &LocksRecovered) -> Result<(), AuditError> 
     Trail::open(&shared.dir)?.record_all(&entries)
 }
 
-/// A lock belongs to an attempt: when that is not the job's present one, it is over.
+/// A lock belongs to an attempt: when that is not the job's present one, the lock's holder is gone.
 pub fn liveness_of(look: &JudgeContext<'_>, running: &[Job], id: &JobId, claim: u64) -> JobLiveness {
     match running.iter().find(|j| j.id == *id && j.run_state().claim == Some(claim)) {
         None => JobLiveness::Over,
@@ -102,7 +102,7 @@ fn finding(lock: &RecoveredLock) -> Finding {
         }
     };
     let finding = Finding::new(entry, object(lock), sentence);
-    // As the status says: metadata that does not tell the grant is damaged, and can be written anew.
+    // As in the status: metadata without a readable grant is damaged, and can be rewritten.
     match lock.outcome == LockOutcome::Unavailable && lock.lock_id.is_none() {
         true => finding.with_next("recoveryctl repair locks"),
         false => finding,

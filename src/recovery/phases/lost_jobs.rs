@@ -1,4 +1,4 @@
-//! Jobs of which neither log nor record is left: rebuilt from their workspaces, or at least named.
+//! Jobs with neither log nor record: reconstructed from their attempts' files, or at least named.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
@@ -11,13 +11,13 @@ use crate::queue::{JobDocument, JobId, Operation, Repaired};
 use crate::recovery::PhaseError;
 use crate::state::StateDir;
 
-/// What stands before a job's id in every record.
+/// The text before a job's id in every record.
 const ID_MEMBER: &[u8] = b"\"job\":\"";
 /// The longest damaged place that is searched for ids, bytes.
 const SEARCHED: u64 = 64 << 20;
 
-/// Brings back what workspaces tell of, and names what nothing tells of any more. `damaged` are jobs whose own records
-/// cannot be understood.
+/// Reconstructs the jobs that left files, and names those that left none. `damaged` are jobs whose own
+/// records cannot be parsed.
 pub(super) fn find(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -26,7 +26,7 @@ pub(super) fn find(
     is_torn: bool,
 ) -> Result<Vec<Finding>, PhaseError> {
     let mut findings = rebuild(dir, settings, repaired)?;
-    // What was never acknowledged names none.
+    // Bytes that were never acknowledged name no lost job.
     let places = repaired.damage.iter().filter(|_| !is_torn);
     let named: BTreeMap<JobId, String> = places.flat_map(jobs_in).collect();
     let of_log = |known: &String| {
@@ -67,7 +67,7 @@ fn rebuild(
         return Ok(findings);
     }
     findings.extend(documents.iter().map(reconstructed));
-    // A job that is back tells nobody that something of it is lost.
+    // A job that is back does not show that part of it is lost.
     record_losses(dir, &settings.actor.by, &findings, None)?;
     let (_, rebuilt) = repaired
         .queue
@@ -97,9 +97,9 @@ fn reconstructed(document: &JobDocument) -> Finding {
     Finding::new(&catalogue::JOB_RECONSTRUCTED, format!("job:{}", document.job_id), sentence)
 }
 
-/// Whether a damaged place has bytes that were never on the disk: they read as zeros, which no record has. That is what
-/// a power loss leaves of a write that nobody had synced, where its parts came to the disk in another order. What was
-/// acknowledged is synced.
+/// Whether a damaged place consists of bytes that never reached the disk: they read as zeros, which no record
+/// contains. A power loss leaves that when the parts of an unsynced write reached the disk out of order.
+/// Acknowledged records were synced.
 pub(super) fn was_never_written(place: &Damage) -> bool {
     place.kind == DamageKind::Record && bytes_of(place).is_some_and(|bytes| bytes.contains(&0))
 }
@@ -111,8 +111,8 @@ fn bytes_of(place: &Damage) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The jobs that a damaged place names, as far as it can be read, with what else it says of them. A torn end was never
-/// acknowledged.
+/// The jobs that a damaged place names, as far as it can be read, with its other readable parts. A torn end
+/// was never acknowledged.
 fn jobs_in(place: &Damage) -> Vec<(JobId, String)> {
     if place.kind != DamageKind::Record {
         return Vec::new();
@@ -129,7 +129,8 @@ fn jobs_in(place: &Damage) -> Vec<(JobId, String)> {
     found
 }
 
-/// What a damaged submission still says: one flipped bit leaves most of it readable, though nothing of it is believed.
+/// The readable parts of a damaged submission: one flipped bit leaves most of it readable, though none of it
+/// is trusted.
 fn known_of(line: &[u8]) -> String {
     let begin = memchr::memchr(b'{', line).unwrap_or(line.len());
     let mut values = serde_json::Deserializer::from_slice(&line[begin..]).into_iter::<serde_json::Value>();

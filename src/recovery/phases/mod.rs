@@ -1,9 +1,9 @@
-//! The recovery sequence of a state directory: which phases there are, and what each does.
+//! The recovery sequence of a state directory.
 //!
-//! `startup` → `queue` → `jobs` → `locks` → `cleanup` → `orphans`, and `webhooks` after `jobs`. `startup`
-//! and `queue` must be over before anything is judged. `jobs` holds the sentinel's lock of every job that it
-//! reconciles, which looks like a living supervisor to all that ask meanwhile: so the repositories' locks are
-//! judged after it.
+//! `startup` → `queue` → `jobs` → `locks` → `cleanup` → `orphans`, and `webhooks` after `jobs`. `startup` and
+//! `queue` must be over before anything is judged. `jobs` holds the sentinel's lock of every job that it
+//! reconciles, which other processes take for a living supervisor: so the repositories' locks are judged
+//! after it.
 
 mod cleanup;
 mod holders;

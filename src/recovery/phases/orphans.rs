@@ -1,5 +1,4 @@
-//! Phase `orphans`: what no job owns any more is found and put into the plan. Nothing is removed: that is an
-//! operator's decision, or cron's.
+//! Phase `orphans`: finds orphans and saves the plan. Nothing is removed: an operator, or cron, decides that.
 
 use super::locks::liveness_of;
 use super::sequence::Shared;

@@ -1,5 +1,5 @@
-//! Phase `queue`: snapshot, the one before, whole log, job records, in this order; what could not be
-//! read is kept in quarantine, and what is left reads clean.
+//! Phase `queue`: reads the newest snapshot, the one before, the whole log, or job records, in this order;
+//! unreadable parts go to quarantine, and the remaining files read clean.
 
 use super::lost_jobs::was_never_written;
 use super::sequence::{Shared, lost_end, noted_end, record_losses};
@@ -38,8 +38,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     Ok(PhaseOutcome { findings, degraded, message: Some(message) })
 }
 
-/// What was wrong with the queue's files, when jobs are back that other files tell of. What is lost is on the list of
-/// losses before what proves it leaves its place.
+/// Reports the damage of the queue's files, once jobs are restored from other files. Losses are on their list
+/// before the evidence of them leaves its place.
 fn bring_back(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -71,8 +71,8 @@ fn repair_files(dir: &StateDir, repaired: &mut Repaired, needed_repair: bool) ->
     Ok(())
 }
 
-/// What was cut and put aside goes into the log of cleaning, and what was made for jobs that never entered
-/// the queue goes away.
+/// Enters the cut and quarantined files into the log of cleaning, and removes the folders of jobs that never
+/// entered the queue.
 fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding>) {
     let Some(startup) = shared.startup() else { return };
     let mut acts: Vec<CleanupEntry> = repaired
@@ -107,10 +107,10 @@ fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding
     }
 }
 
-/// What the phase `queue` does, without a recovery around it: for `repair queue`.
+/// The work of the phase `queue`, without a recovery around it: for `repair queue`.
 ///
 /// # Errors
-/// What the system says; the next run finds the rest.
+/// The system's error; the next run repairs the rest.
 pub fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue, PhaseError> {
     let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
     bring_back(dir, settings, &mut repaired)?;

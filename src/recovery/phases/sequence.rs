@@ -1,4 +1,4 @@
-//! Assembles the phases around what they hand on to one another.
+//! Assembles the phases, with the state that they pass on.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
@@ -20,12 +20,12 @@ use crate::recovery::{
 use crate::startup::{StartOptions, StartedBy, Startup, StartupError, StartupOutcome, put_misplaced_away};
 use crate::state::StateDir;
 
-/// How a state directory is to be recovered.
+/// Settings of a recovery.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What starts: a daemon, `recover`, `work`.
+    /// The starting command: a daemon, `recover`, `work`.
     pub by: StartedBy,
-    /// Who appears in the queue's records, and by which limits jobs are judged.
+    /// The actor in the queue's records, and the limits for judging jobs.
     pub jobs: RecoverSettings,
     /// Whether job records are written while recovering; a daemon does that once it is ready.
     pub write_records: bool,
@@ -33,7 +33,7 @@ pub struct Settings {
     pub webhooks: crate::webhooks::Settings,
 }
 
-/// What the phases hand on to one another.
+/// State that the phases pass on.
 pub(super) struct Shared {
     pub(super) dir: StateDir,
     pub(super) settings: Settings,
@@ -42,14 +42,14 @@ pub(super) struct Shared {
     pub(super) retried: OnceLock<Vec<String>>,
     pub(super) queue: Mutex<Option<Queue>>,
     pub(super) cleaning: Mutex<Cleaning>,
-    /// How orphans are looked for; without an engine when nobody says.
+    /// Settings of the scan for orphans; without an engine unless set.
     pub(super) scanning: Mutex<Option<OrphanSettings>>,
 }
 
-/// What the phase `cleanup` does.
+/// How the phase `cleanup` works.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Cleaning {
-    /// Cleanups are entered, for somebody else to work on: a daemon does when it is ready.
+    /// Cleanups are only entered: a daemon works on them when it is ready.
     #[default]
     Later,
     /// Cleanups are done, once each.
@@ -66,7 +66,7 @@ impl Shared {
         &self,
         act: impl FnOnce(&mut Queue) -> Result<T, PhaseError>,
     ) -> Result<T, PhaseError> {
-        // Held only by a phase that was left behind: what waited for it does not wait any more.
+        // Only an abandoned phase can still hold this lock; its dependents have moved on.
         let mut kept = match self.queue.try_lock() {
             Ok(kept) => Some(kept),
             Err(TryLockError::Poisoned(kept)) => Some(kept.into_inner()),
@@ -75,8 +75,8 @@ impl Shared {
         match kept.as_mut().and_then(|kept| kept.as_mut()) {
             Some(queue) => act(queue),
             None => {
-                // The phase was skipped, or is not tried again: read it all the same, for the others rest
-                // on it.
+                // The phase was skipped, or is not tried again: read the queue all the same, because the
+                // other phases need it.
                 let mut queue =
                     Queue::open(&self.dir).map_err(|e| PhaseError::failed("read the queue", e))?;
                 act(&mut queue)
@@ -108,8 +108,8 @@ impl Shared {
         }
         let retried = self.retried.get().map_or(&[][..], Vec::as_slice);
         let beginning = StartOptions { phase: Some(phase), recovery_id: Some(recovery_id), retried };
-        // The phase `startup` tells of it; where that is carried over, one that cannot begin is no reason
-        // not to repair what can be repaired.
+        // The phase `startup` reports it; where that is carried over, a startup that cannot begin is no
+        // reason not to repair the rest.
         *slot = Startup::begin_in(&self.dir, self.settings.by, beginning).ok().map(|(s, _)| Arc::new(s));
         Ok(slot.clone())
     }
@@ -163,7 +163,7 @@ impl Recovery {
         self
     }
 
-    /// The phases and what they wait for.
+    /// The phases and their dependencies.
     pub fn graph(&self) -> &PhaseGraph {
         &self.graph
     }
@@ -173,7 +173,7 @@ impl Recovery {
         self.graph.names()
     }
 
-    /// Runs the sequence. The queue is handed on, so that nobody has to read it again.
+    /// Runs the sequence. Returns the queue, so that it need not be read again.
     ///
     /// # Errors
     /// When nothing was run; see [`RunError`].
@@ -204,8 +204,8 @@ impl Recovery {
     }
 }
 
-/// Enters what is lost into the list of losses, with the marks of the logs. A disk that cannot be written is told by all
-/// else.
+/// Enters losses into their list, with the marks of the logs. A disk that cannot be written is reported
+/// elsewhere.
 pub(super) fn record_losses(
     dir: &StateDir,
     by: &str,
@@ -240,7 +240,7 @@ fn not_recorded(error: &PhaseError) -> Finding {
     Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "losses", error.in_one_line())
 }
 
-/// What was put away; that it could not be is no reason not to recover.
+/// Reports the moved files; a failure to move them is no reason not to recover.
 fn told(misplaced: Result<Vec<PathBuf>, DiskError>) -> Vec<Finding> {
     let file = |path: &Path| format!("file:{}", path.display());
     match misplaced {
@@ -291,7 +291,7 @@ fn not_ended(error: &StartupError) -> Finding {
     }
 }
 
-/// What a recovery's record says of the queue; `None` when it says nothing.
+/// The queue's part of a recovery's record; `None` when it has none.
 pub fn recover_queue_of(record: &RecoveryRecord) -> Option<crate::queue::RecoveredQueue> {
     serde_json::from_value(record.details.get("queue")?.clone()).ok()
 }

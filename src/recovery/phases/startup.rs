@@ -1,5 +1,4 @@
-//! Phase `startup`: notices a startup that died, brings the layout up to date, and cleans up what was left
-//! half made.
+//! Phase `startup`: notices an aborted startup, migrates the layout, and cleans up half-made files.
 
 use std::sync::Arc;
 
@@ -51,8 +50,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     Ok(outcome)
 }
 
-/// What layout 2 kept in workspaces, where jobs could change it. What cannot be moved is moved by a later startup; why the
-/// disk refuses to be written.
+/// Moves the server's files that layout 2 kept in workspaces, where jobs could change them. Files that cannot
+/// be moved are moved by a later startup; returns why the disk refuses writes.
 fn move_out_of_workspaces(
     shared: &Shared,
     context: &PhaseContext,
@@ -96,8 +95,8 @@ fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
     let has_survivors = table.living_jobs(&shared.dir).values().any(|living| living.is_of_other_incarnation)
         || table.unnamed_survivors(&shared.dir).is_some()
         || OtherTimes::look(&shared.dir).is_any();
-    // A rehearsal's copy is not told of; what cannot be written is told of again.
-    // All clones of this directory are told by the one that is.
+    // In a rehearsal's copy it is not noted; if it cannot be written it is reported again. All clones of this
+    // directory share the flag.
     let _ = shared.dir.clone().note_told(has_survivors);
 }
 
@@ -155,8 +154,8 @@ fn report_aborted(context: &PhaseContext, detection: &Detection) {
 
 fn outcome(cleanup: &Cleanup) -> PhaseOutcome {
     let mut outcome = PhaseOutcome::default();
-    // An empty one may be a living process's, made this very moment and not yet locked (our own progress
-    // writer's, say): that process makes another, and there is nothing to tell anybody.
+    // An empty one may belong to a living process that has just made it and not yet locked it (our own
+    // progress writer's, say): that process makes another, and there is nothing to report.
     if cleanup.bytes_freed > 0 {
         let (files, bytes) = (cleanup.removed.len(), cleanup.bytes_freed);
         let sentence = format!("{files} temporary files of dead processes were removed ({bytes} bytes)");

@@ -1,5 +1,5 @@
-//! Phase `webhooks`: what was being delivered when the sender died is pending again; the delivery log is
-//! repaired; what is undelivered is told.
+//! Phase `webhooks`: makes deliveries that were under way pending again, repairs the delivery log, and
+//! reports undelivered ones.
 
 use super::sequence::Shared;
 use crate::findings::{Finding, catalogue};
@@ -54,8 +54,8 @@ fn outcome(found: &webhooks::DeliveryLogRecovery) -> PhaseOutcome {
     outcome
 }
 
-/// The recoveries that came to their end, as far as receivers are told of them. None when their record
-/// cannot be read: the next recovery begins a new one.
+/// The completed recoveries, as events for receivers. Empty when their record cannot be read: the next
+/// recovery begins a new one.
 pub fn recovery_ends(dir: &StateDir) -> Vec<RecoveryEnd> {
     read_history(dir).unwrap_or_default().iter().filter_map(recovery_end).collect()
 }
