@@ -1,5 +1,5 @@
-//! One disk to try, with what must hold on it; kept in a folder when it does not, so that it can be tried again
-//! just as it was.
+//! One disk to try, with the conditions that must hold on it; kept in a folder when they do not, so that it
+//! can be tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) struct Case {
     pub(crate) tree: Tree,
     pub(crate) moment: String,
     pub(crate) facts: BTreeMap<String, Fact>,
-    /// What recovery may show; `None` for anything that fits the facts.
+    /// The results that recovery may show; `None` for anything that fits the facts.
     pub(crate) shown: Option<Arc<Shown>>,
     /// Nothing is lost: other disks are compared with it.
     pub(crate) is_kill: bool,
@@ -62,7 +62,7 @@ impl Shown {
 }
 
 impl Case {
-    /// What it is and what must hold on it.
+    /// Identifies the disk and its conditions.
     pub(crate) fn key(&self) -> u64 {
         use std::hash::{Hash, Hasher};
         let mut hasher = std::collections::hash_map::DefaultHasher::new();
@@ -73,14 +73,14 @@ impl Case {
     }
 }
 
-/// What there was before the operation, without and with a reboot since.
+/// The disk before the operation, without and with a reboot since.
 pub(crate) type Base = [Tree; 2];
 
-/// What came of a disk that was recovered.
+/// The result of recovering a disk.
 pub(crate) struct Judged {
-    /// What it shows.
+    /// The visible objects.
     pub(crate) objects: Objects,
-    /// What the first recovery of it did.
+    /// The effects of its first recovery.
     pub(crate) recovery: Vec<Event>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn judge(world: &Path, base: &Base, case: &Case, recorder: Recorder) 
     Ok(Judged { objects, recovery })
 }
 
-/// What is written beside the disk.
+/// The note beside a kept disk.
 #[derive(Serialize, Deserialize)]
 struct Note {
     operation: String,
@@ -135,9 +135,9 @@ pub struct Again {
     pub operation: String,
     /// How it came about.
     pub moment: String,
-    /// What did not hold then.
+    /// The condition that did not hold then.
     pub then: String,
-    /// What does not hold now, if anything.
+    /// The condition that does not hold now, if any.
     pub now: Option<String>,
 }
 
@@ -147,7 +147,7 @@ pub fn try_kept(folder: &Path) -> Result<Again, Error> {
     let note: Note = serde_json::from_slice(&text)?;
     let mut base = Tree::read(&folder.join("base"))?;
     let mut tree = Tree::read(&folder.join("disk"))?;
-    // What was of that boot must be of this one, or a kill would look like a reboot.
+    // Identifiers of that boot must become this boot's, or a kill would look like a reboot.
     let boot_id = recovery::system::Host::this().boot_id;
     for tree in [&mut base, &mut tree] {
         *tree = tree.with_boot(&note.boot_id, &boot_id);

@@ -1,4 +1,4 @@
-//! One disk: recovered twice, and looked at.
+//! One disk: recovered twice, and checked.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,11 +17,11 @@ use crate::recovering::recover;
 use crate::tree::Tree;
 use crate::view::View;
 
-/// Recovers `disk` twice in the folder `world` and checks what must hold; `base` was there before the
-/// operation, without and with a reboot since. `recorder` hears what the first recovery does.
+/// Recovers `disk` twice in the folder `world` and checks the conditions; `base` is the disk before the
+/// operation, without and with a reboot since. `recorder` records the first recovery.
 ///
 /// # Errors
-/// A sentence that says what does not hold.
+/// A sentence about the condition that does not hold.
 pub(crate) fn check(
     world: &Path,
     base: &[Tree; 2],
@@ -63,7 +63,7 @@ fn check_inner(
     Ok((view, recovery))
 }
 
-/// Recovers, and sees to it that nothing outside the state directory is touched; with what it did.
+/// Recovers, and checks that nothing outside the state directory is touched; returns the effects.
 fn observed(world: &Path, recorder: Recorder) -> Result<(View, Vec<Event>), String> {
     let recorder = Arc::new(recorder);
     let view = recover(world, Disk::observed(recorder.clone()));

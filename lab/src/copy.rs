@@ -1,7 +1,7 @@
 //! A world whose state directory is a copy: its record names another folder, the `original` beside it.
 //!
-//! Disks are made anew in many folders. Where the record is kept it is written for the folder that it is in, with all
-//! else that it says.
+//! Disks are made in many folders. Where the record is kept it is rewritten for its folder, with its other
+//! members unchanged.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

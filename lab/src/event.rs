@@ -1,5 +1,4 @@
-//! What a recording consists of, and how it lies in its file: one JSON line an event, followed by the
-//! bytes it speaks of.
+//! The events of a recording, and their form in its file: one JSON line an event, followed by its bytes.
 
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -70,7 +69,7 @@ impl Change {
             }
             Effect::Truncate { path, len } => Change::Truncate { path: inside(path)?, len },
             Effect::Allocate { path, len } => Change::Allocate { path: inside(path)?, len },
-            // What was there reads as zeros: as if they had been written.
+            // The old content reads as zeros, as if zeros had been written.
             Effect::Punch { path, len } => {
                 let zeros = vec![0; usize::try_from(len).unwrap_or(0)];
                 Change::Write { path: inside(path)?, offset: 0, bytes: Arc::new(zeros) }
@@ -114,12 +113,12 @@ impl Change {
     }
 }
 
-/// What happened, in the order in which it did.
+/// The events, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// The disk changed; `site` is the place in the source that wanted it.
     Changed { change: Change, site: String },
-    /// A sync failed: what it should have made durable stays readable and is not on the disk.
+    /// A sync failed: the content that it should have made durable stays readable and is not on the disk.
     SyncFailed { change: Change },
     /// A page of memory that processes share changed; the system writes it to its file when it likes.
     Page { path: PathBuf, bytes: Bytes },
@@ -129,7 +128,7 @@ pub enum Event {
     Acknowledged(Fact),
     /// An effect outside the world.
     Outside { effect: String },
-    /// What the operation said when it ended.
+    /// The result of the operation.
     Ended { error: Option<String> },
 }
 
@@ -167,8 +166,7 @@ impl Event {
         }
     }
 
-    /// As [`Event::read_all`], of processes that were killed, perhaps while they wrote: as far as it can be
-    /// read.
+    /// As [`Event::read_all`], for processes that were killed, perhaps in a write: as far as it can be read.
     pub(crate) fn read_until_torn(path: &Path) -> Result<Vec<Event>, Error> {
         // A process may have been killed before it began one.
         if !path.exists() {

@@ -1,14 +1,14 @@
-//! What an operation has acknowledged, in a form that can be looked for after a crash.
+//! The facts that an operation has acknowledged, in a form that can be checked after a crash.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Something acknowledged. A later fact of the same [`Fact::key`] takes the place of an earlier one.
+/// An acknowledged fact. A later fact of the same [`Fact::key`] replaces an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
-    /// A job is in the queue, once, in one of these states: what it was in, what recovery makes of that,
-    /// and what the operation is about to make of it.
+    /// A job is in the queue, once, in one of these states: its earlier state, the state that recovery makes
+    /// of it, and the state that the operation is about to give it.
     Job {
         id: String,
         /// Its status, as written.
@@ -51,7 +51,7 @@ pub enum Fact {
         /// What it is about.
         object: String,
     },
-    /// What an operator did to the queue is told, once, whether or not the log still has the record.
+    /// An operator's change of the queue is reported once, whether or not the log still has the record.
     DoneToQueue {
         /// Action and object.
         what: String,
@@ -60,7 +60,7 @@ pub enum Fact {
     Content {
         /// The file, relative to the state directory.
         path: PathBuf,
-        /// What it may hold.
+        /// The values that it may hold.
         any_of: Vec<String>,
     },
     /// A file whose content was acknowledged, and that is being removed.
@@ -86,12 +86,12 @@ pub enum Fact {
         /// As its identity says.
         id: String,
     },
-    /// The delivery of a job's callback stands in one of these places: `pending`, `in_flight`, `waiting`,
-    /// `parked`, or `settled` when it has arrived or was given up.
+    /// The delivery of a job's callback is in one of these states: `pending`, `in_flight`, `waiting`,
+    /// `parked`, or `settled` when it was delivered or discarded.
     Delivery {
         /// The job's id.
         job: String,
-        /// Where it may stand.
+        /// The allowed states.
         any_of: Vec<String>,
     },
     /// A job that is being removed: there with this file of its workspace, or gone with all of it.
@@ -114,7 +114,7 @@ impl Fact {
         Fact::Job { id: id.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect(), attempt }
     }
 
-    /// The delivery of a job's callback that must stand in one of these places.
+    /// The delivery of a job's callback must be in one of these states.
     pub fn delivery(job: &str, any_of: &[&str]) -> Fact {
         Fact::Delivery { job: job.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect() }
     }
@@ -124,7 +124,7 @@ impl Fact {
         format!("removal of {id}")
     }
 
-    /// What it is about: of two facts with one key the later one counts.
+    /// The subject: of two facts with one key the later one counts.
     pub fn key(&self) -> String {
         match self {
             Fact::Job { id, .. } => format!("job {id}"),

@@ -1,4 +1,4 @@
-//! Which disks a power loss could leave at one moment, of those that the model allows.
+//! Generates the disks that a power loss could leave at one moment, by the model.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(crate) fn disks(model: &Model, detail: &Detail, random: &mut Random, each: &
         dirty.iter().map(|&id| (id, variants(model, id, detail, random))).collect();
     let choices = choices_of_names(model.unsynced_names(), detail, random);
     let mut left = detail.most_per_moment;
-    // First what is lost or kept as a whole, for every choice of names.
+    // First contents that are lost or kept as a whole, for every choice of names.
     for kept in &choices {
         for content in [Model::kept, Model::lost, zeros_of] {
             if left == 0 {
@@ -68,7 +68,7 @@ pub(crate) fn disks(model: &Model, detail: &Detail, random: &mut Random, each: &
     }
 }
 
-/// Which unsynced changes of names to keep. First all, then none.
+/// The unsynced changes of names to keep. First all, then none.
 fn choices_of_names(count: usize, detail: &Detail, random: &mut Random) -> Vec<Vec<bool>> {
     let mut choices = vec![vec![true; count], vec![false; count]];
     if count <= detail.all_subsets_up_to {
@@ -87,7 +87,7 @@ fn choices_of_names(count: usize, detail: &Detail, random: &mut Random) -> Vec<V
     choices
 }
 
-/// What a file may hold. Contents are made when they are wanted: of thousands a few are.
+/// A possible content of a file. Contents are made on demand: of thousands only a few are used.
 #[derive(Debug, Clone, Copy)]
 enum Variant {
     /// The first so many of its changes, in their order.
@@ -100,7 +100,7 @@ enum Variant {
     BeginningAtLength { before: usize, cut: usize },
     /// Only the end arrived: the system writes pages in any order.
     End { before: usize, cut: usize },
-    /// The length is right and what is new is not there.
+    /// The length is right and the new content is missing.
     Zeros,
 }
 
@@ -159,7 +159,7 @@ impl Variant {
     }
 }
 
-/// The length is right and what is new is not there.
+/// The length is right and the new content is missing.
 fn zeros_of(model: &Model, id: Id) -> Bytes {
     let (kept, lost) = (model.kept(id), model.lost(id));
     if kept.len() <= lost.len() {

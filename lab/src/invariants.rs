@@ -1,4 +1,4 @@
-//! What must hold on every disk after recovery.
+//! The conditions that must hold on every disk after recovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) fn recovery_always_writes(path: &Path) -> bool {
         || path.starts_with("state/startup/log")
 }
 
-/// Every acknowledged thing is visible, once; what is not acknowledged is there whole or not at all.
+/// Every acknowledged thing is visible, once; everything else is there whole or not at all.
 pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &Path) -> Result<(), String> {
     let ids: BTreeSet<&str> = view.jobs.iter().map(|j| j.id.as_str()).collect();
     if ids.len() != view.jobs.len() {
@@ -37,7 +37,7 @@ pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &
     if let Some((object, why)) = view.degraded.iter().find(|(object, _)| !is_expected(object)) {
         return Err(format!("{object} cannot be used: {why}"));
     }
-    // A job that is being removed is shown until it is gone: what must hold of it, its removal says.
+    // A job that is being removed is shown until it is gone: the fact of its removal says what must hold.
     let is_removed = |fact: &Fact| match fact {
         Fact::Job { id, .. } => facts.contains_key(&Fact::removal_key(id)),
         _ => false,
@@ -116,12 +116,12 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
     }
 }
 
-/// A document is its old or its new whole self on every disk, before anything repairs it. What was damaged on
-/// purpose before the operation began is left out.
+/// A document is its old or its new whole self on every disk, before anything repairs it. Files damaged on
+/// purpose before the operation are left out.
 pub(crate) fn documents_are_whole(disk: &Tree, base: &[Tree; 2]) -> Result<(), String> {
     for (path, content) in disk.files() {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        // What lies in quarantine is damaged by nature; the notes about it are not.
+        // Files in quarantine are damaged by nature; the notes about them are not.
         let is_copy = path.starts_with("state/quarantine") && !name.ends_with(".why.json");
         let is_document = name.ends_with(".json") && path.starts_with("state") && !is_copy;
         let was_so = base.iter().any(|base| base.files().any(|(_, before)| before == content));

@@ -1,4 +1,4 @@
-//! Which bytes of a state directory cannot be read for what they should be.
+//! Finds the bytes of a state directory that cannot be read.
 
 use std::ops::Range;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use recovery::durable::is_temporary_name;
 use recovery::durable::log::{Item, Scan, SegmentHeader};
 
-/// What of a file is no part of its format and is not nothing: bytes that must not get lost.
+/// The bytes of a file that are no part of its format and are not zeros: they must not get lost.
 pub(crate) fn unreadable(path: &Path, content: &[u8]) -> Vec<Range<usize>> {
     let is_temporary = path.file_name().is_some_and(is_temporary_name);
     let inside_quarantine = path.starts_with("state/quarantine");

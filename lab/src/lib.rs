@@ -1,21 +1,20 @@
-//! The crash laboratory: power losses, kills, faults and damage, done to real state directories, and what
-//! must hold after each.
+//! The crash laboratory: power losses, kills, faults and damage, applied to real state directories, with the
+//! conditions that must hold after each.
 //!
 //! *Every disk that a power loss could leave.* An operation is played by processes of their own (`play`),
-//! because recovery has to find the processes dead that did it. Their effects come back as a [`Recording`].
-//! `model` knows what of them is durable at each moment; `image` chooses what a crash keeps of the rest;
-//! `check` recovers the image and looks. `operations` is the list of all operations, and a test sees to it
-//! that between them they take every write path of the library ([`write_paths`]). `ARCHITECTURE.md` tells
-//! how to add one.
+//! because recovery must find them dead. Their effects come back as a [`Recording`]. `model` knows which
+//! effects are durable at each moment; `image` chooses what a crash keeps of the rest; `check` recovers the
+//! image and checks it. `operations` is the list of all operations, and a test makes sure that together they
+//! take every write path of the library ([`write_paths`]). `ARCHITECTURE.md` says how to add one.
 //!
 //! *Real file systems that lose power.* `shutdown` plays the same operations on an ext4 and an xfs and shuts
 //! them down at each effect.
 //!
 //! *The real binary, killed and starved.* `kill` kills it at its n-th system call and checks from outside;
-//! each part is a function that gives a [`Tally`] for the table. `cargo test` runs a sample of each, the
-//! full run takes everything. What is random comes from a seed that is printed and repeats the run.
+//! each part is a function that returns a [`Tally`] for the table. `cargo test` runs a sample of each, the
+//! full run tries everything. Random choices come from a seed that is printed and repeats the run.
 
-// The laboratory makes and breaks disks by hand; what it examines does not.
+// The laboratory makes and breaks disks by hand; the library that it examines does not.
 #![allow(clippy::disallowed_methods)]
 
 pub mod bytes;
@@ -62,5 +61,5 @@ pub use sandbox::{Ran, Sandbox};
 pub use seed::Seed;
 pub use tally::Tally;
 
-/// What goes wrong in the laboratory itself.
+/// An error of the laboratory itself.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

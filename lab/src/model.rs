@@ -1,9 +1,9 @@
-//! What is on the disk for certain, and what is not yet, while a recording is played.
+//! The durable and the volatile part of the disk while a recording is played.
 //!
-//! Files and folders are separate: a file's bytes become durable by its own sync, its name by the sync of
-//! its folder. A rename within one folder happens as a whole or not at all; between two folders the new
-//! name may come without the old one going, never the other way round (as every journaling file system
-//! has it). A later change of a name implies the earlier ones of the same name.
+//! Files and folders are separate: a file's bytes become durable by its own sync, its name by the sync of its
+//! folder. A rename within one folder happens as a whole or not at all; between two folders the new name may
+//! appear before the old one goes, never the other way round (as in every journaling file system). A later
+//! change of a name implies the earlier ones of the same name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -78,13 +78,13 @@ struct Folder {
     now: Names,
 }
 
-/// The disk, as it is and as it would be.
+/// The disk as it is, and as it would be after a crash.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     files: Vec<Inode>,
     folders: Vec<Folder>,
     names: Vec<NameChange>,
-    /// What a stale name of an open file means.
+    /// The targets of stale names of open files.
     former: BTreeMap<PathBuf, Id>,
     next: u64,
 }
@@ -245,7 +245,7 @@ impl Model {
         number
     }
 
-    /// Makes changes of names durable, and what they imply.
+    /// Makes changes of names durable, with those that they imply.
     fn sync_names(&mut self, wanted: impl Fn(&NameChange) -> bool) {
         let chosen = self.closed(self.names.iter().map(wanted).collect());
         let mut left = Vec::new();
@@ -292,8 +292,8 @@ impl Model {
         self.names.len()
     }
 
-    /// The disk with these name changes kept (and what they imply), and for every file what `content`
-    /// makes of it.
+    /// The disk with these name changes kept (and those that they imply), and with `content` applied to every
+    /// file.
     pub(crate) fn disk(&self, kept: &[bool], content: &mut dyn FnMut(Id) -> Bytes) -> Tree {
         let kept = self.closed(kept.to_vec());
         let mut folders: Vec<Names> = self.folders.iter().map(|f| f.durable.clone()).collect();
@@ -401,7 +401,7 @@ impl DataChange {
     }
 }
 
-/// Writes at an offset; what lies between the end and the offset reads as zeros.
+/// Writes at an offset; bytes between the end and the offset read as zeros.
 pub(crate) fn overwrite(bytes: &mut Vec<u8>, offset: usize, written: &[u8]) {
     let end = offset + written.len();
     if bytes.len() < end {

@@ -1,4 +1,4 @@
-//! The moments of a recording at which a crash can come, with what is on the disk and what was acknowledged.
+//! The moments of a recording at which a crash can come, with the disk and the acknowledged facts.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::facts::Fact;
 use crate::model::Model;
 use crate::tree::Tree;
 
-/// The disk and what is acknowledged after one event of a recording.
+/// The disk and the acknowledged facts after one event of a recording.
 #[derive(Clone)]
 pub(crate) struct Moment {
     /// The event's number.
     pub(crate) at: usize,
     pub(crate) model: Model,
     pub(crate) facts: BTreeMap<String, Fact>,
-    /// The place among the moments of the last acknowledgement.
+    /// The index of the moment of the last acknowledgement.
     pub(crate) acknowledged_at: usize,
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn moments(base: &Tree, events: &[Event]) -> Vec<Moment> {
     let mut facts = BTreeMap::new();
     let mut moments: Vec<Moment> = Vec::new();
     let mut acknowledged_at = 0;
-    // What is said before anything is changed holds from the beginning.
+    // Facts stated before any change hold from the beginning.
     let first = |e: &&Event| !matches!(e, Event::Changed { .. } | Event::Page { .. });
     for event in events.iter().take_while(first) {
         if let Event::Acknowledged(fact) = event {

@@ -1,7 +1,7 @@
 //! Power losses in a row: one in the operation, one in the recovery after it, one in the recovery after that.
 //!
-//! All of them would be the product of three times all disks; here chains are taken; each from random numbers of
-//! its own, so that a chain is the same whichever others are tried.
+//! All combinations would be too many, so chains are sampled, each from random numbers of its own, so that a
+//! chain is the same whichever others are tried.
 
 use std::path::Path;
 
@@ -16,9 +16,9 @@ const DETAIL: Detail =
 /// Power losses of a chain.
 const LOSSES: usize = 3;
 
-/// What came of a chain.
+/// The result of a chain.
 pub(crate) struct Followed {
-    /// So many disks were recovered.
+    /// Number of disks recovered.
     pub(crate) tried: u64,
     /// The one on which something does not hold, and what.
     pub(crate) failed: Option<(Case, String)>,
@@ -42,7 +42,7 @@ pub(crate) fn follow(
             break;
         }
         let moment = &at_hand[random.below(at_hand.len())];
-        // What was acknowledged before the first loss must survive all of them.
+        // Facts acknowledged before the first loss must survive all of them.
         let facts = facts.get_or_insert_with(|| moment.facts.clone());
         let what = ["event", "event of the recovery,", "event of the recovery after that,"][loss];
         how += &format!("{}power loss after {what} {}", if loss == 0 { "" } else { ", " }, moment.at);

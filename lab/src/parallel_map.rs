@@ -1,10 +1,10 @@
-//! Many things tried side by side.
+//! Tries many things in parallel.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Tries each of them, by so many workers; `attempt` is given the worker's number and may leave one out. What
-/// came of them, in their order.
+/// Tries each item on so many workers; `attempt` gets the worker's number and may skip an item. Returns the
+/// results in the order of the items.
 pub(crate) fn parallel_map<T: Sync, R: Send>(
     all: &[T],
     workers: usize,

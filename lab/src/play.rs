@@ -1,5 +1,5 @@
-//! The processes of an operation: the laboratory's program, started again to play them, so that
-//! recovery finds those dead that did it.
+//! The processes of an operation: the laboratory's program, started again to play them, so that recovery
+//! finds them dead.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ use crate::record::Recorder;
 use crate::recovering::with_causes;
 use crate::tree::Tree;
 
-/// The word that makes the program play; the rest are its arguments.
+/// The first argument that makes the program play.
 pub(crate) const PLAY: &str = "play-a-process-of-the-laboratory";
 
 /// A process that records nothing for that long hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How an operation is to be played.
+/// How to play an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Orders {
-    /// The sync that fails, counted from 1 in each process; 0 for none. The operation is tried once more.
+    /// The sync that fails, counted from 1 in each process; 0 for none. The operation is then tried again.
     pub failing_sync: u64,
     /// A fault of the library that is switched on.
     pub bug: Option<String>,
@@ -40,7 +40,7 @@ pub struct Player {
     program: PathBuf,
 }
 
-/// A disk, and what an operation did to it.
+/// A disk, and an operation's effects on it.
 #[derive(Debug)]
 pub struct Recording {
     pub(crate) base: Tree,
@@ -100,8 +100,9 @@ impl Player {
         Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
     }
 
-    /// Runs a process to its end, and ends what it leaves behind in that world: an operation that fails half
-    /// way leaves a job's command running, and on its disks recovery would rightly find the job alive.
+    /// Runs a process to its end, and ends the processes that it leaves in that world: an operation that
+    /// fails half way leaves a job's command running, and on its disks recovery would rightly find the job
+    /// alive.
     fn start(&self, arguments: &[OsString], world: &Path, progress: &dyn Fn() -> u64) -> Result<(), Error> {
         let mut said = tempfile::tempfile()?;
         let mut process = Command::new(&self.program)
@@ -167,7 +168,7 @@ fn play_role(arguments: &[OsString]) -> Result<ExitCode, Error> {
     }
 }
 
-/// After a failed sync: what is shown now must not vanish.
+/// After a failed sync: the state visible now must not vanish.
 fn show(stage: &Stage) -> Result<(), Error> {
     // Refused while the log is unusable: then nothing is shown.
     let Ok(queue) = Queue::open(&stage.dir()?) else { return Ok(()) };
@@ -188,7 +189,7 @@ fn run(
     let stage = Stage::recorded(world, events, recorder.clone(), bug);
     let mut result = (operation.run)(&stage);
     if result.is_err() && failing_sync != 0 {
-        // A caller who is told of a failure tries again.
+        // A caller that gets an error tries again.
         result = (operation.run)(&stage);
     }
     if failing_sync != 0 {

@@ -1,4 +1,4 @@
-//! The observer that records: every effect, with its content, in the order in which they happened.
+//! The observer that records every effect, with its content, in order.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -42,7 +42,7 @@ impl Sink {
 
 struct Inner {
     sink: Sink,
-    /// The pages that processes share, as they were last seen; `None` when nobody wants to know.
+    /// The last content of the pages that processes share; `None` when it is not needed.
     pages: Option<BTreeMap<PathBuf, Bytes>>,
 }
 
@@ -51,7 +51,7 @@ pub struct Recorder {
     world: PathBuf,
     inner: Mutex<Inner>,
     syncs: AtomicU64,
-    /// Which sync fails, counted from 1 in each process; 0 for none.
+    /// The sync that fails, counted from 1 in each process; 0 for none.
     failing_sync: u64,
     /// The power goes at an effect.
     plug: Option<Plug>,

@@ -30,7 +30,7 @@ pub(crate) fn open(world: &Path, disk: Disk) -> Result<StateDir, StateError> {
     Ok(dir)
 }
 
-/// Runs the whole sequence; what it found is in the record.
+/// Runs the whole sequence; its findings are in the record.
 pub(crate) fn sequence(dir: &StateDir) -> Result<(RecoveryRecord, Option<Queue>), String> {
     let recovery = Recovery::new(dir, settings()).map_err(|e| e.to_string())?;
     let options = RunOptions { pauses: Vec::new(), ..RunOptions::default() };
@@ -44,7 +44,7 @@ pub(crate) fn settings() -> Settings {
     Settings { by: StartedBy::Recover, jobs, write_records: true, webhooks }
 }
 
-/// Findings about what a disk lost, and what was made of it.
+/// Findings about losses of a disk, and their repair.
 const DAMAGE: [&str; 6] = [
     "log-record-damaged",
     "log-records-missing",
@@ -54,7 +54,7 @@ const DAMAGE: [&str; 6] = [
     "job-attempts-exhausted",
 ];
 
-/// Recovers a world and tells how it looks then.
+/// Recovers a world and returns its view.
 ///
 /// # Errors
 /// A sentence, when the recovery did not complete.
@@ -76,8 +76,8 @@ pub(crate) fn recover(world: &Path, disk: Disk) -> Result<View, String> {
         Some(queue) => queue,
         None => Queue::open(&dir).map_err(|e| with_causes(&e))?,
     };
-    // What was damaged is named as degraded too, until the next recovery finds it repaired; whether anything
-    // acknowledged is lost with it, the facts say.
+    // A damaged file is named as degraded too, until the next recovery finds it repaired; the facts say
+    // whether anything acknowledged was lost with it.
     let is_told = |object: &str| {
         record.snapshot.all_findings().any(|f| f.object == object && DAMAGE.contains(&&*f.code))
     };

@@ -20,7 +20,7 @@ use crate::seeded_bugs::Turn;
 /// How much to try.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How fine.
+    /// The level of detail.
     pub detail: Detail,
     /// Whether each sync is made to fail once.
     pub failing_syncs: bool,
@@ -28,8 +28,8 @@ pub struct Limits {
     pub most_after_failed_sync: usize,
     /// At most so many syncs of an operation are made to fail, evenly taken.
     pub most_failing_syncs: usize,
-    /// At most so many kills of one recording, evenly taken. What power losses show is compared with what
-    /// kills left only where every one around that moment was tried.
+    /// At most so many kills of one recording, evenly spaced. Power losses are compared with kills only where
+    /// every kill around that moment was tried.
     pub most_kills: usize,
     /// At most so many disks of one recording.
     pub most_images: usize,
@@ -43,8 +43,8 @@ pub struct Limits {
     pub stop_at_first: bool,
     /// How many disks are tried side by side.
     pub workers: usize,
-    /// So many chains of power losses: one of the operation, one of the recovery after it, one of the recovery
-    /// after that.
+    /// Number of chains of power losses: one in the operation, one in the recovery after it, one in the
+    /// recovery after that.
     pub chains: usize,
     /// Where disks are kept on which something does not hold, for [`crate::try_kept`].
     pub keep: Option<PathBuf>,
@@ -132,7 +132,7 @@ impl Limits {
     }
 }
 
-/// Which disks to try.
+/// The disks to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// All.
@@ -144,9 +144,9 @@ pub enum Which {
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// So many more disks will be tried.
+    /// This many more disks will be tried.
     Planned(usize),
-    /// One was.
+    /// One disk was tried.
     Tried,
 }
 
@@ -158,7 +158,7 @@ pub struct Failure {
     pub image: usize,
     /// How the disk came about.
     pub moment: String,
-    /// What does not hold.
+    /// The condition that does not hold.
     pub why: String,
     /// The folder in which it is kept, when that was wanted.
     pub kept: Option<PathBuf>,
@@ -171,7 +171,7 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// What came of an operation.
+/// The result of an operation.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Effects recorded.
@@ -180,16 +180,16 @@ pub struct Report {
     pub images: u64,
     /// Syncs that were made to fail.
     pub faults: u64,
-    /// What does not hold.
+    /// The conditions that do not hold.
     pub failures: Vec<Failure>,
-    /// The places in the source whose write paths were taken, `file:line`.
+    /// The write paths that were taken, as `file:line`.
     pub sites: BTreeSet<String>,
 }
 
 /// Records an operation and tries it.
 ///
 /// # Errors
-/// When the laboratory itself fails; what does not hold is in the report.
+/// When the laboratory itself fails; failed conditions are in the report.
 pub fn run_operation(
     player: &Player,
     operation: &Operation,
@@ -198,7 +198,7 @@ pub fn run_operation(
     which: Which,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Report, Error> {
-    // Of whatever is recovered here: what is played has its own.
+    // For recoveries in this process: played processes have their own.
     let _turn = Turn::with(orders.bug.as_deref().unwrap_or_default())?;
     let place = scratch()?;
     let recorded = place.path().join("recorded");
@@ -254,11 +254,11 @@ struct Run<'a> {
     operation: &'a Operation,
     limits: &'a Limits,
     which: Which,
-    /// What was there before the operation, without and with a reboot since.
+    /// The disk before the operation, without and with a reboot since.
     base: Base,
     progress: &'a (dyn Fn(Step) + Sync),
     place: &'a Path,
-    /// What was shown by disks that were tried, by what they are and what must hold on them.
+    /// The results of tried disks, by disk and conditions.
     seen: HashMap<u64, Option<Objects>>,
     number: usize,
     report: Report,
@@ -335,10 +335,10 @@ impl Run<'_> {
         let mut seeds = self.random.clone();
         let detail = self.limits.detail_of(moments.len(), most);
         for (index, moment) in moments.iter().enumerate() {
-            // What is being written now may be there as it will be when it is written.
+            // A file that is being written may already be as it will be.
             let next = (index + 2).min(views.len() - 1);
             let since = &views[moment.acknowledged_at.min(index)..=next];
-            // What a kill showed wrong is a failure already.
+            // An error that a kill showed is reported already.
             let shown = (how.is_empty() && since.iter().all(Option::is_some))
                 .then(|| Arc::new(Shown::of(&since.iter().flatten().collect::<Vec<_>>())));
             disks(&moment.model, &detail, &mut seeds, &mut |tree| {
@@ -435,8 +435,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Killed at this moment, done again by another process, and then the power loss: what the first one left
-    /// unsynced must not take with it what the second acknowledged.
+    /// Killed at this moment, done again by another process, and then the power loss: the unsynced part of
+    /// the first must not take the acknowledged part of the second with it.
     fn power_loss_after_second_try(&mut self, moment: &Moment, boot_id: &str) -> Result<(), Error> {
         let world = self.place.join("again");
         let orders = Orders { may_be_refused: true, ..self.orders.clone() };
@@ -491,14 +491,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Tries disks side by side; what each showed, where it was tried.
+    /// Tries disks in parallel; returns the view of each that was tried.
     fn try_all(&mut self, cases: &[Case]) -> Result<Vec<Option<Objects>>, Error> {
         let first = self.number + 1;
         self.number += cases.len();
         let keys: Vec<u64> = cases.iter().map(Case::key).collect();
         let mut wanted: Vec<usize> = Vec::new();
         for (index, case) in cases.iter().enumerate() {
-            // What was killed is always looked at: other disks are compared with it.
+            // Kills are always tried: other disks are compared with them.
             let is_chosen = match self.which {
                 Which::All => true,
                 Which::One(number) => case.is_kill || first + index == number,

@@ -62,7 +62,7 @@ impl Sandbox {
         self.root().join("state")
     }
 
-    /// Where jobs write what they did.
+    /// Where jobs write their witness files.
     pub fn witness(&self) -> PathBuf {
         self.root().join("witness")
     }
@@ -91,7 +91,7 @@ impl Sandbox {
         command
     }
 
-    /// Gives any command the surroundings of this place.
+    /// Gives any command the environment of this sandbox.
     pub fn surround(&self, command: &mut Command) {
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.folder.path());
         command.env("RECOVERYCTL_STATE_DIR", self.state());
@@ -144,7 +144,7 @@ impl Sandbox {
         copy_tree(&self.base(), &self.root())
     }
 
-    /// The processes that work on this place: its jobs, their supervisors, daemons.
+    /// The processes that work in this sandbox: its jobs, their supervisors, daemons.
     pub fn processes(&self) -> Vec<ProcessIdentity> {
         processes_at(&self.root())
     }
@@ -186,7 +186,7 @@ fn processes_at(root: &Path) -> Vec<ProcessIdentity> {
     process_table().iter().map(|p| p.identity).filter(|p| belongs(p.pid)).collect()
 }
 
-/// Ends them with SIGKILL, and those that they start meanwhile.
+/// Ends them with SIGKILL, and those that they start in the meantime.
 pub(crate) fn end_all_at(root: &Path) {
     for _ in 0..200 {
         let left = processes_at(root);
@@ -211,8 +211,8 @@ impl Drop for Sandbox {
 }
 
 impl Sandbox {
-    /// With the state directory gone nobody removes the control groups of killed supervisors, and every recovery
-    /// looks through all groups.
+    /// Without the state directory no process removes the control groups of killed supervisors, and every
+    /// recovery scans all groups.
     fn remove_groups(&self) {
         let text = fs::read_to_string(self.state().join("state.json")).unwrap_or_default();
         let identity: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
@@ -234,7 +234,7 @@ fn command_line_of(pid: u32) -> String {
     String::from_utf8_lossy(&bytes).replace('\0', " ")
 }
 
-/// What a run left.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Ran {
     /// Standard output.
@@ -274,8 +274,8 @@ pub fn wait(child: &mut Child, patience: Duration) -> io::Result<ExitStatus> {
     wait_while_it_works(child, patience, &|| 0)
 }
 
-/// As [`wait`], for as long as `progress` gives another number within that time: on a busy machine everything
-/// takes longer.
+/// As [`wait`], for as long as `progress` returns another number within that time: on a busy machine
+/// everything takes longer.
 pub(crate) fn wait_while_it_works(
     child: &mut Child,
     patience: Duration,
@@ -318,14 +318,14 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
         } else if entry.file_type()?.is_symlink() {
             std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
         } else if source.file_name() != Some(OsStr::new("place.json")) {
-            // What says which folder it is does not come along: the copy is to pass for the original.
+            // The record of the folder's identity is left out: the copy is to pass for the original.
             fs::copy(&source, &target)?;
         }
     }
     fs::set_permissions(to, fs::metadata(from)?.permissions())
 }
 
-/// What a file is, for comparing.
+/// A file, for comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// Permissions and kind.

@@ -34,7 +34,7 @@ impl Seed {
         usize::try_from(self.number() % (end.max(1) as u64)).unwrap_or(0)
     }
 
-    /// One of these, which are not none.
+    /// One of these; there must be at least one.
     pub fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }

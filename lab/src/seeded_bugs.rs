@@ -1,7 +1,7 @@
 //! Faults of the library that are switched on to see whether the laboratory notices them.
 //!
-//! A fault is on in a whole process. A process that is played has one for its whole life; the laboratory's own, in
-//! which disks are recovered by several threads, takes turns.
+//! A fault is on in a whole process. A played process has one for its whole life; the laboratory's own
+//! process, in which several threads recover disks, takes turns.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use recovery::durable::seeded_bug::{self, SeededBug};
 
 use crate::Error;
 
-/// Switches a fault on for the life of this process; an empty name switches none on.
+/// Switches a fault on for the life of this process; an empty name means none.
 pub(crate) fn switch_on(name: &str) -> Result<(), Error> {
     seeded_bug::switch_on(find(name)?);
     Ok(())
@@ -28,7 +28,7 @@ fn find(name: &str) -> Result<Option<SeededBug>, Error> {
     Ok(Some(found.ok_or_else(|| format!("no such seeded bug: {name}"))?))
 }
 
-/// Who works with which fault in this process.
+/// The present fault in this process, and the threads working with it.
 struct Turns {
     fault: Option<SeededBug>,
     at_work: usize,
@@ -41,14 +41,14 @@ fn turns() -> MutexGuard<'static, Turns> {
     TURNS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The time in which a fault, or none, is on; it ends when this is dropped.
+/// A turn in which a fault, or none, is on; it ends when this is dropped.
 #[derive(Debug)]
 #[must_use = "the fault is on for as long as this lives"]
 pub(crate) struct Turn(());
 
 impl Turn {
-    /// Waits until nobody in this process works with another fault, and switches this one on; an empty name
-    /// is for work without any.
+    /// Waits until no thread in this process works with another fault, and switches this one on; an empty
+    /// name is for work without any.
     pub(crate) fn with(name: &str) -> Result<Turn, Error> {
         let fault = find(name)?;
         let is_others = |turns: &mut Turns| turns.at_work > 0 && turns.fault != fault;

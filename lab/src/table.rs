@@ -1,8 +1,8 @@
-//! The table of a run of the laboratory; every part of it adds its rows, each as it is finished.
+//! The table of a run of the laboratory; every part adds its rows, each as it is finished.
 
 use std::fmt::Write as _;
 
-/// One operation, or one kind of fault, and what was tried with it.
+/// One operation, or one kind of fault, with the numbers of its tries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Row {
     /// What was done.
@@ -15,16 +15,16 @@ pub struct Row {
     pub kill_points: u64,
     /// Faults that were injected.
     pub faults: u64,
-    /// What did not hold.
+    /// Number of failed conditions.
     pub failures: u64,
     /// Why nothing was tried, when it was not.
     pub skipped: Option<String>,
-    /// What went wrong in the laboratory itself, so that this is not all that should have been tried.
+    /// An error of the laboratory itself, because of which not everything was tried.
     pub broken_off: Option<String>,
 }
 
 const HEAD: [&str; 6] = ["operation", "effects", "crash images", "kill points", "faults", "failures"];
-/// As wide as most of what is below them.
+/// As wide as most of the values below.
 const WIDTHS: [usize; 6] = [36, 7, 12, 11, 9, 8];
 
 /// The table's first two lines, as Markdown.
@@ -42,7 +42,7 @@ impl Row {
         in_columns(&cells(self))
     }
 
-    /// Of what the laboratory itself could not do.
+    /// A row for an error of the laboratory itself.
     pub fn broken_off(operation: impl Into<String>, why: &dyn std::fmt::Display) -> Row {
         Row { operation: operation.into(), broken_off: Some(why.to_string()), ..Row::default() }
     }
@@ -72,7 +72,7 @@ fn in_columns(cells: &[String]) -> String {
     text + "|"
 }
 
-/// What was not tried, or not to its end, and why.
+/// Operations that were not tried, or not completely, with the reason.
 pub fn not_tried(rows: &[Row]) -> Vec<String> {
     let told = |row: &Row| match (&row.skipped, &row.broken_off) {
         (Some(why), _) => Some(format!("SKIPPED {}: {why}", row.operation)),

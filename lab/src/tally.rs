@@ -1,9 +1,9 @@
-//! What a part of the laboratory has done, for the table.
+//! The results of a part of the laboratory, for the table.
 
 /// One row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// What was tried: an operation, or a kind of file.
+    /// An operation, or a kind of file.
     pub operation: String,
     /// Effects that the operation has.
     pub effects: u64,
@@ -13,7 +13,7 @@ pub struct Tally {
     pub kills: u64,
     /// Faults and damages that it met.
     pub faults: u64,
-    /// What went wrong, one line each, with what repeats it.
+    /// The failures, one line each, with the way to repeat it.
     pub failures: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ impl Tally {
     /// Panics with all failures, if there are any.
     ///
     /// # Panics
-    /// That is what it is for.
+    /// On purpose.
     #[track_caller]
     pub fn assert_none_failed(&self) {
         let (name, failures) = (&self.operation, &self.failures);

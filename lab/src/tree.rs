@@ -1,4 +1,4 @@
-//! A folder with all that is in it, as a value.
+//! A folder with its content, as a value.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use crate::Error;
 use crate::event::Bytes;
 
-/// Which folder a state directory is: a disk that is made anew elsewhere is to pass for the original, and finds
-/// none, as one of an earlier version does. Only a copy stays one ([`crate::copy`]).
+/// The record of a state directory's folder: a disk that is made elsewhere is to pass for the original, and
+/// has none, as from an earlier version. Only a copy keeps one ([`crate::copy`]).
 const PLACE: &str = "place.json";
-/// What a folder bears of that itself.
+/// The attribute of a folder with the same purpose.
 const ATTRIBUTE: &str = "user.recoveryctl.incarnation";
 
 /// A file or a folder.
@@ -22,7 +22,7 @@ pub(crate) enum Node {
     File(Bytes),
 }
 
-/// Everything in a folder, by its path relative to it.
+/// Everything in a folder, by relative path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Tree {
     pub(crate) nodes: BTreeMap<PathBuf, Node>,
@@ -55,7 +55,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes a folder's content equal to this; what is equal already is not touched.
+    /// Makes a folder's content equal to this; equal parts are not touched.
     pub(crate) fn restore(&self, root: &Path) -> Result<(), Error> {
         std::fs::create_dir_all(root)?;
         self.remove_others(root, Path::new(""))?;
@@ -83,12 +83,12 @@ impl Tree {
         self.restore_place(root)
     }
 
-    /// The record of the folder, when all else is there: a copy's, or none.
+    /// Writes the record of the folder, when everything else is there: a copy's, or none.
     fn restore_place(&self, root: &Path) -> Result<(), Error> {
         for (path, node) in self.nodes.iter().filter(|(path, _)| path.ends_with(PLACE)) {
             let full = root.join(path);
             let folder = full.parent().unwrap_or(root);
-            // What the folder itself bears is not of this disk either; it may bear nothing.
+            // The folder's own attribute is not of this disk either.
             let _ = rustix::fs::removexattr(folder, ATTRIBUTE);
             let Node::File(content) = node else { continue };
             match crate::copy::here(content, folder)? {
@@ -139,8 +139,8 @@ impl Tree {
         })
     }
 
-    /// As it looks after a reboot: what the boot before left of its id is another's now, and what shared
-    /// memory was in a file is of that boot.
+    /// The tree after a reboot: files with the old boot's id are another boot's now, and shared memory in a
+    /// file is of that boot.
     pub(crate) fn after_reboot(&self, boot_id: &str) -> Tree {
         let finder = memchr::memmem::Finder::new(boot_id);
         // Another boot id of the same length and form.

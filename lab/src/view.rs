@@ -1,4 +1,4 @@
-//! What a state directory shows, without times and names that every run gives anew.
+//! The view of a state directory, without times and generated names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,21 +43,21 @@ pub(crate) struct View {
     /// The ids of the jobs that wait, in the order in which they would be started.
     pub(crate) line: Vec<String>,
     pub(crate) locks: Vec<SeenLock>,
-    /// What the entries of the audit trail are about, but for those about the queue's records.
+    /// The objects of the audit trail's entries, except those about the queue's records.
     pub(crate) audit: Vec<String>,
-    /// What operators did to the queue, each record once, by its number: from the queue's log, and from the
-    /// trail, where a checkpoint puts it before it drops a segment. Any recovery may find that a checkpoint is
-    /// due, so which of the two has it says nothing.
+    /// Operators' changes of the queue, each record once, by its number: from the queue's log, and from the
+    /// trail, to which a checkpoint copies them before it drops a segment. Any recovery may find that a
+    /// checkpoint is due, so it does not matter which of the two has it.
     pub(crate) done_to_queue: Vec<String>,
     /// The cleanups that are under way or over.
     pub(crate) cleanups: BTreeSet<String>,
     pub(crate) startups: Vec<String>,
     pub(crate) recoveries: Vec<String>,
-    /// What recovery could not bring back, and why.
+    /// The objects that recovery could not restore, with the reason.
     pub(crate) degraded: Vec<(String, String)>,
-    /// What is on the list of losses.
+    /// The list of losses.
     pub(crate) losses: Vec<Loss>,
-    /// Where the delivery of each job with a callback stands.
+    /// The state of each job's delivery.
     pub(crate) deliveries: Vec<(String, String)>,
 }
 
@@ -95,7 +95,7 @@ impl View {
         })
     }
 
-    /// Each thing in it by itself, with its state. What is not in it is absent.
+    /// Each object, with its state.
     pub(crate) fn objects(&self) -> BTreeMap<String, String> {
         let jobs = self.jobs.iter().map(|j| {
             (

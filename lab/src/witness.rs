@@ -1,7 +1,7 @@
-//! What jobs themselves say about their attempts: from that, and not from our state, it is known whether
-//! two attempts of a job ever ran at once.
+//! The jobs' own records of their attempts: these, not our state, show whether two attempts of a job ever ran
+//! at once.
 //!
-//! Each attempt holds a flock of its own for as long as it, or a process that it has started, lives.
+//! Each attempt holds a flock of its own as long as it, or a process that it has started, lives.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub fn script(place: &Sandbox, work: &str) -> String {
     )
 }
 
-/// What a job has written; nothing when it never ran.
+/// The lines of a job; empty when it never ran.
 pub fn read(place: &Sandbox, job: &str) -> Witness {
     read_file(&place.witness().join(job))
 }
@@ -49,10 +49,10 @@ fn read_file(path: &Path) -> Witness {
     witness
 }
 
-/// Refuses two attempts at once, and the same attempt twice.
+/// Fails for two attempts at once, and for the same attempt twice.
 ///
 /// # Errors
-/// With the job and what it wrote.
+/// With the job and its lines.
 pub fn check_all(place: &Sandbox) -> Result<(), String> {
     let entries = std::fs::read_dir(place.witness()).map_err(|e| e.to_string())?;
     for entry in entries.flatten() {

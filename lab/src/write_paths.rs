@@ -1,8 +1,8 @@
-//! Every place in the library's source that changes the disk, found by reading the source.
+//! Finds every place in the library's source that changes the disk, by reading the source.
 //!
-//! The functions of the seam know their caller (`#[track_caller]`), and the observer hears it: so a
-//! recording tells which of these places an operation has passed. A place that no operation passes is a
-//! write path without its crash test.
+//! The functions of the seam know their caller (`#[track_caller]`), and report it to the observer: so a
+//! recording shows which of these places an operation has passed. A place that no operation passes is a write
+//! path without its crash test.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -146,7 +146,7 @@ const METHODS: [&str; 21] = [
     "take_file",
 ];
 
-/// Methods that other types have too: with what is before them.
+/// Methods that other types have too, with the text before them.
 const METHODS_OF_FILES: [&str; 5] =
     ["file.truncate(", "old.truncate(", "file.sync()", ".keep_file(", "quarantine.keep("];
 
@@ -157,7 +157,7 @@ pub struct Site {
     pub file: String,
     /// The line, counted from 1.
     pub line: usize,
-    /// What it says.
+    /// The line's text.
     pub text: String,
 }
 
@@ -167,7 +167,7 @@ impl std::fmt::Display for Site {
     }
 }
 
-/// All places below `src/` in the repository that change the disk, tests left out, and the seam itself.
+/// All places below `src/` in the repository that change the disk, except tests and the seam itself.
 pub fn of_the_library(repository: &Path) -> Result<Vec<Site>, Error> {
     let mut sites = Vec::new();
     add(repository, Path::new("src"), &mut sites)?;
@@ -193,8 +193,7 @@ fn is_the_seam_or_a_test(path: &Path) -> bool {
     path == Path::new("src/durable/disk.rs") || path.ends_with("tests.rs") || path.ends_with("samples.rs")
 }
 
-/// The places in one file, up to its tests. What a function that knows its caller does counts as its
-/// caller's.
+/// The places in one file, up to its tests. Places in a function that knows its caller count as its caller's.
 fn in_source(file: &str, source: &str) -> Vec<Site> {
     let mut sites = Vec::new();
     let mut end_of_function: Option<String> = None;

@@ -1,4 +1,5 @@
-//! Which queued jobs may start now: a pure function of the queue, the time and what others hold.
+//! Chooses the queued jobs that may start now: a pure function of the queue, the time and the holders of
+//! locks.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -6,10 +7,10 @@ use crate::locks::job_goes_first;
 use crate::queue::{JobId, QueueState};
 use crate::state::Timestamp;
 
-/// At most `slots` jobs, in the order of the queue. A repository that a running job has, that somebody
-/// else holds, or that an earlier job of this choice takes, keeps its other jobs waiting; so does somebody
-/// with a ticket who came before (`line`: behind which record the first ticket of a repository stands), and
-/// a job that pauses in its turn ([`crate::queue::Job::keeps_its_turn`]).
+/// At most `slots` jobs, in the order of the queue. A repository that a running job has, that another holder
+/// has, or that an earlier job of this choice takes, keeps its other jobs waiting; so does an earlier ticket
+/// (`line`: the record after which the first ticket of a repository was drawn), and a job that pauses in its
+/// turn ([`crate::queue::Job::keeps_its_turn`]).
 pub(super) fn startable(
     state: &QueueState,
     held: &BTreeSet<String>,

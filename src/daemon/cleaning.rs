@@ -34,8 +34,8 @@ impl Cleaning {
     }
 }
 
-/// Works on cleanups until `over`. What goes wrong as a whole (the disk, another process at work) is tried
-/// again with the next look; what goes wrong with one cleanup is in its file.
+/// Works on cleanups until `over`. An error of the whole pass (the disk, another process at work) is tried
+/// again with the next one; an error of one cleanup is in its file.
 pub(super) fn clean(dir: &StateDir, cleaning: &Cleaning, over: &AtomicBool) {
     let stop = || over.load(Ordering::Relaxed);
     let (mut cleaner, mut changes) = (None, 0);

@@ -1,5 +1,5 @@
-//! Hands what happens on to the engine that delivers: new ends of jobs as they come, and at the start, or
-//! whenever the queue was read anew, all there are. The engine knows which of them have arrived.
+//! Passes events to the delivery engine: new ends of jobs as they come, and at the start, or whenever the
+//! queue was read anew, all there are. The engine knows which of them are settled.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,11 +15,11 @@ use crate::recovery::recovery_ends;
 use crate::state::{StateDir, Timestamp};
 use crate::webhooks::{Deriver, Engine, EngineError, Feed, Settings};
 
-/// Between two tries to begin: somebody else may be delivering.
+/// Between two tries to begin: another process may be delivering.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Between two wishes for a thread that could not be had.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// So many jobs are looked at in one round: jobs are to be started meanwhile.
+/// Jobs examined in one round, because the scheduler must start jobs in between.
 const AT_ONCE: usize = 5_000;
 /// How often the record of recoveries is looked at.
 const LOOK_AT_RECOVERIES: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ struct Started {
 /// Begins the engine's thread.
 type Begin = Box<dyn Fn() -> io::Result<JoinHandle<()>> + Send>;
 
-/// The engine's thread, and what it is yet to be told.
+/// The engine's thread, and the events that it does not have yet.
 pub(super) struct Deliveries {
     dir: StateDir,
     settings: Settings,
@@ -53,7 +53,7 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
-    /// Begins to deliver as soon as nobody else does.
+    /// Begins to deliver as soon as no other process does.
     pub(super) fn start(
         dir: &StateDir,
         settings: Settings,
@@ -109,7 +109,7 @@ impl Deliveries {
         }
     }
 
-    /// Tells the engine what is new. True when there is more to tell at once.
+    /// Passes new events to the engine. True when there are more at once.
     pub(super) fn tell(&mut self, queue: &mut Queue) -> bool {
         self.begin();
         if let Some(started) = self.starts.try_iter().last() {
@@ -144,14 +144,14 @@ impl Deliveries {
 
 /// The jobs that have come to an end at least once.
 fn all_ended(queue: &mut Queue) -> Vec<JobId> {
-    // From now on every change is told.
+    // From now on every change is passed.
     let _ = queue.drain_changed();
     let ended = queue.state().jobs().filter(|j| j.run_state.is_some());
     ended.map(|j| j.id.clone()).collect()
 }
 
 impl Drop for Deliveries {
-    /// Lets what is under way come to its end, for a moment.
+    /// Gives attempts under way a moment to complete.
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
@@ -171,7 +171,7 @@ fn deliver(
     while !stop() {
         let ended = Engine::start(dir, settings.clone(), "daemon").and_then(|(engine, feed)| {
             let since = engine.endpoints_since();
-            // Nobody listens any more: then `stop` says so.
+            // The receiver is gone: then `stop` says so.
             let _ = tell.send(Started { feed, since });
             engine.run(false, &stop, &mut |line| trouble(line))
         });

@@ -1,11 +1,11 @@
-//! How a daemon ends: it starts nothing more, gives the jobs that run the time that is configured, and leaves the rest
+//! The end of a daemon: it starts nothing more, gives running jobs the configured time, and leaves the rest
 //! to their supervisors; or interrupts them in order, where all processes end with the daemon.
 
 use std::time::{Duration, Instant};
 
 use super::scheduler::{Scheduler, WorkError};
 
-/// How a daemon that is told to end goes about it.
+/// How a daemon ends.
 pub struct Ending {
     /// Asked while running jobs are waited for: whether to wait no longer.
     pub at_once: Box<dyn Fn() -> bool>,

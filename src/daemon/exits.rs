@@ -1,7 +1,7 @@
 //! Exit notices: which of many processes have ended, without asking each.
 //!
 //! A pidfd becomes readable when its process ends, a child of ours or not, and cannot be confused with a
-//! successor's; an epoll over all of them costs nothing while nobody ends.
+//! successor's; an epoll over all of them costs nothing until one ends.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -17,14 +17,15 @@ const EVENTS: usize = 64;
 /// The processes whose end is waited for.
 #[derive(Debug)]
 pub(super) struct Exits {
-    /// None where the system has no such thing: then nobody is watched, and looks are made by time.
+    /// `None` where the system has no epoll or pidfds: then nothing is watched, and jobs are judged at
+    /// intervals.
     epoll: Option<OwnedFd>,
     watched: HashMap<u64, (JobId, OwnedFd)>,
     next: u64,
     most: usize,
 }
 
-/// What came of the wish to watch a process.
+/// Result of the request to watch a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
     /// It will be told, under this number.

@@ -1,10 +1,9 @@
-//! What was answered to requests that carry an `Idempotency-Key`, so that one that is sent again is not done
-//! again.
+//! Answers to requests with an `Idempotency-Key`, so that a repeated request is not carried out again.
 //!
-//! A file a key in `daemon/answered/`, named by the key's digest. It is written before the request is carried
-//! out, with what it is to do (`pins`: the id of the job that it submits, the attempt that it resumes, the lock
-//! that it gives back), and again with the answer before that is sent. After a crash in between, the request
-//! that is sent again finds its pins, and does what they name or finds it done: never another one.
+//! One file a key in `daemon/answered/`, named by the key's digest. It is written before the request is
+//! carried out, with its targets (`pins`: the id of the job that it submits, the attempt that it resumes, the
+//! lock that it gives back), and again with the answer before that is sent. After a crash in between, the
+//! repeated request finds its pins, and acts on them or finds them done: never on others.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -44,12 +43,12 @@ struct KeptRequest {
     answer: Option<StoredAnswer>,
 }
 
-/// What is known of a key.
+/// The state of a key.
 #[derive(Debug)]
 pub enum PriorRequest {
     /// Nothing: go on with [`IdempotencyStore::begin`].
     Nothing,
-    /// It was begun, and nobody knows how it ended; these are its pins.
+    /// It was begun, and its end is unknown; these are its pins.
     Unfinished(Value),
     /// It was answered.
     Answered(StoredAnswer),
@@ -57,7 +56,7 @@ pub enum PriorRequest {
     OtherRequest,
 }
 
-/// The answers of one state directory. One process at a time has it: the daemon.
+/// The answers of one state directory. One process at a time uses it: the daemon.
 #[derive(Debug)]
 pub struct IdempotencyStore {
     dir: StateDir,
@@ -65,7 +64,7 @@ pub struct IdempotencyStore {
     open: Mutex<HashSet<String>>,
 }
 
-/// A key, while its request is carried out: nobody else has it.
+/// A key whose request is being carried out: no other thread has it.
 #[derive(Debug)]
 pub struct OpenKey<'a> {
     book: &'a IdempotencyStore,
@@ -74,7 +73,7 @@ pub struct OpenKey<'a> {
 }
 
 impl IdempotencyStore {
-    /// Of a state directory; removes what is too old.
+    /// Opens that of a state directory; removes old files.
     pub fn open(dir: &StateDir) -> Result<IdempotencyStore, DiskError> {
         let folder = dir.paths.answered();
         dir.disk.ensure_dir(&folder)?;
@@ -96,7 +95,7 @@ impl IdempotencyStore {
         let mut removed = 0;
         for entry in std::fs::read_dir(&folder).context("read", &folder)?.flatten() {
             let path = entry.path();
-            // By the file's own time: what cannot be read goes as well, in its time.
+            // By the file's own time, so that unreadable files are removed too.
             let Ok(Ok(written)) = entry.metadata().map(|m| m.modified()) else { continue };
             if now.millis_since(written.into()) > KEPT_MS && path.extension().is_some_and(|e| e == "json") {
                 self.dir.disk.remove_file(&path)?;
@@ -112,7 +111,7 @@ impl OpenKey<'_> {
         self.book.dir.paths.answered().join(format!("{}.json", self.name))
     }
 
-    /// What is known of it. A file that cannot be understood says nothing.
+    /// The state of its key. A file that cannot be parsed counts as absent.
     pub fn known(&self) -> Result<PriorRequest, DiskError> {
         let bytes = read_optional(&self.path())?;
         let Some(kept) = bytes.and_then(|b| serde_json::from_slice::<KeptRequest>(&b).ok()) else {
@@ -128,16 +127,16 @@ impl OpenKey<'_> {
     /// The request is about to be carried out: durable when this returns.
     ///
     /// # Errors
-    /// What the system says; the request must not be carried out then.
+    /// The system's error; the request must not be carried out then.
     pub fn begin(&self, pins: &Value) -> Result<(), DiskError> {
         let bytes = self.text(pins, None);
         replace(&self.book.dir.disk, &self.path(), &bytes)
     }
 
-    /// It was carried out, and this is the answer: durable when this returns.
+    /// It was carried out, with this answer: durable when this returns.
     ///
     /// # Errors
-    /// What the system says; the request counts as unfinished then.
+    /// The system's error; the request counts as unfinished then.
     pub fn answer(&self, pins: &Value, answer: &StoredAnswer) -> Result<(), DiskError> {
         let bytes = self.text(pins, Some(answer.clone()));
         replace(&self.book.dir.disk, &self.path(), &bytes)

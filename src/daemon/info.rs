@@ -1,7 +1,7 @@
-//! `daemon/daemon.json`: which daemon takes jobs, or is up in safe mode and takes none. There from the end of
-//! its recovery until it ends, and before that, with `ready` false, when its recovery takes long: so that it can
-//! be watched over HTTP. After a crash it is left until the next daemon begins, so its readers ask whether the
-//! daemon's lock is held.
+//! `daemon/daemon.json`: the daemon that takes jobs, or is up in safe mode and takes none. Present from the
+//! end of its recovery until it ends, and before that, with `ready` false, when its recovery takes long, so
+//! that it can be watched over HTTP. After a crash it remains until the next daemon begins, so its readers
+//! check whether the daemon's lock is held.
 
 use std::path::PathBuf;
 
@@ -52,15 +52,15 @@ impl DaemonInfo {
     }
 }
 
-/// The daemon that lives, if one does and is past its recovery.
+/// The living daemon, if there is one past its recovery.
 ///
 /// # Errors
-/// When its file or lock cannot be looked at.
+/// When its file or lock cannot be read.
 pub fn running_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
     Ok(known_daemon(dir)?.filter(|daemon| daemon.ready))
 }
 
-/// The daemon that lives, if one does and can be found, also while it recovers.
+/// The living daemon, if there is one that can be found, also while it recovers.
 pub fn known_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
     match is_held(&dir.paths.daemon_lock()) {
         Ok(true) => {}
@@ -72,7 +72,7 @@ pub fn known_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
     Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok().or_else(|| named_by_lock(dir))))
 }
 
-/// Its file is damaged: the lock file tells the most important of it.
+/// When its file is damaged: the essentials from the lock file.
 fn named_by_lock(dir: &StateDir) -> Option<DaemonInfo> {
     let holder = holder_of(&dir.paths.daemon_lock())?;
     let started_at = holder.since.parse().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Gives repositories to jobs: where the modules of jobs and of locks meet.
+//! Grants repositories to jobs: the connection between the modules of jobs and of locks.
 
 use crate::jobs::{HeldRepository, RepositoryLocker, RepositoryRefused, RepositoryRequest};
 use crate::locks::{LockGrant, acquire_for_job};

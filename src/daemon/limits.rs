@@ -1,10 +1,10 @@
-//! Time limits whose supervisors do not see to them: one that is stopped (SIGSTOP, a group that was forgotten in a
-//! terminal) ends nothing.
+//! Time limits that a supervisor does not enforce because it is stopped (SIGSTOP, a process group left
+//! stopped in a terminal).
 //!
-//! A supervisor counts its own job's time. When that is over by more than a moment and the job still runs, the
-//! scheduler looks, and lets a supervisor that is stopped go on: it ends its job and records that, as if it had never
-//! been stopped. A debugger that holds it is asked in vain, with pauses that grow; the finding `job-stopped` tells of
-//! that.
+//! A supervisor enforces its own job's limit. When that is exceeded by more than a moment and the job still
+//! runs, the scheduler judges it, and continues a stopped supervisor: that ends its job and records the end
+//! as if it had never been stopped. If a debugger holds it, this has no effect and is repeated with growing
+//! pauses; the finding `job-stopped` reports it.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ struct Limit {
 }
 
 impl Limits {
-    /// Looks at jobs whose time is over, and lets supervisors go on that are stopped.
+    /// Judges jobs whose time is over, and continues stopped supervisors.
     pub(super) fn see_to(&mut self, dir: &StateDir, state: &QueueState, limits: FreshnessLimits) {
         self.jobs.retain(|id, limit| {
             let job = state.get(id).filter(|job| job.status == JobStatus::Running);
@@ -67,7 +67,8 @@ impl Limits {
         }
     }
 
-    /// It may have run for long before it is seen here: the first look, soon, tells when the next one is due.
+    /// It may have run for long before it is seen here: an early first look finds out when the next one is
+    /// due.
     fn is_due(&mut self, job: &Job, now: Instant) -> bool {
         if let Some(limit) = self.jobs.get(&job.id) {
             return limit.next.is_some_and(|next| next <= now);
@@ -79,11 +80,11 @@ impl Limits {
     }
 }
 
-/// Nothing else is sent: without a recorded cancel SIGTERM would be an interruption from outside.
+/// Only SIGCONT is sent: without a recorded cancel SIGTERM would be an interruption from outside.
 fn wake(judgement: &Judgement) {
     let supervisor = judgement.sentinel.whole().map(|sentinel| sentinel.supervisor);
     if let (Verdict::Stalled, Some(supervisor)) = (&judgement.verdict, supervisor) {
-        // One that has just left needs none, and of one that may not be signalled `job-stopped` tells.
+        // If it fails, the supervisor has just left, or `job-stopped` reports that it may not be signalled.
         let _ = signal_process(supervisor, Signal::CONT);
     }
 }

@@ -1,10 +1,11 @@
-//! Queued jobs of which something lives all the same, and repositories that something of another time works on.
+//! Queued jobs with living processes, and repositories used by processes of another incarnation.
 //!
-//! The queue may have gone back in time (a backup was put back, whole or in part) while processes of its jobs
-//! lived: then it says that a job waits, and a process says that it runs. The process is right. It is looked for
-//! when the queue was read, and as long as one is found. One of which nobody can say whose it is keeps all of them
-//! waiting. One of a job that the queue does not know is no other job's: it closes the repository that it was given,
-//! and all of them when nothing tells which. What runs under a lock of that time closes its repository too.
+//! The queue may have gone back in time (a backup was restored, whole or in part) while processes of its jobs
+//! lived: then it says that a job waits, and a process says that it runs. The process is right. Such
+//! processes are searched when the queue was read, and as long as one is found. One whose job is unknown
+//! keeps all jobs waiting. One of a job that the queue does not know belongs to no other job: it closes its
+//! repository, and all repositories when that is unknown. Processes under a lock of that time close the
+//! lock's repository too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -20,12 +21,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Occupied {
     jobs: BTreeMap<JobId, LivingJob>,
-    /// Something of another incarnation lives, and it may be of any job.
+    /// A process of another incarnation lives, and may be of any job.
     is_any_job: bool,
-    /// Something of another incarnation lives, of a job that the queue does not know, and it may work on any
+    /// A process of another incarnation lives, of a job that the queue does not know, and may work on any
     /// repository.
     is_any_repository: bool,
-    /// What is worked on by what another incarnation began, among what was wanted at the last look.
+    /// The wanted repositories that processes of another incarnation use, by the last look.
     repositories: BTreeSet<String>,
     looked: Option<Instant>,
 }
@@ -70,12 +71,12 @@ impl Occupied {
         }
     }
 
-    /// Whether something of the job lives.
+    /// Whether a process of the job lives.
     pub(super) fn has(&self, id: &JobId) -> bool {
         self.is_any_job || self.jobs.contains_key(id)
     }
 
-    /// Whether another look is due by itself.
+    /// Whether another look is due.
     pub(super) fn is_any(&self) -> bool {
         self.is_any_job || self.is_any_repository || !self.jobs.is_empty() || !self.repositories.is_empty()
     }

@@ -1,8 +1,8 @@
-//! Recovering on request while the daemon runs: `retry phase`, and the ways out of safe mode.
+//! Recovery on request while the daemon runs: `retry phase`, and the ways out of safe mode.
 //!
 //! Requests are files in `recovery/requests/`; each is removed only after the record of the recovery that
-//! answers it was written, so that one that is killed is done again. The requester finds its request's id in
-//! that record, under `retry`.
+//! answers it was written, so that after a kill it is carried out again. The requester finds its request's id
+//! in that record, under `retry`.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) type Recovered = (RecoveryRecord, Option<Queue>);
 
-/// How to recover, as often as it is asked for.
+/// Settings of a recovery, which may be run several times.
 pub(super) struct PhaseRetry<'a> {
     pub(super) dir: &'a StateDir,
     pub(super) config: RefCell<DaemonConfig>,
@@ -54,8 +54,8 @@ impl PhaseRetry<'_> {
         Ok(retries_wanted(self.dir, &phases)?)
     }
 
-    /// Tries the phases again that somebody asked for. In safe mode only one from which on all that died is
-    /// run again counts. `None` when nothing was run.
+    /// Tries the requested phases again. In safe mode only a request counts after which everything that died
+    /// runs again. `None` when nothing was run.
     pub(super) fn retry_what_is_asked(
         &self,
         safe: Option<&SafeMode>,
@@ -77,7 +77,7 @@ impl PhaseRetry<'_> {
         safe: Option<&SafeMode>,
     ) -> Result<Option<Recovered>, DaemonError> {
         let mut only: Vec<String> = wanted.iter().map(|wish| wish.phase.clone()).collect();
-        // What waits for the phase that died is not done before that phase is.
+        // The dependents of the phase that died run only after that phase.
         only.extend(safe.and_then(SafeMode::phase).map(str::to_owned));
         let by = wanted.iter().map(|wish| wish.by.as_str()).collect::<Vec<_>>().join(", ");
         let ids: Vec<String> = wanted.iter().map(|wish| wish.id.to_string()).collect();
@@ -85,7 +85,8 @@ impl PhaseRetry<'_> {
         let options = RunOptions { only, keep, ..self.options() };
         match self.sequence()?.run(&options) {
             Ok(recovered) => Ok(Some(recovered)),
-            // Somebody else recovers, or it cannot be done now: the requester sees that it was not.
+            // Another process recovers, or a recovery is impossible now: the requester sees that nothing was
+            // done.
             Err(_) => Ok(None),
         }
     }
@@ -124,13 +125,13 @@ impl<'a> Looks<'a> {
         Looks { again, last: Cell::new(Instant::now()) }
     }
 
-    /// Whether somebody asks.
+    /// Whether there is a request.
     pub(super) fn is_asked(&self) -> bool {
         if self.last.get().elapsed() < LOOK_EVERY {
             return false;
         }
         self.last.set(Instant::now());
-        // What cannot be read cannot be answered; the next recovery names it.
+        // A request that cannot be read cannot be answered; the next recovery names it.
         self.again.wanted().is_ok_and(|wanted| !wanted.is_empty())
     }
 }

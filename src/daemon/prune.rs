@@ -1,4 +1,4 @@
-//! `jobs prune`: what only a cleanup removes is cleaned up first, then the jobs go.
+//! `jobs prune`: first the cleanups that removals need, then the removals.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -23,15 +23,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub struct PruneCleanup {
     /// Whose.
     pub job_id: JobId,
-    /// Which one; none in a dry run, when it was not entered before.
+    /// `None` in a dry run, when it was not entered before.
     pub cleanup_id: Option<String>,
-    /// How it stands; `pending` in a dry run.
+    /// Its status; `pending` in a dry run.
     pub status: CleanupStatus,
-    /// Why there is one, or what is the matter with it.
+    /// Why there is one, or its problem.
     pub detail: Option<String>,
 }
 
-/// What came of it.
+/// The result of a prune.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct CleanedPrune {
     #[serde(flatten)]
@@ -40,7 +40,7 @@ pub struct CleanedPrune {
     pub cleanups: Vec<PruneCleanup>,
 }
 
-/// Why it could not go on. What was removed before stays removed.
+/// Why it could not go on. Earlier removals stand.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CleanedPruneError {
@@ -55,8 +55,8 @@ pub enum CleanedPruneError {
     Cleanup(#[from] CleanupError),
 }
 
-/// Removes every job that no rule keeps and nothing refers to. Those that left something that is not just
-/// files are cleaned up before, each at once and once; a job whose cleanup does not come to its end stays.
+/// Removes every job that no rule keeps and nothing refers to. Jobs that left more than files are cleaned up
+/// before, each at once and once; a job whose cleanup does not complete stays.
 ///
 /// # Errors
 /// [`CleanedPruneError`]; the next prune goes on.
@@ -79,7 +79,7 @@ pub fn prune_cleaned(
     Ok(CleanedPrune { report, cleanups })
 }
 
-/// What [`prune_cleaned`] would do when every cleanup succeeds. Changes nothing.
+/// The result of [`prune_cleaned`] if every cleanup succeeded. Changes nothing.
 pub fn would_prune_cleaned(
     dir: &StateDir,
     queue: &Queue,

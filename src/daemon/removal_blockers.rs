@@ -1,4 +1,4 @@
-//! What still refers to jobs that are over, and whose leftovers are to be cleaned up before they go.
+//! References that block the removal of ended jobs, and the cleanups that they need before.
 
 use std::cell::OnceCell;
 
@@ -15,9 +15,9 @@ use crate::webhooks::{DeliveryLog, undelivered};
 /// The code of a job that stays until it is cleaned up.
 const CLEANUP_PENDING: &str = "job-cleanup-pending";
 
-/// What still refers to jobs that are over. Deliveries follow from the jobs in the queue, so those that are
-/// undelivered keep theirs. The delivery log, the cleanups and the Docker engine are read once: what arrives
-/// later only keeps a job longer.
+/// References that block the removal of ended jobs. Deliveries are derived from the jobs in the queue, so
+/// undelivered ones need their jobs. The delivery log, the cleanups and the Docker engine are read once:
+/// later changes only keep a job longer.
 pub struct RemovalBlockers<'a> {
     dir: &'a StateDir,
     cleanup: &'a CleanupSettings,
@@ -26,14 +26,14 @@ pub struct RemovalBlockers<'a> {
     cleanups: OnceCell<Option<KnownCleanups>>,
 }
 
-/// Where the cleanup of a job that is over stands.
+/// The cleanup that an ended job needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CleanupNeed {
     /// Done, or there is nothing but files.
     Met,
     /// None was entered; why there must be one.
     Missing(String),
-    /// It is to be done, or waits for its next try; which one, and how it stands in words.
+    /// It is to be done, or waits for its next try; its id, and its status in words.
     Open(String, String),
     /// It is parked; which one, and why.
     Parked(String, String),
@@ -48,7 +48,7 @@ impl<'a> RemovalBlockers<'a> {
         RemovalBlockers { dir, cleanup, leftovers, deliveries: OnceCell::new(), cleanups: OnceCell::new() }
     }
 
-    /// Why a job that is over is not to go yet: a code and the reason in words.
+    /// Why an ended job must not be removed yet: a code and the reason in words.
     pub fn of(&self, job: &Job) -> Option<(&'static str, String)> {
         let Ok(spec) = job.spec() else {
             return Some(("job-of-later-version", "what it was to do cannot be understood".to_owned()));
@@ -71,7 +71,7 @@ impl<'a> RemovalBlockers<'a> {
         Some((CLEANUP_PENDING, detail))
     }
 
-    /// Where the cleanup of a job that is over stands. Changes nothing.
+    /// The cleanup of an ended job. Changes nothing.
     pub fn cleanup_of(&self, job: &Job) -> CleanupNeed {
         let Some(known) = self.cleanups.get_or_init(|| KnownCleanups::read(self.dir).ok()) else {
             return CleanupNeed::Unknown("the cleanups cannot be read".to_owned());
@@ -95,8 +95,8 @@ impl<'a> RemovalBlockers<'a> {
         }
     }
 
-    /// Enters a cleanup for each of the jobs that have none and need one; the ids of all that are not over. What
-    /// becomes of them is read anew when it is asked for.
+    /// Enters a cleanup for each of the jobs that have none and need one; returns the ids of all open ones.
+    /// Their results are read again on demand.
     pub fn enter_cleanups<'j>(
         &mut self,
         jobs: impl Iterator<Item = &'j Job>,

@@ -1,5 +1,5 @@
-//! Loops that break off are begun again, after a pause that grows, and counted in the daemon's file, by which others
-//! are told (`daemon-loop-restarted`).
+//! Restarts the daemon's loops after a panic, with growing pauses, and counts the restarts in the daemon's
+//! file, by which others see them (`daemon-loop-restarted`).
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,7 +1,7 @@
-//! Jobs that are old enough go, once a day. What refers to them, and what they left, is looked at in a thread
-//! of its own: an engine may be slow. Those that need a cleanup get one entered, and are looked at again soon.
-//! The others go a batch in each round of the scheduler; their files are deleted in another thread, so that no
-//! job waits for a large workspace.
+//! Removes old jobs once a day. References to them, and their leftovers, are examined in a thread of its own,
+//! because an engine may be slow. Jobs that need a cleanup get one entered, and are examined again soon. The
+//! others are removed a batch in each round of the scheduler; their files are deleted in another thread, so
+//! that no job waits for a large workspace.
 
 use std::collections::HashMap;
 use std::io;
@@ -35,7 +35,7 @@ pub(super) struct Retainer {
     rules: Option<(JobRetention, CleanupSettings)>,
     clock: ClockWatch,
     next: Option<Instant>,
-    /// The pause after the last look, when somebody waited for a cleanup.
+    /// The pause after the last look, when jobs waited for a cleanup.
     pause: Option<Duration>,
     /// Cleanups that it found then.
     open: usize,
@@ -47,13 +47,13 @@ pub(super) struct Retainer {
     deleting: Option<JoinHandle<Result<TrashEmptied, DiskError>>>,
 }
 
-/// What a look at the jobs that are old enough led to.
+/// The result of a look at the old jobs.
 #[derive(Debug, Default)]
 struct Looked {
     free: HashMap<JobId, u32>,
     /// Some wait for a cleanup, or for what soon passes: a process in their workspace, a supervisor that ends.
     pending: bool,
-    /// So many of their cleanups can be worked on.
+    /// Number of their cleanups that can be worked on.
     open: usize,
 }
 
@@ -68,7 +68,8 @@ impl Retainer {
         self.rules = rules;
     }
 
-    /// One round, begun once a day and at the start. What the disk refuses is tried again a day later.
+    /// One step, of a run begun once a day and at the start. If the disk refuses, the run is tried again a
+    /// day later.
     pub(super) fn step(
         &mut self,
         dir: &StateDir,
@@ -79,7 +80,7 @@ impl Retainer {
         let retention = *retention;
         if self.free.is_empty() {
             match self.looking.take_if(|thread| thread.is_finished()) {
-                // What it found is by the rules before.
+                // Its result follows the old rules.
                 Some(_) if std::mem::take(&mut self.is_outdated) => {}
                 Some(thread) => {
                     let looked = thread.join().unwrap_or_default();
@@ -91,7 +92,7 @@ impl Retainer {
                 }
                 None if self.looking.is_some() => {}
                 None if self.next.is_some_and(|next| Instant::now() < next) => {}
-                // How old jobs are cannot be told: nothing goes for its age.
+                // The age of jobs is uncertain: nothing is removed for its age.
                 None if self.clock.ahead(&dir.clock).is_some() => {}
                 None => {
                     of_the_queue(finish_removals(dir, queue, settings))?;
@@ -100,7 +101,7 @@ impl Retainer {
                     let (jobs, at_work) = (jobs.cloned().collect(), JobsAtWork::of(dir, queue.state()));
                     self.looking = look(dir, jobs, at_work, retention, cleanup, settings).ok();
                     if self.looking.is_none() {
-                        // No thread to be had now.
+                        // No thread is available now.
                         self.next = Some(Instant::now() + SOON);
                     }
                 }
@@ -113,7 +114,7 @@ impl Retainer {
         let looked: HashMap<JobId, u32> = some.iter().filter_map(|id| self.free.remove_entry(id)).collect();
         let needed = |job: &Job| {
             let is_other = looked.get(&job.id) != Some(&job.attempt);
-            is_other.then(|| ("job-not-over", "it was changed meanwhile".to_owned()))
+            is_other.then(|| ("job-not-over", "it was changed since".to_owned()))
         };
         let mut report = PruneReport::default();
         of_the_queue(prune_some(dir, queue, &some, &retention, &needed, settings, &mut report))?;
@@ -126,7 +127,8 @@ impl Retainer {
         Ok(())
     }
 
-    /// A day later; soon, when cleanups are to be done first, and later and later while they do not get on.
+    /// A day later; soon, when cleanups must be done first, and with growing pauses while they make no
+    /// progress.
     fn look_again(&mut self, pending: bool, open: usize) {
         let is_getting_on = open != self.open;
         let doubled = self.pause.filter(|_| !is_getting_on).map_or(SOON, |last| (last * 2).min(LONGEST));
@@ -135,7 +137,7 @@ impl Retainer {
         self.next = Some(Instant::now() + self.pause.unwrap_or(EVERY));
     }
 
-    /// Begins to delete what is in the trash. A thread that is at it still is left to it.
+    /// Begins to delete the trash, unless a thread is still doing that.
     fn delete(
         &mut self,
         dir: &StateDir,
@@ -149,7 +151,7 @@ impl Retainer {
         queue.refresh()?;
         let slots = slots_without_job(listed, queue.state());
         let (dir, keep) = (dir.clone(), settings.keep.clone());
-        // Killed with the daemon, it leaves what the next one deletes.
+        // If it is killed with the daemon, the next daemon deletes the rest.
         let delete = move || delete_slots(&dir, &slots, &keep);
         self.deleting = Builder::new().name("delete".to_owned()).spawn(delete).ok();
         Ok(())
@@ -175,7 +177,7 @@ fn look(
         let waiting: Vec<&Job> =
             report.kept.iter().filter(|k| waits_for_cleanup(k)).filter_map(|k| of(&k.job_id)).collect();
         let pending = report.kept.iter().any(|kept| passes_soon(kept.code));
-        // What cannot be entered now is entered with the next look.
+        // A cleanup that cannot be entered now is entered with the next look.
         let open = needs.enter_cleanups(waiting.into_iter()).map_or(0, |ids| ids.len());
         let free = report.removed.iter().filter_map(|gone| of(&gone.job_id));
         Looked { free: free.map(|job| (job.id.clone(), job.attempt)).collect(), pending, open }
@@ -201,7 +203,7 @@ mod tests {
     use crate::queue::Actor;
     use crate::state::Clock;
 
-    /// What is under way may end long after, and would be the last look for a day.
+    /// A look under way may end long after, and would be the last one for a day.
     #[test]
     fn look_by_rules_that_were_changed_meanwhile_is_made_again() {
         let place = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! The daemon's look for orphans, at intervals: a new plan, and a trash and archives that keep to their limits. Nothing
-//! that is not in the trash is removed.
+//! The daemon's scans for orphans, at intervals: a new plan, and the limits of trash and archives. Nothing
+//! outside of the trash is removed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -32,9 +32,9 @@ impl Scanning {
     }
 }
 
-/// Looks until `over`, the first time an interval after the recovery, which has looked. What goes wrong (the disk,
-/// another scan at work) is tried again at the next time. After the clock was set forward the age of nothing can be
-/// told: then it does not look for a day, unless the clock is set back.
+/// Scans until `over`, first one interval after the recovery, which has scanned. A failure (the disk, another
+/// scan at work) is tried again at the next time. After the clock was set forward ages are uncertain: then it
+/// does not scan for a day, unless the clock is set back.
 pub(super) fn scan_at_intervals(dir: &StateDir, scanning: &Scanning, over: &AtomicBool) {
     let (mut last, mut clock) = (Instant::now(), ClockWatch::default());
     while !over.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! Claims queued jobs, starts their supervisors, watches what runs, takes checkpoints.
+//! Claims queued jobs, starts their supervisors, watches running jobs, writes checkpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -49,7 +49,7 @@ pub struct SchedulerSettings {
     pub checkpoint_records: u64,
     /// Time since the last snapshot that makes a new one due, if there are new records.
     pub checkpoint_interval: Duration,
-    /// Who records, and by which limits.
+    /// The actor of the records, and the limits.
     pub jobs: RecoverSettings,
 }
 
@@ -93,7 +93,7 @@ pub struct Scheduler {
     started: Vec<JobId>,
     follower: Option<Follower>,
     cleanups: Derived,
-    /// Whether the last look found a wanted repository with somebody else.
+    /// Whether the last look found a wanted repository held by others.
     is_kept_waiting: bool,
     /// Whether no job is started any more.
     is_ending: bool,
@@ -152,7 +152,7 @@ impl Scheduler {
         self.follower.replace(follower)
     }
 
-    /// From now on jobs that are old enough are removed once a day, or none.
+    /// From now on old jobs are removed once a day, or none.
     pub(super) fn retain(&mut self, retention: Option<JobRetention>, cleanup: &CleanupSettings) {
         self.retainer.take_over(retention.map(|retention| (retention, cleanup.clone())));
     }
@@ -200,7 +200,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// From now on no job is started; those who wait with a ticket need not expect it.
+    /// From now on no job is started; waiting tickets need not expect it.
     pub(super) fn start_no_more(&mut self) {
         self.is_ending = true;
         self.withdraw();
@@ -236,9 +236,9 @@ impl Scheduler {
         self.started.iter().any(|id| status(id) == Some(JobStatus::Running))
     }
 
-    /// Waits for a change of the queue. While something runs the rest is short: that a supervisor leaves,
-    /// or is killed, changes nothing in the queue. So is it while a repository is held: that it is given back
-    /// is no record either, and those who wait with a ticket look as often.
+    /// Waits for a change of the queue. The wait is short while something runs, because the exit or kill of a
+    /// supervisor changes nothing in the queue; and while a repository is held, because giving it back is no
+    /// record either, and waiting tickets look as often.
     fn rest(&self) {
         let is_idle = self.supervisors.is_empty() && self.watch.is_empty();
         let longest = match (is_idle, self.is_kept_waiting) {
@@ -249,8 +249,8 @@ impl Scheduler {
         self.queue.wait(longest.min(self.settings.poll));
     }
 
-    /// One round. When the log's end is in doubt (a sync failed, somebody removed the files that writers
-    /// share) the queue is read anew: what was recorded is seen then, what was not is decided again.
+    /// One round. When the log's end is in doubt (a sync failed, the files that writers share were removed)
+    /// the queue is read anew: recorded changes are seen then, others are decided again.
     fn step_or_reopen(&mut self) -> Result<bool, WorkError> {
         match self.step() {
             Err(e) if e.leaves_the_log_in_doubt() => {
@@ -265,14 +265,14 @@ impl Scheduler {
 
     /// One round; true when something happened.
     pub fn step(&mut self) -> Result<bool, WorkError> {
-        // What is submitted from now on is in another directory: nobody is to wait for this one.
+        // Jobs submitted from now on are in another directory: nothing must wait for this scheduler.
         self.check_place()?;
         self.announce();
         let changed = self.queue.refresh()?;
         let ended = self.supervisors.reap();
         ended.iter().for_each(|gone| self.watch.lost(&gone.job));
         if !ended.is_empty() {
-            // What they recorded before they ended is to be known.
+            // See the records that they wrote before they ended.
             self.queue.refresh()?;
             self.starts.ended(&self.dir, &ended, self.queue.state());
         }
@@ -289,8 +289,8 @@ impl Scheduler {
         Ok(changed || !ended.is_empty() || reconciled || started || more)
     }
 
-    /// Jobs that ended and asked for it. Derived from the queue, so what cannot be written now is written
-    /// the next time, or by the next scheduler or recovery.
+    /// Enters the cleanups of ended jobs that asked for one. Derived from the queue, so one that cannot be
+    /// written now is written the next time, or by the next scheduler or recovery.
     fn enter_cleanups(&mut self) {
         let by = &self.settings.jobs.actor.by;
         let _ = self.cleanups.enter_missing(&self.dir, self.queue.state(), by);
@@ -335,7 +335,7 @@ impl Scheduler {
         Ok(is_over)
     }
 
-    /// Where locks prove nothing (a network file system), what our own supervisor left behind does.
+    /// Where locks prove nothing (a network file system), the files of our own supervisor do.
     fn give_back_unbegun(&mut self, id: &JobId) -> Result<bool, WorkError> {
         let Some(lost) = self.starts.left_unbegun(&self.dir, id) else { return Ok(false) };
         let is_of_host = !self.starts.blamed_on_host(std::slice::from_ref(id)).is_empty();
@@ -350,7 +350,7 @@ impl Scheduler {
         alone.iter().for_each(|job| self.unsupervised.see_to(&self.dir, job, None, &self.settings.jobs));
     }
 
-    /// A job that was judged, and lives, is watched by what the judgement has found.
+    /// Watches a judged, living job by the processes in the judgement.
     fn watch_on(&mut self, reconciled: &Reconciled) {
         let Some(job) = self.queue.state().get(&reconciled.job_id) else { return };
         let left = time_left(job, &reconciled.judgement);
@@ -361,14 +361,14 @@ impl Scheduler {
         }
     }
 
-    /// What a job that vanished held is given back at once, if that is provably right.
+    /// Gives back the lock of a job that vanished at once, if that is provably right.
     fn give_back_repository_of(&self, id: &JobId) {
         if let Some(repository) = self.queue.state().get(id).and_then(|j| j.repository.clone()) {
             self.recover_lock(&repository);
         }
     }
 
-    /// Whether the lock is free now. Whatever else is wrong with it, the next recovery says so.
+    /// Whether the lock is free now. The next recovery reports anything else wrong with it.
     fn recover_lock(&self, repository: &str) -> bool {
         let (host, table) = (Host::this(), ProcessTable::new());
         let look =
@@ -427,8 +427,8 @@ impl Scheduler {
             return Ok(false);
         }
         let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
-            // A job that has come meanwhile, or whose repository was given back meanwhile, may have somebody
-            // with a ticket before it whom nobody has looked for: it has its turn in the next round.
+            // A job that was submitted, or whose repository was given back, since then may have an earlier
+            // ticket before it that was not checked: its turn is in the next round.
             let chosen: Vec<_> = choose(state).into_iter().filter(|job| looked_at.contains(job)).collect();
             let claim =
                 |(job, attempt): &(JobId, u32)| Operation::Claim { job: job.clone(), attempt: *attempt };
@@ -441,7 +441,7 @@ impl Scheduler {
         Ok(true)
     }
 
-    /// Wanted repositories that somebody other than a running job holds, or that nobody can say who holds.
+    /// Wanted repositories held by anything but a running job, or by an unknown holder.
     fn held_by_others(&self) -> BTreeSet<String> {
         self.wanted().filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
     }
@@ -453,8 +453,8 @@ impl Scheduler {
         wanted.into_iter().filter(|r| state.holder_of(r).is_none())
     }
 
-    /// Tells those who wait for a repository with a ticket that queued jobs are started here, in their
-    /// order. One of several schedulers tells it; when that one is gone, the next does.
+    /// Announces to waiting tickets that queued jobs are started here, in their order. One of several
+    /// schedulers announces it; when that one is gone, the next does.
     fn announce(&mut self) {
         if self.settings.only.is_empty() && self.announced.is_none() && !self.is_ending {
             let path = self.dir.paths.scheduling_lock();
@@ -465,9 +465,9 @@ impl Scheduler {
                 _ => None,
             };
             if let Some(lock) = &self.announced {
-                // From now on it is believed: what another scheduler left goes, and ours is there.
+                // From now on it is believed: replace what another scheduler left.
                 self.starts.tell_anew(&self.dir);
-                // What a crash leaves there says that a scheduler is to be expected back.
+                // After a crash its content says that a scheduler is expected back.
                 let since = self.dir.clock.now().to_string();
                 let holder = Holder { pid: std::process::id(), purpose: "starts jobs".to_owned(), since };
                 let _ = lock.describe(&holder);
@@ -475,7 +475,7 @@ impl Scheduler {
         }
     }
 
-    /// Behind which record the first ticket of each wanted repository stands.
+    /// The record after which the first ticket of each wanted repository was drawn.
     fn waiting_with_tickets(&self) -> BTreeMap<String, u64> {
         let first = |r: Arc<str>| Some((r.to_string(), locks::first_ticket(&self.dir, &r)?));
         self.wanted().filter_map(first).collect()
@@ -491,7 +491,7 @@ impl Scheduler {
     }
 
     fn start(&mut self, id: &JobId, claim: u64) -> Result<(), WorkError> {
-        // A record is the job's own file, and what is in its way may be too; a supervisor is ours.
+        // If the record fails, the cause may be the job's own folder; a supervisor's failure is the host's.
         let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), describe(&e)));
         let started = recorded.and_then(|()| {
             let SchedulerSettings { supervisor, environment, .. } = &self.settings;
@@ -557,7 +557,7 @@ impl Scheduler {
             self.starts.forget(&self.dir);
         }
         if let Some(lock) = self.announced.take() {
-            // In order: nobody need wait for this one to come back.
+            // An orderly end: nothing need wait for this scheduler to come back.
             let _ = lock.file().truncate(0);
         }
     }

@@ -32,9 +32,9 @@ pub struct DaemonSettings {
     pub config: DaemonConfig,
     /// How it watches its own recovery.
     pub run: RunOptions,
-    /// Who hears what keeps it from recording deliveries.
+    /// Called when deliveries cannot be recorded.
     pub trouble: Trouble,
-    /// Begins to listen; called once nobody else is the daemon, before anything is recovered.
+    /// Begins to listen; called once no other process is the daemon, before anything is recovered.
     pub listen: Listen,
     /// Asked in each round of the loop that works: a new configuration to go on with.
     pub reload: Box<dyn Fn() -> Option<DaemonConfig>>,
@@ -42,7 +42,7 @@ pub struct DaemonSettings {
     pub ending: Ending,
 }
 
-/// What a daemon works by; others can be given to it while it works.
+/// Daemon configuration; can be replaced while running.
 #[derive(Debug, Clone)]
 pub struct DaemonConfig {
     /// How it recovers, and tries phases again.
@@ -57,9 +57,9 @@ pub struct DaemonConfig {
     pub cleanup: CleanupSettings,
     /// How it looks for orphans.
     pub orphans: OrphanSettings,
-    /// Which jobs that are over it keeps; all when not given.
+    /// The ended jobs that it keeps; `None`: all.
     pub retention: Option<JobRetention>,
-    /// How long running jobs are waited for when it is told to end.
+    /// How long a daemon that is told to end waits for running jobs.
     pub drain_timeout: Duration,
 }
 
@@ -85,10 +85,10 @@ pub enum DaemonError {
     /// One a state directory.
     #[error("a daemon is running{}", described(holder.as_ref()))]
     Running {
-        /// Which, as far as the lock file tells.
+        /// The process, if the lock file names one.
         holder: Option<Holder>,
     },
-    /// Nobody could ask it.
+    /// No client could reach it.
     #[error("cannot be asked over HTTP")]
     Listen(#[source] io::Error),
     /// Its lock could not be used.
@@ -105,7 +105,7 @@ pub enum DaemonError {
     NotRecovered {
         /// How it ended.
         outcome: RecoveryOutcome,
-        /// What each phase says.
+        /// The record of each phase.
         record: Box<RecoveryRecord>,
     },
     /// Its startup in safe mode could not be recorded.
@@ -140,7 +140,7 @@ pub fn serve(
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
     let lock = Arc::new(take_lock(dir)?);
-    // What a killed daemon left would say that jobs are taken while this one still recovers.
+    // The file of a killed daemon would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
     let DaemonSettings { config, run, trouble, listen, reload, ending } = settings;
     let listening = listen(dir).map_err(DaemonError::Listen)?;
@@ -151,12 +151,12 @@ pub fn serve(
             DaemonInfo::remove(dir)?;
             served
         }
-        // What lies at the path is nothing of this daemon's, and the reason for whatever else failed.
+        // The directory at the path is not this daemon's, which is also the reason for any other failure.
         Err(left) => served.map_err(|_| left.into()),
     }
 }
 
-/// What tells a daemon to go on, otherwise or no more, and whom it tells its trouble.
+/// The hooks of a running daemon: reload, end, trouble.
 pub(super) struct DaemonHooks<'a> {
     pub(super) trouble: Trouble,
     pub(super) reload: Box<dyn Fn() -> Option<DaemonConfig>>,
@@ -164,14 +164,14 @@ pub(super) struct DaemonHooks<'a> {
     pub(super) stop: &'a dyn Fn() -> bool,
 }
 
-/// Runs the recovery; when it takes long, the file that others find the daemon by is written meanwhile.
+/// Runs the recovery; when it takes long, the file by which others find the daemon is written before it ends.
 fn announced<T>(dir: &StateDir, info: &DaemonInfo, recover: impl FnOnce() -> T) -> T {
     let (over, wait) = channel::<()>();
     std::thread::scope(|scope| {
-        // Without a thread nobody can watch either, and all else is as it would be.
+        // Without a thread the recovery cannot be watched, and everything else is the same.
         let _ = std::thread::Builder::new().name("announce".to_owned()).spawn_scoped(scope, move || {
             if wait.recv_timeout(ANNOUNCED_AFTER) == Err(RecvTimeoutError::Timeout) {
-                // The disk may refuse: then nobody can watch, and all else is as it would be.
+                // If the disk refuses, the recovery cannot be watched, and everything else is the same.
                 let _ = info.write(dir);
             }
         });
@@ -226,8 +226,8 @@ fn serve_on(
     work_on(queue, again, info, hooks)
 }
 
-/// Works; a panic in the loop ends that round of it and of all beside it, and after a pause they are begun again with
-/// the queue as it is on disk.
+/// Runs the loop; after a panic in it, the loop and the threads beside it are begun again, after a pause,
+/// with the queue as it is on disk.
 fn work_on(
     queue: Queue,
     again: &PhaseRetry<'_>,

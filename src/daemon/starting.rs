@@ -1,14 +1,14 @@
-//! The circuit before all starts: a host that cannot start anything stops the scheduler, not the jobs.
+//! The circuit breaker of starts: a host that cannot start anything stops the scheduler, not the jobs.
 //!
-//! | what failed | whose fault | what follows |
+//! | what failed | who is blamed | what follows |
 //! | --- | --- | --- |
-//! | the supervisor's program, its log, a process for it; what the supervisor says is the host's | the host's | the circuit opens |
-//! | a supervisor that left without a beginning, of one job as often as it is tried | the job's | its failed starts are counted |
-//! | the same of a second, different job in a row | the host's | the circuit opens |
+//! | the supervisor's program, its log, a process for it; failures that the supervisor reports as the host's | the host | the circuit opens |
+//! | a supervisor that left without a beginning, of one job as often as it is tried | the job | its failed starts are counted |
+//! | the same of a second, different job in a row | the host | the circuit opens |
 //!
-//! While the circuit is open no job is claimed. After a pause that grows one start is tried, of another job than
-//! those that failed if there is one; when it comes about, the circuit closes. No start that fails for the host
-//! is counted against its job.
+//! While the circuit is open no job is claimed. After a growing pause one start is tried, of another job than
+//! those that failed if there is one; when it succeeds, the circuit closes. A start that fails for the host's
+//! reasons is not counted against its job.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::queue::JobId;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause between two tries of an open circuit.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// So many different jobs that fail to start in a row are not to blame.
+/// From this many different jobs in a row that fail to start, the host is blamed.
 const IN_A_ROW: usize = 2;
 
 /// How many starts may be made now.

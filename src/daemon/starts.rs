@@ -1,5 +1,5 @@
-//! What a scheduler learns from the starts that it has made: which failed, and whose fault that was. The decision
-//! itself is the circuit's ([`super::starting`]).
+//! The results of a scheduler's starts: which failed, and who is blamed. The circuit decides
+//! ([`super::starting`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::state::StateDir;
 
 /// A command that could not be executed has been given up by then.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// Who runs jobs without a daemon waits for the circuit no longer than until its pauses are this long.
+/// `work`, which runs without a daemon, waits for the circuit only until its pauses are this long.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The starts of one scheduler.
@@ -55,8 +55,8 @@ impl Starts {
         startable.into_iter().find(|(job, _)| !self.circuit.has_failed(job)).or(first)
     }
 
-    /// The jobs that are not tried again yet: what was started before they failed may still show that it was the
-    /// host's fault, and a second failure would be counted against them until then.
+    /// Jobs that are not tried again yet: earlier starts may still show that the host is to blame, and until
+    /// then a second failure would be counted against them.
     pub(super) fn in_suspense(&self, dir: &StateDir, supervisors: &Supervisors) -> BTreeSet<JobId> {
         if self.failed_at.is_empty() {
             return BTreeSet::new();
@@ -69,13 +69,13 @@ impl Starts {
         waits.map(|(job, _)| job.clone()).collect()
     }
 
-    /// Forgets the supervisors whose claims are reconciled, by whichever scheduler or recovery: nothing is to be learnt of
-    /// them any more, and nobody is to wait for it.
+    /// Forgets supervisors whose claims are reconciled, by any scheduler or recovery: they give no more
+    /// information, and nothing must wait for them.
     pub(super) fn reconciled_elsewhere(&mut self, state: &QueueState) {
         self.lost.retain(|job, lost| is_under_way(state, job, lost.claim));
     }
 
-    /// Takes note of supervisors that have ended, with the queue as it is after that.
+    /// Notes supervisors that have ended, with the queue as it is after that.
     pub(super) fn ended(&mut self, dir: &StateDir, gone: &[Gone], state: &QueueState) {
         for Gone { job, claim, blames_host } in gone {
             let now = state.get(job);
@@ -98,8 +98,8 @@ impl Starts {
         }
     }
 
-    /// The supervisor of ours that was lost with this job, when it is known to have left without having begun it,
-    /// whatever can be told of the job's lock: nobody else has had its claim.
+    /// The lost supervisor of this job, when it is known to have left without beginning the job, whatever the
+    /// job's lock shows: no other process has had its claim.
     pub(super) fn left_unbegun(&self, dir: &StateDir, job: &JobId) -> Option<Lost> {
         let lost = self.lost.get(job).copied()?;
         (has_begun(dir, job, lost.claim) == Some(false)).then_some(lost)
@@ -139,7 +139,7 @@ impl Starts {
         if self.held.as_ref().is_none_or(|held| held.reason != why) {
             let mut held = StartsHeld::now(dir, why.to_owned());
             held.since = self.held.as_ref().map_or(held.since, |before| before.since);
-            // A disk that refuses it is told by itself.
+            // A disk that refuses writes is reported elsewhere.
             let _ = held.write(dir);
             self.held = Some(held);
         }
@@ -159,7 +159,7 @@ impl Starts {
         self.forget(dir);
     }
 
-    /// Nothing is held any more, or nobody is there to hold it.
+    /// Starts are not held any more, or the scheduler ends.
     pub(super) fn forget(&mut self, dir: &StateDir) {
         self.open_since = None;
         if self.held.take().is_some() {
@@ -204,8 +204,8 @@ mod tests {
         Gone { job: id(name), claim, blames_host: false }
     }
 
-    /// As long as nobody has reconciled it, a start whose supervisor is gone may still tell whose fault others were; a
-    /// recovery by another process may reconcile it, and then nobody waits for it any more.
+    /// Until it is reconciled, a start whose supervisor is gone may still show who is to blame for others; a
+    /// recovery by another process may reconcile it, and then nothing waits for it any more.
     #[test]
     fn lost_start_is_kept_until_its_claim_is_settled_and_no_longer() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Starting supervisors, and reaping those that we started.
+//! Starts supervisors, and reaps them.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use crate::jobs::{HOST_TOO_WEAK, marks};
 use crate::queue::JobId;
 use crate::state::StateDir;
 
-/// So many supervisors watch the log: a user's watches are for other programs too.
+/// Supervisors that watch the log: a user's watches are for other programs too.
 const MOST_WATCHES: usize = 32;
 
 /// The supervisors that this process started and that live.
@@ -37,7 +37,7 @@ pub(super) struct Gone {
     pub(super) blames_host: bool,
 }
 
-/// Whether a supervisor could be started at all, as far as a look tells that costs nothing.
+/// Whether a supervisor could be started at all, by a cheap check.
 pub(super) fn can_start(program: &[OsString]) -> Result<(), DiskError> {
     let Some(binary) = program.first().map(Path::new).filter(|binary| binary.is_absolute()) else {
         return Ok(());
@@ -47,9 +47,9 @@ pub(super) fn can_start(program: &[OsString]) -> Result<(), DiskError> {
 }
 
 impl Supervisors {
-    /// Starts `program… --job ID --claim SEQ`, detached in all but parentage: it makes a session of its
-    /// own, and what it inherits are no terminals or pipes of ours, and of our environment nothing but
-    /// `environment`, which its job gets too.
+    /// Starts `program… --job ID --claim SEQ`, detached in everything but parentage: it makes a session of
+    /// its own, inherits no terminal or pipe, and of the environment only `environment`, which its job gets
+    /// too.
     pub(super) fn start(
         &mut self,
         dir: &StateDir,

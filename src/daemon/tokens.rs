@@ -1,8 +1,9 @@
-//! Who may ask a daemon over HTTP: two bearer tokens, each in a file of its own that only the owner can read.
+//! Access to a daemon over HTTP: two bearer tokens, each in a file of its own that only the owner can read.
 //!
-//! A token is 32 random bytes in hexadecimal. For each request the files are read as they are after it came, so
-//! that a token that was rotated stops to count at once, also in a daemon that runs. A file that is not believed
-//! ([`crate::state::Distrust`]) counts for nobody, and a daemon that starts replaces it: what it held may be known.
+//! A token is 32 random bytes in hexadecimal. For each request the files are read after it came, so that a
+//! rotated token stops working at once, also in a running daemon. A file that is not trusted
+//! ([`crate::state::Distrust`]) grants nothing, and a daemon that starts replaces it, because its token may
+//! be known.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use crate::state::StateDir;
 /// Random bytes in a token.
 const BYTES: usize = 32;
 
-/// What the bearer of a token may do.
+/// The role of a token's bearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Everything.
@@ -61,10 +62,10 @@ pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
     Ok(made)
 }
 
-/// Gives a role a new token; the old one counts no more.
+/// Gives a role a new token; the old one stops working.
 ///
 /// # Errors
-/// What the system says; the old token then still counts.
+/// The system's error; the old token then still works.
 pub fn rotate_token(dir: &StateDir, role: Role) -> Result<(), DiskError> {
     let path = role.file(dir);
     if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
@@ -77,8 +78,8 @@ pub fn rotate_token(dir: &StateDir, role: Role) -> Result<(), DiskError> {
     replace(&dir.disk, &path, text.as_bytes())
 }
 
-/// The tokens as they were at a moment, as digests: what was read for one request can serve others that came
-/// before it was read.
+/// The tokens at one moment, as digests: those read for one request can serve others that came before the
+/// read.
 #[derive(Clone)]
 pub struct Tokens([Option<[u8; 32]>; 2]);
 
@@ -92,8 +93,8 @@ impl Tokens {
         Ok(Tokens(digests))
     }
 
-    /// The role that a text given as a token has, if it is one. Both are compared, whole, and by their digests,
-    /// so that the time tells nothing.
+    /// The role of a given token, if it is one. Both are compared, whole, and by their digests, so that the
+    /// time reveals nothing.
     pub fn role_of(&self, given: &str) -> Option<Role> {
         let given = digest_of(given);
         let mut found = None;

@@ -1,7 +1,7 @@
-//! Jobs that have lost their supervisor: watched until they end, or ended, by policy.
+//! Unsupervised jobs: watched until they end, or ended, by policy.
 //!
-//! Nobody but the dead supervisor enforced a job's time limit and its cancellation; the daemon that
-//! adopts the job does. Ending one takes as long as it may take to end by itself, so that is done by a thread.
+//! Only the dead supervisor enforced a job's time limit and its cancellation; now the daemon that adopts the
+//! job does. Ending one takes as long as its grace, so a thread does that.
 
 use std::collections::HashMap;
 use std::thread::JoinHandle;
@@ -34,7 +34,7 @@ impl Unsupervised {
         }
         let (dir, own, settings) = (dir.clone(), job.clone(), settings.clone());
         let thread = std::thread::Builder::new().name("end-orphan".to_owned()).spawn(move || {
-            // What could not be ended, or recorded, is seen at the next look.
+            // If it could not be ended, or recorded, the next look tries again.
             if let Ok(mut queue) = Queue::open(&dir) {
                 let _ = end_unsupervised(&dir, &mut queue, &own, why, &settings);
             }
@@ -54,15 +54,15 @@ fn reason_to_end(job: &Job, left: Option<Duration>, settings: &RecoverSettings) 
     }
 }
 
-/// What is left of the time limit of a job without its supervisor; `None` when it has none.
+/// The rest of an unsupervised job's time limit; `None` when it has none.
 pub(super) fn time_left(job: &Job, judgement: &Judgement) -> Option<Duration> {
     let Verdict::OrphanedProcess { processes } = &judgement.verdict else { return None };
     left_of_limit(job, judgement, processes)
 }
 
-/// What is left of a job's time limit, by whichever process counts it. Counted by the clock of this boot from when its
-/// command, or else its supervisor, or the oldest of its processes, started: dates say nothing of that when the clock
-/// was set.
+/// The rest of a job's time limit, for any process that enforces it. Counted by the clock of this boot from
+/// the start of its command, or else its supervisor, or the oldest of its processes: dates are wrong when the
+/// clock was set.
 pub(super) fn left_of_limit(
     job: &Job,
     judgement: &Judgement,

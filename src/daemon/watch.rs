@@ -1,15 +1,15 @@
-//! Watching running jobs whose supervisors are not our children: re-attached ones, other schedulers',
-//! taken-over ones, and those that have lost their supervisor.
+//! Watches running jobs whose supervisors are not our children: re-attached ones, other schedulers',
+//! taken-over ones, and unsupervised ones.
 //!
-//! | job | what is watched | looked at |
+//! | job | what is watched | judged |
 //! | --- | --- | --- |
 //! | supervised | its supervisor's end | at once when that comes; else once a minute |
 //! | taken over from another server | its process's end | likewise |
-//! | without its supervisor | its command's end, else that of all its processes | at once; else twice a minute, or when its time is over |
+//! | unsupervised | its command's end, else that of all its processes | at once; else twice a minute, or when its time is over |
 //! | claimed, and no sentinel yet | | a second after the claim was seen, if its lock is free |
-//! | what cannot be watched | | twice a second: is its lock held? |
+//! | cannot be watched | | twice a second: is its lock held? |
 //!
-//! A look is a judgement: only that, with the job's lock held, decides what is recorded.
+//! Only a judgement, with the job's lock held, decides what is recorded.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -21,22 +21,22 @@ use crate::queue::{Job, JobId};
 use crate::state::StateDir;
 use crate::system::{Presence, ProcessIdentity, presence};
 
-/// How long a claim may stay without a supervisor before somebody else judges it.
+/// How long a claim may stay without a supervisor before it is judged.
 const GRACE: Duration = Duration::from_secs(1);
-/// A supervised job is looked at although nothing was told: somebody may have removed its lock.
+/// A supervised job is judged even without a notice: its lock may have been removed.
 const REASSURANCE: Duration = Duration::from_secs(60);
 /// The same for a job without its supervisor, of which not all processes may be known.
 const ORPHAN_PAUSE: Duration = Duration::from_secs(30);
-/// Between two looks at a job of which nothing tells when it ends.
+/// Between two judgements of a job whose end gives no notice.
 const TIMED_PAUSE: Duration = Duration::from_millis(500);
-/// Between two looks at a job that cannot be judged, or whose processes cannot be seen.
+/// Between two judgements of a job that cannot be judged, or whose processes cannot be seen.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(10);
 /// A look at a job without supervisor reads the table of all processes: not for each child that ends.
 const SHORTEST: Duration = Duration::from_millis(300);
-/// So many processes of one job are watched; when they are gone, the next ones.
+/// Processes of one job that are watched; when they are gone, the next ones.
 const MOST_PROCESSES: usize = 16;
 
-/// What is watched, and when to look.
+/// The watched processes, and the times of the next judgements.
 #[derive(Debug)]
 pub(super) struct Watch {
     exits: Exits,
@@ -143,7 +143,7 @@ impl Watch {
         }
     }
 
-    /// Takes note of a judgement; `time_left` is what a job without its supervisor may still take.
+    /// Notes a judgement; `time_left` is the rest of an unsupervised job's time limit.
     pub(super) fn judged(&mut self, reconciled: &Reconciled, time_left: Option<Duration>) {
         let id = &reconciled.job_id;
         let is_running =
@@ -160,7 +160,7 @@ impl Watch {
             }
             Verdict::Adopted { process } => (vec![*process], REASSURANCE, false),
             Verdict::OrphanedProcess { processes } => {
-                // Nothing tells when those end that cannot be seen.
+                // Processes that cannot be seen give no notice of their end.
                 let longest = if processes.is_empty() { UNKNOWN_PAUSE } else { ORPHAN_PAUSE };
                 let pause = time_left.map_or(longest, |left| left.min(longest));
                 (worth_watching(processes, reconciled.judgement.command), pause, true)
@@ -202,7 +202,7 @@ impl Watch {
     }
 }
 
-/// The command, as long as it lives: what it starts comes and goes.
+/// The command, as long as it lives: its children come and go.
 fn worth_watching(processes: &[ProcessIdentity], command: Option<ProcessIdentity>) -> Vec<ProcessIdentity> {
     match command.filter(|c| processes.contains(c)) {
         Some(command) => vec![command],

@@ -1,8 +1,8 @@
-//! Recorded wishes for the end of running jobs: carried out again and again until they have happened.
+//! Carries out recorded cancels of running jobs, again and again until they take effect.
 //!
-//! The process that records a cancel also tells the supervisor, and the supervisor reads the log itself. Both may
-//! fail: the one was killed in between, the other is stopped, hangs, or is of an earlier version. So the scheduler
-//! asks once more, with pauses that grow.
+//! The process that records a cancel also tells the supervisor, and the supervisor reads the log itself. Both
+//! may fail: the one was killed in between, the other is stopped, hangs, or is of an earlier version. So the
+//! scheduler tells the supervisor again, with growing pauses.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::queue::{Job, JobId, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
 
-/// Who recorded the wish tells the supervisor itself, and that reads the log: both get this long.
+/// The process that recorded the cancel tells the supervisor, which also reads the log: both get this long.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -30,8 +30,7 @@ struct Told {
 }
 
 impl Wishes {
-    /// Reminds the supervisors of jobs whose end is owed. Returns those jobs that nobody supervises: they are to be
-    /// ended by the one who asks.
+    /// Reminds the supervisors of cancelled jobs. Returns the unsupervised ones, which the caller must end.
     pub(super) fn repeat(
         &mut self,
         dir: &StateDir,

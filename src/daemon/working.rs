@@ -1,4 +1,4 @@
-//! What a daemon does once it has recovered: the scheduler in its loop, and beside it cleanups and deliveries. Each
+//! The work of a recovered daemon: the scheduler in its loop, and beside it cleanups and deliveries. Each
 //! takes over a new configuration while it works.
 
 use std::cell::RefCell;
@@ -49,7 +49,7 @@ pub(super) fn work(
             let broke_off = restarts.beside.clone();
             let mut scan = move || scan_at_intervals(dir, &beside.scanning, over);
             threads.push(begin(scope, "scanner", move || kept_going(&broke_off, &stop, &mut scan))?);
-            // Derived: what cannot be written now, the next recovery writes.
+            // Derived: a record that cannot be written now is written by the next recovery.
             let _ = begin(scope, "records", move || drop(record::write_waiting(dir, waiting, &stop)));
             let mut scheduler = Scheduler::new(dir.clone(), queue, config.scheduler.clone());
             scheduler.work_under(again.lock.clone());
@@ -123,8 +123,9 @@ fn take_over(
     scheduler.retain(config.retention, &config.cleanup);
     beside.cleaning.take_over(config.cleanup.clone());
     beside.scanning.take_over(&config);
-    // Secrets may be in files of their own, so that the settings alone do not tell whether anything is new. What is
-    // under way comes to its end elsewhere: no job waits for it, and the new engine begins when the old one has left.
+    // Secrets may be in files of their own, so the settings alone do not tell whether anything is new.
+    // Attempts under way complete in their own thread: no job waits for them, and the new engine begins when
+    // the old one has left.
     let before = scheduler.follow(follower);
     // Without a thread it comes to its end here.
     let _ = Builder::new().name("old-deliveries".to_owned()).spawn(move || drop(before));

@@ -100,7 +100,7 @@ impl Trial<'_> {
         let other = self.disk.open(path).or_unable(what)?;
         match try_exclusive(other.as_file()) {
             Ok(false) => Ok(()),
-            Ok(true) => Err(Unable { what, source: io::Error::other("somebody else could lock it too") }),
+            Ok(true) => Err(Unable { what, source: io::Error::other("another process could lock it too") }),
             Err(source) => Err(Unable { what, source }),
         }
     }

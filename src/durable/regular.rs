@@ -36,7 +36,7 @@ pub struct NotRegular {
 
 /// A file has more than one name, so it may belong to another user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it has {names} names (hard links), so it may be a file of somebody else")]
+#[error("it has {names} names (hard links), so it may belong to another user")]
 pub struct NotSole {
     names: u64,
 }

@@ -65,7 +65,7 @@ pub enum Unreadable {
     #[error("it is a link, and none is followed in a workspace")]
     Link,
     /// A folder, a pipe, a device.
-    #[error("it is no regular file")]
+    #[error("it is not a regular file")]
     NotAFile,
     /// A further name of a file that the owner of the folder may not read.
     #[error("it is a further name of a file that user {0}, to whom its folder belongs, may not read")]

@@ -25,7 +25,6 @@ pub(super) struct Reference {
     pub(super) name: PathBuf,
 }
 
-/// The user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum By {
     Process(u32),

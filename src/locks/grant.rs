@@ -27,7 +27,6 @@ const OTHERS_LOOK: Duration = Duration::from_millis(300);
 
 /// A request for a lock.
 pub struct LockRequest<'a> {
-    /// The holder.
     pub holder: LockHolder,
     /// For what: `job`, or a command line.
     pub operation: String,

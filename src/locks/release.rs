@@ -285,8 +285,7 @@ impl Releasing<'_> {
         breaks.push(match effective {
             Effective::Now => "the lock can be granted to another holder at once".to_owned(),
             Effective::WhenTheFlockIsFree => {
-                "the lock is granted to nobody else until that process lets go of the flock or is ended"
-                    .to_owned()
+                "the lock is not granted again until that process releases the flock or is ended".to_owned()
             }
         });
         breaks

@@ -230,7 +230,7 @@ impl Case<'_> {
                 self.plan(LockAct::Free, damaged, evidence, Some(Box::new(grant)))
             }
             LockVerdict::LiveUnidentified => {
-                self.left(format!("{damaged}; somebody holds the lock who cannot be told"), evidence)
+                self.left(format!("{damaged}; the lock is held by an unknown process"), evidence)
             }
             LockVerdict::Unknown { why } => self.left(format!("{damaged}; {why}"), evidence),
         }
@@ -246,11 +246,11 @@ impl Case<'_> {
             Flock::Free => {}
             Flock::Held => {
                 evidence.push("the flock is held".to_owned());
-                return self.left(format!("{damaged}; somebody holds the lock who cannot be told"), evidence);
+                return self.left(format!("{damaged}; the lock is held by an unknown process"), evidence);
             }
             Flock::Unusable(why) => return self.left(format!("{damaged}; {why}"), evidence),
         }
-        evidence.push("nobody holds the flock".to_owned());
+        evidence.push("the flock is free".to_owned());
         match processes_given(self.repository) {
             Err(why) => self.left(format!("{damaged}; what its holder left cannot be seen: {why}"), evidence),
             Ok(processes) if !processes.is_empty() => {
@@ -336,7 +336,7 @@ impl Case<'_> {
                 give_back(self.dir, self.paths, &metadata, evidence, Some(actor)).map(|()| None)
             }
             Some(LockAct::WriteNumber) => {
-                let flock = flock.ok_or("its flock was taken meanwhile")?;
+                let flock = flock.ok_or("its flock was taken since")?;
                 fencing::write(flock.file(), &metadata).map(|()| None).map_err(|e| with_cause(&e))
             }
             Some(LockAct::Free) => {
@@ -356,7 +356,7 @@ impl Case<'_> {
     ) -> Result<Option<std::path::PathBuf>, String> {
         let _writing = writing(&self.dir.disk, self.paths).map_err(|e| e.to_string())?;
         if read_metadata(&self.paths.metadata, self.repository) != *read {
-            return Err("somebody else has written it meanwhile".to_owned());
+            return Err("another process has written it since".to_owned());
         }
         let kept = self.keep(read)?;
         metadata.write(&self.dir.disk, &self.paths.metadata).map_err(|e| with_cause(&e))?;

@@ -180,7 +180,7 @@ fn decide(evidence: &Evidence<'_>, said: &mut Vec<String>) -> LockVerdict {
             held(evidence, said)
         }
         Flock::Free => {
-            said.push("nobody holds the flock".to_owned());
+            said.push("the flock is free".to_owned());
             free(evidence, said)
         }
     }
@@ -202,7 +202,7 @@ fn held(evidence: &Evidence<'_>, said: &mut Vec<String>) -> LockVerdict {
                 said.push(format!("it is gone, and its command lives on: {}", pids(processes)));
                 return LockVerdict::Live;
             }
-            said.push("but that process is not to be seen here: somebody else holds it".to_owned());
+            said.push("but that process cannot be seen here: another one holds it".to_owned());
         }
     }
     LockVerdict::LiveUnidentified

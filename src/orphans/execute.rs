@@ -106,7 +106,7 @@ pub struct Executed {
 fn chosen(dir: &StateDir, request: &Request) -> Result<(OrphanPlan, Vec<Candidate>), ExecuteError> {
     let named = request.plan_id.clone().unwrap_or_else(|| "of the last scan".to_owned());
     let out_of_date = |why: &str| ExecuteError::OutOfDate { named: named.clone(), why: why.to_owned() };
-    let plan = plan(dir)?.ok_or_else(|| out_of_date("there is none that can be read: scan first"))?;
+    let plan = plan(dir)?.ok_or_else(|| out_of_date("there is no readable plan: scan first"))?;
     if request.plan_id.as_ref().is_some_and(|id| *id != plan.plan_id) {
         return Err(out_of_date(&format!("the newest plan is {}", plan.plan_id)));
     }
@@ -322,7 +322,7 @@ impl Work<'_> {
             (OrphanTarget::Temporary, Some(path)) => match remove_abandoned(&self.dir.disk, path) {
                 Ok(Abandoned::Removed { .. }) => Ok((candidate.bytes, "removed")),
                 Ok(Abandoned::Gone) => Ok((0, "already_gone")),
-                Ok(Abandoned::InUse) => Err("somebody writes it".to_owned()),
+                Ok(Abandoned::InUse) => Err("a process is writing it".to_owned()),
                 Err(e) => Err(format!("{e}: {}", e.source)),
             },
             (OrphanTarget::Lock { repository, .. }, _) => {

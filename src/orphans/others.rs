@@ -70,7 +70,7 @@ impl ScanContext<'_> {
     pub(super) fn checks_of_temporary_file(&self, path: &Path, age_ms: i64) -> Vec<Check> {
         let written = match is_held(path) {
             Ok(held) => {
-                let seen = if held { "somebody writes it" } else { "nobody has it locked" };
+                let seen = if held { "a process is writing it" } else { "it is not locked" };
                 Check::is("not-written", !held, seen)
             }
             Err(e) => Check::new("not-written", None, format!("{e}: {}", e.source)),

@@ -166,7 +166,7 @@ mod tests {
             "scanned":{"temporary_file":1},
             "candidates":[{"id":"b7d2","kind":"temporary_file","object":"temporary_file:orphans/.tmp-1",
                 "path":"/state/orphans/.tmp-1","bytes":4096,"age_ms":900000,"safe":true,
-                "checks":[{"check":"not-written","passed":true,"evidence":"nobody has it locked"}],
+                "checks":[{"check":"not-written","passed":true,"evidence":"it is not locked"}],
                 "what":{"target":"temporary"}}],
             "findings":[
                 {"code":"docker-unreachable","severity":"warning","object":"docker","sentence":"no","next":null},

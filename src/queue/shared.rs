@@ -52,7 +52,6 @@ impl Drop for TellsThatItIsOver {
     }
 }
 
-/// See the module.
 #[derive(Debug, Default)]
 pub struct SharedQueue {
     held: Mutex<Option<Held>>,

@@ -59,7 +59,7 @@ fn of_reconciliation(job: &Reconciled) -> Option<RepairAction> {
         }
         Reconciliation::NotStarted => ("record-crash", "record that it could not be started".to_owned()),
         Reconciliation::GivenBack => {
-            ("give-claim-back", "put it back in its place, it never started".to_owned())
+            ("give-claim-back", "put back in its place: it never started".to_owned())
         }
         Reconciliation::Reattached | Reconciliation::Unknown { .. } | Reconciliation::Overtaken => {
             return None;

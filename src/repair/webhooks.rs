@@ -29,7 +29,7 @@ pub(super) fn look(
         actions.clear();
         left.push(Left {
             object: "webhooks".to_owned(),
-            reason: "the delivery log is damaged, and somebody is delivering: stop the daemon first"
+            reason: "the delivery log is damaged, and another process is delivering: stop the daemon first"
                 .to_owned(),
             evidence: vec![format!("{} is held", dir.paths.deliver_lock().display())],
             next: "recoveryctl repair webhooks".to_owned(),

@@ -31,7 +31,7 @@ pub enum Distrust {
     #[error("there is none")]
     Missing,
     /// Something else than a regular file.
-    #[error("it is no regular file")]
+    #[error("it is not a regular file")]
     NotAFile,
     /// The file belongs to another user.
     #[error("the file belongs to another user (uid {0})")]

@@ -1,18 +1,18 @@
 //! Which addresses may be called.
 //!
 //! Of all rules that match an address the longest prefix counts, and a refusal before a permission of the
-//! same length. Where there are permissions, an address without any match is refused. Cloud metadata and
-//! link-local addresses are refused from the start: a user who can submit a job could otherwise have the
-//! server fetch its own credentials.
+//! same length. Where there are permissions, an address without a match is refused. Cloud metadata and
+//! link-local addresses are refused by default: a user who can submit a job could otherwise have the server
+//! fetch its own credentials.
 //!
-//! An IPv4 address inside an IPv6 one is judged as what it reaches: mapped, compatible (RFC 4291), translated
+//! An IPv4 address inside an IPv6 one is judged by what it reaches: mapped, compatible (RFC 4291), translated
 //! (RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380), ISATAP (RFC 5214).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::state::Cidr;
 
-/// Metadata services of clouds and what else nobody calls on purpose.
+/// Metadata services of clouds, and addresses that are never called on purpose.
 const REFUSED_FROM_THE_START: [&str; 13] = [
     "0.0.0.0/8",
     "169.254.0.0/16",
@@ -32,9 +32,9 @@ const REFUSED_FROM_THE_START: [&str; 13] = [
 /// The rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressRules {
-    /// What may be called; everything when empty.
+    /// Allowed addresses; all when empty.
     pub allow: Vec<Cidr>,
-    /// What may not.
+    /// Refused addresses.
     pub deny: Vec<Cidr>,
 }
 
@@ -78,8 +78,7 @@ impl AddressRules {
     }
 }
 
-/// The addresses that a packet to this one may end at, as far as its form tells: one, but where the form is used in
-/// several ways.
+/// The addresses that a packet to this one may reach, by its form: one, except for forms with several uses.
 fn reached(address: IpAddr) -> Vec<IpAddr> {
     let IpAddr::V6(v6) = address.to_canonical() else { return vec![address.to_canonical()] };
     let [a, b, c, d, e, f, g, h] = v6.segments();
@@ -88,19 +87,19 @@ fn reached(address: IpAddr) -> Vec<IpAddr> {
         [0x64, 0xff9b, 0, 0, 0, 0] => vec![v4(g, h)],
         [0x64, 0xff9b, 1, ..] => behind_local_translator(v6),
         [0x2002, ..] => vec![v4(b, c)],
-        // The client's address, with every bit turned round, and the server that leads to it.
+        // The client's address, with every bit inverted, and the server that leads to it.
         [0x2001, 0, ..] => vec![v4(!g, !h), v4(c, d)],
         [0, 0, 0, 0, 0xffff, 0] => vec![v4(g, h)],
         [.., 0 | 0x0200, 0x5efe] => vec![v4(g, h)],
-        // "IPv4-compatible", long out of use; `::` and `::1` are none.
+        // "IPv4-compatible", long obsolete; not `::` and `::1`.
         [0, 0, 0, 0, 0, 0] if g != 0 => vec![v4(g, h)],
         _ => return vec![v6.into()],
     };
     inside.into_iter().map(IpAddr::V4).collect()
 }
 
-/// The prefix of a network's own translator may have 48, 56, 64 or 96 bits, and the IPv4 address stands at another place
-/// in each (RFC 6052, 2.2). A place that is empty is not the one.
+/// The prefix of a network's own translator may have 48, 56, 64 or 96 bits, and the IPv4 address has another
+/// position in each (RFC 6052, 2.2). An empty position does not count.
 fn behind_local_translator(v6: Ipv6Addr) -> Vec<Ipv4Addr> {
     let bytes = v6.octets();
     let places = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]];

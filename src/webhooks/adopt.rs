@@ -1,8 +1,8 @@
-//! The deliveries of a copy that becomes another state directory.
+//! The deliveries of a copy that is adopted as another state directory.
 //!
-//! A delivery's id is made of the state directory's: in another one everything that ever was delivered would be
-//! new. So the log is replaced, in one piece, by one with the new ids: what was settled is, and what was not waits
-//! for an operator, for the original sends it.
+//! A delivery's id is derived from the state directory's: in another one every past delivery would be new. So
+//! the log is replaced, in one piece, by one with the new ids: settled deliveries stay settled, and the
+//! others wait for an operator, because the original sends them.
 
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use crate::state::StateDir;
 
 /// Why they wait.
 const HELD: &str = "held: the original of this state directory sends it";
-/// So many ids fit well into a record.
+/// Ids in one record.
 const A_RECORD: usize = 500;
 
 /// Writes the log anew for the directory of this id; how many deliveries wait for an operator. The state

@@ -1,4 +1,4 @@
-//! What an answer means for a delivery.
+//! The meaning of a receiver's answer for a delivery.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use jiff::tz::TimeZone;
 
 use crate::state::Timestamp;
 
-/// What is to be done after an attempt.
+/// What follows an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// It has arrived.
     Delivered,
     /// It may arrive later.
     TryAgain,
-    /// It will not arrive until somebody changes something.
+    /// It will not be delivered until someone changes something.
     Park,
 }
 
-/// What a status code means: 2xx has arrived; 408, 425, 429 and 5xx are tried again; 410, every other
+/// The meaning of a status code: 2xx is delivered; 408, 425, 429 and 5xx are tried again; 410, every other
 /// 4xx, and redirects, which are not followed, are parked.
 pub fn meaning_of(status: u16) -> Meaning {
     match status {
@@ -44,8 +44,8 @@ pub fn retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Dur
     Some(asked.max(Duration::from_secs(1)).min(longest))
 }
 
-/// The milliseconds of a date: as it is written now, and in the two obsolete forms that a recipient must accept. The day
-/// of the week says nothing that the date does not.
+/// The milliseconds of an HTTP date: in its present form, and in the two obsolete forms that a recipient must
+/// accept. The day of the week is ignored.
 fn date(value: &str, now: Timestamp) -> Option<i64> {
     static DATE: jiff::fmt::rfc2822::DateTimeParser =
         jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);

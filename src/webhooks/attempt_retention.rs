@@ -1,4 +1,4 @@
-//! What the log has of the past: the attempts, and how many of them are kept.
+//! Past attempts in the log, and how many of them are kept.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use crate::durable::DiskError;
 use crate::durable::log::{Position, ReadRequest, read};
 use crate::state::{StateDir, Timestamp};
 
-/// So few attempts are not worth a compaction.
+/// Fewer surplus attempts than this are not worth a compaction.
 const FEW: u64 = 100;
-/// So many settled deliveries, which a compaction writes anew, take as much room as an attempt.
+/// Settled deliveries that take as much room in a compaction as one attempt.
 const SETTLED_AN_ATTEMPT: u64 = 10;
-/// What is only a little too old, or too much, goes once a day; sooner where attempts are kept shorter than that.
+/// Small surpluses are removed once a day; sooner where attempts are kept for less than that.
 const OFTEN: Duration = Duration::from_secs(24 * 3600);
 /// But not more often than this.
 const SELDOM: Duration = Duration::from_secs(60);
@@ -21,14 +21,14 @@ const SELDOM: Duration = Duration::from_secs(60);
 pub struct PastAttempt {
     /// When it ended.
     pub ended_at: Timestamp,
-    /// What was written.
+    /// The recorded attempt.
     pub attempted: Attempted,
 }
 
 /// All attempts that the log still has, oldest first. Reads the whole log; changes nothing.
 ///
 /// # Errors
-/// What the system says. Damaged records are passed over.
+/// The system's error. Damaged records are skipped.
 pub fn attempts_in(dir: &StateDir) -> Result<Vec<PastAttempt>, DiskError> {
     let (folder, state_id) = (dir.paths.webhooks_log(), dir.identity.state_id.to_string());
     let request =
@@ -71,7 +71,7 @@ pub struct AttemptRetention {
 }
 
 impl AttemptRetention {
-    /// Of attempts, the oldest first, those that are to be shown.
+    /// Of attempts, oldest first, those that are to be shown.
     pub fn of(self, attempts: Vec<PastAttempt>, now: Timestamp) -> Vec<PastAttempt> {
         self.split(attempts, now).1
     }
@@ -93,20 +93,20 @@ impl AttemptRetention {
         now.plus_millis(-i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Whether a compaction is worth what it costs: when there are twice as many attempts as may stay, or when
+    /// Whether a compaction is worth its cost: when there are twice as many attempts as may stay, or when
     /// some are too many or too old and the last compaction was a while ago.
     pub(super) fn is_exceeded(self, counts: &AttemptCounts, settled: u64, now: Timestamp) -> bool {
         let entries = self.entries as u64;
         let extra = counts.attempts.saturating_sub(entries);
         let worth = entries.max(FEW).max(settled / SETTLED_AN_ATTEMPT);
-        // Only what came since the last compaction can make the next one shorten anything.
+        // Only attempts since the last compaction can make the next one shorten anything.
         if extra.min(counts.fresh) > worth {
             return true;
         }
         let Some(oldest) = counts.oldest else { return false };
         let pause = i64::try_from(self.keep.clamp(SELDOM, OFTEN).as_millis()).unwrap_or(i64::MAX);
         let passed = now.millis_since(counts.compacted_at.unwrap_or(oldest));
-        // Where the clock was set back nobody knows how long ago that was.
+        // Where the clock was set back the time since is unknown.
         (extra > 0 || oldest < self.since(now)) && !(0..pause).contains(&passed)
     }
 }
@@ -134,7 +134,7 @@ impl AttemptCounts {
         self.fresh += 1;
     }
 
-    /// What a compaction kept is all there is.
+    /// Only the attempts that a compaction kept are left.
     pub(super) fn compacted(self, at: Timestamp) -> AttemptCounts {
         AttemptCounts { fresh: 0, compacted_at: Some(at), ..self }
     }
@@ -168,7 +168,7 @@ mod tests {
         let few = AttemptRetention { entries: 7, ..some };
         assert!(!few.is_exceeded(&counts(107, 0), 0, at(1)));
         assert!(few.is_exceeded(&counts(108, 0), 0, at(1)));
-        // What a compaction keeps, for whatever reason, is no reason for another one.
+        // Attempts that a compaction keeps, for whatever reason, are no reason for another one.
         assert!(!few.is_exceeded(&counts(5000, 0).compacted(at(1)), 0, at(2)));
     }
 

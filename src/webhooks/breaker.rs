@@ -1,4 +1,4 @@
-//! A circuit breaker an endpoint: what is dead is asked seldom, by one attempt at a time.
+//! A circuit breaker an endpoint: a dead one is tried seldom, by one attempt at a time.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub struct Breaker {
     open_until: Option<Instant>,
 }
 
-/// What a result changed.
+/// The change that a result made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// Nothing that others need to know.
@@ -41,7 +41,7 @@ impl Breaker {
         Breaker { failures, open_until: Some(until) }
     }
 
-    /// Until when nothing is sent; after that only one attempt at a time until one succeeds. `None` when
+    /// Nothing is sent before this time; after it only one attempt at a time until one succeeds. `None` when
     /// closed.
     pub fn open_until(&self) -> Option<Instant> {
         self.open_until
@@ -62,7 +62,7 @@ impl Breaker {
     /// It has not answered, or is in trouble.
     pub fn failed(&mut self, now: Instant, settings: &BreakerSettings) -> Change {
         self.failures = self.failures.saturating_add(1);
-        // An attempt that was under way when it opened tells nothing new.
+        // An attempt that was under way when it opened adds nothing.
         if self.failures < settings.failures || self.open_until.is_some_and(|until| now < until) {
             return Change::None;
         }

@@ -1,26 +1,26 @@
-//! How many attempts may begin.
+//! Limits the number of concurrent attempts.
 //!
-//! Receivers that hang would take all places and hold up everybody else until their time is over. So an attempt
-//! that has been under way for a while gives its place up, and only counts against a much higher number.
+//! Receivers that hang would take all slots and hold up the others until their timeout. So an attempt that
+//! has been under way for a while gives its slot up, and only counts against a much higher limit.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::delivery::DeliveryId;
 
-/// So long an attempt holds a place of its own.
+/// An attempt holds a slot for this long.
 const SLOW: Duration = Duration::from_secs(2);
-/// So many times the places there are attempts, slow ones included.
+/// The higher limit, slow attempts included, as a multiple of the slots.
 const SLOW_TOO: usize = 8;
-/// And not more than this, unless there are more places: each is an open file.
+/// Cap on concurrent attempts (one descriptor each), unless there are more slots.
 const MOST: usize = 1024;
 
-/// The places of attempts.
+/// The attempts under way, with their slots.
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimit {
     places: usize,
     most: usize,
-    /// Attempts that hold a place, by their begin.
+    /// Attempts that hold a slot, by their begin.
     held: BTreeSet<(Instant, DeliveryId)>,
     /// Attempts under way.
     taken: usize,

@@ -1,7 +1,7 @@
-//! One notice to one receiver.
+//! A delivery: one event for one receiver.
 //!
-//! A delivery is never written down: it follows from the record of what happened. So nothing can be lost
-//! between two files, and everybody who reads the same queue finds the same deliveries with the same ids.
+//! A delivery is never stored: it is derived from the record of the event. So none can be lost between two
+//! files, and every process that reads the same queue derives the same deliveries with the same ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ use crate::state::Timestamp;
 pub struct DeliveryId(Uuid);
 
 impl DeliveryId {
-    /// A new one, for what is told only once.
+    /// A new one, for an event that is reported only once.
     #[allow(clippy::new_without_default)] // Each is another.
     pub fn new() -> DeliveryId {
         DeliveryId(Uuid::now_v7())
@@ -49,7 +49,7 @@ impl FromStr for DeliveryId {
     }
 }
 
-/// What receivers are told of.
+/// The events that receivers are told about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "WebhookEvent")]
 pub enum Event {
@@ -95,7 +95,7 @@ impl Event {
     }
 }
 
-/// What happened: the `data` of the document that is sent.
+/// The event's content: the `data` of the document that is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Facts {
@@ -143,7 +143,7 @@ pub struct Delivery {
     pub at: Timestamp,
     /// What happened.
     pub facts: Facts,
-    /// Whom to tell, and how.
+    /// The receiver.
     pub target: Arc<DeliveryTarget>,
 }
 
@@ -156,7 +156,7 @@ impl Delivery {
         }
     }
 
-    /// Its place in line: by the time of what happened.
+    /// Its position in line: by the time of the event.
     pub fn order(&self) -> (Timestamp, DeliveryId) {
         (self.at, self.id)
     }

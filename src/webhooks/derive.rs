@@ -1,4 +1,4 @@
-//! From what happened to the deliveries that follow from it.
+//! Derives deliveries from events.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::target::{DeliveryTarget, DeliveryTargets};
 use crate::queue::{Job, JobEnd, JobId, JobSpec, JobStatus};
 use crate::state::Timestamp;
 
-/// The end of a recovery, as far as receivers are told of it.
+/// The end of a recovery, as an event for receivers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryEnd {
     pub at: Timestamp,
@@ -18,7 +18,7 @@ pub struct RecoveryEnd {
     pub is_degraded: bool,
     /// Whether it found resources that no job owns.
     pub found_orphans: bool,
-    /// What is told.
+    /// Its content.
     pub facts: RecoveryFacts,
 }
 
@@ -27,7 +27,7 @@ pub struct RecoveryEnd {
 pub struct Deriver<'a> {
     state_id: Uuid,
     endpoints: &'a [Endpoint],
-    /// Since when each endpoint is told of things; before that it was not configured.
+    /// Since when each endpoint receives events; before that it was not configured.
     since: &'a BTreeMap<String, Timestamp>,
     targets: DeliveryTargets,
 }
@@ -42,7 +42,7 @@ impl<'a> Deriver<'a> {
         Deriver { state_id, endpoints, since, targets: DeliveryTargets::default() }
     }
 
-    /// What a job's ends have to be told, and to whom.
+    /// The deliveries of a job's ends.
     pub fn of_job(&mut self, job: &Job) -> Vec<Delivery> {
         let with_callbacks = has_callbacks(job);
         if job.run_state.is_none() || (!with_callbacks && self.endpoints.is_empty()) {
@@ -62,7 +62,7 @@ impl<'a> Deriver<'a> {
         found
     }
 
-    /// What the end of a recovery has to be told, and to whom.
+    /// The deliveries of a recovery's end.
     pub fn of_recovery(&mut self, end: &RecoveryEnd) -> Vec<Delivery> {
         let mut found = Vec::new();
         let RecoveryEnd { at, is_degraded, found_orphans, facts } = end;
@@ -132,12 +132,12 @@ pub(super) fn ids_of_recovery<'a>(
     endpoints.flat_map(|name| [id("recovery", name), id("orphans", name)]).collect()
 }
 
-/// Whether the job may have callbacks, without parsing what was asked for: a million have none.
+/// Whether the job may have callbacks, without parsing its spec: a million have none.
 fn has_callbacks(job: &Job) -> bool {
     memchr::memmem::find(job.raw_spec.as_bytes(), b"\"callbacks\"").is_some()
 }
 
-/// An end by what the log says of it, never by its place in some list.
+/// The identity of an end, from the log's data, never from its index in a list.
 fn occasion_of(job: &JobId, end: &JobEnd) -> String {
     format!("job/{job}/{}/{}/{}", end.attempt, end.status, end.at.as_millis())
 }

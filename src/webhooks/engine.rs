@@ -1,9 +1,10 @@
-//! Delivers: takes what is due, records that it tries, sends, records what came of it.
+//! Delivers: takes due deliveries, records attempts, sends, records results.
 //!
-//! One thread decides, records and sends: what has ended and what begins next is one piece of the log, and what the
-//! network brings meanwhile is the next piece. With threads of their own for sending, most of the time went into
-//! waking one another. Records are synced in the background, many at a time. An attempt's place is free for the next
-//! one when its end is in the log, not before: so a kill leaves no more attempts in doubt than there were places.
+//! One thread decides, records and sends: the ends of attempts and the next begins are one write to the log,
+//! and the results that arrive in the meantime the next one. With threads of their own for sending, most of
+//! the time went into waking one another. Records are synced in the background, many at a time. An attempt's
+//! slot is free for the next one when its end is in the log, not before: so a kill leaves no more attempts in
+//! doubt than there were slots.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ const LOG_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// Somebody else delivers.
+    /// Another process delivers.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The delivery log.
@@ -51,7 +52,7 @@ pub enum EngineError {
     Runtime(#[source] std::io::Error),
 }
 
-/// What was done.
+/// Numbers of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// Attempts that arrived.
@@ -109,12 +110,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Takes the right to deliver. What was under way when its sender died is pending again, and endpoints
-    /// that are configured for the first time are noted. Without secrets in the settings everything is signed with the
+    /// Takes the right to deliver. Deliveries under way when their sender died are pending again, and newly
+    /// configured endpoints are noted. Without secrets in the settings everything is signed with the
     /// directory's own.
     ///
     /// # Errors
-    /// [`EngineError::Lock`] when somebody else delivers.
+    /// [`EngineError::Lock`] when another process delivers.
     pub fn start(
         dir: &StateDir,
         mut settings: Settings,
@@ -166,13 +167,13 @@ impl Engine {
         Ok((engine, feed))
     }
 
-    /// Since when each endpoint is told of things.
+    /// Since when each endpoint receives events.
     pub fn endpoints_since(&self) -> BTreeMap<String, Timestamp> {
         self.log.state().endpoints().clone()
     }
 
-    /// Delivers until `stop` says so, or, with `once`, until nothing is due. `trouble` hears what the log
-    /// says when it cannot be written.
+    /// Delivers until `stop` says so, or, with `once`, until nothing is due. `trouble` is called with the
+    /// log's error when it cannot be written.
     pub fn run(
         mut self,
         once: bool,
@@ -202,7 +203,7 @@ impl Engine {
         if let Err(e) = self.follow().and_then(|()| self.advance()) {
             trouble(&e.to_string());
             tokio::time::sleep(LOG_PAUSE).await;
-            // What the files say counts; perhaps a sync failed, or somebody removed them.
+            // The files count; perhaps a sync failed, or the files were removed.
             match DeliveryLog::open(&self.dir) {
                 Ok(log) => self.log = log,
                 Err(e) => trouble(&e.to_string()),
@@ -235,7 +236,7 @@ impl Engine {
             Message::Done(done) => self.ended(*done),
             Message::Synced(synced) => {
                 (self.is_syncing, self.synced) = (false, Some(Instant::now()));
-                // The next append says what is wrong.
+                // The next append reports the error.
                 self.is_dirty |= synced.is_err();
             }
         }
@@ -259,13 +260,13 @@ impl Engine {
         }
     }
 
-    /// Whether its last attempt is over, and only the log does not know it yet.
+    /// Whether its last attempt is over, but not yet in the log.
     fn has_just_ended(&self, id: DeliveryId) -> bool {
         let is_it = |o: &Operation| matches!(o, Operation::Attempted(a) if a.delivery == id);
         self.unrecorded.iter().any(is_it)
     }
 
-    /// What other processes have asked for.
+    /// Handles the requests of other processes.
     fn follow(&mut self) -> Result<(), DeliveryLogError> {
         if self.log.is_behind() {
             let scheduler = &mut self.scheduler;
@@ -274,8 +275,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends what has ended and begins what is due and has room: first in the log, all of it in one piece, then
-    /// on the wire.
+    /// Records ended attempts and begins due ones as far as there are slots: first in the log, all in one
+    /// write, then on the network.
     fn advance(&mut self) -> Result<(), DeliveryLogError> {
         let now = Instant::now();
         let chosen: Vec<_> = (0..self.places.free(now)).map_while(|_| self.scheduler.next(now)).collect();
@@ -293,7 +294,7 @@ impl Engine {
         self.compact_if_due()
     }
 
-    /// Appends the ends that are not in the log yet and, behind them, what begins.
+    /// Appends the ends that are not in the log yet and, after them, the begins.
     fn write(&mut self, begins: Vec<Operation>) -> Result<(), DeliveryLogError> {
         if self.unrecorded.is_empty() && begins.is_empty() {
             return Ok(());
@@ -311,7 +312,7 @@ impl Engine {
         let is_long = self.log.records_since_compaction() >= self.settings.compact_records.max(size / 2);
         let retention = self.settings.retention();
         if is_long || self.log.is_worth_shortening(retention, self.dir.clock.now()) {
-            // Which of those that arrived could come up again, the next recovery finds out.
+            // The next recovery finds out which of the delivered ones could be derived again.
             self.log.compact(&|_| true, retention)?;
         }
         Ok(())
@@ -328,11 +329,11 @@ impl Engine {
                 Err(why) => Answer { error: Some(why), is_hopeless: true, ..Answer::default() },
             };
             let done = Done { delivery, attempt, begun, duration: begun.elapsed(), answer };
-            let _ = outbox.send(Message::Done(Box::new(done))); // Nobody listens: it was interrupted.
+            let _ = outbox.send(Message::Done(Box::new(done))); // The receiver is gone: it was interrupted.
         });
     }
 
-    /// An attempt has ended: what it means, for the delivery and for its endpoint.
+    /// An attempt has ended: updates its delivery and its endpoint.
     fn ended(&mut self, done: Done) {
         let (now, at) = (Instant::now(), self.dir.clock.now());
         let Done { delivery, attempt, begun, duration, answer } = done;
@@ -387,7 +388,7 @@ impl Engine {
         self.unrecorded.push(operation);
     }
 
-    /// Syncs what was appended, in the background.
+    /// Syncs the appended records, in the background.
     fn sync(&mut self) {
         let is_early = self.synced.is_some_and(|at| at.elapsed() < SYNC_PAUSE);
         if self.is_dirty && !self.is_syncing && !is_early {
@@ -427,7 +428,7 @@ fn heed(scheduler: &mut DeliveryScheduler, operation: &Operation) {
     }
 }
 
-/// What an answer means, and what went wrong in words.
+/// The meaning of an answer, with its error in words.
 fn judge(answer: &Answer, may_try_again: bool, tries: u32) -> (DeliveryOutcome, Option<String>) {
     if answer.is_refused {
         return (DeliveryOutcome::Refused, answer.error.clone());
@@ -463,8 +464,8 @@ fn health(answer: &Answer) -> Health {
     }
 }
 
-/// A stored time as a pause from now, never longer than any that could have been stored: the clock may
-/// have been set back meanwhile.
+/// A stored time as a pause from now, never longer than the longest that can have been stored: the clock may
+/// have been set back since.
 fn bounded(ms: i64, longest: Duration) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(longest)
 }
@@ -480,7 +481,8 @@ pub(super) fn take_lock(dir: &StateDir, purpose: &str) -> Result<FileLock, Engin
     Ok(lock)
 }
 
-/// For the holder of the lock: nobody else sends, so what seems to be under way is not. Returns those.
+/// For the holder of the lock: no other process sends, so every attempt that is recorded as under way is
+/// lost. Returns those.
 pub(super) fn settle(
     log: &mut DeliveryLog,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! What an operator should know of deliveries.
+//! Findings about deliveries.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::findings::{Finding, catalogue};
 use crate::losses::Found;
 use crate::state::{Timestamp, human};
 
-/// So many parked deliveries are named one by one.
+/// Parked deliveries that are named one by one.
 const NAMED: usize = 20;
 
 pub(crate) fn findings(survey: &Survey, is_delivering: bool) -> Vec<Finding> {
@@ -29,7 +29,7 @@ pub(crate) fn findings(survey: &Survey, is_delivering: bool) -> Vec<Finding> {
     let waiting = survey.undelivered.iter().filter(|u| u.is_due(survey)).count();
     if waiting > 0 && !is_delivering {
         let wait = if waiting == 1 { "is" } else { "are" };
-        let sentence = format!("{} {wait} due, and nobody delivers", human::count(waiting, "delivery"));
+        let sentence = format!("{} {wait} due, and no process delivers", human::count(waiting, "delivery"));
         found.push(Finding::new(&catalogue::WEBHOOK_NOBODY_DELIVERS, "webhooks", sentence));
     }
     found
@@ -42,7 +42,7 @@ fn circuit_finding(endpoint: &str, circuit: &Circuit, due: &HashSet<&str>, now: 
     } else if circuit.open_until > now {
         format!("the next comes at {}", circuit.open_until)
     } else {
-        "the next comes as soon as somebody delivers and one is due".to_owned()
+        "the next comes as soon as a process delivers and one is due".to_owned()
     };
     let sentence = format!("{} in a row failed{because}; {next}", human::count(circuit.failures, "attempt"));
     Finding::new(&catalogue::WEBHOOK_CIRCUIT_OPEN, format!("endpoint:{endpoint}"), sentence)
@@ -60,7 +60,7 @@ fn parked_finding(u: &Undelivered) -> Finding {
     }
 }
 
-/// What is wrong with the delivery log.
+/// Damage of the delivery log.
 pub(crate) fn problem_findings(problems: &Problems) -> Vec<Finding> {
     let of_loss = |loss: Found| {
         let finding = Finding::new(&catalogue::WEBHOOK_LOG_DAMAGED, loss.object, loss.sentence);

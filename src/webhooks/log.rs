@@ -1,12 +1,12 @@
 //! The delivery log on disk: `webhooks/log/`, a log of the same kind as the queue's.
 //!
-//! Reading starts at the newest whole compaction, or at the first record. A compaction writes what is
-//! still needed behind the end of the log, in one piece, syncs it, and only then removes the segments
-//! before it; killed in between, both are there and say the same.
+//! Reading starts at the newest whole compaction, or at the first record. A compaction writes everything
+//! still needed at the end of the log, in one piece, syncs it, and only then removes the segments before it;
+//! after a kill in between both are there and say the same.
 //!
-//! Records are appended without waiting for the disk: a killed process loses none, and what a power loss
-//! takes away is only that something was tried, so it is tried again. [`DeliveryLog::commit`] makes them
-//! durable; before an operator is answered, that is done.
+//! Records are appended without waiting for the disk: a killed process loses none, and a power loss loses
+//! only that something was tried, so it is tried again. [`DeliveryLog::commit`] makes them durable; that
+//! happens before an operator is answered.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub enum DeliveryLogError {
     Log(#[from] LogError),
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// Somebody else delivers.
+    /// Another process delivers.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// An operation that cannot be written as JSON.
@@ -51,7 +51,7 @@ impl From<LossesError> for DeliveryLogError {
 }
 
 impl DeliveryLogError {
-    /// Whether the disk refuses to be changed: what is there can be read.
+    /// Whether the disk refuses changes: the log can still be read.
     fn is_refused_change(&self) -> bool {
         match self {
             DeliveryLogError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
@@ -62,7 +62,7 @@ impl DeliveryLogError {
     }
 }
 
-/// What is wrong with the log.
+/// Damage of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems {
     /// Bytes that are no record, without a half-written end.
@@ -81,7 +81,7 @@ impl Problems {
         !self.damage.is_empty() || !self.missing.is_empty()
     }
 
-    /// What the log has lost.
+    /// The losses of the log.
     pub fn losses(&self) -> impl Iterator<Item = Found> {
         let lost = |object, sentence| Found {
             code: "webhook-log-damaged".to_owned(),
@@ -102,7 +102,7 @@ impl Problems {
     }
 }
 
-/// The log and a place in it.
+/// The log, and the position up to which it was read.
 #[derive(Debug)]
 pub struct DeliveryLog {
     dir: StateDir,
@@ -112,7 +112,7 @@ pub struct DeliveryLog {
     position: Position,
 }
 
-/// What the log says at one moment, for a report.
+/// The state of the log at one moment, for a report.
 #[derive(Debug)]
 pub struct DeliveryView(Pass);
 
@@ -131,12 +131,12 @@ impl DeliveryView {
         Ok(DeliveryView(pass))
     }
 
-    /// What it says.
+    /// The state.
     pub fn state(&self) -> &DeliveryLogState {
         &self.0.state
     }
 
-    /// What is wrong with it.
+    /// The damage.
     pub fn problems(&self) -> &Problems {
         &self.0.problems
     }
@@ -152,7 +152,7 @@ struct Pass {
     begun: u64,
     records: u64,
     counts: AttemptCounts,
-    /// What a compaction that is being read keeps.
+    /// The attempts in a compaction that is being read.
     kept: AttemptCounts,
 }
 
@@ -205,7 +205,8 @@ impl Pass {
     }
 }
 
-/// The attempts that a compaction writes: those that are to be shown, and those by which endpoints are left alone.
+/// The attempts that a compaction writes: those that are shown, and those with a `Retry-After` that still
+/// holds.
 fn kept_attempts(
     past: Vec<PastAttempt>,
     shown: Vec<PastAttempt>,
@@ -236,10 +237,10 @@ fn open_log(dir: &StateDir) -> Result<Log, DeliveryLogError> {
 }
 
 impl DeliveryLog {
-    /// Reads the log. What is shown afterwards was synced before.
+    /// Reads the log. Everything shown afterwards was synced before.
     ///
     /// # Errors
-    /// What the system says. Damage is no error; see [`DeliveryLog::problems`].
+    /// The system's error. Damage is no error; see [`DeliveryLog::problems`].
     pub fn open(dir: &StateDir) -> Result<DeliveryLog, DeliveryLogError> {
         let log = Arc::new(open_log(dir)?);
         let until = log.end();
@@ -256,9 +257,8 @@ impl DeliveryLog {
         Ok(opened)
     }
 
-    /// What it says, for a report; `None`, and nothing made, where nothing was ever delivered. Where the disk
-    /// cannot be written the files are read as they are: what is shown may include records that were never
-    /// synced.
+    /// Its state, for a report; `None`, and nothing created, where there never was a delivery. Where the disk
+    /// cannot be written the files are read as they are, perhaps with records that were never synced.
     pub fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryView>, DeliveryLogError> {
         if !dir.paths.webhooks_log().join("append.lock").exists() {
             return Ok(None);
@@ -296,12 +296,12 @@ impl DeliveryLog {
         Ok(())
     }
 
-    /// What the log says.
+    /// The state.
     pub fn state(&self) -> &DeliveryLogState {
         &self.pass.state
     }
 
-    /// What is wrong with it.
+    /// The damage.
     pub fn problems(&self) -> &Problems {
         &self.pass.problems
     }
@@ -327,14 +327,14 @@ impl DeliveryLog {
         self.log.end() != self.position
     }
 
-    /// Follows the log; `seen` hears what others have appended.
+    /// Follows the log; `seen` is called with the records of other processes.
     pub fn refresh(&mut self, seen: &mut dyn FnMut(&Operation)) -> Result<(), DeliveryLogError> {
         let until = self.log.end();
         self.log.commit(until.last_seq)?;
         self.read_until(until, seen)
     }
 
-    /// Appends and applies, not yet synced. `seen` hears what others have appended before.
+    /// Appends and applies, not yet synced. `seen` is called with earlier records of other processes.
     ///
     /// # Errors
     /// Nothing was appended then, as far as is known.
@@ -346,7 +346,7 @@ impl DeliveryLog {
         self.decide(seen, |_, _| (operations.to_vec(), ()))
     }
 
-    /// Decides what to append while nobody else can; appended and applied, not yet synced.
+    /// Decides what to append while no other process can; appended and applied, not yet synced.
     ///
     /// # Errors
     /// Nothing was appended then, as far as is known.
@@ -379,19 +379,19 @@ impl DeliveryLog {
         Ok(self.log.commit(self.position.last_seq)?)
     }
 
-    /// Writes what is still needed behind the end and removes the segments before that. Only for the
-    /// process that delivers. Undelivered deliveries are always kept; of those that have arrived, the ones that
-    /// `is_wanted` names; of the attempts, those that are still to be shown.
+    /// Writes everything still needed at the end and removes the segments before that. Only for the process
+    /// that delivers. Undelivered deliveries are always kept; of settled ones, those that `is_wanted` names;
+    /// of the attempts, those that are still to be shown.
     ///
     /// # Errors
-    /// What the system says; nothing is lost then.
+    /// The system's error; nothing is lost then.
     pub fn compact(
         &mut self,
         is_wanted: &dyn Fn(DeliveryId) -> bool,
         retention: AttemptRetention,
     ) -> Result<bool, DeliveryLogError> {
         self.refresh(&mut |_| {})?;
-        // What this version does not understand it must not throw away.
+        // Records of a later version, which this one cannot parse, must not be dropped.
         if !self.pass.problems.unknown.is_empty() {
             return Ok(false);
         }

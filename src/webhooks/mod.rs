@@ -1,18 +1,18 @@
-//! Webhooks: endpoints that wait for a job's end, or for what happens to the server, are told at least once.
+//! Webhooks: at-least-once delivery of job and server events.
 //!
-//! A [`Delivery`] is derived from the record of what happened ([`Deriver`]) and never written itself, so
-//! nothing is lost between two files. What was tried is in the delivery log ([`DeliveryLog`]); together
-//! they say what is left to do ([`DeliveryScheduler`]). [`Engine`] does it.
+//! A [`Delivery`] is derived from the record of its event ([`Deriver`]) and never stored itself, so none is
+//! lost between two files. Attempts are in the delivery log ([`DeliveryLog`]); both together show what is
+//! left to do ([`DeliveryScheduler`]). [`Engine`] does it.
 //!
-//! **Files**: `webhooks/log/`, see [`mod@record`] for its form; `webhooks/deliver.lock`, held by the
-//! process that delivers, so that an attempt under way whose sender lives is never taken for a lost one.
+//! **Files**: `webhooks/log/`, see [`mod@record`] for its form; `webhooks/deliver.lock`, held by the process
+//! that delivers, so that an attempt under way whose sender lives is never taken for a lost one.
 //!
-//! **At least once**: an attempt is in the log before anything is sent, its end before the next one of
-//! the same kind begins. Killed in between, the delivery is pending again and keeps its id, by which the
-//! receiver can tell the double. A kill costs at most the attempts that were under way.
+//! **At least once**: an attempt is in the log before anything is sent, its end before the next one of the
+//! same kind begins. After a kill in between, the delivery is pending again and keeps its id, by which the
+//! receiver can recognise the duplicate. A kill repeats at most the attempts that were under way.
 //!
-//! **Pitfalls**: never derive an id from anything but the log's own words: the same end must give the same
-//! id in every process and at all times. Never wait for the wall clock: it jumps.
+//! **Pitfalls**: never derive an id from anything but the log's own data: the same end must give the same id
+//! in every process and at all times. Never wait for the wall clock: it jumps.
 
 mod addresses;
 mod adopt;

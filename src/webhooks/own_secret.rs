@@ -1,9 +1,10 @@
-//! `webhooks/signing.secret`: the secret that a state directory signs its deliveries with where the configuration
-//! names none. One line, `whsec_` and 32 random bytes in base64; mode 0600. There is no version: the prefix is that of
-//! Standard Webhooks 1.0.0.
+//! `webhooks/signing.secret`: the secret that a state directory signs its deliveries with where the
+//! configuration names none. One line, `whsec_` and 32 random bytes in base64; mode 0600. There is no
+//! version: the prefix is that of Standard Webhooks 1.0.0.
 //!
-//! `init` makes it, and each engine that finds none; so nothing is ever sent without a signature. A file that is not
-//! as it was made ([`Distrust`](crate::state::Distrust)) may be known to others, or chosen by them, and is replaced.
+//! `init` makes it, and so does each engine that finds none, so nothing is ever sent without a signature. A
+//! file that is not as this program makes it ([`Distrust`](crate::state::Distrust)) may be known to others,
+//! or chosen by them, and is replaced.
 
 use std::io;
 
@@ -23,7 +24,8 @@ pub fn own_secret(dir: &StateDir) -> Result<Option<Secret>, DiskError> {
     Ok(held.ok().and_then(|text| Secret::parse(&text)))
 }
 
-/// The directory's own secret, made first when there is none that is believed. Receivers then need the new one.
+/// The directory's own secret, made first when there is none that is trusted. Receivers then need the new
+/// one.
 pub fn make_own_secret(dir: &StateDir) -> Result<Secret, DiskError> {
     let path = dir.paths.signing_secret();
     if let Some(secret) = own_secret(dir)? {

@@ -1,7 +1,7 @@
-//! Where an address leads, as the client will call it: not by its text, which the client rewrites.
+//! An address as the client will call it: its text alone does not tell, because the client normalises it.
 //!
-//! `/hooks/../admin` and `/hooks/%2e%2e/admin` begin with `/hooks` and are requests for `/admin`. So addresses are
-//! read by the client's own parser before they are compared, and by the names in their paths.
+//! `/hooks/../admin` and `/hooks/%2e%2e/admin` begin with `/hooks` and are requests for `/admin`. So
+//! addresses are parsed by the client's own parser before they are compared, and by the names in their paths.
 
 use reqwest::Url;
 
@@ -29,8 +29,8 @@ impl ParsedUrl {
         self.names.len()
     }
 
-    /// Whether another place is this one or lies below it, however its path is read. A place with a query is only
-    /// that query.
+    /// Whether another address is this one or below it, however its path is read. An address with a query
+    /// covers only that query.
     pub(super) fn covers(&self, other: &ParsedUrl) -> bool {
         let origin = |p: &ParsedUrl| {
             (p.url.scheme().to_owned(), p.url.host_str().map(str::to_owned), p.url.port_or_known_default())

@@ -1,7 +1,7 @@
 //! The records of the delivery log, as they are written.
 //!
 //! One JSON object a record: `v` (the version of this format, 1), `at`, `op`, then the operation's own
-//! members. The log tells what was tried; what there is to deliver follows from the queue.
+//! members. The log has the attempts; the deliveries follow from the queue.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ impl Attempted {
     }
 }
 
-/// Where an undelivered delivery stands.
+/// The state of an undelivered delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "standing")]
 pub enum DeliveryState {
@@ -98,7 +98,7 @@ pub enum DeliveryState {
     },
 }
 
-/// What is known of an undelivered delivery that was tried.
+/// The progress of an undelivered delivery that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryProgress {
     /// Attempts begun, over everything.
@@ -108,12 +108,12 @@ pub struct DeliveryProgress {
     /// Where it stands.
     #[serde(flatten)]
     pub standing: DeliveryState,
-    /// What the last attempt that ended said.
+    /// The error of the last attempt that ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<Box<str>>,
 }
 
-/// What happened to deliveries.
+/// An operation on deliveries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Operation {
@@ -121,7 +121,7 @@ pub enum Operation {
     Begin { delivery: DeliveryId, attempt: u32 },
     /// An attempt has ended.
     Attempted(Attempted),
-    /// Attempts were under way when their sender ended: nobody knows whether they arrived.
+    /// Attempts were under way when their sender ended: whether they were delivered is unknown.
     Interrupted {
         /// Which deliveries.
         deliveries: Vec<DeliveryId>,
@@ -151,7 +151,7 @@ pub enum Operation {
         /// Until when nothing is sent there; absent when it closed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         open_until: Option<Timestamp>,
-        /// What the last failure said.
+        /// The error of the last failure.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
@@ -162,7 +162,7 @@ pub enum Operation {
     /// Part of a compaction: an undelivered delivery.
     Kept {
         delivery: DeliveryId,
-        /// What is known of it.
+        /// Its progress.
         #[serde(flatten)]
         progress: DeliveryProgress,
     },
@@ -173,7 +173,7 @@ pub enum Operation {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         discarded: bool,
     },
-    /// Part of a compaction: since when an endpoint is told of things.
+    /// Part of a compaction: since when an endpoint receives events.
     KeptEndpoint {
         name: String,
         /// Since when.
@@ -183,7 +183,7 @@ pub enum Operation {
     KeptAttempt {
         /// When it ended.
         ended_at: Timestamp,
-        /// What was written then.
+        /// The recorded attempt.
         #[serde(flatten)]
         attempted: Attempted,
     },

@@ -1,5 +1,5 @@
-//! What a recovery does for deliveries: repairs the log, finds what was under way when its sender died, and
-//! tells what is undelivered.
+//! A recovery's work on deliveries: repairs the log, finds attempts that were under way when their sender
+//! died, and reports undelivered ones.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use crate::durable::LockError;
 use crate::queue::QueueState;
 use crate::state::StateDir;
 
-/// So many are named one by one; the counts tell of all.
+/// Deliveries that are named one by one; the counts include all.
 const NAMED: usize = 1000;
 
 /// Where a recovery found a delivery.
@@ -53,7 +53,7 @@ pub struct FoundDelivery {
     pub last_error: Option<String>,
 }
 
-/// What a recovery found and did.
+/// The result of a recovery.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeliveryLogRecovery {
@@ -69,9 +69,9 @@ pub struct DeliveryLogRecovery {
     pub waiting: u64,
     /// Of these, waiting for an operator.
     pub parked: u64,
-    /// Somebody was delivering meanwhile, so nothing was changed.
+    /// Another process was delivering, so nothing was changed.
     pub was_delivering: bool,
-    /// What was wrong with the log, before it was repaired.
+    /// The damage of the log, before it was repaired.
     #[serde(skip)]
     pub problems: Problems,
 }
@@ -139,7 +139,7 @@ fn counted(undelivered: &[Undelivered], lost: &HashSet<DeliveryId>) -> DeliveryL
     found
 }
 
-/// A damaged log is written anew; a long one too, without what nobody can ask for any more.
+/// Compacts a damaged log; also a long one, without deliveries that can no longer be derived.
 fn compact_if_worth_it(
     dir: &StateDir,
     settings: &Settings,

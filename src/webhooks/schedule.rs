@@ -1,4 +1,4 @@
-//! When a delivery is tried again.
+//! The time of a delivery's next try.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -9,14 +9,14 @@ pub type Chance = fn() -> f64;
 /// From 0 up to but without 1, as random as the hash maps' seeds are.
 pub fn chance() -> f64 {
     let bits = RandomState::new().hash_one(0u8) >> 11;
-    #[allow(clippy::cast_precision_loss)] // 53 bits are what a double holds.
+    #[allow(clippy::cast_precision_loss)] // A double holds 53 bits.
     let part = bits as f64 / (1u64 << 53) as f64;
     part
 }
 
 /// The pause after a failed try: anything from nothing to the configured pause ("full jitter", M. Brooker,
-/// "Exponential Backoff And Jitter", 2015), so that what failed together does not come back together. At
-/// least what the receiver asked for. `None` when the tries are used up.
+/// "Exponential Backoff And Jitter", 2015), so that deliveries that failed together do not come back
+/// together; at least the receiver's `Retry-After`. `None` when the tries are used up.
 pub fn pause_after(
     tries: u32,
     pauses: &[Duration],

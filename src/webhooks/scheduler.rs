@@ -1,7 +1,7 @@
-//! Which delivery goes next. Pure: it is told what happened and what time it is, by a clock that nobody
-//! can set, so that a jump of the wall clock neither lets everything loose nor holds anything up.
+//! Chooses the next delivery. Pure: the caller passes events and a monotonic time, so that a jump of the wall
+//! clock neither releases everything nor holds anything up.
 //!
-//! Every endpoint has a line of its own, so that a dead one holds up nobody else. The endpoint that was
+//! Every endpoint has a line of its own, so that a dead one does not hold up others. The endpoint that was
 //! served longest ago goes first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -39,7 +39,7 @@ pub enum Health {
 /// Deliveries of one endpoint, by when they may be tried.
 #[derive(Debug)]
 enum Line {
-    /// Who is due first goes first; of equals, the older.
+    /// The earliest due goes first; of equals, the older.
     Free(BTreeSet<(Instant, Order)>),
     /// The oldest goes first, when it is due.
     Strict(BTreeMap<Order, Instant>),
@@ -76,7 +76,7 @@ struct Endpoint {
     /// It asked to be left alone until then.
     not_before: Option<Instant>,
     served: Option<Instant>,
-    /// Where it stands in [`DeliveryScheduler::due`].
+    /// Its key in [`DeliveryScheduler::due`].
     indexed: Option<Instant>,
 }
 
@@ -121,8 +121,8 @@ impl DeliveryScheduler {
         }
     }
 
-    /// A delivery that may be tried from `due` on; `None` for a parked one. One that is known is not taken
-    /// twice.
+    /// A delivery that may be tried from `due` on; `None` for a parked one. One that is already known is
+    /// ignored.
     pub fn add(&mut self, delivery: Arc<Delivery>, due: Option<Instant>) {
         let (id, order, endpoint) = (delivery.id, delivery.order(), delivery.target.endpoint.clone());
         if self.held.contains_key(&id) {
@@ -145,7 +145,7 @@ impl DeliveryScheduler {
         self.change(endpoint, |e, _| e.not_before = Some(until));
     }
 
-    /// The next delivery to try now; it counts as under way until it is told how it went.
+    /// The next delivery to try now; it counts as under way until its result is passed.
     pub fn next(&mut self, now: Instant) -> Option<Arc<Delivery>> {
         let (time, endpoint) = self.due.first()?.clone();
         if time > now {
@@ -268,7 +268,7 @@ impl DeliveryScheduler {
         change
     }
 
-    /// Changes an endpoint and keeps its place in the index.
+    /// Changes an endpoint and keeps the index consistent.
     fn change(&mut self, name: &str, act: impl FnOnce(&mut Endpoint, &mut HashMap<DeliveryId, Held>)) {
         let DeliveryScheduler { limits, held, endpoints, due, .. } = self;
         let known = endpoints.get_key_value(name).map(|(name, _)| name.clone());

@@ -1,8 +1,8 @@
-//! The HTTP side: one request, one answer, and no address that must not be called.
+//! The HTTP side: one request, one answer, and no forbidden address.
 //!
-//! The addresses of a name are checked when it is resolved, and only those are connected to: a second
-//! look-up, which a name's owner could answer differently, does not happen. If one of a name's addresses
-//! must not be called, none is. Redirects are not followed and proxies of the environment not used.
+//! The addresses of a name are checked when it is resolved, and only those are connected to: there is no
+//! second look-up, which a name's owner could answer differently. If one of a name's addresses is forbidden,
+//! none is called. Redirects are not followed and proxies of the environment not used.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -21,12 +21,13 @@ use super::signature::signature;
 use super::template::{body_of, fill};
 use crate::state::Timestamp;
 
-/// Of an answer's body so much is read, so that the connection can be used again; more is nobody's business.
+/// Bytes of an answer's body that are read, so that the connection can be used again; a longer body is cut
+/// off.
 const MOST_OF_AN_ANSWER: usize = 64 << 10;
 /// And for so long.
 const LONGEST_READING: Duration = Duration::from_secs(2);
-/// The part of an attempt's time that connecting may take. The addresses of a name share it evenly, those of the two
-/// families side by side: where one does not answer, the next has its turn within the same attempt.
+/// The part of an attempt's time that connecting may take. The addresses of a name share it evenly, with the
+/// two families in parallel: where one does not answer, the next is tried within the same attempt.
 const CONNECTING: f64 = 0.75;
 
 /// A request that can be sent.
@@ -38,7 +39,7 @@ pub struct Prepared {
     body: Vec<u8>,
 }
 
-/// What came of it.
+/// The result of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The status, if there was an answer.
@@ -147,7 +148,7 @@ impl Sender {
     fn build(&self, is_secure: bool) -> Result<Client, String> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
-            // Somebody may have chosen one for the process already; that will do.
+            // The process may already have chosen one; that will do.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
         let mut builder = Client::builder()
@@ -200,7 +201,7 @@ fn failed(error: reqwest::Error) -> Answer {
     let text = match (error.is_timeout(), error.is_connect()) {
         (true, true) => "no connection in time".to_owned(),
         (true, false) => "no answer in time".to_owned(),
-        // What stands above it is how the client is built.
+        // The errors above it only say how the client is built.
         (false, true) => causes(&error)
             .last()
             .map_or_else(|| error.to_string(), |e| format!("no connection: {}", plain(e))),

@@ -1,4 +1,4 @@
-//! How deliveries are made.
+//! Settings of deliveries.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,13 +17,14 @@ pub struct Endpoint {
     /// Its name, unique.
     pub name: String,
     pub url: String,
-    /// What it is told; nothing when empty: then it only gives its secrets to callbacks below its address.
+    /// The events that it receives; none when empty: then it only gives its secrets to callbacks below its
+    /// address.
     pub events: Vec<Event>,
     /// The newest first; while they are changed, two.
     pub secrets: Vec<Secret>,
     /// `POST` when not given.
     pub method: Option<String>,
-    /// Sent besides our own; also with callbacks below its address.
+    /// Sent in addition to our own headers; also with callbacks below its address.
     pub headers: BTreeMap<String, String>,
     /// The template of the body.
     pub body: Option<String>,
@@ -63,17 +64,17 @@ pub struct Settings {
     pub per_endpoint: usize,
     /// Whether a delivery that waits for its next try holds up those behind it at the same endpoint.
     pub strict_order: bool,
-    /// So many failures of an endpoint in a row open its circuit.
+    /// Failures of an endpoint in a row that open its circuit.
     pub breaker_failures: u32,
     /// How long it stays open at first; doubles up to [`Settings::breaker_pause_max`].
     pub breaker_pause: Duration,
     /// How long it stays open at most.
     pub breaker_pause_max: Duration,
-    /// Which addresses may be called.
+    /// The addresses that may be called.
     pub addresses: AddressRules,
     /// With which deliveries are signed, unless an endpoint has its own. The newest first.
     pub secrets: Vec<Secret>,
-    /// Certificates that are trusted besides the system's.
+    /// Certificates trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
     /// Operators' own receivers.
     pub endpoints: Vec<Endpoint>,

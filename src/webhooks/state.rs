@@ -1,7 +1,7 @@
-//! What the delivery log says, and the one function that changes it.
+//! The state of the delivery log, and the one function that changes it.
 //!
 //! [`DeliveryLogState::apply`] is total: every record in every state either changes the state or is refused
-//! with the reason, and nothing else has a say. A delivery that the log does not know was never tried.
+//! with the reason, and depends on nothing else. A delivery that the log does not know was never tried.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -43,11 +43,11 @@ pub struct Circuit {
     pub failures: u32,
     /// Until when.
     pub open_until: Timestamp,
-    /// What the last failure said.
+    /// The error of the last failure.
     pub error: Option<String>,
 }
 
-/// What the log says.
+/// The state of the log.
 #[derive(Debug, Default)]
 pub struct DeliveryLogState {
     in_progress: HashMap<DeliveryId, DeliveryProgress>,
@@ -69,7 +69,7 @@ struct Compaction {
 }
 
 impl DeliveryLogState {
-    /// What is known of an undelivered delivery that was tried.
+    /// The progress of an undelivered delivery that was tried.
     pub fn progress(&self, id: DeliveryId) -> Option<&DeliveryProgress> {
         self.in_progress.get(&id)
     }
@@ -104,7 +104,7 @@ impl DeliveryLogState {
         &self.retry_after
     }
 
-    /// Since when each endpoint that was ever configured is told of things.
+    /// Since when each endpoint that was ever configured receives events.
     pub fn endpoints(&self) -> &BTreeMap<String, Timestamp> {
         &self.endpoints
     }
@@ -117,7 +117,8 @@ impl DeliveryLogState {
         let Record { at, operation, .. } = record;
         match operation {
             Operation::CompactionBegin => {
-                // One that was cut short counts for nothing: what it would have replaced is still there.
+                // An interrupted one counts for nothing: the records that it would have replaced are still
+                // there.
                 self.compaction = Some(Box::default());
                 return Ok(());
             }
@@ -326,8 +327,8 @@ impl DeliveryLogState {
         Ok(())
     }
 
-    /// What a compaction writes of it, without begin and end. `is_wanted` says of a delivery that has
-    /// arrived whether it could be derived again.
+    /// The operations that a compaction writes, without begin and end. `is_wanted` says of a settled delivery
+    /// whether it could be derived again.
     pub(super) fn kept(&self, is_wanted: &dyn Fn(DeliveryId) -> bool) -> Vec<Operation> {
         let endpoints = self.endpoints.iter();
         let endpoints =
@@ -505,7 +506,7 @@ mod tests {
                 let read: Record = serde_json::from_slice(&written).unwrap();
                 prop_assert_eq!(&read.operation, &operation);
                 let applied = state.apply(record(i64::try_from(n).unwrap(), operation));
-                // A whole compaction of nothing replaces everything: nobody writes one.
+                // A whole compaction of nothing replaces everything: it is never written.
                 if is_compaction && applied.is_ok() && state.settled.is_empty() {
                     arrived.clear();
                 }

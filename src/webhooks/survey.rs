@@ -1,4 +1,4 @@
-//! What is undelivered: what follows from the queue, less what the log says has arrived.
+//! The undelivered deliveries: those derived from the queue, less those that the log has as settled.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use crate::state::{StateDir, Timestamp};
 #[derive(Debug, Clone)]
 pub struct Undelivered {
     pub delivery: Delivery,
-    /// What is known of it; `None` when it was never tried.
+    /// Its progress; `None` when it was never tried.
     pub progress: Option<DeliveryProgress>,
 }
 
 impl Undelivered {
-    /// Whether it would be sent now: nobody asked for a pause, and none is left of its own.
+    /// Whether it would be sent now: its endpoint asked for no pause, and its own pause is over.
     pub fn is_due(&self, survey: &Survey) -> bool {
         let endpoint = &self.delivery.target.endpoint;
         let own = self.progress.as_ref().and_then(|c| match c.standing {
@@ -50,7 +50,7 @@ pub struct Survey {
     pub circuits: BTreeMap<String, Circuit>,
     /// The endpoints that asked to be left alone, and until when.
     pub retry_after: BTreeMap<String, Timestamp>,
-    /// What is wrong with the delivery log.
+    /// Damage of the delivery log.
     pub problems: Problems,
 }
 
@@ -109,7 +109,7 @@ pub fn undelivered(
     job: &Job,
 ) -> usize {
     let of_callbacks = ids_of_job(dir.identity.state_id, job, &[]);
-    // What was tried for an endpoint is to come to its end, even if it is configured no more.
+    // Deliveries that were tried for an endpoint are completed, even if it is no longer configured.
     let names: Vec<&String> = since.keys().collect();
     let tried = ids_of_job(dir.identity.state_id, job, &names);
     let tried = tried.into_iter().filter(|id| !of_callbacks.contains(id) && state.progress(*id).is_some());

@@ -1,4 +1,4 @@
-//! Whom a delivery goes to. Many deliveries share one.
+//! The receiver of a delivery. Many deliveries share one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use crate::queue::{Callback, masked_url};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryTarget {
     pub url: String,
-    /// Scheme, host and port: what is down together. Breaker, order and concurrency go by it.
+    /// Scheme, host and port, which fail together: the unit of breaker, order and concurrency.
     pub endpoint: String,
-    /// The configured endpoint's name, when it is none of a job's callbacks.
+    /// The configured endpoint's name; `None` for a job's callback.
     pub name: Option<String>,
     pub method: Option<String>,
-    /// Sent besides our own.
+    /// Sent in addition to our own headers.
     pub headers: BTreeMap<String, String>,
     /// The template of the body.
     pub body: Option<String>,
@@ -43,7 +43,7 @@ pub fn endpoint_of(url: &str) -> String {
     format!("{scheme}://{}", place.strip_suffix(usual).unwrap_or(&place))
 }
 
-/// Gives equal targets one place in memory: a hundred thousand jobs may have the same callback.
+/// Shares equal targets: a hundred thousand jobs may have the same callback.
 #[derive(Debug, Default)]
 pub struct DeliveryTargets(std::collections::HashMap<DeliveryTarget, Arc<DeliveryTarget>>);
 
@@ -53,7 +53,7 @@ impl DeliveryTargets {
         self.0.entry(target).or_insert_with_key(|t| Arc::new(t.clone())).clone()
     }
 
-    /// Forgets those that nobody else has any more.
+    /// Drops the targets without other users.
     pub fn forget_unused(&mut self) {
         self.0.retain(|_, shared| Arc::strong_count(shared) > 1);
     }

@@ -1,7 +1,7 @@
-//! What is sent: the usual document, or a callback's own template.
+//! The body of a request: the usual document, or a callback's own template.
 //!
-//! A template's `{name}` stands for a value, written as it would be inside a JSON text; everything else,
-//! braces included, stays as it is. So the same template always gives the same bytes.
+//! A template's `{name}` is replaced by a value, escaped as inside a JSON text; everything else, braces
+//! included, stays as it is. So the same template always gives the same bytes.
 
 use serde::Serialize;
 

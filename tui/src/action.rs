@@ -1,5 +1,5 @@
-//! What an operator can do: a command of recoveryctl, word by word. What a dialog shows is what is run, so
-//! the dashboard can do nothing that the command line cannot, and nothing in another way.
+//! Operators' actions: each is a command line of recoveryctl. A dialog shows the very command that runs, so
+//! the dashboard can do nothing that the command line cannot, and nothing differently.
 
 use crate::model::View;
 
@@ -15,7 +15,7 @@ pub enum Weight {
 /// A command that changes something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
-    /// What the menu says: `Release the lock`.
+    /// The text in the menu: `Release the lock`.
     pub title: String,
     /// On the button: `Release`.
     pub verb: &'static str,
@@ -25,11 +25,11 @@ pub struct Action {
     pub does: String,
     /// How it is confirmed.
     pub weight: Weight,
-    /// Whether `--dry-run` tells beforehand what it would do.
+    /// Whether `--dry-run` shows its effect beforehand.
     pub can_rehearse: bool,
     /// Whether it may take long: the dashboard shows its progress, not its end.
     pub is_long: bool,
-    /// The reason that stands in the dialog at first, for what is not done without one.
+    /// The initial reason in the dialog, for actions that require one.
     pub reason: &'static str,
 }
 
@@ -75,7 +75,7 @@ impl Action {
         Action { can_rehearse: false, is_long: true, ..action }
     }
 
-    /// Mend damage: all of it, or a part.
+    /// Repair damage: all of it, or a part.
     pub fn repair(part: Option<&str>) -> Action {
         let does = "Mends what is damaged, act by act. What cannot be read is kept in quarantine; what only an \
                     operator can decide is named.";
@@ -260,7 +260,7 @@ fn titled(verb: &str, noun: &str, names: &[String]) -> String {
     }
 }
 
-/// What a command line of recoveryctl asks for.
+/// The meaning of a command line of recoveryctl.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Meant {
     /// To be confirmed and run.
@@ -275,7 +275,7 @@ pub enum Meant {
     Nothing,
 }
 
-/// What a command line means: the next step of a finding, or what was typed behind `:`.
+/// The meaning of a command line: the next step of a finding, or one typed after `:`.
 pub fn meant(line: &str) -> Meant {
     let Some(words) = shlex::split(line) else { return Meant::Nothing };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -1,5 +1,5 @@
-//! Keys as the dashboard knows them, and the one table of what they do: the update obeys it, the help shows
-//! it, and a test compares it with `docs/tui.md`.
+//! Keys, and the one table of their commands: the update obeys it, the help shows it, and a test compares it
+//! with `docs/tui.md`.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -24,14 +24,14 @@ pub enum Key {
 }
 
 impl Key {
-    /// Out of what the terminal told; `None` for a release and for keys that mean nothing here.
+    /// From a terminal event; `None` for a release and for keys without a meaning here.
     pub fn of(event: KeyEvent) -> Option<Key> {
         if event.kind == KeyEventKind::Release {
             return None;
         }
         let control = event.modifiers.contains(KeyModifiers::CONTROL);
         Some(match event.code {
-            // What was typed before the terminal was raw ends its lines so.
+            // Text typed before the terminal was raw ends its lines so.
             KeyCode::Char('j') if control => Key::Enter,
             KeyCode::Char(c) if control => Key::Control(c.to_ascii_lowercase()),
             KeyCode::Char(c) => Key::Char(c),
@@ -53,7 +53,7 @@ impl Key {
     }
 }
 
-/// What a key means while no text is typed and no dialog is open.
+/// The meaning of a key while no text is typed and no dialog is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Command {
     Up,
@@ -90,7 +90,7 @@ pub struct Binding {
     pub keys: &'static [(Key, Command)],
     /// As the help shows them.
     pub shown: &'static str,
-    /// What they do.
+    /// The meaning of the keys.
     pub what: &'static str,
 }
 
@@ -177,7 +177,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
 ];
 
-/// What a key means, by the table.
+/// The command of a key, by the table.
 pub fn command(key: Key) -> Option<Command> {
     let all = BINDINGS.iter().flat_map(|binding| binding.keys);
     all.into_iter().find(|(known, _)| *known == key).map(|(_, command)| *command)

@@ -12,10 +12,10 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use crate::key::Key;
 use crate::message::Message;
 
-/// How long it waits for a key until it looks whether the dashboard is over, nanoseconds.
+/// How long it waits for a key before it checks whether the dashboard is over, in nanoseconds.
 const TURN: i64 = 100_000_000;
 
-/// Sends what is typed until `over`; says when the terminal is gone.
+/// Sends typed keys until `over`; reports when the terminal is gone.
 pub(crate) fn read(messages: &Sender<Message>, over: &AtomicBool) {
     while !over.load(Ordering::Acquire) {
         let seen = wait(TURN);
@@ -32,10 +32,10 @@ pub(crate) fn read(messages: &Sender<Message>, over: &AtomicBool) {
     }
 }
 
-/// The terminal has hung up. Reading from one that has tells nothing, again and again, at once.
+/// The terminal has hung up: reading from it returns nothing, again and again, at once.
 const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR).union(PollFlags::NVAL);
 
-/// Waits so many nanoseconds for a key; what there is.
+/// Waits so many nanoseconds for a key; returns the events.
 fn wait(nanoseconds: i64) -> PollFlags {
     let stdin = io::stdin();
     let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
@@ -44,13 +44,13 @@ fn wait(nanoseconds: i64) -> PollFlags {
     fds[0].revents()
 }
 
-/// Makes crossterm look at the terminal again. It waits for what is new: when a change of size and a key come
-/// at once it tells of the size, and of the key only when the next one comes. Setting the modes that the
-/// terminal has wakes those that wait for it.
+/// Makes crossterm look at the terminal again. It waits for new events: when a change of size and a key come
+/// at once it reports the size, and the key only when the next one comes. Setting the terminal's present
+/// modes wakes that wait.
 fn wake() {
     let stdin = io::stdin();
     if let Ok(modes) = tcgetattr(&stdin) {
-        let _ = tcsetattr(&stdin, OptionalActions::Now, &modes); // Tried again at the next turn.
+        let _ = tcsetattr(&stdin, OptionalActions::Now, &modes); // The next round tries again.
     }
 }
 

@@ -1,9 +1,9 @@
 //! The terminal dashboard: what is wrong, what is happening, what to press.
 //!
-//! [`Model`] is what there is to see, [`update`] changes it and says what is to be done, [`view::draw`] draws it
-//! and changes nothing, [`run`] is the loop between them, the terminal and a [`Source`] that reads reports.
-//! A view is a [`listing::Listing`] that a file in `panel/` makes out of a report. Whatever is done is a
-//! command of recoveryctl, run by a [`Runner`].
+//! [`Model`] is the state, [`update`] changes it and returns effects, [`view::draw`] draws it and changes
+//! nothing, [`run`] is the loop between them, the terminal and a [`Source`] that reads reports. A view is a
+//! [`listing::Listing`] that a file in `panel/` makes from a report. Every action is a command of
+//! recoveryctl, run by a [`Runner`].
 //!
 //! To add a view: a variant of [`View`], a file in `panel/`, an arm in `source/directory.rs` and one in
 //! `source/daemon.rs`.

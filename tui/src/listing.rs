@@ -1,4 +1,4 @@
-//! What a view shows, whatever it is about: a list with columns, and a document to read.
+//! The content of a view in a general form: a list with columns, and a document to read.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -8,7 +8,7 @@ use recovery::state::Timestamp;
 
 use crate::action::Action;
 
-/// How a text looks. Never the only sign of a state: there is always a word.
+/// The look of a text. Never the only sign of a state: there is always a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Tone {
     #[default]
@@ -49,9 +49,9 @@ pub struct Column {
     pub title: &'static str,
     /// The columns of the terminal that it needs.
     pub width: usize,
-    /// Its share of what is left over; 0: it does not grow.
+    /// Its share of the remaining width; 0: it does not grow.
     pub grow: usize,
-    /// Whether its texts stand at the right.
+    /// Whether its texts are aligned to the right.
     pub right: bool,
     /// Columns of a higher rank are left out first when there is no room; 0 is always there.
     pub rank: u8,
@@ -68,7 +68,7 @@ impl Column {
         Column { right: true, ..Column::new(title, width, rank) }
     }
 
-    /// It takes this share of what is left over.
+    /// Takes this share of the remaining width.
     pub const fn growing(self, grow: usize) -> Column {
         Column { grow, ..self }
     }
@@ -79,7 +79,7 @@ impl Column {
 pub enum Object {
     /// A job, by its id.
     Job(String),
-    /// What a job prints.
+    /// The output of a job.
     Output(String),
     /// The evidence behind a verdict: `job:ID`, `lock:REPOSITORY`.
     Why(String),
@@ -87,7 +87,7 @@ pub enum Object {
     Startup(String),
 }
 
-/// What is behind a line.
+/// What opening a line shows.
 pub enum Open {
     /// To be read.
     Object(Object),
@@ -95,9 +95,9 @@ pub enum Open {
     Document(Arc<dyn Document>),
 }
 
-/// A list of one view. What it has is of one moment.
+/// A list of one view, of one moment.
 pub trait Listing: Send + Sync {
-    /// Its columns; a list that is drawn in another way has none.
+    /// Its columns; empty for a list that is drawn in another way.
     fn columns(&self) -> &'static [Column];
     /// How many lines.
     fn len(&self) -> usize;
@@ -105,7 +105,7 @@ pub trait Listing: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// What names a line: the selection and the marks stay with it.
+    /// The identity of a line: the selection and the marks stay with it.
     fn key(&self, row: usize) -> Cow<'_, str>;
     /// A field.
     fn cell(&self, row: usize, column: usize, now: Timestamp) -> Cell<'_>;
@@ -119,19 +119,19 @@ pub trait Listing: Send + Sync {
     }
     /// One line above the list.
     fn summary(&self, now: Timestamp) -> Vec<Cell<'_>>;
-    /// What is said when there is no line.
+    /// The text of an empty list.
     fn empty(&self) -> &'static str;
-    /// What is behind a line.
+    /// What opening a line shows.
     fn open(&self, row: usize) -> Option<Open>;
-    /// What the evidence is asked about.
+    /// The object of the evidence that `why` shows.
     fn why(&self, _row: usize) -> Option<Object> {
         None
     }
-    /// Whose output it is.
+    /// The job whose output is shown.
     fn output(&self, _row: usize) -> Option<Object> {
         None
     }
-    /// What can be done about these lines.
+    /// The actions on these lines.
     fn actions(&self, rows: &[usize]) -> Vec<Action>;
     /// The line that most likely matters, as long as the operator has not chosen one.
     fn most_telling(&self) -> usize {
@@ -157,7 +157,7 @@ pub struct DocumentLine {
     pub tone: Tone,
     /// As it comes: made safe where it is drawn.
     pub text: String,
-    /// How far the lines that it is broken into stand in.
+    /// The indentation of continuation lines.
     pub indent: usize,
 }
 
@@ -189,11 +189,11 @@ pub trait Document: Send + Sync {
     fn title(&self) -> String;
     /// Its lines.
     fn lines(&self, now: Timestamp) -> Vec<DocumentLine>;
-    /// Whether its end is shown, and what comes there, as long as nobody scrolls.
+    /// Whether its end is shown and followed, as long as the operator does not scroll.
     fn follows(&self) -> bool {
         false
     }
-    /// What can be done about what it tells of.
+    /// The actions on its object.
     fn actions(&self) -> Vec<Action> {
         Vec::new()
     }
@@ -205,7 +205,7 @@ pub struct Text {
     pub title: String,
     /// Its lines.
     pub lines: Vec<DocumentLine>,
-    /// What can be done.
+    /// Its actions.
     pub actions: Vec<Action>,
 }
 

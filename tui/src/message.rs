@@ -1,4 +1,4 @@
-//! What happens to the dashboard, and what it wants done.
+//! Messages to the dashboard, and the effects that it requests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use crate::model::View;
 use crate::panel::overview::Overview;
 use crate::source::Trouble;
 
-/// What is read for the dashboard.
+/// A request to read something for the dashboard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// How the whole stands.
+    /// The overview.
     Overview,
     /// How far the recovery is; cheap.
     Progress,
     /// The list of a view other than the overview.
     List(View),
-    /// What is open.
+    /// The open object.
     Object(Object),
 }
 
-/// What was read.
+/// The result of reading.
 #[derive(Clone)]
 pub enum Answer {
     /// See [`Ask::Overview`].
@@ -44,13 +44,13 @@ pub enum Answer {
 pub struct Ran {
     /// Its exit status.
     pub status: i32,
-    /// What it said, both streams.
+    /// Its output, both streams.
     pub text: String,
 }
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What was read may be long.
+        // The result may be long.
         match self {
             Answer::Overview(overview) => write!(f, "Overview({} lines)", overview.len()),
             Answer::Progress(snapshot) => write!(f, "Progress({:?})", snapshot.as_ref().map(|s| s.outcome)),
@@ -60,7 +60,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Something happened.
+/// An event.
 #[derive(Clone, Debug)]
 pub enum Message {
     /// A key was pressed.
@@ -79,11 +79,11 @@ pub enum Message {
     Answer(Answer),
     /// Something could not be read.
     Trouble(Ask, Trouble),
-    /// A rehearsal told what a command would do.
+    /// The result of a rehearsal of a command.
     Rehearsed(Vec<String>, Ran),
     /// A command ended.
     Acted(Action, Ran),
-    /// The recovery of this process tells nothing any more.
+    /// The recovery of this process sends no snapshots any more.
     RecoveryGone,
     /// The terminal is gone.
     Lost,

@@ -1,4 +1,4 @@
-//! What there is to see: views with their lists, and what lies above them. [`crate::update`] changes it,
+//! The state of the dashboard: views with their lists, and overlays. [`crate::update`] changes it,
 //! [`crate::view`] draws it.
 
 use std::borrow::Cow;
@@ -63,9 +63,9 @@ pub struct ListState {
     pub(crate) data: Option<Arc<dyn Listing>>,
     /// The lines that are shown, in their order.
     pub(crate) order: Vec<u32>,
-    /// Which of them is selected.
+    /// The selected one.
     pub(crate) selected: usize,
-    /// What is selected, once the operator has selected: stays selected wherever it moves to.
+    /// The key of the selected line, once the operator has selected: it stays selected wherever it moves to.
     pub(crate) chosen: Option<String>,
     /// The first line on the screen.
     pub(crate) top: usize,
@@ -97,7 +97,7 @@ impl ListState {
     }
 }
 
-/// What lies above the views, the topmost last.
+/// The overlays above the views, the topmost last.
 #[derive(Clone)]
 pub enum Overlay {
     /// Something to read.
@@ -107,11 +107,11 @@ pub enum Overlay {
         /// The first line that is shown.
         top: usize,
     },
-    /// What can be done.
+    /// The menu of actions.
     Menu {
         /// The choice.
         actions: Vec<Action>,
-        /// Which is selected.
+        /// The selected one.
         selected: usize,
     },
     /// A question before something is done.
@@ -123,7 +123,7 @@ pub enum Overlay {
 /// A page that is read.
 #[derive(Clone)]
 pub struct PageState {
-    /// What is read again while it is open.
+    /// The object that is read again while it is open.
     pub(crate) object: Option<Object>,
     pub(crate) document: Option<Arc<dyn Document>>,
     pub(crate) trouble: Option<String>,
@@ -145,11 +145,11 @@ pub enum Focus {
 pub struct Dialog {
     pub(crate) action: Action,
     pub(crate) focus: Focus,
-    /// What was typed where the name is wanted.
+    /// The typed text where the name is required.
     pub(crate) typed: String,
     /// For the audit trail.
     pub(crate) reason: String,
-    /// What the rehearsal said.
+    /// The result of the rehearsal.
     pub(crate) rehearsal: Option<Ran>,
 }
 
@@ -159,7 +159,7 @@ impl Dialog {
         self.focus == Focus::Do && self.is_named()
     }
 
-    /// What it asks about.
+    /// The action in question.
     pub fn action(&self) -> &Action {
         &self.action
     }
@@ -172,7 +172,7 @@ impl Dialog {
     }
 }
 
-/// What is typed, and for what.
+/// The typed text, and its purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
     /// `/` or `:`.
@@ -180,7 +180,7 @@ pub struct Prompt {
     pub(crate) text: String,
 }
 
-/// What a line is typed for.
+/// The purpose of a typed line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromptKind {
     Filter,
@@ -192,7 +192,7 @@ pub enum PromptKind {
 pub struct Setting {
     /// The program's name in the commands that are shown, with the options that name the state directory.
     pub program: String,
-    /// What is looked at, for the header.
+    /// The observed state directory or daemon, for the header.
     pub source: String,
     /// Nothing may be changed.
     pub read_only: bool,
@@ -220,16 +220,16 @@ pub struct Model {
     pub(crate) is_cancelling: bool,
     /// When something was read last.
     pub(crate) read_at: Option<Timestamp>,
-    /// Nobody answers any more.
+    /// Set while the source does not answer.
     pub(crate) lost: Option<Lost>,
 }
 
-/// Nobody answers: what is shown is old.
+/// The source does not answer: the screen is outdated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
     /// Since when, as far as is known: since the last answer.
     pub(crate) since: Timestamp,
-    /// What was tried, and what came of it.
+    /// The failed request, with its error.
     pub(crate) why: String,
 }
 
@@ -259,7 +259,7 @@ impl Model {
         self.view
     }
 
-    /// Why nobody answers, as long as nobody does.
+    /// Why the source does not answer, as long as it does not.
     pub fn lost(&self) -> Option<&str> {
         self.lost.as_ref().map(|lost| &*lost.why)
     }
@@ -277,18 +277,18 @@ impl Model {
         self.overlays.len()
     }
 
-    /// Which line of the view is selected, and how many there are.
+    /// The selected line of the view, and the number of lines.
     pub fn selection(&self) -> (usize, usize) {
         let list = self.list();
         (list.selected, list.order.len())
     }
 
-    /// What is selected.
+    /// The selected key.
     pub fn selected_key(&self) -> Option<String> {
         self.list().key().map(Cow::into_owned)
     }
 
-    /// What has to be read for what is on the screen now, the topmost first.
+    /// The reads needed for the present screen, the topmost first.
     pub fn wanted(&self) -> Vec<Ask> {
         if self.is_paused {
             return Vec::new();

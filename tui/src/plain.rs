@@ -11,7 +11,7 @@ use crate::text::width;
 use crate::update::update;
 use crate::view::{SMALLEST, Theme, draw};
 
-/// What a terminal of the model's size would show.
+/// The screen of a terminal of the model's size.
 pub fn picture(model: &Model, theme: Theme) -> Buffer {
     let (columns, rows) = model.size;
     let never = "the backend in memory does not fail";
@@ -22,7 +22,7 @@ pub fn picture(model: &Model, theme: Theme) -> Buffer {
 
 /// Reads all that is on the screen, once.
 pub fn read_once(model: &mut Model, source: &mut dyn Source) {
-    // What was read may show what else there is to read.
+    // A result may show what else must be read.
     let mut read: Vec<Ask> = Vec::new();
     while let Some(ask) = model.wanted().into_iter().find(|ask| !read.contains(ask)) {
         let message = match source.read(&ask) {
@@ -51,7 +51,7 @@ pub fn text_of(buffer: &Buffer) -> String {
     text
 }
 
-/// What a recovery came to: the overview at this width, as high as it needs to be, without the bottom line.
+/// The result of a recovery: the overview at this width, as high as it needs to be, without the bottom line.
 pub(crate) fn picture_text(model: &Model, columns: u16, ascii: bool) -> String {
     let mut model = model.clone();
     model.overlays.clear();

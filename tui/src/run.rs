@@ -1,4 +1,4 @@
-//! The loop between a terminal, the thread that reads, and the model.
+//! The loop between a terminal, the reading threads, and the model.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -25,27 +25,26 @@ const CLOCK: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the thread that reads keys may take to end: it looks ten times a second.
 const READING: Duration = Duration::from_secs(1);
-/// How long the last look at what a recovery came to may take.
+/// How long the last read of a recovery's result may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Runs commands of recoveryctl. What they print is handed back; nothing of it reaches the terminal.
+/// Runs commands of recoveryctl and returns their output; nothing of it reaches the terminal.
 pub trait Runner: Send + Sync {
-    /// Runs one to its end: the words after the program's name, without the options that name the state
-    /// directory.
+    /// Runs one to its end: the arguments, without the options that name the state directory.
     fn run(&self, words: &[String]) -> Ran;
 }
 
 /// A recovery that runs in this process. The dashboard shows it and ends with it.
 pub struct OwnRecovery {
-    /// What it tells.
+    /// Its snapshots.
     pub snapshots: Receiver<Snapshot>,
-    /// Ends it.
+    /// Cancels it.
     pub cancel: Cancel,
 }
 
 /// How it is run.
 pub struct Options {
-    /// What is said on the screen.
+    /// The settings of the screen.
     pub setting: Setting,
     /// How it is drawn.
     pub theme: Theme,
@@ -64,7 +63,7 @@ pub struct Options {
 pub enum End {
     /// The operator left.
     Left,
-    /// The recovery of this process is over, or tells nothing any more.
+    /// The recovery of this process is over, or sends no snapshots any more.
     Recovered,
     /// `stop` said so: a signal.
     Stopped,
@@ -113,7 +112,7 @@ pub fn run<W: Write>(
     typing.end();
     let columns = screen.terminal().size().map_or(80, |size| size.width);
     let text = match end {
-        // What the recovery came to stays on the normal screen.
+        // The recovery's result stays on the normal screen.
         Ok(End::Recovered) => {
             read_the_end(&mut model, sources);
             picture_text(&model, columns, options.theme.ascii)
@@ -148,7 +147,7 @@ impl Typing {
     }
 }
 
-/// Reads what the recovery came to; where the disk does not answer, what is known has to do.
+/// Reads the recovery's result; where the disk does not answer, the known part has to suffice.
 fn read_the_end(model: &mut Model, sources: &Sources) {
     let (sender, came) = channel();
     let mut source = sources();
@@ -169,7 +168,7 @@ impl Drop for EndThreads<'_> {
     }
 }
 
-/// What there is besides the terminal.
+/// Everything except the terminal.
 struct Turn<'a> {
     model: &'a mut Model,
     watch: &'a Watch,
@@ -205,7 +204,7 @@ impl Turn<'_> {
                 is_new = true;
             }
             if is_new {
-                // Cell by cell: only what has changed since is sent.
+                // ratatui sends only the cells that have changed.
                 screen.terminal().draw(|frame| draw(frame, self.model, options.theme))?;
                 drawn = Some(Instant::now());
                 is_new = false;
@@ -257,7 +256,7 @@ impl Turn<'_> {
         }
     }
 
-    /// On a thread that nobody waits for: a recovery that was started goes on when the dashboard is left.
+    /// On a detached thread: a recovery that was started goes on when the dashboard is left.
     fn start(&self, words: Vec<String>, told: impl FnOnce(Ran) -> Message + Send + 'static) {
         let (runner, sender) = (Arc::clone(self.runner), self.sender.clone());
         std::thread::spawn(move || {
@@ -277,7 +276,7 @@ fn confirmed(action: &Action, reason: Option<&str>) -> Vec<String> {
     words
 }
 
-/// Hands on what the recovery of this process tells; of several snapshots that wait only the newest counts.
+/// Passes on the snapshots of this process's recovery; of several that wait only the newest.
 fn hand_on(snapshots: &Receiver<Snapshot>, messages: &Sender<Message>, over: &AtomicBool) {
     let answer = |snapshot| Message::Answer(Answer::Progress(Some(Arc::new(snapshot))));
     while !over.load(Ordering::Acquire) {

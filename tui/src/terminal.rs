@@ -1,8 +1,8 @@
-//! The terminal while the view has it: raw, on the alternate screen, and given back however the view
-//! ends: normally, by an error, by a panic.
+//! The terminal while the view has it: raw, on the alternate screen, and restored however the view ends:
+//! normally, by an error, by a panic.
 //!
-//! Panics of other threads (a phase's, which the recovery catches) would be printed into the picture:
-//! their texts are kept and handed out when the terminal is given back.
+//! Panics of other threads (a phase's, which the recovery catches) would be printed into the screen: their
+//! texts are kept and returned when the terminal is restored.
 
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
@@ -44,7 +44,7 @@ impl<W: Write> Screen<W> {
         Ok(Screen { terminal, panics, previous, is_given_back: false })
     }
 
-    /// What is drawn on.
+    /// The terminal to draw on.
     pub(crate) fn terminal(&mut self) -> &mut Terminal<CrosstermBackend<W>> {
         &mut self.terminal
     }

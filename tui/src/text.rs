@@ -4,8 +4,8 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 use recovery::state::Timestamp;
 
-/// The text with nothing in it that a terminal would obey: control characters become their pictures,
-/// and what turns the direction of writing around is replaced.
+/// The text without anything that a terminal would obey: control characters become their pictures, and
+/// characters that change the direction of writing are replaced.
 pub(crate) fn safe(text: &str) -> String {
     text.chars().map(safe_char).collect()
 }
@@ -60,8 +60,8 @@ pub(crate) fn clock(at: Timestamp) -> String {
     whole.get(11..19).map_or_else(|| whole.clone(), |time| format!("{time} UTC"))
 }
 
-/// The safe text in lines of at most so many columns, broken between words where there are any; the lines
-/// after the first stand in by `indent`.
+/// The safe text in lines of at most so many columns, broken between words where possible; lines after the
+/// first are indented by `indent`.
 pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
     let columns = columns.max(1);
     let indent = if indent * 2 + 2 > columns { 0 } else { indent };
@@ -75,7 +75,7 @@ pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> 
         let symbol = grapheme.symbol;
         let wide = width(symbol);
         if used + wide > columns && !line.is_empty() {
-            // What stands behind the last blank goes to the next line.
+            // The text after the last blank goes to the next line.
             let at = blank.filter(|at| *at > indent).unwrap_or(line.len());
             let rest = line.split_off(at);
             lines.push(std::mem::take(&mut line).trim_end().to_owned());

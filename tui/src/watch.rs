@@ -1,8 +1,8 @@
-//! The threads that read: what is on the screen, when something has changed, and all of it from time to time.
-//! They take at most a small share of a processor's time, however long reading takes.
+//! The reading threads: they read the content of the screen when something has changed, and all of it from
+//! time to time. They take at most a small share of a processor's time, however long reading takes.
 //!
-//! There are several, so that what can be read is shown where a disk does not answer; for the same reason
-//! nobody waits for them.
+//! There are several, so that everything readable is shown where a disk does not answer; for the same reason
+//! no thread waits for them.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,9 +18,10 @@ use crate::source::{Source, Trouble};
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// After this time everything is read again, whether it seems changed or not.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
-/// How often somebody is asked who does not answer.
+/// Time between two tries of a source that does not answer.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
-/// What takes long to read is not read again before this many times as long: without a change, and after one.
+/// Something that takes long to read is not read again before this many times as long: without a change, and
+/// after one.
 const IDLE_SHARE: u32 = 200;
 const BUSY_SHARE: u32 = 10;
 /// From then on it is said that reading takes long.
@@ -29,7 +30,7 @@ const LONG: Duration = Duration::from_secs(2);
 /// Makes the sources that the threads read from, each its own.
 pub type Sources = Arc<dyn Fn() -> Box<dyn Source> + Send + Sync>;
 
-/// Which thread reads it: what is cheap never waits for what is not.
+/// The thread that reads it: cheap reads never wait for expensive ones.
 fn lane(ask: &Ask) -> usize {
     match ask {
         Ask::Progress => 0,
@@ -44,11 +45,11 @@ struct Orders {
     /// Everything is to be read now.
     is_forced: bool,
     is_over: bool,
-    /// What is being read, and since when.
+    /// The present read, and its begin.
     reading: Option<(Ask, Instant)>,
 }
 
-/// What the screen tells the threads.
+/// The screen's requests to the threads.
 pub(crate) struct Watch {
     lanes: [Lane; 3],
 }
@@ -64,7 +65,7 @@ impl Watch {
         watch
     }
 
-    /// From now on this is on the screen. What was not there before is read at once.
+    /// From now on this is on the screen. New parts are read at once.
     pub(crate) fn want(&self, wanted: &[Ask]) {
         for (number, thread) in self.lanes.iter().enumerate() {
             let own: Vec<Ask> = wanted.iter().filter(|ask| lane(ask) == number).cloned().collect();
@@ -77,7 +78,7 @@ impl Watch {
         self.lanes.iter().for_each(|lane| lane.tell(|orders| orders.is_forced = true));
     }
 
-    /// What takes long to read, and for how long already.
+    /// Slow reads, and how long they have taken so far.
     pub(crate) fn slow(&self) -> Vec<(Ask, Duration)> {
         let reading = self.lanes.iter().filter_map(|lane| lane.orders().reading.clone());
         reading.map(|(ask, since)| (ask, since.elapsed())).filter(|(_, for_)| *for_ >= LONG).collect()
@@ -126,7 +127,7 @@ impl Lane {
                 }
                 let begun = Instant::now();
                 self.orders().reading = Some((ask.clone(), begun));
-                // A fault there is told, and costs no more than what was to be read.
+                // A panic there is reported, and costs no more than that read.
                 let read_now = catch_unwind(AssertUnwindSafe(|| source.read(&ask)));
                 let fault = || Err("a fault of this program, told when it ends".into());
                 let read_now = read_now.unwrap_or_else(|_| fault());
@@ -144,7 +145,7 @@ impl Lane {
         }
     }
 
-    /// Waits until it is time to look; what is wanted, and whether all of it at once.
+    /// Waits until it is time to look; returns the wanted reads, and whether all are due at once.
     fn wait(&self, read: &HashMap<Ask, Read>) -> Option<(Vec<Ask>, bool)> {
         let mut orders = self.orders();
         let until = Instant::now() + LOOK_EVERY;
@@ -169,7 +170,7 @@ struct Read {
     took: Duration,
     /// Something has changed since.
     is_old: bool,
-    /// Nobody answered.
+    /// The source did not answer.
     is_lost: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A state directory that has every kind of file, with nobody alive in it.
+//! A state directory with every kind of file, in which no process lives.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use recovery::state::{Clock, StateDir};
 use super::StateFile;
 use crate::{Sandbox, witness};
 
-/// Jobs of the base, and how they stand after recovery when nothing is damaged.
+/// Jobs of the base, with their status after a recovery when nothing is damaged.
 pub(super) const JOBS: &[(&str, &str)] = &[
     ("done", "succeeded"),
     ("failed", "failed"),
@@ -35,7 +35,7 @@ pub(super) fn make(place: &Sandbox) -> io::Result<()> {
     submit("held", "kill -9 $PPID; kill -9 $$")?;
     run(&["work", "--once"], 0)?;
     for _ in 0..2 {
-        // What is damaged is repaired with a checkpoint: so there are snapshots.
+        // Repairing damage writes a checkpoint: so there are snapshots.
         spoil_newest_segment(place)?;
         run(&["recover"], 3).or_else(|_| run(&["recover"], 0))?;
     }

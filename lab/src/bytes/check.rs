@@ -1,4 +1,4 @@
-//! What must hold when one file is damaged.
+//! The conditions that must hold when one file is damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -60,7 +60,7 @@ pub(super) fn damaged(
     let own = ["jobs/waits.job.json", "jobs/waits"];
     let is_its_own = |path: &Path| own.iter().any(|own| path.ends_with(own)) && !jobs.contains_key("waits");
     let mut lost = lost.into_iter();
-    // A lock that cannot be judged is not given back, and nothing of that is entered.
+    // A lock that cannot be judged is not given back, and no entry is made about it.
     let is_of_release = |path: &Path| file.starts_with("locks") && path.starts_with("audit/log");
     if let Some(lost) =
         lost.find(|path| !path.starts_with("queue") && !is_its_own(path) && !is_of_release(path))
@@ -75,7 +75,7 @@ pub(super) fn damaged(
     if changed.is_empty() { Ok(()) } else { Err(format!("the second recovery changed {changed:?}")) }
 }
 
-/// No job goes, and none that the damaged file does not tell of stands otherwise.
+/// No job goes, and jobs that the damaged file does not describe keep their status.
 fn check_jobs(jobs: &Jobs, file: &Path) -> Result<(), String> {
     let is_log = file.starts_with("queue");
     let mut others = 0;

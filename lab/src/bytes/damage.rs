@@ -1,4 +1,4 @@
-//! What can happen to the bytes of a file.
+//! Ways to damage the bytes of a file.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub enum Damage {
     /// A byte became another.
     Byte {
         at: usize,
-        /// What stands there now.
+        /// The new value.
         is: u8,
     },
     /// The file was cut.
@@ -21,23 +21,23 @@ pub enum Damage {
     /// Bytes became others.
     Overwritten {
         at: usize,
-        /// By what.
+        /// The replacement.
         with: Vec<u8>,
     },
     /// Bytes came in between.
     Inserted { at: usize, bytes: Vec<u8> },
     /// A part is there twice.
     Doubled {
-        /// From here.
+        /// The first byte.
         from: usize,
-        /// To here.
+        /// The byte after the last.
         to: usize,
     },
     /// A part is gone.
     Dropped {
-        /// From here.
+        /// The first byte.
         from: usize,
-        /// To here.
+        /// The byte after the last.
         to: usize,
     },
 }

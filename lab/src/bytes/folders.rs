@@ -1,4 +1,4 @@
-//! A folder where a state file belongs.
+//! A folder in place of a state file.
 
 use std::fs;
 use std::io;
@@ -8,8 +8,8 @@ use super::base;
 use crate::sandbox::tree;
 use crate::{Sandbox, Tally};
 
-/// Puts one, with something in it, in the place of each state file, and recovers with the real binary, which must
-/// say so with this code.
+/// Puts a folder with content in place of each state file, and recovers with the real binary, which must
+/// report this code.
 pub fn try_folders(binary: &Path, code: &str) -> io::Result<Tally> {
     let mut tally = Tally::new("bytes: a folder in place of a file");
     let place = Sandbox::new(binary)?;
@@ -37,7 +37,7 @@ fn check(place: &Sandbox, file: &Path, wanted: &str) -> Result<(), String> {
         if !matches!(code, 0 | 3) {
             return Err(format!("recover ended with {code}: {report}"));
         }
-        // Without its identity a state directory is rebuilt, and that is what is told then.
+        // Without its identity a state directory is rebuilt, and that is reported then.
         let is_told = report.to_string().contains(&format!("\"code\":\"{wanted}\""));
         // Where a job's user may have put something, it costs that job: it is damage, and liveness is unknown then.
         let is_ours = file.components().count() < 3 || !file.starts_with("attempts");

@@ -1,6 +1,6 @@
-//! Bad bytes: every file of a state directory is damaged, byte by byte and cut by cut, and recovery must not
-//! panic, hang or take memory without bound, must lose nothing but what the damaged bytes said, and must
-//! keep those in quarantine.
+//! Bad bytes: every file of a state directory is damaged, byte by byte and cut by cut. Recovery must not
+//! panic, hang or use unbounded memory, must lose nothing but the content of the damaged bytes, and must keep
+//! those in quarantine.
 
 mod base;
 mod check;
@@ -19,12 +19,12 @@ use damage::Damage;
 pub enum Extent {
     /// Each of [`damage::every`] for small files, many at random for large ones.
     All {
-        /// What is random follows from this.
+        /// Seed of the random choices.
         seed: u64,
     },
-    /// So many of each kind of file, at random.
+    /// This many of each kind of file, at random.
     Sample {
-        /// Which ones follows from this.
+        /// Seed of the choice.
         seed: u64,
         /// How many of each file.
         damages: usize,
@@ -36,8 +36,8 @@ const SMALL: usize = 4096;
 /// Damages of a larger one.
 const AT_RANDOM: usize = 2000;
 
-/// Damages the files of a state directory one after the other; a row for each kind. `progress` hears of
-/// each damage.
+/// Damages the files of a state directory one after the other; returns a row for each kind. `progress` is
+/// called with each damage.
 pub fn try_files(binary: &Path, extent: Extent, progress: &dyn Fn()) -> io::Result<Vec<Tally>> {
     let place = Sandbox::new(binary)?;
     base::make(&place)?;

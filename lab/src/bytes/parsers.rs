@@ -1,4 +1,4 @@
-//! Damaged text straight into each parser, as fuzzing does: none may panic, whatever it is given.
+//! Damaged text straight into each parser, as fuzzing does: none may panic, whatever the input.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use recovery::webhooks::record::Record as Delivery;
 use super::damage::random;
 use crate::{Seed, Tally};
 
-/// A parser and texts that it takes: whether it does is what it tells.
+/// A parser, with texts that it accepts.
 struct Parser {
     name: &'static str,
     texts: &'static [&'static str],
@@ -75,7 +75,7 @@ fn log(bytes: &[u8]) -> bool {
     decode(bytes).is_some()
 }
 
-/// Through the file, as it is read.
+/// Through a file, as it is read.
 fn snapshot(bytes: &[u8]) -> bool {
     let Ok(folder) = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()) else { return false };
     let path = folder.path().join("snapshot");
@@ -127,7 +127,7 @@ fn try_parser(parser: &Parser, seed: u64, texts: usize) -> Tally {
     tally
 }
 
-/// The most memory that this process ever had, bytes; 0 where the system does not tell.
+/// Peak memory of this process, in bytes; 0 where the system does not report it.
 pub fn most_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
@@ -138,7 +138,7 @@ pub fn most_memory() -> u64 {
 mod tests {
     use super::*;
 
-    /// Damage to a text that is refused as it is would prove little.
+    /// Damaging a text that is refused undamaged would prove little.
     #[test]
     fn every_parser_takes_its_texts_as_they_are() {
         let mut seed = Seed::new(1);

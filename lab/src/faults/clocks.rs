@@ -1,5 +1,5 @@
-//! Clocks that jump, a reboot, PIDs that belong to others by now, other hosts: verdicts never rest on a time
-//! of day, and what another machine wrote is left alone.
+//! Clocks that jump, a reboot, reused PIDs, other hosts: verdicts never rest on a time of day, and files of
+//! another machine are left alone.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use crate::kill;
 use crate::recovering::{sequence, with_causes};
 use crate::{Sandbox, Tally};
 
-/// What is changed in the evidence of the job that ran when its server was killed, and how it stands then.
+/// A change of the evidence about the job that ran when its server was killed, and the job's status after it.
 struct Case {
     name: &'static str,
     change: fn(&mut Value),
@@ -48,7 +48,7 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// Days that clocks stand at.
+/// Days that the clocks show.
 const TIMES: [&str; 4] = [
     "1970-01-01T00:00:00.000Z",
     "2100-01-01T00:00:00.000Z",
@@ -95,7 +95,7 @@ fn recover_at(place: &Sandbox, time: &str, lost: JobStatus) -> Result<(), String
     if is_as_wanted { Ok(()) } else { Err(format!("{found:?}, not {wanted:?}")) }
 }
 
-/// Changes every file that tells of the lost job's processes and of who holds locks.
+/// Changes every file about the lost job's processes and the holders of locks.
 fn change_evidence(place: &Sandbox, change: fn(&mut Value)) -> io::Result<()> {
     let attempts = place.state().join("attempts/lost");
     let mut files: Vec<PathBuf> = ["sentinel.json", "command.json"].map(|name| attempts.join(name)).into();

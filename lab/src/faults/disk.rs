@@ -26,7 +26,7 @@ const REPORTS: &[&[&str]] = &[
     &["locks", "recovered"],
 ];
 
-/// What changes something, and must refuse cleanly.
+/// Commands that change something, and must refuse cleanly.
 const CHANGES: &[&[&str]] = &[
     &["submit", "--", "true"],
     &["submit", "--id", "never", "--", "true"],
@@ -38,7 +38,8 @@ const CHANGES: &[&[&str]] = &[
     &["lock", "web", "--", "true"],
 ];
 
-/// Tries both; `None` where no file system can be mounted. `codes`: what a recovery on a full disk must find.
+/// Tries both; `None` where no file system can be mounted. `codes`: findings that a recovery on a full disk
+/// must have.
 pub fn try_disks(binary: &std::path::Path, codes: &[&str]) -> io::Result<Option<Tally>> {
     let mut tally = Tally::new("disk: full, read-only");
     let place = Sandbox::new(binary)?;
@@ -139,7 +140,7 @@ fn without_writing(place: &Sandbox, before: &[Value], faults: &mut u64) -> Resul
     Ok(())
 }
 
-/// What of a job does not change with the time of the look.
+/// The parts of a job that do not change with the time of reading.
 fn essence(job: &Value) -> (Value, Value, Value) {
     (job["job_id"].clone(), job["status"].clone(), job["attempt"].clone())
 }

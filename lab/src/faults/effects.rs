@@ -1,5 +1,5 @@
 //! Every effect of every operation refused once, and every effect from one on, with each error that a disk
-//! gives: through the seam, so that each is met exactly.
+//! gives: injected at the seam, so that each is hit exactly.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,10 +19,10 @@ use crate::kill;
 use crate::recovering::{sequence, with_causes};
 use crate::{Sandbox, Seed, Tally};
 
-/// What a disk says: EIO, ENOSPC, EROFS, EMFILE, EACCES.
+/// Errors of a disk: EIO, ENOSPC, EROFS, EMFILE, EACCES.
 const ERRORS: [i32; 5] = [5, 28, 30, 24, 13];
 
-/// Which effects are refused.
+/// The effects that are refused.
 #[derive(Debug, Clone, Copy)]
 struct Refusal {
     errno: i32,
@@ -54,7 +54,7 @@ impl Observer for Refusing {
     fn after(&self, _effect: &Effect<'_>) {}
 }
 
-/// An operation; gives what it has acknowledged: jobs, and how they stand.
+/// An operation; returns the acknowledged jobs and their status.
 type Act = fn(&StateDir) -> Result<Vec<(String, &'static str)>, String>;
 
 const OPERATIONS: &[(&str, Act)] = &[
@@ -120,7 +120,7 @@ fn check(place: &Sandbox, met: &Met, undisturbed: bool) -> Result<(), String> {
     let acknowledged = match &met.outcome {
         Ok(acknowledged) => acknowledged.clone(),
         Err(why) if undisturbed => return Err(why.clone()),
-        // What was tried, on which object, and what the system said.
+        // The error names the operation, the object and the system's reason.
         Err(why) if why.contains("/state") && why.contains("os error") => Vec::new(),
         Err(why) => return Err(format!("the error names no object: {why}")),
     };
@@ -206,6 +206,6 @@ fn lock(dir: &StateDir) -> Result<Vec<(String, &'static str)>, String> {
 }
 
 fn recover(dir: &StateDir) -> Result<Vec<(String, &'static str)>, String> {
-    // What it could not do is in its record: done in part is no failure of it.
+    // Its record names the parts that it could not do: done in part is no failure.
     sequence(dir).map(|_| Vec::new())
 }

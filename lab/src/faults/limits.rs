@@ -53,7 +53,7 @@ fn prepare(place: &Sandbox) -> io::Result<()> {
 fn limited(place: &Sandbox, limit: &str, arguments: &[&str]) -> io::Result<Ran> {
     let mut shell = Command::new("/bin/sh");
     place.surround(&mut shell);
-    // The output goes through pipes: what it writes there has no size.
+    // The output goes through pipes, so the limit does not apply to it.
     let script = format!("({limit}; exec \"$@\") 2>&1 >&3 3>&- | cat >&2");
     shell
         .args(["-c", &format!("exec 3>&1; {{ {script}; }} | cat"), "sh"])
@@ -81,7 +81,7 @@ fn check(place: &Sandbox, ran: &Ran, command: &[&str]) -> Result<(), String> {
         for id in ran.stdout.lines() {
             find(id).ok_or_else(|| format!("{id} was acknowledged, and is lost: {ran:?} {list}"))?;
         }
-        // Nothing acknowledged may be half there; what is there must be whole.
+        // Nothing acknowledged may be half there; everything present must be whole.
         if let Some(bad) = jobs.iter().find(|j| j["status"].as_str().is_none()) {
             return Err(format!("half a job: {bad}"));
         }

@@ -1,5 +1,5 @@
-//! Bad disks, bad clocks, short supplies: whatever is refused at whatever moment, what was acknowledged is
-//! there, the error says what was tried on which object, and when the fault is gone everything works.
+//! Bad disks, bad clocks, scarce resources: whatever is refused at whatever moment, acknowledged things are
+//! there, the error names the operation and its object, and when the fault is gone everything works.
 
 pub mod clocks;
 pub mod disk;

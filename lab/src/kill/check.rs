@@ -1,4 +1,4 @@
-//! The promises, checked with the real binary and the jobs' own witness files.
+//! Checks the promises with the real binary and the jobs' own witness files.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -42,7 +42,7 @@ impl Jobs {
         self.find(id)?["status"].as_str()
     }
 
-    /// Refuses a job that is not there, or stands otherwise.
+    /// Fails for a job that is absent, or has another status.
     ///
     /// # Errors
     /// With the job as it is.
@@ -64,7 +64,7 @@ impl Jobs {
     }
 }
 
-/// What lies beside the state directory and is not the jobs' own.
+/// Files beside the state directory that are not the jobs' own.
 pub(super) fn outside(place: &Sandbox) -> io::Result<BTreeMap<PathBuf, Seen>> {
     tree(&place.root(), &|path| path.starts_with("state") || path.starts_with("witness"))
 }
@@ -77,11 +77,11 @@ pub(super) fn unchanged_outside(place: &Sandbox, before: &BTreeMap<PathBuf, Seen
     }
 }
 
-/// What a second recovery must leave as it is: all but the record that there was one.
+/// The files that a second recovery must leave unchanged: all but the record of the recovery.
 fn lasting(place: &Sandbox) -> Result<BTreeMap<PathBuf, Seen>, String> {
     let told = |path: &Path| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        // That there was a recovery is told there, and in the trail of who did what.
+        // These record that there was a recovery, and the audit trail.
         path.starts_with("audit")
             || path.starts_with("recovery")
             || path.starts_with("startup")
@@ -121,9 +121,9 @@ fn recover(place: &Sandbox) -> Result<(), String> {
     if matches!(status, 0 | 3) { Ok(()) } else { Err(format!("recover ended with {status}: {report}")) }
 }
 
-/// Runs all that waits; each attempt ran at most once, none beside another, and no lock is left.
+/// Runs all waiting jobs; each attempt ran at most once, none beside another, and no lock is left.
 fn work_off(place: &Sandbox) -> Result<(), String> {
-    // What a former server left cannot be run here: its program is not there.
+    // An imported job cannot be run here: its program is missing.
     let (report, status) = place.json(&["work", "--once", "--workers", "4"])?;
     if status != 0 {
         return Err(format!("work ended with {status}: {report}"));

@@ -1,5 +1,5 @@
-//! Kill anywhere: the real binary is killed with SIGKILL at its n-th system call, for every n; then
-//! recovery runs twice, what is left is worked off, and the promises are checked from outside.
+//! Kill anywhere: the real binary is killed with SIGKILL at its n-th system call, for every n; then recovery
+//! runs twice, waiting jobs are run, and the promises are checked from outside.
 
 mod check;
 mod scenario;
@@ -18,15 +18,15 @@ use tracer::{Plan, Traced};
 pub enum Points {
     /// Every system call.
     All,
-    /// So many, at random.
+    /// This many, at random.
     Sample {
-        /// Which ones follows from this.
+        /// Seed of the choice.
         seed: u64,
         points: usize,
     },
 }
 
-/// Tries one scenario. `progress` hears how many of how many points are done.
+/// Tries one scenario. `progress` is called with the number of points done and in all.
 ///
 /// # Errors
 /// When the laboratory itself cannot work here: no place to write, no permission to trace.

@@ -1,4 +1,4 @@
-//! The operations that are killed, each from a state in which there is something to lose.
+//! The operations that are killed, each on a state in which there is something to lose.
 
 use std::fs;
 use std::io;
@@ -14,12 +14,12 @@ use crate::{Sandbox, witness};
 pub struct Scenario {
     /// Its name in the table.
     pub name: &'static str,
-    /// What is killed.
+    /// The process to kill.
     pub target: Target,
     pub arguments: fn(&Sandbox) -> Vec<String>,
-    /// For one that does not end by itself: whether it has done all.
+    /// For a process that does not end on its own: whether it has done everything.
     pub is_enough: Option<fn(&Sandbox) -> bool>,
-    /// What it has promised on standard output, and how the jobs must stand then.
+    /// The promises on its standard output, and the required status of the jobs.
     pub promises: fn(&Sandbox, &str, &Jobs) -> Result<(), String>,
     /// Jobs of the base that it may leave otherwise than they were.
     pub may: &'static [(&'static str, &'static [&'static str])],
@@ -178,8 +178,8 @@ fn make_workspace(place: &Sandbox) -> io::Result<()> {
 }
 
 impl Scenario {
-    /// Makes the state that each try begins from: a job that is over, one that crashed and is held, one
-    /// whose server was killed while it ran, two that wait, and a lock whose holder is gone.
+    /// Makes the state in which each try begins: a job that is over, one that crashed and is held, one whose
+    /// server was killed while it ran, two that wait, and a lock whose holder is gone.
     pub(super) fn base(&self, place: &Sandbox) -> io::Result<()> {
         let run = |arguments: &[&str], status| {
             place.run(arguments).and_then(|ran| ran.expect(status).map_err(io::Error::other))
@@ -217,7 +217,7 @@ impl Scenario {
         place.keep_as_base()
     }
 
-    /// How the base's jobs may stand after the operation and a recovery.
+    /// The allowed status of the base's jobs after the operation and a recovery.
     pub(super) fn allowed(&self) -> Vec<(&'static str, &'static [&'static str])> {
         let calm: [(&str, &'static [&str]); 3] =
             [("done", &["succeeded"]), ("first", &["queued"]), ("second", &["queued"])];

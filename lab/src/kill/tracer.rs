@@ -1,11 +1,11 @@
 //! Counts the system calls of a real process, over all of its threads, and kills it at the n-th.
 //!
-//! strace's `inject=…:when=N` counts for each thread and each system call by itself, so that with several
-//! threads no N means one point. Here every entry into the kernel of every thread of the process is a
-//! stop of its own, counted in one row; at the n-th the process gets SIGKILL and that call does not happen.
+//! strace's `inject=…:when=N` counts per thread and per system call, so that with several threads no N means
+//! one point. Here every entry into the kernel of every thread of the process is a stop, counted in one
+//! sequence; at the n-th the process gets SIGKILL and that call does not happen.
 //!
-//! Seen from the traced process nothing is different but the time it takes. The tracer must be one
-//! thread from start to end, and waits only for children of that thread.
+//! The traced process notices no difference but the time it takes. The tracer must be one thread from start
+//! to end, and waits only for children of that thread.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 
 use crate::sandbox::{Ran, Sandbox, text_of};
 
-/// Whose system calls count.
+/// The process whose system calls count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The program that is started.
@@ -32,18 +32,18 @@ pub enum Target {
 /// How a traced run is to end.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
-    /// Whose system calls count.
+    /// The process whose system calls count.
     pub target: Target,
     /// At which it is killed; `None` counts them.
     pub kill_at: Option<u64>,
-    /// Looked at while it runs: when true, the program is asked to end (SIGTERM). For those that do not end
-    /// by themselves.
+    /// Called while it runs: when true, the program is told to end (SIGTERM). For programs that do not end on
+    /// their own.
     pub is_enough: Option<&'a (dyn Fn() -> bool + Sync)>,
     /// After this it hangs, and is killed.
     pub patience: Duration,
 }
 
-/// What a traced run left.
+/// The result of a traced run.
 #[derive(Debug)]
 pub struct Traced {
     /// System calls that were counted.
@@ -57,10 +57,10 @@ pub struct Traced {
 /// Runs the program with these arguments.
 ///
 /// # Errors
-/// What the system says; also when tracing is not permitted here.
+/// The system's error; also when tracing is not permitted here.
 pub fn run(place: &Sandbox, arguments: &[String], plan: &Plan<'_>) -> io::Result<Traced> {
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
-    // Waits for a word, so that it is traced from its first instruction as the program.
+    // Waits for a line of input, so that the program is traced from its first instruction.
     let mut shell = Command::new("/bin/sh");
     place.surround(&mut shell);
     shell.args(["-c", "read -r go && exec \"$@\" </dev/null", "sh"]).arg(place.binary()).args(arguments);
@@ -127,7 +127,7 @@ impl<'a> Tracer<'a> {
         Tracer { main, plan, tasks, counted: HashSet::new(), calls: 0, killed_in: None }
     }
 
-    /// Lets all run until none is left; the exit status of the program itself.
+    /// Lets all run until none is left; returns the exit status of the program itself.
     fn follow(&mut self) -> io::Result<i32> {
         let mut status = -999;
         while !self.tasks.is_empty() {
@@ -189,7 +189,7 @@ impl<'a> Tracer<'a> {
 
     fn go_on(&self, pid: Pid, signal: Option<Signal>) {
         let counts = !self.counted.is_empty() && self.counted.contains(&process_of(pid));
-        // Gone meanwhile: its end will be told.
+        // Gone by now: its end will be reported.
         let _ = if counts { ptrace::syscall(pid, signal) } else { ptrace::cont(pid, signal) };
     }
 }

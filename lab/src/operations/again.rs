@@ -1,4 +1,4 @@
-//! The next attempt of a job that is over: what the one before left is kept apart, the checkpoint stays.
+//! The next attempt of a job that is over: the previous one's files are kept apart, the checkpoint stays.
 
 use recovery::jobs::{RecoverSettings, resume};
 use recovery::queue::Queue;
@@ -26,7 +26,7 @@ fn resumed(stage: &Stage) -> Result<(), Error> {
     let settings = RecoverSettings::new(actor());
     for (attempt, fresh) in [(2, false), (3, true)] {
         let mut queue = Queue::open(&dir)?;
-        // What was before may still be so, and what comes next already.
+        // The earlier state may still hold, and the next one already.
         stage.acknowledge(Fact::job("a", attempt - 1, &["failed", "queued", "crashed"]));
         let answer = resume(&dir, &mut queue, &["a".parse()?], fresh, &settings)?;
         if answer.resumed.len() != 1 {

@@ -1,4 +1,4 @@
-//! What a daemon writes for those who ask it over HTTP: tokens, and what it answered.
+//! Files that a daemon writes for HTTP clients: tokens, and answers to requests with a key.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime};
@@ -73,12 +73,12 @@ fn old_answer(stage: &Stage) -> Result<(), Error> {
 }
 
 fn answers(stage: &Stage) -> Result<(), Error> {
-    // A request that is tried again writes what it wrote before, and its time is in it.
+    // A request that is tried again writes the same content, time included.
     let dir = StateDir { clock: Clock::fixed("2026-03-01T09:30:00.000Z".parse()?), ..stage.dir()? };
     let book = IdempotencyStore::open(&dir)?;
     for (key, is_answered) in [("begun", false), ("answered", true)] {
         let open = book.take(key, b"request").ok_or("the key is in use")?;
-        // A failed sync may be tried again: what is known then is this very request.
+        // A failed sync may be tried again: the stored request is then this one.
         if matches!(open.known()?, PriorRequest::OtherRequest) {
             return Err("the key belongs to another request".into());
         }

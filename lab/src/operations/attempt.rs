@@ -1,5 +1,5 @@
-//! A job's attempt: claimed, started by a supervisor of its own process, beating, ended, with and without
-//! a repository.
+//! A job's attempt: claimed, started by a supervisor in a process of its own, with heartbeats, ended; with
+//! and without a repository.
 
 use recovery::jobs::{RecoverSettings, cancel};
 use recovery::queue::{CrashPolicy, Queue};
@@ -31,8 +31,7 @@ fn attempt(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A job that empties its workspace, one that has something else where its output was, and one whose program is not
-/// there.
+/// A job that empties its workspace, one that replaces its output, and one whose program is missing.
 pub(super) const ATTEMPT_ODD: Operation =
     Operation { name: "attempt-odd", prepare: odd_jobs, run: odd_attempts };
 
@@ -69,7 +68,7 @@ pub(super) const ATTEMPT_CANCELLED: Operation =
 fn cancelled(stage: &Stage) -> Result<(), Error> {
     let claim = stage.claim("a")?;
     let dir = stage.dir()?;
-    // As `cancel` records it while nobody has taken the claim up.
+    // As `cancel` records it while no supervisor has taken up the claim.
     let wish = recovery::queue::Operation::Cancel { job: "a".parse()? };
     let mut queue = Queue::open(&dir)?;
     queue.transact(&actor(), |_| (vec![wish], ()))?;

@@ -1,4 +1,4 @@
-//! What jobs leave behind: cleanups, and what belongs to no job any more.
+//! Leftovers of jobs: cleanups, and orphans.
 
 use std::path::Path;
 use std::process::Command;
@@ -57,7 +57,7 @@ fn clean_up(stage: &Stage) -> Result<(), Error> {
         stage.acknowledge(Fact::job(&job.id.to_string(), 1, &["succeeded", "cancelled"]));
         let Created::New(id) = create(&dir, &CleanupRequest { job, source: Source::Asked, actor: &actor })?
         else {
-            // Begun before.
+            // It was begun before.
             continue;
         };
         stage.acknowledge(Fact::Cleanup { id: id.clone() });
@@ -84,7 +84,7 @@ pub(super) const ORPHANS: Operation = Operation { name: "orphans", prepare: stra
 fn strays(stage: &Stage) -> Result<(), Error> {
     stage.submit(Some("stays"), |_| {})?;
     let paths = stage.dir()?.paths;
-    // The plan of an earlier look, which nobody can read.
+    // An unreadable plan of an earlier scan.
     std::fs::create_dir_all(paths.orphans())?;
     std::fs::write(paths.orphans_plan(), "{\"format\":1,\"plan")?;
     let jobs = paths.jobs();

@@ -50,7 +50,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             jobs: RecoverSettings::new(actor()),
         },
         webhooks: recovery::webhooks::Settings::default(),
-        // No engine: what the machine's own has is none of a laboratory's business.
+        // No engine: the objects of the machine's own are outside of the laboratory.
         cleanup: CleanupSettings { engine: EngineChoice::None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
@@ -61,7 +61,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         config,
         run: RunOptions::default(),
         trouble: std::sync::Arc::new(|_| ()),
-        // Nobody asks it anything.
+        // No clients.
         listen: Box::new(|_| Ok(recovery::daemon::Listening::default())),
         reload: Box::new(|| None),
         ending: recovery::daemon::Ending::default(),

@@ -1,4 +1,4 @@
-//! Callbacks are delivered, parked, set free and given up, and the delivery log is shortened.
+//! Callbacks are delivered, parked, retried and discarded, and the delivery log is compacted.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use super::{Operation, Stage, nothing};
 use crate::Error;
 use crate::facts::Fact;
 
-/// What ended is told; what a receiver refuses waits for an operator.
+/// Ends are reported; a delivery that a receiver refuses waits for an operator.
 pub(super) const DELIVER: Operation = Operation { name: "deliver", prepare: nothing, run: deliver };
 
 fn deliver(stage: &Stage) -> Result<(), Error> {

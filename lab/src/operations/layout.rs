@@ -1,4 +1,4 @@
-//! A state directory of layout 2, which kept what the server knows about attempts in the workspaces.
+//! A state directory of layout 2, which kept the server's files about attempts in the workspaces.
 
 use recovery::jobs::{RecoverSettings, resume};
 use recovery::queue::Queue;
@@ -14,7 +14,7 @@ use crate::recovering::sequence;
 pub(super) const MOVE_ATTEMPTS: Operation =
     Operation { name: "move-attempts", prepare: layout_2, run: recovered };
 
-#[allow(clippy::disallowed_methods)] // What an earlier version did.
+#[allow(clippy::disallowed_methods)] // As an earlier version left it.
 fn layout_2(stage: &Stage) -> Result<(), Error> {
     for id in ["a", "b"] {
         stage.submit(Some(id), |request| {

@@ -1,4 +1,4 @@
-//! The life of a state directory as a folder: a backup in its place, files of an earlier time found in it.
+//! The life of a state directory as a folder: a backup in its place, files of an earlier time in it.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use super::{Operation, Stage};
 use crate::Error;
 use crate::facts::Fact;
 
-/// Another folder with the same content takes the place of the directory: a new incarnation begins.
+/// Another folder with the same content replaces the directory: a new incarnation begins.
 pub(super) const RESTORED: Operation = Operation { name: "restored", prepare: with_a_job, run: restored };
 
 fn with_a_job(stage: &Stage) -> Result<(), Error> {
@@ -17,7 +17,8 @@ fn with_a_job(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts another folder with the same content in the place of the directory, as an operator does it: not by the seam.
+/// Puts another folder with the same content in the directory's place, as an operator would: not through the
+/// seam.
 fn swap(stage: &Stage) -> Result<(), Error> {
     let state = stage.world().join("state");
     let aside = stage.world().join("aside");
@@ -39,7 +40,7 @@ fn restored(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// What lives shows that the files went back in time.
+/// Living processes show that the files went back in time.
 pub(super) const NOTICED: Operation =
     Operation { name: "restore-noticed", prepare: with_a_job, run: noticed };
 
@@ -52,7 +53,7 @@ fn noticed(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A process works on while another folder takes the place of the directory: not one effect of it reaches that.
+/// A process goes on while another folder replaces the directory: none of its effects reaches the new folder.
 pub(super) const SWAPPED: Operation = Operation { name: "swapped", prepare: with_a_job, run: swapped };
 
 fn swapped(stage: &Stage) -> Result<(), Error> {

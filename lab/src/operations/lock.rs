@@ -83,7 +83,7 @@ fn damaged_metadata(stage: &Stage) -> Result<(), Error> {
 fn release_by_force(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::MayBeDegraded { object: "lock:web".into() });
     let dir = stage.dir()?;
-    // Somebody whom nobody knows holds the flock at that moment.
+    // An unknown process holds the flock at that moment.
     let flock = FileLock::acquire(&Disk::real(), &dir.paths.lock("web")?.flock, Duration::ZERO)?;
     release(&dir, "web", None, true, &actor(), &|_, _| JobLiveness::Over)?;
     drop(flock);

@@ -1,4 +1,4 @@
-//! What is lost: entered when it is found, told until it is acknowledged.
+//! Losses: entered when they are found, reported until they are acknowledged.
 
 use recovery::losses::{Found, Losses, Mute, acknowledge, mute, record, unmute};
 

@@ -1,7 +1,7 @@
-//! Every operation that writes, each in a file of its own: what is there before, and what it does.
+//! Every operation that writes, each in a file of its own, with its preparation.
 //!
-//! A new one is a `pub(super) const` with a name, what is there before it, and the operation itself, in
-//! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
+//! A new one is a `pub(super) const` with a name, a preparation, and the operation itself, in [`ALL`]. It
+//! acknowledges as the product does: after the call that returns when the change is durable.
 
 mod again;
 mod asked;
@@ -35,7 +35,7 @@ pub use stage::Stage;
 pub struct Operation {
     /// Names it in reports and on the command line.
     pub name: &'static str,
-    /// Makes what is there before; every effect of it counts as long durable, its processes as dead.
+    /// Makes the initial state; its effects count as long durable, its processes as dead.
     pub prepare: fn(&Stage) -> Result<(), Error>,
     /// Does it, in a process of its own.
     pub run: fn(&Stage) -> Result<(), Error>,

@@ -1,5 +1,5 @@
-//! What seldom happens: folders that are missing, folders in the place of files, a decision of an operator, a
-//! removal that was cut short, a log whose sync had failed and whose end is damaged, a rehearsal.
+//! Rare cases: missing folders, folders in place of files, a decision of an operator, an interrupted removal,
+//! a log with a failed sync and a damaged end, a rehearsal.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,8 +59,8 @@ pub(super) fn remove_if_empty(dir: &StateDir, folder: &Path) -> Result<(), Error
     Ok(())
 }
 
-/// As above: a name is reserved in a folder, and a record written in one, that went when the state directory was
-/// open already.
+/// As above: a name is reserved in, and a record written to, a folder that was removed after the state
+/// directory was opened.
 pub(super) const SUBMIT_FOLDER_GONE: Operation =
     Operation { name: "submit-folder-gone", prepare: nothing, run: submit_named };
 
@@ -75,7 +75,7 @@ fn submit_named(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A folder stands in the place of a file.
+/// A folder in place of a file.
 pub(super) const MISPLACED: Operation =
     Operation { name: "misplaced", prepare: a_folder_for_a_file, run: put_away };
 
@@ -103,7 +103,7 @@ fn from_elsewhere(stage: &Stage) -> Result<(), Error> {
     for path in [paths.sentinel(), paths.command()] {
         let mut document: serde_json::Value = serde_json::from_slice(&std::fs::read(&path)?)?;
         for member in ["boot_id", "machine_id"] {
-            // A machine without an id is told from no other either.
+            // A machine without an id cannot be told from another one either.
             document["host"][member] = "00000000-0000-0000-0000-000000000000".into();
         }
         std::fs::write(&path, document.to_string())?;
@@ -166,7 +166,7 @@ fn finish(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A sync of the queue's log has failed, and the log's end is damaged besides.
+/// A sync of the queue's log has failed, and the log's end is damaged as well.
 pub(super) const FAILED_AND_DAMAGED: Operation =
     Operation { name: "log-failed-and-damaged", prepare: failed_and_damaged, run: submit_after };
 

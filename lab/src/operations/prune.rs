@@ -1,4 +1,4 @@
-//! Jobs that are over go: workspace, output and record, or nothing of them.
+//! Jobs that are over are removed: workspace, output and record, or nothing of them.
 
 use recovery::jobs::{JobRetention, RecoverSettings, prune};
 use recovery::queue::{Operation as Record, Queue, append};

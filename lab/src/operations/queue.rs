@@ -1,4 +1,4 @@
-//! What changes jobs besides running them: cancel, resume, checkpoints.
+//! Changes of jobs other than running them: cancel, resume, checkpoints.
 
 use recovery::jobs::{RecoverSettings, cancel, resume};
 use recovery::queue::{Queue, SnapshotFile};
@@ -42,7 +42,7 @@ fn cancel_claimed(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A running job whose supervisor was killed and whose command goes on is cancelled.
+/// An unsupervised job, whose command goes on after its supervisor was killed, is cancelled.
 pub(super) const CANCEL_ORPHAN: Operation =
     Operation { name: "cancel-orphan", prepare: two_jobs, run: cancel_orphan };
 
@@ -58,7 +58,7 @@ fn cancel_orphan(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A job that failed is resumed, and its next attempt runs: what the first left is moved away.
+/// A failed job is resumed, and its next attempt runs: the first attempt's files are moved away.
 pub(super) const RESUME: Operation = Operation { name: "resume", prepare: a_failed_job, run: resume_it };
 
 fn a_failed_job(stage: &Stage) -> Result<(), Error> {
@@ -68,7 +68,7 @@ fn a_failed_job(stage: &Stage) -> Result<(), Error> {
     })?;
     let claim = stage.claim("a")?;
     run_job(stage, "a", claim)?;
-    // A file is there already where the first attempt's output is to be kept.
+    // A file is in the place where the first attempt's output is to be kept.
     let kept = stage.dir()?.paths.job("a")?.attempt(1);
     std::fs::create_dir_all(&kept)?;
     Ok(std::fs::write(kept.join("output.log"), "older")?)

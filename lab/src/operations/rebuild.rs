@@ -1,4 +1,4 @@
-//! What a recovery writes when records, files of ended jobs or the whole queue are lost.
+//! Files that a recovery writes when records, files of ended jobs or the whole queue are lost.
 
 use super::supervisor::run_job;
 use super::{Operation, Stage};
@@ -6,11 +6,11 @@ use crate::Error;
 use crate::facts::Fact;
 use crate::recovering::sequence;
 
-/// Records that are damaged or gone, and damaged files of a job that is over.
+/// Records that are damaged or gone, and damaged files of an ended job.
 pub(super) const RECORDS: Operation =
     Operation { name: "rebuild-records", prepare: damaged_records, run: recovered };
 
-/// The queue and the records are gone: jobs come back from what is kept about their attempts.
+/// The queue and the records are gone: jobs are reconstructed from the files of their attempts.
 pub(super) const WORKSPACES: Operation =
     Operation { name: "rebuild-jobs", prepare: only_workspaces, run: recovered };
 

@@ -1,4 +1,4 @@
-//! Recovery itself, of a state directory that has something of everything to recover.
+//! Recovery itself, of a state directory with something of everything to recover.
 
 use recovery::jobs::record;
 use recovery::locks::acquire_for_job;
@@ -55,7 +55,7 @@ fn tear_the_log(stage: &Stage) -> Result<(), Error> {
     let segment = dir.paths.queue_log().join(format!("{:020}.log", end.segment));
     let file = std::fs::OpenOptions::new().write(true).open(segment)?;
     file.write_all_at(b"0f0f0f0f 00000099 0000000000000099 {\"at\":\"2026-", end.offset)?;
-    // The hint of another boot: what is behind the end is found by reading.
+    // The hint is of another boot: records behind its end are found by reading.
     let page = std::fs::OpenOptions::new().write(true).open(dir.paths.queue_log().join("commit.page"))?;
     page.write_all_at(&[0x33; 8], 8)?;
     Ok(())
@@ -101,7 +101,7 @@ pub(super) fn recover_whatever_is_there(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A phase is passed over because somebody asked for it; the request is used up.
+/// A phase is skipped on request; the request is used up.
 pub(super) const RECOVER_SKIPPING: Operation =
     Operation { name: "recover-skipping", prepare: asked_to_skip, run: recover_skipping };
 
@@ -180,8 +180,8 @@ fn recover_damaged(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// The log has lost a submission and a claim in its middle, and a segment belongs to somebody else: what
-/// the jobs' own files tell comes back into the queue.
+/// The log has lost a submission and a claim in its middle, and has a foreign segment: the jobs' own files
+/// restore the queue.
 pub(super) const RECOVER_LOST: Operation =
     Operation { name: "recover-lost-records", prepare: lost_records, run: recover_lost };
 
@@ -234,7 +234,7 @@ fn reused_pid(stage: &Stage) -> Result<(), Error> {
         let mut document: serde_json::Value = serde_json::from_slice(&std::fs::read(&path)?)?;
         for process in ["supervisor", "command"] {
             if document[process].is_object() {
-                document[process]["pid"] = 1.into(); // It lives, and began before.
+                document[process]["pid"] = 1.into(); // It lives, and started before.
             }
         }
         std::fs::write(&path, document.to_string())?;

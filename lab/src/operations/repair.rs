@@ -1,4 +1,4 @@
-//! Waiting in line, giving back what is stale, and repairing.
+//! Waiting in line, giving back stale locks, and repairing.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn in_line(stage: &Stage) -> Result<(), Error> {
     grant_and_give_back(stage, "web")
 }
 
-/// Several locks whose holders are gone are given back on an operator's word.
+/// Several locks whose holders are gone are given back on an operator's request.
 pub(super) const STALE: Operation =
     Operation { name: "locks-detect-stale", prepare: dead_holders, run: give_back_stale };
 
@@ -155,7 +155,7 @@ fn repair_queue(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checkpoints cut the log; what operators did goes into the audit trail before.
+/// Checkpoints cut the log; operators' changes are copied to the audit trail before.
 pub(super) const AUDIT_KEPT: Operation =
     Operation { name: "audit-kept", prepare: nothing, run: keep_what_operators_did };
 
@@ -168,7 +168,7 @@ fn keep_what_operators_did(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// What stands in the place of the trail's files is put aside.
+/// Things in place of the trail's files are moved away.
 pub(super) const AUDIT_IN_THE_WAY: Operation =
     Operation { name: "audit-in-the-way", prepare: strangers, run: enter_all_the_same };
 

@@ -1,4 +1,4 @@
-//! What is done in one or two files: a new state directory, the audit trail, requests to a recovery.
+//! Operations on one or two files: a new state directory, the audit trail, requests to a recovery.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -46,8 +46,8 @@ fn entries(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// What an entry is about: done again, by this process after a failed sync or by another, it is another
-/// entry.
+/// A unique object for an entry: written again, by this process after a failed sync or by another, it is
+/// another entry.
 pub(super) fn another(what: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{what}:{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))

@@ -1,4 +1,4 @@
-//! What an operation has to work with.
+//! The tools of an operation.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::facts::Fact;
 use crate::record::Recorder;
 use crate::recovering;
 
-/// A world with a state directory, and the recorder of what is done to it.
+/// A world with a state directory, and the recorder of its effects.
 pub struct Stage {
     world: PathBuf,
     disk: Disk,
@@ -106,7 +106,7 @@ impl Stage {
     }
 }
 
-/// Who does it.
+/// The acting user.
 pub(super) fn actor() -> Actor {
     Actor { by: "laboratory".into(), why: None }
 }

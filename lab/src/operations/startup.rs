@@ -1,5 +1,5 @@
-//! Startups: one after one that died, with what it cleans; safe mode and its end; an earlier layout; requests of
-//! other processes.
+//! Startups: one after an aborted one, with its cleaning; safe mode and its end; an earlier layout; requests
+//! of other processes.
 
 use recovery::durable::replace;
 use recovery::recovery::{Asking, request_retry_of_daemon, request_skip, withdraw_retry};
@@ -137,7 +137,7 @@ fn migrate_damaged(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A phase is to be skipped, one to be tried again by the daemon; a request for another one is taken back.
+/// One phase is to be skipped, another one tried again by the daemon; a third request is withdrawn.
 pub(super) const REQUESTS: Operation = Operation { name: "requests", prepare: super::nothing, run: requests };
 
 fn requests(stage: &Stage) -> Result<(), Error> {

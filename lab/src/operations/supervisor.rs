@@ -1,4 +1,4 @@
-//! A supervisor and its command as processes of their own, whose effects go into the same recording.
+//! A supervisor and its command as processes of their own, whose effects are in the same recording.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -78,8 +78,8 @@ pub(super) fn interrupt(stage: &Stage, job: &str, claim: u64) -> Result<(), Erro
     }
 }
 
-/// Starts a job whose command is [`endless`], and kills its supervisor when the command has begun, which
-/// goes on.
+/// Starts a job whose command is [`endless`], and kills its supervisor when the command has begun; the
+/// command goes on.
 pub(super) fn kill_supervisor(stage: &Stage, job: &str, claim: u64) -> Result<ProcessIdentity, Error> {
     let paths = stage.dir()?.paths.job(job)?;
     let mut supervisor = begun(stage, job, claim)?;
@@ -123,7 +123,7 @@ pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Erro
     let settings = SuperviseSettings {
         kill_grace: Duration::from_millis(300),
         heartbeat: Duration::from_millis(20),
-        // What is killed here leaves nobody who would remove a control group.
+        // After a kill here no process would remove the control group.
         cgroup: false,
         output_limit: 64 << 10,
         ..SuperviseSettings::new(job, claim, trampoline)

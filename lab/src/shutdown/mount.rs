@@ -1,5 +1,5 @@
-//! A file system of its own in a file, mounted where only the thread that made it and its children see it: the
-//! kernel takes it away with them, however they end.
+//! A file system of its own in a file, mounted where only the thread that made it and its children see it:
+//! the kernel removes it with them, however they end.
 
 use std::fs;
 use std::io;
@@ -34,7 +34,7 @@ impl Kind {
     }
 
     fn make(self, image: &Path) -> Command {
-        // The least that xfs takes; what is not written takes no room.
+        // The least that xfs takes; unwritten space takes no room.
         let (program, options) = match self {
             Kind::Ext4 => ("mkfs.ext4", ["-q", "-F"]),
             Kind::Xfs => ("mkfs.xfs", ["-q", "-f"]),
@@ -106,7 +106,7 @@ impl Drop for Mount {
     }
 }
 
-/// Kills all others that have the mounts of this thread: only what it started has them.
+/// Kills all other processes that have this thread's mounts: only this thread's children have them.
 pub(super) fn end_others(spare: u32) -> io::Result<()> {
     let own = fs::read_link("/proc/thread-self/ns/mnt")?;
     for entry in fs::read_dir("/proc")? {

@@ -1,4 +1,4 @@
-//! One file system through the operations: at each moment the plug is pulled, and what is left is examined.
+//! One file system through the operations: at each moment the plug is pulled, and the rest is examined.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub const SAMPLE: [&str; 6] = ["submit", "submit-batch", "attempt", "checkpoint"
 pub struct Extent {
     /// Of each operation at most so many moments, evenly taken; the first and the last are among them.
     pub moments: u64,
-    /// The operations; none for all.
+    /// The operations; empty for all.
     pub operations: Vec<String>,
     /// A fault of the library that is switched on.
     pub bug: Option<String>,
@@ -52,7 +52,7 @@ pub fn try_file_system(
     // process of the other for one of its own that is left.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // What is played has the fault, and not its recovery.
+    // The operation has the fault, and not its recovery.
     let _without_fault = Turn::with("")?;
     // The namespace of the mounts is a thread's own, from which it does not come back.
     std::thread::scope(|scope| {
@@ -93,7 +93,7 @@ pub fn try_file_system(
     })
 }
 
-/// What the work is done with.
+/// The tools of a run.
 struct Bench<'a> {
     player: &'a Player,
     extent: &'a Extent,
@@ -102,7 +102,7 @@ struct Bench<'a> {
     recording: PathBuf,
     world: PathBuf,
     boot_id: String,
-    /// What was there before the operation, without and with a reboot since.
+    /// The disk before the operation, without and with a reboot since.
     base: [Tree; 2],
 }
 

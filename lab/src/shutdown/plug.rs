@@ -1,9 +1,9 @@
 //! The plug of a mounted file system: pulled when so many effects have been begun, whichever process of an
 //! operation begins the last of them.
 //!
-//! It is a folder beside the recording, on another file system: `at` holds the number and the turn, `count` a byte
-//! for each effect, `pull` is a pipe behind which a process waits that makes the ioctl (there is no way to call it
-//! without `unsafe`), and `pulled` is there once it has.
+//! It is a folder beside the recording, on another file system: `at` holds the number and the turn, `count` a
+//! byte for each effect, `pull` is a pipe behind which a process waits that makes the ioctl (calling it here
+//! would need `unsafe`), and `pulled` exists once it has.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -18,8 +18,8 @@ use nix::unistd::Pid;
 /// How long anything here is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits behind the pipe. The number is `EXT4_IOC_SHUTDOWN` as well as `XFS_IOC_GOINGDOWN`; 2 is "without
-/// flushing the journal": what is not synced is lost.
+/// Waits behind the pipe. The number is `EXT4_IOC_SHUTDOWN` as well as `XFS_IOC_GOINGDOWN`; 2 means "without
+/// flushing the journal": unsynced data is lost.
 const PULL: &str = "
 import fcntl, os, struct, sys
 mount, plug = sys.argv[1:]
@@ -72,7 +72,8 @@ impl Plug {
 
     /// An effect begins. Does not return when it is the one before which the power goes.
     pub(crate) fn effect_begins(&self) -> io::Result<()> {
-        // Opened anew, because the place in a file belongs to the process that opened it: so each sees its own number.
+        // Opened anew, because the offset in a file belongs to the process that opened it: so each sees its
+        // own number.
         let mut count = OpenOptions::new().append(true).open(self.folder.join("count"))?;
         count.write_all(b".")?;
         if count.stream_position()? != self.at {
@@ -84,13 +85,13 @@ impl Plug {
     }
 }
 
-/// Pulls, and returns when it is out. In one turn it is pulled once, however many ask: the one that asks later, or is
-/// killed while it asks, must not shut down what is mounted next.
+/// Pulls, and returns when it is out. In one turn it is pulled once, however many processes ask: one that
+/// asks later, or is killed while it asks, must not shut down the next mount.
 fn pull(folder: &Path, turn: u64) -> io::Result<()> {
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut pipe = OpenOptions::new();
     pipe.write(true).custom_flags(nonblock);
-    // Without blocking it is refused while nobody waits there: a wait for ever would be none that ends.
+    // Non-blocking, so that it is refused while no process waits there, instead of waiting for ever.
     let ask = || pipe.open(folder.join("pull")).and_then(|mut pipe| write!(pipe, "{turn}."));
     let is_heard = wait_until(|| Ok(ask().is_ok()))?;
     if is_heard && wait_until(|| Ok(folder.join("pulled").exists()))? {

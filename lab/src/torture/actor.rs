@@ -1,4 +1,4 @@
-//! One who takes part: starts a process, waits for it or kills it, and remembers what was acknowledged.
+//! An actor: starts a process, waits for it or kills it, and remembers what was acknowledged.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::sandbox::{Ran, status_of, text_of};
 use crate::{Sandbox, Seed, witness};
 
-/// What all of them know.
+/// The shared knowledge of all actors.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     acknowledged: Mutex<Vec<Vec<String>>>,
@@ -175,7 +175,7 @@ impl<'a> Actor<'a> {
         drop(self.run(&["resume", &id], life));
     }
 
-    /// A command under a lock, which tells when another holds it too.
+    /// A command under a lock, which notices when another one holds it too.
     fn hold_a_lock(&mut self, life: Option<Duration>) {
         let repository = *self.seed.one_of(&REPOSITORIES);
         let script = format!(
@@ -233,5 +233,5 @@ impl<'a> Actor<'a> {
     }
 }
 
-/// The status of what did not end by itself.
+/// The status of a process that did not end on its own.
 const HANGS: i32 = -998;

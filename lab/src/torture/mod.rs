@@ -1,9 +1,9 @@
-//! Torture: many processes work on one state directory at once, each is killed at some moment, and at the
-//! end everything that was acknowledged is there, once.
+//! Torture: many processes work on one state directory at once, each is killed at some moment, and at the end
+//! everything that was acknowledged is there, once.
 //!
-//! The plan (who does what, when it is killed) follows from the seed; what the processes make of it is up to
-//! the machine. Two daemons fight for the directory all the time; submitters, recoveries, cancels,
-//! resumes, releases, lock holders and `work` come and go between them.
+//! The plan (the actors and their kills) follows from the seed; the timing is up to the machine. Two daemons
+//! fight for the directory all the time; submitters, recoveries, cancels, resumes, releases, lock holders and
+//! `work` come and go between them.
 
 mod actor;
 mod verdict;
@@ -21,11 +21,11 @@ pub struct Ordeal {
     /// The plan follows from it.
     pub seed: u64,
     pub length: Duration,
-    /// How many processes at once, besides the two daemons.
+    /// Number of processes at once, in addition to the two daemons.
     pub actors: usize,
 }
 
-/// Tortures one state directory. `progress` hears how much of the time is over.
+/// Tortures one state directory. `progress` is called with the part of the time that is over.
 pub fn torture(binary: &Path, ordeal: Ordeal, progress: &(dyn Fn(Duration) + Sync)) -> io::Result<Tally> {
     let mut tally = Tally::new("torture");
     let place = Sandbox::new(binary)?;

@@ -1,4 +1,4 @@
-//! What must hold when the last process is gone.
+//! The conditions that must hold when the last process is gone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::{Sandbox, witness};
 /// To work off all that waits takes at most.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Recovers, lets everything come to its end, and compares with what was acknowledged.
+/// Recovers, lets everything end, and compares with what was acknowledged.
 pub(super) fn at_the_end(place: &Sandbox, known: &Known) -> Result<(), String> {
     let begun = std::time::Instant::now();
     // Jobs that go on without supervisor or daemon come to their own end.
@@ -29,7 +29,7 @@ pub(super) fn at_the_end(place: &Sandbox, known: &Known) -> Result<(), String> {
         place.wait_until_nobody_works()?;
         let jobs = jobs(place)?;
         rounds += 1;
-        // Jobs that are to be tried again after a pause.
+        // Jobs to be tried again after a pause.
         let unfinished = |j: &&Value| j["status"] == "queued" || j["status"] == "running";
         let Some(waits) = jobs.values().find(unfinished) else { break jobs };
         if begun.elapsed().as_secs() > 400 {
@@ -87,7 +87,7 @@ fn acknowledged(jobs: &BTreeMap<String, Value>, known: &Known) -> Result<(), Str
     }
 }
 
-/// Nothing is damaged, nobody holds a lock, and another recovery finds nothing to do.
+/// Nothing is damaged, no lock is held, and another recovery finds nothing to do.
 fn clean(place: &Sandbox) -> Result<(), String> {
     let (wal, _) = place.json(&["queue", "wal"])?;
     if wal["damaged_records"] != 0 || wal["torn_bytes"] != 0 {

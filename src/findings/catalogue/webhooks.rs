@@ -79,7 +79,7 @@ pub const WEBHOOK_RECORD_REFUSED: Entry = Entry {
 pub const WEBHOOK_NOBODY_DELIVERS: Entry = Entry {
     code: "webhook-nobody-delivers",
     severity: Severity::Warning,
-    title: "Deliveries wait and nobody delivers",
+    title: "Deliveries wait and no process delivers",
     meaning: "Jobs have ended whose callbacks are due, and no daemon runs.",
     done: "They are kept until somebody delivers.",
     advice: "Start the daemon, or deliver from cron.",

@@ -400,7 +400,7 @@ fn described(sighting: &ProcessProbe) -> &'static str {
         Presence::Alive if sighting.is_stopped => "lives and is stopped",
         Presence::Alive => "lives",
         Presence::Hidden => "may not be looked at",
-        Presence::Gone if sighting.is_zombie => "has ended and is a zombie: nobody has taken note of it",
+        Presence::Gone if sighting.is_zombie => "has ended and was not reaped (a zombie)",
         Presence::Gone if sighting.is_succeeded => "is gone; its number belongs to another process now",
         Presence::Gone => "is gone",
     }

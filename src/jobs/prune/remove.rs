@@ -197,7 +197,7 @@ pub fn prune_some(
                     .and_then(|()| check_unused(&in_use, new.as_ref(), dir, job))
                     .and_then(|()| move_away(dir, job))
             } else {
-                Err(kept(job, "job-not-over", "it was changed meanwhile".to_owned()))
+                Err(kept(job, "job-not-over", "it was changed since".to_owned()))
             };
             match checked {
                 Ok(()) => moved.push(job.id.clone()),

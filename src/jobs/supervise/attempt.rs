@@ -33,8 +33,8 @@ use crate::queue::{AttemptOutcome, End, Job};
 use crate::state::{JobPaths, StateDir, human};
 use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_children};
 
-/// So often, a second apart, it is tried to put back an output that the job has removed. On a disk that refuses it for
-/// so long it is lost.
+/// Tries, a second apart, to put back an output that the job has removed. If the disk refuses for that long,
+/// the output is lost.
 const PUT_BACK_TRIES: u32 = 30;
 
 /// An attempt whose claim was verified.
@@ -126,7 +126,7 @@ impl RunningAttempt<'_> {
     /// Nothing was begun, and nothing is to look as if it had been. The sentinel goes last: without the
     /// others it says that an attempt may have begun. The lock is still held.
     fn withdraw(&self) -> Result<(), SuperviseError> {
-        // The directory may have been moved meanwhile.
+        // The directory may have been moved since.
         let followed = self.dir.followed();
         let dir = followed.as_ref().unwrap_or(self.dir);
         let paths = dir.paths.job(&self.job.id.to_string())?;
@@ -222,8 +222,8 @@ impl RunningAttempt<'_> {
         }
     }
 
-    /// Ends what the command has left behind. The attempt is not over before all of it has gone; until then its
-    /// exit status is kept for the process that takes over after a supervisor that is killed.
+    /// Ends the processes that the command left behind. The attempt is not over before all of them have gone;
+    /// until then its exit status is kept for the process that takes over if this supervisor is killed.
     fn end_leftovers(
         &self,
         heartbeat: &mut HeartbeatWriter<'_>,
@@ -256,7 +256,7 @@ impl RunningAttempt<'_> {
         }
     }
 
-    /// Nobody prints any more: what is left in the pipe is moved, however long the disk refuses it.
+    /// The pipe has no writer any more: moves the rest of its content, however long the disk refuses it.
     fn finish_output(&self, heartbeat: &mut HeartbeatWriter<'_>) {
         let notice = self.hooks.notice;
         while let Err(e) = heartbeat.finish_output() {
@@ -331,13 +331,13 @@ impl RunningAttempt<'_> {
         }
     }
 
-    /// What the command's process has recorded before it became the command; the job may have removed it.
+    /// The record that the command's process wrote before exec; the job may have removed it.
     fn command_record(&self) -> Option<CommandRecord> {
         let read = CommandRecord::read(&self.paths.command()).ok()?;
         read.whole().filter(|c| c.claim == self.settings.claim && c.job_id == self.job.id).cloned()
     }
 
-    /// The end to record: after an interruption with what the job's policy says.
+    /// The end to record; after an interruption with the consequence by the job's policy.
     fn end_of(&self, exit: &ExitRecord) -> End {
         let is_interrupted = exit.outcome == AttemptOutcome::Interrupted;
         let now = self.dir.clock.now();

@@ -1,4 +1,4 @@
-//! Whether a claim is still its job's present one, and wanted, as the log tells.
+//! Whether a claim is still its job's present one and not cancelled, by the log.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -16,15 +16,16 @@ use crate::state::StateDir;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 /// One that is watched is looked at all the same: the folder may have been replaced.
 const REASSURANCE: Duration = Duration::from_secs(30);
-/// Where there is no watch: it was not wanted, all instances of inotify are taken, or the file system has none.
+/// Interval without a watch: it was not wanted, all instances of inotify are taken, or the file system has
+/// none.
 const UNWATCHED: Duration = Duration::from_secs(10);
 
-/// How a claim stands.
+/// The status of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClaimStatus {
     /// It is the present one.
     Current,
-    /// It is the present one, and somebody wants the job's end.
+    /// It is the present one, and the job was cancelled.
     Cancelled(EndedBy),
     /// It is not.
     Lost(String),
@@ -66,9 +67,9 @@ fn standing_in_queue(dir: &StateDir, job: &JobId, claim: u64) -> Result<ClaimSta
 
 /// The log's decisions about an attempt, followed from its claim on.
 ///
-/// That the log grows is told by inotify(7), which notices every writer of this machine, also one in another
-/// namespace; where no watch can be had, it is looked at again after a pause. Nothing hangs on a signal: what
-/// is recorded is carried out even if its recorder was killed right after.
+/// inotify(7) reports the log's growth by any process of this machine, even in another namespace; without a
+/// watch, the log is read at intervals. Nothing depends on a signal: a recorded cancel is carried out even if
+/// its recorder was killed right after.
 #[derive(Debug)]
 pub(super) struct Decisions<'a> {
     dir: &'a StateDir,
@@ -78,7 +79,7 @@ pub(super) struct Decisions<'a> {
     reached: Position,
     watch: Option<OwnedFd>,
     is_changed: bool,
-    /// A writer publishes what it has written a moment later than that is told: it is looked at once more.
+    /// A writer publishes its records a moment after inotify reports them: read once more.
     is_fresh: bool,
     looked: Instant,
 }
@@ -103,12 +104,12 @@ impl<'a> Decisions<'a> {
         Ok(Decisions { dir, job, claim, standing, reached, watch, is_changed, is_fresh, looked })
     }
 
-    /// What was found by the last look.
+    /// The status by the last read.
     pub(super) fn standing(&self) -> &ClaimStatus {
         &self.standing
     }
 
-    /// Who wants the job's end, by the last look.
+    /// The recorded cancel, by the last read.
     pub(super) fn cancelled(&self) -> Option<&EndedBy> {
         match &self.standing {
             ClaimStatus::Cancelled(by) => Some(by),
@@ -116,7 +117,7 @@ impl<'a> Decisions<'a> {
         }
     }
 
-    /// Reads what the log has now.
+    /// Reads the new records.
     pub(super) fn look(&mut self) -> Result<(), SuperviseError> {
         (self.is_fresh, self.is_changed, self.looked) = (self.is_changed, false, Instant::now());
         let behind = records_behind(self.dir, self.reached, self.job)?;
@@ -135,7 +136,7 @@ impl<'a> Decisions<'a> {
         if self.until_next().is_zero() { self.look() } else { Ok(()) }
     }
 
-    /// What becomes readable when the log has changed; `None` while a look would come too early.
+    /// A descriptor that becomes readable when the log has changed; `None` while a read would be too early.
     pub(super) fn changes(&self) -> Option<BorrowedFd<'_>> {
         let watch = self.watch.as_ref().filter(|_| self.looked.elapsed() >= BETWEEN_LOOKS);
         watch.map(AsFd::as_fd)

@@ -1,7 +1,7 @@
-//! The end of an attempt, recorded so that no exit status is ever lost.
+//! Records the end of an attempt so that no exit status is ever lost.
 //!
-//! `exit.json` first, then the `end` record. A disk that refuses (full, read-only) is asked again with
-//! growing pauses, with the lock held and the heart beating: to all that look, the job is not over.
+//! `exit.json` first, then the `end` record. A disk that refuses (full, read-only) is tried again with
+//! growing pauses, with the lock held and heartbeats going on: for other processes the job is not over.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::state::{JobPaths, StateDir};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Who records what a supervisor records.
+/// The actor of a supervisor's records.
 pub(super) fn actor() -> Actor {
     Actor { by: "supervisor".to_owned(), why: None }
 }
@@ -49,8 +49,8 @@ pub(super) fn record_end(
         // The log is the truth: with the end in it, exit.json is not needed any more.
         match append(dir, &actor(), &[Operation::End(end.clone())]) {
             Ok(_) => return Ok(()),
-            // With the exit record on disk, a process that finds the sentinel free records the end by it: better
-            // that another process does so than that this one, which cannot, holds on for ever.
+            // The exit record is on disk, so a process that finds the sentinel free records the end by it:
+            // better than to hold the lock for ever in this process, which cannot.
             Err(e) if is_written && e.disk().is_some_and(DiskError::is_out_of_descriptors) => {
                 (hooks.notice)(&format!("the end is left to others to record: {}", with_causes(&e)));
                 return Ok(());

@@ -1,8 +1,9 @@
-//! What a supervisor does again and again while its command runs: above all the sign of life, which is the
-//! sentinel, its heartbeat, and the lock, kept although the job may remove them; and its part in the job's output.
+//! The repeated work of a supervisor while its command runs: above all its sign of life, which is the
+//! sentinel, its heartbeat, and the lock, kept even if the job removes them; and its part in the job's
+//! output.
 //!
-//! A job of the server's user may remove sentinel and lock file. A supervisor whose lock file has no name any more would
-//! look dead; so each beat sees to it that they are there.
+//! A job of the server's user may remove sentinel and lock file. A supervisor whose lock file has no name any
+//! more would look dead; so each heartbeat restores them.
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
@@ -50,7 +51,7 @@ impl<'a> HeartbeatWriter<'a> {
         self.write()
     }
 
-    /// What the sentinel says.
+    /// The sentinel.
     pub(super) fn sentinel(&self) -> &Sentinel {
         &self.sentinel
     }
@@ -75,17 +76,17 @@ impl<'a> HeartbeatWriter<'a> {
         self.write()
     }
 
-    /// From here on this process sees to what the command prints.
+    /// From here on this process handles the command's output.
     pub(super) fn keep_output(&mut self, output: OutputStream) {
         self.output = Some(output);
     }
 
-    /// What wakes the one who waits for the command, beside signals and times.
+    /// The descriptor to wait for, in addition to signals and times.
     pub(super) fn waited(&self) -> Option<BorrowedFd<'_>> {
         self.output.as_ref()?.waited()
     }
 
-    /// Moves what is left in the pipe into the file, when nobody prints any more; see [`OutputStream::finish`].
+    /// Moves the rest of the pipe into the file, once it has no writer; see [`OutputStream::finish`].
     pub(super) fn finish_output(&mut self) -> Result<(), DiskError> {
         self.output.as_mut().map_or(Ok(()), OutputStream::finish)
     }
@@ -132,7 +133,7 @@ impl<'a> HeartbeatWriter<'a> {
         self.last = Instant::now();
         let followed = self.dir.followed();
         if !followed.as_ref().unwrap_or(self.dir).is_still_itself() {
-            // A backup was put back: what is there is not this attempt's.
+            // A backup was restored: the file there is not this attempt's.
             return Ok(());
         }
         self.keep_lock()?;

@@ -1,17 +1,17 @@
 //! The supervisor: one small process a job, which outlives the process that started it.
 //!
 //! Order of an attempt (see `ARCHITECTURE.md`): own session and subreaper, `sentinel.lock`, the claim
-//! verified in the log, the repository, the previous attempt's files out of the way, the sentinel, a
-//! last look whether somebody cancelled, the command; then heartbeats until it ends, the end of what it
-//! left behind, `exit.json`, the `end` record, the repository given back, the lock.
+//! verified in the log, the repository, the previous attempt's files moved away, the sentinel, a last check
+//! for a cancel, the command; then heartbeats until it ends, the end of its descendants, `exit.json`, the
+//! `end` record, the repository given back, the lock.
 //!
 //! The whole tree is reached in three ways: the command's process group, all descendants (the supervisor is
-//! their subreaper), and a control group of the attempt's own where one can be made. The command prints into a
-//! pipe that outlives its supervisor (`jobs/keeper/`); the keeper that empties it is a child of the supervisor, but no
-//! part of the job: it is left out where the tree is looked at, signalled and reaped (`tree`).
+//! their subreaper), and a control group of the attempt's own where one can be made. The command prints into
+//! a pipe that outlives its supervisor (`jobs/keeper/`); the keeper that empties it is a child of the
+//! supervisor, but no part of the job: the tree is listed, signalled and reaped without it (`tree`).
 //!
-//! Killed at any of these, it leaves what `jobs::judge` tells apart. Nothing here runs in a thread: a
-//! supervisor must be a process of its own, for it reaps every child that the process has.
+//! After a kill at any of these steps, `jobs::judge` can tell how far it got. Nothing here runs in a thread:
+//! a supervisor must be a process of its own, because it reaps every child that the process has.
 
 mod attempt;
 mod claim;

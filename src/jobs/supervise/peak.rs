@@ -1,9 +1,9 @@
-//! How much memory a command has had, from the moment at which it became the command.
+//! The peak memory of a command, from its exec on.
 //!
-//! What the kernel adds up for a child (ru_maxrss) begins with the process that became the command, which is larger
-//! than a small command ever gets. So what that process had is recorded before it becomes the command, and where the
-//! sum does not exceed it the command's own high-water mark counts, which is looked at while it runs: soon after its
-//! start, and then less and less often.
+//! The kernel's sum for a child (ru_maxrss) begins with the process that became the command, which is larger
+//! than a small command ever gets. So that process's peak is recorded before exec, and where the sum does not
+//! exceed it the command's own high-water mark counts, which is read while it runs: soon after its start, and
+//! then less and less often.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::system::{memory_high_water, runs_own_program};
 
 const FIRST: Duration = Duration::from_millis(4);
 const LONGEST: Duration = Duration::from_secs(2);
-/// What the process may still have taken between its record and the command.
+/// Memory that the process may still have taken between its record and its exec.
 const SLACK: u64 = 512 << 10;
 
 /// The high-water mark of one process.
@@ -45,8 +45,8 @@ impl Peak {
         }
     }
 
-    /// The most memory in bytes, out of what was seen and what the kernel has added up; `before` is what the
-    /// process had before it became the command. `None` when the command had less, and was never seen.
+    /// The peak in bytes, from the readings and the kernel's sum; `before` is the process's peak before exec.
+    /// `None` when the command had less, and was never read.
     pub(super) fn most(&self, added_up: Option<u64>, before: Option<u64>) -> Option<u64> {
         let own = added_up.filter(|bytes| before.is_none_or(|before| *bytes > before + SLACK));
         own.max(self.seen)

@@ -7,7 +7,7 @@ use crate::state::StateDir;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct RepositoryRefused {
-    /// Who has it, or what stands in the way.
+    /// The holder, or the obstacle.
     pub why: String,
 }
 
@@ -21,7 +21,7 @@ pub trait RepositoryLocker {
     ) -> Result<Box<dyn HeldRepository>, RepositoryRefused>;
 }
 
-/// Who wants which repository, and for how long it waits.
+/// A job's request for a repository, with the longest wait.
 #[derive(Debug, Clone, Copy)]
 pub struct RepositoryRequest<'a> {
     pub repository: &'a str,

@@ -1,4 +1,4 @@
-//! A supervisor's way from its start to its leave.
+//! A supervisor from its start to its exit.
 
 use super::attempt::RunningAttempt;
 use super::claim::{ClaimStatus, Decisions, claimed_job};
@@ -16,7 +16,7 @@ use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::Cgroup;
 use rustix::io::Errno;
 
-/// So often a lock is made anew whose folder was removed meanwhile.
+/// Tries to make a lock whose folder another process keeps removing.
 const LOCK_TRIES: u32 = 10;
 
 /// Supervises one attempt of a job from its claim to its end. The calling process must have been made
@@ -64,7 +64,7 @@ pub fn supervise(
     Ok(outcome)
 }
 
-/// A control group for the attempt. Where none can be made, sessions and marks have to do.
+/// A control group for the attempt. Where none can be made, sessions and marks have to suffice.
 fn make_group(dir: &StateDir, settings: &SuperviseSettings) -> Option<Cgroup> {
     settings.cgroup.then(|| Cgroup::create(&cgroup_name::name(dir, settings.claim)).ok()).flatten()
 }
@@ -83,7 +83,7 @@ fn detach() -> Result<(), SuperviseError> {
     rustix::process::set_child_subreaper(Some(own)).system_context("become the reaper of the job's processes")
 }
 
-/// Published locked for a first attempt; nobody sees it unlocked while its supervisor lives.
+/// Published locked for a first attempt, so that it is never seen unlocked while its supervisor lives.
 fn take_lock(
     dir: &StateDir,
     paths: &JobPaths,
@@ -101,7 +101,7 @@ fn take_lock(
         tries += 1;
         match FileLock::acquire(disk, &path, settings.lock_wait) {
             Ok(lock) => return Ok(lock),
-            // Somebody who had taken hold of the job has removed what that made.
+            // A process that had locked the job has removed the folder that this made.
             Err(LockError::Disk(e)) if e.is_not_found() && tries < LOCK_TRIES => {}
             Err(LockError::Disk(e)) if is_not_regular(&e.source) && tries < LOCK_TRIES => {
                 put_away_what_is_no_lock(dir, paths)?;

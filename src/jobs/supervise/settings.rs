@@ -1,4 +1,4 @@
-//! What a supervisor is told, and how its work can come out.
+//! Settings of a supervisor, and the results of its work.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,9 +16,8 @@ pub struct SuperviseSettings {
     pub job: JobId,
     /// The claim that begins the attempt.
     pub claim: u64,
-    /// Program and first arguments of the trampoline, which ends in [`super::exec_command`]. What it is
-    /// to do is appended: `--job ID --attempt N --claim SEQ --supervisor PID [--cgroup PATH] --reports --
-    /// COMMAND…`.
+    /// Program and first arguments of the trampoline, which calls [`super::exec_command`]. Its task is
+    /// appended: `--job ID --attempt N --claim SEQ --supervisor PID [--cgroup PATH] --reports -- COMMAND…`.
     pub trampoline: Vec<OsString>,
     /// Program and first arguments of what ends in [`crate::jobs::keep_output`], with a pipe as its standard input
     /// and a file as its standard output; `--job ID` is appended. Empty: the supervisor alone empties the job's pipe.
@@ -29,18 +28,19 @@ pub struct SuperviseSettings {
     pub heartbeat: Duration,
     /// Whether the job gets a control group of its own, where that may be made.
     pub cgroup: bool,
-    /// Whether to be told at once what is recorded about the job, by a watch: a user has few of them (128 unless
-    /// configured). Without one the log is looked at now and then, and a daemon's reminder comes before that.
+    /// Whether to watch the log, to learn of records about the job at once: a user has few watches (128
+    /// unless configured). Without one the log is read at intervals, and a daemon's reminder comes before
+    /// that.
     pub watch_log: bool,
     /// The most output that is kept, in bytes.
     pub output_limit: u64,
     /// How long the job rests before its next attempt when this one is interrupted, and its policy wants one.
     pub requeue: RequeuePauses,
-    /// How long to wait for `sentinel.lock`; those who look or judge hold it for moments only.
+    /// How long to wait for `sentinel.lock`; processes that judge hold it for moments only.
     pub lock_wait: Duration,
     /// How long to wait for the repository.
     pub repository_wait: Duration,
-    /// How long the claim rests after its repository was not to be had.
+    /// How long the claim rests after its repository was not free.
     pub repository_pause: Duration,
 }
 
@@ -65,14 +65,14 @@ impl SuperviseSettings {
     }
 }
 
-/// What a supervisor needs from outside this module.
+/// Functions that a supervisor needs from outside this module.
 pub struct SupervisorHooks<'a> {
     /// Gives repositories to jobs.
     pub gate: &'a dyn RepositoryLocker,
     /// Told of troubles that do not stop the supervisor: a sentence each.
     pub notice: &'a dyn Fn(&str),
-    /// Asked about a command that died of a signal: what ends this machine, container or session just now, in
-    /// words; `None` when nothing is known to.
+    /// Called for a command that died of a signal: what is ending this machine, container or session just
+    /// now, in words; `None` when nothing is known to.
     pub host_is_ending: &'a dyn Fn() -> Option<String>,
 }
 
@@ -80,7 +80,7 @@ pub struct SupervisorHooks<'a> {
 /// `EX_TEMPFAIL` of sysexits): the scheduler does not count that against the job.
 pub const HOST_TOO_WEAK: u8 = 75;
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Supervised {
     /// The attempt ran, and its end is recorded.
@@ -92,12 +92,12 @@ pub enum Supervised {
     },
     /// The claim is not the job's present one: nothing was run.
     ClaimLost {
-        /// What stands in its way.
+        /// The obstacle.
         why: String,
     },
     /// The claim was given back: nothing was run.
     GivenBack { why: String },
-    /// The command was not begun, and no trace of a beginning is left: the claim is judged as never started.
+    /// The command was not begun, and all traces are removed: the claim is judged as never started.
     NotStarted {
         why: String,
         /// Whether the host was too weak, which counts against no job.
@@ -115,7 +115,7 @@ pub enum SuperviseError {
     /// No session of its own, no part of the tree, no signals.
     #[error("cannot {action}")]
     System {
-        /// What was tried.
+        /// The failed operation.
         action: &'static str,
         /// The system's reason.
         #[source]
@@ -130,7 +130,7 @@ pub enum SuperviseError {
     /// The queue could not be read, or changed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// What was asked for cannot be understood.
+    /// The job's spec cannot be parsed.
     #[error("what job {job} is to run cannot be understood")]
     Spec {
         job: JobId,

@@ -1,9 +1,7 @@
-//! Signals as something to wait for: SIGTERM, SIGINT and SIGHUP ask for the job's end, SIGCHLD tells of a child's
-//! end.
+//! Signals as something to wait for: SIGTERM, SIGINT and SIGHUP end the job, SIGCHLD reports a child's end.
 //!
-//! They are blocked and read from a descriptor (signalfd(2)), which tells who sent them, and works whatever mask and
-//! dispositions this process inherited. The mask is inherited by the command's process, which empties it before it
-//! becomes the command.
+//! They are blocked and read from a descriptor (signalfd(2)), which names the sender, and works with any
+//! inherited mask and dispositions. The command's process inherits the mask, and empties it before exec.
 
 use std::cell::Cell;
 use std::io;
@@ -50,7 +48,7 @@ impl Signals {
         self.asked.get()
     }
 
-    /// Takes what has come.
+    /// Takes the pending signals.
     pub(super) fn drain(&self) {
         while let Ok(Some(info)) = self.fd.read_signal() {
             let signal = i32::try_from(info.ssi_signo).unwrap_or_default();
@@ -88,7 +86,7 @@ impl Asked {
     }
 }
 
-/// Lets this process have all signals again: what it becomes is not to inherit its supervisor's mask.
+/// Unblocks all signals of this process, so that the command does not inherit its supervisor's mask.
 pub(super) fn unblock_all() {
     // The only failure is a bad argument.
     let _ = SigSet::empty().thread_set_mask();

@@ -1,4 +1,4 @@
-//! Before the command starts: the previous attempt's files out of the way, and what is to be run.
+//! Before the command starts: moves the previous attempt's files away, and determines what to run.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -37,7 +37,7 @@ impl AttemptPlan {
         Ok(AttemptPlan { spec, command, folder, resumed, cgroup: None })
     }
 
-    /// The process that will become the command, and what it reports when it does not.
+    /// The process that will become the command, and the pipe for its report if it does not.
     pub(super) fn process(
         &self,
         dir: &StateDir,
@@ -93,8 +93,8 @@ impl AttemptPlan {
     }
 }
 
-/// Makes the job's own folder, with links to where the attempt's files are for those who look for them in it. Nobody
-/// waits for its name to be durable: what is in it is not either, until the job sees to that.
+/// Makes the job's own folder, with links to the attempt's files for people who look for them there. Its name
+/// is not synced: its content is not either, until the job does so.
 pub(super) fn make_workspace(disk: &Disk, paths: &JobPaths) -> Result<(), DiskError> {
     match disk.create_dir(&paths.workspace) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists && is_folder(&paths.workspace) => {}
@@ -148,7 +148,7 @@ fn move_into(disk: &Disk, file: &Path, folder: &Path, claim: u64) -> Result<(), 
     let moved = disk.rename(file, &folder.join(name), false);
     match moved {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            // Never over what is kept there.
+            // Never overwrite a kept file.
             let mut other = name.to_owned();
             other.push(format!(".{claim}"));
             disk.rename(file, &folder.join(other), true)?;

@@ -1,10 +1,10 @@
-//! What the trampoline tells its supervisor when it does not become the command.
+//! The trampoline's report to its supervisor when it does not become the command.
 //!
-//! An exit status cannot tell it: the command may end with 126, too. So the trampoline's standard input is the
-//! writing end of a pipe that the supervisor reads after the end. The trampoline keeps it close-on-exec, and puts
-//! `/dev/null` in its place before it becomes the command: what is in it was not written by the command.
+//! An exit status cannot tell: the command may end with 126, too. So the trampoline's standard input is the
+//! writing end of a pipe that the supervisor reads after the end. The trampoline keeps it close-on-exec, and
+//! replaces it by `/dev/null` before exec: so the command cannot have written into it.
 //!
-//! A report is one line: `host` or `start`, a tab, and why.
+//! A report is one line: `host` or `start`, a tab, and the reason.
 
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -36,10 +36,10 @@ impl ReportReader {
 
     /// After the trampoline, or the command that it became, has ended.
     pub(super) fn read(self) -> Option<StartFailure> {
-        // Nobody writes any more; that somebody still could is no reason to wait.
+        // It has no writer any more; if one could still exist, that is no reason to wait.
         rustix::io::ioctl_fionbio(&self.0, true).ok()?;
         let mut text = Vec::new();
-        let _ = self.0.take(LONGEST).read_to_end(&mut text); // What came before an error counts.
+        let _ = self.0.take(LONGEST).read_to_end(&mut text); // Bytes before an error count.
         parse(&String::from_utf8_lossy(&text))
     }
 }
@@ -64,7 +64,7 @@ impl Report {
         Ok(Report(fcntl_dupfd_cloexec(stdin(), 3)?))
     }
 
-    /// Puts `/dev/null` in its place, for the command.
+    /// Replaces it by `/dev/null`, for the command.
     pub(super) fn give_way() -> io::Result<()> {
         Ok(dup2_stdin(&crate::durable::plain::open("/dev/null")?)?)
     }

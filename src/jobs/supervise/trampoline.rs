@@ -1,8 +1,8 @@
 //! The trampoline: a process that records itself and then becomes the job's command.
 //!
-//! It writes `command.json` durably, looks whether its supervisor still lives, and only then execs. A
-//! supervisor killed before the look: the command never runs. Killed after it: the record was there
-//! first, so a process that takes the free lock finds the command.
+//! It writes `command.json` durably, checks that its supervisor still lives, and only then execs. If the
+//! supervisor is killed before the check, the command never runs. If it is killed after the check, the record
+//! was there first, so a process that takes the free lock finds the command.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -23,11 +23,11 @@ use crate::state::names::BadName;
 use crate::state::{JobPaths, StateDir};
 use crate::system::{Confinement, use_of_this_process};
 
-/// The pauses before what the host refused is tried again, in milliseconds. What lasts longer is the
-/// scheduler's to wait for.
+/// Pauses before an operation that the host refused is tried again, in milliseconds. Longer failures are left
+/// to the scheduler.
 const PAUSES: [u64; 5] = [10, 30, 100, 300, 1_000];
 
-/// What to become, and for whom.
+/// The command to become, and its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandRequest {
     pub job: JobId,
@@ -50,10 +50,10 @@ pub struct CommandRequest {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotStarted {
-    /// The supervisor is gone: nobody would watch over the command.
+    /// The supervisor is gone: nothing would watch the command.
     #[error("the supervisor {supervisor} is gone")]
     Alone {
-        /// Which process it was.
+        /// The supervisor's PID.
         supervisor: u32,
     },
     /// A later attempt has begun.
@@ -84,7 +84,7 @@ pub enum NotStarted {
     /// The host did not give what every start needs.
     #[error("the host cannot start {what}")]
     Host {
-        /// What was to be started, or opened for it.
+        /// The program or file.
         what: &'static str,
         /// The system's reason.
         #[source]
@@ -143,7 +143,7 @@ pub fn not_begun(why: &str, of_host: bool) {
     }
 }
 
-/// What the host refuses for a moment (a file that is being written, no memory) costs no attempt.
+/// A short refusal by the host (a file that is being written, no memory) costs no attempt.
 fn become_command_in_the_end(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> NotStarted {
     let mut pauses = PAUSES.iter();
     loop {
@@ -192,8 +192,8 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
     Ok(own.write(&dir.disk, &paths.command())?)
 }
 
-/// The group that this process is in now; `None` when it could not join: what it does not say proves
-/// nothing later.
+/// The present group of this process; `None` when it could not join: then the record must not name the group,
+/// because its emptiness would prove nothing.
 fn join(dir: &StateDir, request: &CommandRequest) -> Option<PathBuf> {
     let group = cgroup_name::recorded(dir, request.claim, request.cgroup.as_deref())?;
     group.join().ok().map(|()| group.path().to_owned())

@@ -1,11 +1,11 @@
 //! The processes of an attempt: found, signalled, reaped.
 //!
-//! The supervisor is a subreaper: a descendant whose parent dies becomes its child, whatever session or group it
-//! is in. Not all of them are the job's: see [`Kinship`]. So it is a look that proves that the tree is gone: one
-//! that finds nobody, and during which nobody was reaped who could have started another.
+//! The supervisor is a subreaper: a descendant whose parent dies becomes its child, in any session or group.
+//! Not all of them are the job's: see [`Kinship`]. So one scan can prove that the tree is gone: it finds no
+//! process, and during it no process was reaped that could have started another.
 //!
-//! An attempt is not over while one of its processes lives. One that does not go after SIGKILL (another user's, one
-//! that waits in the kernel, one in a frozen group) is told, and waited for.
+//! An attempt is not over while one of its processes lives. One that does not go after SIGKILL (another
+//! user's, one that waits in the kernel, one in a frozen group) is reported, and waited for.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,16 +17,16 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait, waitpid};
 use crate::jobs::kinship::Kinship;
 use crate::system::{Cgroup, ProcessIdentity, signal_process};
 
-/// So long after SIGKILL a process that is still there is told: it cannot be ended, or not yet.
+/// A process that still exists this long after SIGKILL is reported: it cannot be ended, or not yet.
 pub(super) const KILL_WAIT: Duration = Duration::from_secs(2);
-/// Between two looks at what is left; a child's end comes between them.
+/// Between two scans of the rest; a child's end ends the wait.
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(5);
 
-/// The child that is no part of the job: the keeper of its output. 0: there is none.
+/// The PID of the child that is no part of the job: the keeper of its output. 0: there is none.
 static APART: AtomicU32 = AtomicU32::new(0);
 
-/// From here on this child of ours is neither looked at, nor signalled, nor reaped.
+/// From here on this child of ours is neither listed, nor signalled, nor reaped.
 pub(super) fn set_apart(child: Option<u32>) {
     APART.store(child.unwrap_or(0), Ordering::Relaxed);
 }
@@ -35,14 +35,14 @@ pub(super) fn set_apart(child: Option<u32>) {
 pub(super) fn reap() -> (HashMap<u32, WaitStatus>, bool) {
     let children = children_of(std::process::id());
     match APART.load(Ordering::Relaxed) {
-        // Without a list of them (a kernel that gives none) the keeper is a child like all others.
+        // Without a list of children (a kernel that gives none) the keeper is a child like all others.
         0 => reap_any(),
         _ if children.is_empty() => reap_any(),
         apart => reap_these(children.into_iter().filter(|&pid| pid != apart)),
     }
 }
 
-/// One by one, so that what the one that is left out used does not count as the job's.
+/// One by one, so that the use of the excluded one does not count as the job's.
 fn reap_these(children: impl Iterator<Item = u32>) -> (HashMap<u32, WaitStatus>, bool) {
     let (mut ended, mut is_any_left) = (HashMap::new(), false);
     for child in children {
@@ -57,7 +57,7 @@ fn reap_these(children: impl Iterator<Item = u32>) -> (HashMap<u32, WaitStatus>,
             break;
         }
     }
-    // Those whose parent has just ended became ours meanwhile: they are seen the next time.
+    // Processes whose parent has just ended became our children: the next scan finds them.
     (ended, is_any_left)
 }
 
@@ -85,18 +85,18 @@ fn children_of(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// What the one who ends a tree is asked for.
+/// A request to the caller that ends a tree.
 pub(super) enum Step<'a> {
     /// To wait for a child's end, at most so long, and to keep the heartbeat going.
     Wait(Duration),
-    /// To tell that these do not go.
+    /// Report that these do not go.
     Withstand(&'a [ProcessIdentity]),
 }
 
 /// All processes of an attempt, seen from its supervisor.
 pub(super) struct Tree<'a> {
     kinship: Kinship,
-    /// What the command and all its descendants are in, if it could be made.
+    /// The control group of the command and all its descendants, if it could be made.
     group: Option<&'a Cgroup>,
 }
 
@@ -139,14 +139,14 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// SIGKILL to the whole control group at once: none can slip away by forking.
+    /// SIGKILL to the whole control group at once: none can escape by forking.
     pub(super) fn kill_group(&self) {
-        // Where that fails the signals to each do what they can.
+        // If that fails, the signals to each process have to suffice.
         let _ = self.group.map(Cgroup::kill);
     }
 
-    /// Ends what is left: SIGTERM, SIGKILL after the grace, and waits until it has gone, however long that takes.
-    /// Returns how many there were.
+    /// Ends the rest: SIGTERM, SIGKILL after the grace, and waits until all have gone, however long that
+    /// takes. Returns their number.
     pub(super) fn end(&self, grace: Duration, mut step: impl FnMut(Step<'_>)) -> u32 {
         let mut left = self.left();
         let ended = u32::try_from(left.len()).unwrap_or(u32::MAX);
@@ -176,7 +176,7 @@ impl<'a> Tree<'a> {
 
 fn signal_each(processes: &[ProcessIdentity], signal: Signal) {
     for process in processes {
-        // Gone meanwhile, or another user's: what matters is what is left in the end.
+        // Gone by now, or another user's: what counts is the rest in the end.
         let _ = signal_process(*process, signal);
     }
 }

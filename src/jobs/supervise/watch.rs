@@ -1,8 +1,8 @@
-//! From the command's start to its end: heartbeats, the time limit, the wish for its end, an end from outside.
+//! From the command's start to its end: heartbeats, the time limit, cancels, interruptions.
 //!
-//! The log, not the signal, tells who asked for the end: with a cancel on record it is that, at
-//! whatever moment it is seen; a signal without one comes from outside (a shutdown, a logout, somebody by hand),
-//! and then the attempt is interrupted, whatever exit status the command still gives.
+//! The log, not the signal, says whether the end was requested: with a cancel on record it is a cancel,
+//! whenever that is seen; a signal without one comes from outside (a shutdown, a logout, a signal sent by
+//! hand), and then the attempt is interrupted, whatever exit status the command still gives.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -19,11 +19,11 @@ use super::tree::{KILL_WAIT, Tree, reap};
 use crate::queue::EndedBy;
 use crate::state::Clock;
 
-/// A command that died of a signal, or has a handler for one and so may have ended in order because of it, is not
-/// recorded before so much time has passed: what ends a whole machine or session signals the processes one after the
-/// other, and the supervisor may be the last.
+/// The end of a command that died of a signal, or has a handler for one and so may have ended in order
+/// because of it, is not recorded before this time: the shutdown of a machine or session signals the
+/// processes one after the other, and the supervisor may be the last.
 const SETTLING: Duration = Duration::from_millis(500);
-/// What such an end sends.
+/// The signals of such a shutdown.
 const FROM_OUTSIDE: [Signal; 3] = [Signal::TERM, Signal::HUP, Signal::INT];
 
 /// How the command ended.
@@ -61,7 +61,7 @@ pub(super) struct Watch<'a, 'd, 'p> {
     pub(super) peak: &'a mut Peak,
 }
 
-/// Why the command is being ended, and until when it may end by itself.
+/// Why the command is being ended, and its grace.
 #[derive(Debug, Clone)]
 struct Ending {
     cause: Cause,
@@ -78,8 +78,8 @@ impl Watch<'_, '_, '_> {
         let pidfd = rustix::process::pidfd_open(self.command, PidfdFlags::empty()).ok();
         let mut ending: Option<Ending> = None;
         loop {
-            // Nobody can tell any more when it is reaped. It is asked while it lives, too: it may end right before
-            // that.
+            // Reaping loses this information. It is read while the command lives, too: the command may end
+            // right after that.
             let has_handler = handles_requests_to_end(self.command);
             let (mut ended, is_child_left) = reap();
             let status = ended.remove(&self.command.as_raw_nonzero().get().unsigned_abs());
@@ -120,10 +120,10 @@ impl Watch<'_, '_, '_> {
         }
     }
 
-    /// Who wants the end, if anybody does.
+    /// The reason to end the command, if there is one.
     fn wish(&mut self) -> Option<Cause> {
         let asked = self.signals.asked();
-        // What a signal is for is in the log before it is sent.
+        // The log has the reason before the signal is sent.
         let looked = if asked.is_some() { self.decisions.look() } else { self.decisions.look_if_due() };
         if let Err(e) = looked {
             self.notice(&format!("the log's decisions cannot be read: {}", super::finish::with_causes(&e)));
@@ -132,14 +132,14 @@ impl Watch<'_, '_, '_> {
             return Some(Cause::Cancel(by.clone()));
         }
         let by = asked?.ended_by(self.clock.now());
-        // Written at once: what ends the machine may not leave us the time to record the end.
+        // Written at once: a machine that shuts down may leave no time to record the end.
         if let Err(e) = self.heartbeat.interrupted(by.clone()) {
             self.notice(&format!("the sentinel does not say by whom it was interrupted: {e}: {}", e.source));
         }
         Some(Cause::Outside(by))
     }
 
-    /// The command does not go: the sentinel tells it.
+    /// The command does not go: notes that in the sentinel.
     fn withstand(&mut self) {
         let left = self.tree.members();
         if left != self.heartbeat.sentinel().cannot_end
@@ -236,7 +236,7 @@ pub(super) fn wait_for(
     let mut waited = vec![PollFd::new(signals, PollFlags::IN)];
     waited.extend(others.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
     waited.extend(output.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-    // Interrupted by a signal is as good as woken by it.
+    // An interruption by a signal is as good as a wake-up.
     let _ = poll(&mut waited, Some(&timeout));
     signals.drain();
     if let Err(e) = heartbeat.beat_if_due() {
@@ -283,7 +283,7 @@ mod tests {
             command.args(["--default-signal", "sh", "-c", &script]);
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut child = command.spawn().unwrap();
-            // By then it has done what the case says.
+            // By then it is in the state that the case describes.
             child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
             let said = handles_requests_to_end(Pid::from_child(&child));
             // Its input ends.

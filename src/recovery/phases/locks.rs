@@ -90,7 +90,7 @@ fn object(lock: &RecoveredLock) -> String {
 }
 
 fn finding(lock: &RecoveredLock) -> Finding {
-    let holder = lock.holder.as_deref().unwrap_or("somebody unknown");
+    let holder = lock.holder.as_deref().unwrap_or("an unknown holder");
     let evidence = lock.evidence.join("; ");
     let (entry, sentence) = match lock.outcome {
         LockOutcome::Kept => (&catalogue::LOCK_KEPT, format!("{holder} lives and keeps it: {evidence}")),

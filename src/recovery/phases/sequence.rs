@@ -245,7 +245,7 @@ fn told(misplaced: Result<Vec<PathBuf>, DiskError>) -> Vec<Finding> {
     let file = |path: &Path| format!("file:{}", path.display());
     match misplaced {
         Ok(moved) => {
-            let sentence = "what had its name is no file, and is in quarantine now";
+            let sentence = "something else had its name, and is in quarantine now";
             moved.iter().map(|path| Finding::new(&catalogue::NO_STATE_FILE, file(path), sentence)).collect()
         }
         Err(e) => {

@@ -27,7 +27,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
 }
 
 fn outcome(found: &webhooks::DeliveryLogRecovery) -> PhaseOutcome {
-    let meanwhile = if found.was_delivering { "; somebody is delivering" } else { "" };
+    let meanwhile = if found.was_delivering { "; another process is delivering" } else { "" };
     let kinds = [
         (found.pending, "never tried"),
         (found.in_flight, "under way when their sender died"),
@@ -47,8 +47,8 @@ fn outcome(found: &webhooks::DeliveryLogRecovery) -> PhaseOutcome {
         Finding::new(&catalogue::WEBHOOK_INTERRUPTED, format!("webhook:{}", d.delivery_id), sentence)
     }));
     if found.problems.is_damaged() && found.was_delivering {
-        let why =
-            "the delivery log is damaged, and somebody is delivering, so it was not repaired".to_owned();
+        let why = "the delivery log is damaged, and another process is delivering, so it was not repaired"
+            .to_owned();
         outcome.degraded.push(DegradedResource { object: "webhooks".to_owned(), why });
     }
     outcome

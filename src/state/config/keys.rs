@@ -317,7 +317,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "cleanup.archive_keep",
-        about: "how long archives of git work are kept; 0s: until somebody removes them",
+        about: "how long archives of git work are kept; 0s: until they are removed by hand",
         set: |s, v| v.wait().map(|d| s.cleanup.archive_keep = d),
         show: |s| format_duration(s.cleanup.archive_keep),
     },

@@ -1,4 +1,4 @@
-//! Who changed what, when and why: the newest first.
+//! The audit trail: actor, act, time and reason, newest first.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -95,7 +95,7 @@ impl Listing for Audit {
     }
 
     fn empty(&self) -> &'static str {
-        "Nobody has changed anything yet."
+        "Nothing was changed yet."
     }
 
     fn open(&self, row: usize) -> Option<Open> {

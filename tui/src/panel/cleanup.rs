@@ -1,4 +1,4 @@
-//! Cleanups: those that are not over first, phase by phase, then those that are.
+//! Cleanups: open ones first, phase by phase, then completed ones.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -23,7 +23,7 @@ const COLUMNS: &[Column] = &[
     Column::new("NOTE", 16, 1).growing(3),
 ];
 
-/// What is to be removed, and what was.
+/// Open and completed cleanups.
 pub struct Cleanups {
     /// Those that are not over.
     pub open: CleanupState,

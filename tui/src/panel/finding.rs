@@ -1,4 +1,4 @@
-//! A finding: what it is about, what it means, what deals with it.
+//! A finding: its object, its meaning, and the way out.
 
 use recovery::findings::{Finding, Severity, catalogue};
 
@@ -45,7 +45,7 @@ pub(crate) fn document(finding: &Finding) -> impl Document + use<> {
     Text { title, lines, actions: action.into_iter().collect() }
 }
 
-/// What the evidence is asked about, for an object that has some.
+/// The object whose evidence can be shown, if there is any.
 pub(crate) fn why(object: &str) -> Option<Object> {
     let has_evidence = ["job:", "lock:", "orphan:"].iter().any(|kind| object.starts_with(kind));
     has_evidence.then(|| Object::Why(object.to_owned()))

@@ -1,4 +1,4 @@
-//! One job: everything about it, what it prints, and the evidence behind its verdict.
+//! One job: its report, its output, and the evidence of its verdict.
 
 use recovery::report::attempts::AttemptReport;
 use recovery::report::jobs::JobDetail;
@@ -10,14 +10,14 @@ use super::jobs::{actions, tone_of};
 use crate::action::{Action, quoted};
 use crate::listing::{Document, DocumentLine, Tone};
 
-/// How many lines of its output stand below what is told of a job.
+/// Lines of output below a job's report.
 const TAIL: usize = 12;
 
 /// Everything about one job.
 pub struct Job {
     /// The report.
     pub detail: JobDetail,
-    /// The end of what it printed, or why that is not shown.
+    /// The end of its output, or why that is not shown.
     pub output: Result<String, String>,
 }
 
@@ -120,13 +120,13 @@ fn line_of_attempt(attempt: &AttemptReport, now: Timestamp) -> DocumentLine {
     DocumentLine { text, tone: Tone::Plain, indent: 6 }
 }
 
-/// The end of what a job printed, as it grows.
+/// The end of a job's output, as it grows.
 pub struct Output {
     /// Whose.
     pub job_id: String,
     /// Of which attempt, and whether it runs.
     pub attempt: u32,
-    /// How the job stands.
+    /// The job's status.
     pub status: &'static str,
     /// How much it has printed in all, bytes.
     pub bytes: u64,

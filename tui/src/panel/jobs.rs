@@ -43,7 +43,7 @@ pub(crate) fn tone_of(status: &str) -> Tone {
     }
 }
 
-/// What can be done about jobs of these statuses.
+/// The actions on jobs of these statuses.
 pub(crate) fn actions(jobs: &[(&str, &str)]) -> Vec<Action> {
     let of = |statuses: &[&str]| -> Vec<String> {
         let meant = jobs.iter().filter(|(_, status)| statuses.contains(status));

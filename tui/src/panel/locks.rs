@@ -1,4 +1,4 @@
-//! Repository locks: who has them, who waits, and the evidence behind each verdict.
+//! Repository locks: holders, waiters, and the evidence of each verdict.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -43,7 +43,7 @@ impl Locks {
     }
 }
 
-/// What wants somebody to look comes first.
+/// Locks that need attention come first.
 fn urgency(lock: &ActiveLock) -> u8 {
     match lock.verdict {
         "unknown" => 0,
@@ -183,7 +183,7 @@ impl Document for WhyLock {
             lines.extend(repair.evidence.iter().map(DocumentLine::piece));
         }
         let heading = match lock.waiting_line.len() {
-            0 => "Nobody waits".to_owned(),
+            0 => "Nothing waits".to_owned(),
             many => format!("Waiting ({many})"),
         };
         lines.push(DocumentLine::toned(heading, Tone::Strong));

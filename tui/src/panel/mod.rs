@@ -1,5 +1,5 @@
-//! What each view tells: a file a panel, which makes a list, or a document, out of a report of the library.
-//! How it is drawn is in [`crate::view`].
+//! The content of each view: one file a panel, which makes a list, or a document, from a report of the
+//! library. [`crate::view`] draws it.
 
 pub mod audit;
 pub mod cleanup;
@@ -18,7 +18,7 @@ use recovery::state::{Timestamp, human};
 
 use crate::listing::{DocumentLine, Tone};
 
-/// What was done on such a verdict before, and what proved it then.
+/// Earlier acts on such a verdict, with the evidence of that time.
 fn past_lines(past: &[PastProof], now: Timestamp) -> impl Iterator<Item = DocumentLine> {
     past.iter().flat_map(move |proof| {
         let when = human::ago(now, proof.at);

@@ -1,4 +1,4 @@
-//! Orphans: what no job owns any more, as the last scan found it, with every safety check.
+//! Orphans of the last scan, with every safety check.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -89,7 +89,7 @@ impl Listing for Orphans {
 
     fn summary(&self, now: Timestamp) -> Vec<Cell<'_>> {
         let Some(at) = self.0.taken_at else {
-            return vec![Cell::toned("nobody has scanned: a scans", Tone::Warning)];
+            return vec![Cell::toned("no scan yet: a scans", Tone::Warning)];
         };
         let mut cells = vec![
             Cell::plain(format!("{} found {}", self.0.total, human::ago(now, at))),
@@ -105,7 +105,7 @@ impl Listing for Orphans {
     fn empty(&self) -> &'static str {
         match self.0.taken_at {
             Some(_) => "The last scan found nothing that no job owns. a scans again.",
-            None => "Nobody has scanned yet. a scans: it changes nothing.",
+            None => "No scan yet. a scans: it changes nothing.",
         }
     }
 

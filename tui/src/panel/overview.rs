@@ -1,4 +1,4 @@
-//! How the whole stands: the state, the phases of the recovery, what is unusable, what was found.
+//! The overview: the state, the phases of the recovery, unusable resources, findings.
 //!
 //! As a list it has a line for each phase, then one for each finding; `view::overview` draws them in its own
 //! way.
@@ -23,7 +23,7 @@ use crate::listing::{Cell, Column, DocumentLine, Listing, Object, Open, Text, To
 pub struct Progress {
     /// How it stands.
     pub outcome: Option<RecoveryOutcome>,
-    /// What runs it.
+    /// The command that runs it.
     pub purpose: String,
     /// When it began.
     pub started_at: Option<Timestamp>,
@@ -33,7 +33,7 @@ pub struct Progress {
     pub read_at: Timestamp,
     /// The phases, in their order.
     pub phases: Vec<PhaseProgress>,
-    /// What was found about the run itself.
+    /// Findings about the run itself.
     pub findings: Vec<Finding>,
 }
 
@@ -67,7 +67,8 @@ impl Progress {
         if self.is_running() { since(now, self.read_at) } else { 0 }
     }
 
-    /// How long a phase has taken until now, milliseconds: also one that hangs and tells nothing any more.
+    /// The time that a phase has taken so far, in milliseconds: also of one that hangs and reports nothing
+    /// any more.
     pub fn elapsed_of(&self, phase: &PhaseProgress, now: Timestamp) -> u64 {
         if phase.status != PhaseStatus::Running || !self.is_running() {
             return phase.duration_ms;
@@ -89,25 +90,24 @@ pub(crate) enum Line {
     Finding(usize),
 }
 
-/// What there is beside the queue, in figures.
+/// Figures of everything except the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Besides {
     /// Cleanups.
     pub cleanups: CleanupCounts,
-    /// What the last scan found that no job owns, and how much of it is safe to remove, bytes; `None` when
-    /// nobody has scanned.
+    /// Candidates of the last scan, and how much of them is safe to remove, in bytes; `None` without a scan.
     pub orphans: Option<(u64, u64)>,
 }
 
 pub struct Overview {
-    /// Not there yet, or not to be had: where a disk does not answer, how far the recovery is may be all that
-    /// can be read.
+    /// Not read yet, or unreadable: where a disk does not answer, the recovery's progress may be all that can
+    /// be read.
     dashboard: Option<Arc<Dashboard>>,
     besides: Besides,
     progress: Arc<Progress>,
-    /// What is shown of what is unusable: what no finding names.
+    /// The unusable resources that no finding names.
     degraded: Vec<DegradedResource>,
-    /// What was found, the worst first; while a recovery runs, what it finds.
+    /// Findings, the worst first; while a recovery runs, its findings.
     findings: Vec<Finding>,
     lines: Vec<Line>,
 }
@@ -128,7 +128,7 @@ impl Overview {
         Overview::with(Some(Arc::new(dashboard)), besides, progress)
     }
 
-    /// The same, with a recovery that has gone on meanwhile.
+    /// The same, with newer progress of the recovery.
     pub fn gone_on(&self, progress: Progress) -> Overview {
         Overview::with(self.dashboard.clone(), self.besides, progress)
     }
@@ -140,7 +140,7 @@ impl Overview {
 
     fn with(dashboard: Option<Arc<Dashboard>>, besides: Besides, progress: Progress) -> Overview {
         let status = dashboard.as_ref().map(|dashboard| &dashboard.status);
-        // What was told before the recovery was over does not say what it came to.
+        // A status from before the end of the recovery does not have its result.
         let of_its_end = |status: &&Status| {
             let told = status.recovery.as_ref().map(|r| (r.started_at, r.outcome));
             !progress.is_running() && told == progress.started_at.zip(progress.outcome)
@@ -165,7 +165,7 @@ impl Overview {
         self.dashboard.as_deref()
     }
 
-    /// What there is beside the queue.
+    /// Figures of everything except the queue.
     pub fn besides(&self) -> Besides {
         self.besides
     }
@@ -179,7 +179,7 @@ impl Overview {
         &self.progress
     }
 
-    /// The word for how the whole stands, and how it looks.
+    /// The word for the state, and its look.
     pub fn state(&self) -> (&'static str, Tone) {
         if self.progress.is_running() {
             return ("RECOVERING", Tone::Busy);
@@ -194,7 +194,7 @@ impl Overview {
         (status.state.headline(), tone)
     }
 
-    /// What is to be done next, as a command.
+    /// The next step, as a command.
     pub fn next(&self) -> Option<&str> {
         match self.progress.is_running() {
             true => None,
@@ -218,7 +218,7 @@ impl Overview {
         &self.findings[index]
     }
 
-    /// Below which phase it stands in the tree.
+    /// Its parent phase in the tree.
     pub(crate) fn parent(&self, index: usize) -> Option<usize> {
         parent(&self.progress.phases, index)
     }
@@ -257,7 +257,7 @@ fn tree(phases: &[PhaseProgress]) -> Vec<usize> {
     order
 }
 
-/// The phase that began last found what is newest.
+/// The phase that began last has the newest findings.
 fn newest_first(progress: &Progress) -> Vec<Finding> {
     let mut phases: Vec<_> = progress.phases.iter().collect();
     phases.sort_by_key(|p| std::cmp::Reverse(p.started_at));

@@ -18,7 +18,7 @@ const COLUMNS: &[Column] = &[
     Column::new("WAITS FOR", 16, 1).growing(2),
 ];
 
-/// The waiting line and how the queue stands.
+/// The waiting line and the queue's condition.
 pub struct Queue {
     /// At a glance.
     pub status: QueueStatus,
@@ -89,7 +89,7 @@ impl Listing for Queue {
     }
 
     fn empty(&self) -> &'static str {
-        "Nobody waits."
+        "Nothing waits."
     }
 
     fn open(&self, row: usize) -> Option<Open> {

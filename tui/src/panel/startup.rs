@@ -1,4 +1,4 @@
-//! Startups: how each ended, which died and in which phase, and what was cleaned after them.
+//! Startups: how each ended, which died and in which phase, and the cleaning after them.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -30,9 +30,9 @@ pub struct Startups {
     pub history: StartupHistory,
     /// Whether the one before was cut short, and safe mode.
     pub detection: StartupDetection,
-    /// What the last ones did, phase by phase.
+    /// The events of the last ones, phase by phase.
     pub operations: StartupLogReport,
-    /// What was cleaned.
+    /// The acts of cleaning.
     pub cleaned: CleanupLog,
 }
 

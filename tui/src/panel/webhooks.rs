@@ -1,4 +1,4 @@
-//! Deliveries that did not arrive yet, and those that wait for an operator.
+//! Deliveries that have not been delivered yet, and those that wait for an operator.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -22,7 +22,7 @@ const COLUMNS: &[Column] = &[
     Column::new("LAST ERROR", 16, 3).growing(2),
 ];
 
-/// What is undelivered.
+/// The undelivered deliveries.
 pub struct Webhooks {
     pending: PendingDeliveries,
     log: DeliveryLogReport,

@@ -1,5 +1,5 @@
 //! A daemon, asked over HTTP: its endpoints answer with the reports that the directory is read into, so the
-//! views are the same. How it is asked is the binary's ([`Daemon`]).
+//! views are the same. The binary makes the requests ([`Daemon`]).
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -45,10 +45,10 @@ pub trait Daemon: Send {
     /// it is a refusal.
     fn get(&mut self, path: &str) -> Result<Vec<u8>, Trouble>;
 
-    /// A number that changes when the daemon tells that something has happened.
+    /// A number that changes when the daemon reports an event.
     fn happened(&mut self) -> u64;
 
-    /// How far the recovery is that the daemon is in, as it told last; `None` when it tells of none.
+    /// The last progress of the recovery that the daemon is in; `None` when it reports none.
     fn recovering(&mut self) -> Option<Arc<Snapshot>>;
 }
 
@@ -56,7 +56,7 @@ pub struct DaemonSource<D> {
     daemon: D,
 }
 
-/// What `GET /api/jobs/{id}/output` answers, as far as it is shown.
+/// The answer of `GET /api/jobs/{id}/output`, as far as it is shown.
 #[derive(Deserialize)]
 struct OutputReport {
     attempt: u32,
@@ -79,7 +79,7 @@ impl<D: Daemon> DaemonSource<D> {
 
     fn overview(&mut self) -> Result<Answer, Trouble> {
         let dashboard: Dashboard = self.get("/api/admin/recovery/dashboard-data")?;
-        // In figures; what cannot be read is told by its own view.
+        // Figures only; a view of its own reports what cannot be read.
         let cleanups = self.get::<CleanupState>("/api/admin/cleanup/state?limit=1");
         let cleanups = unless_lost(cleanups)?.map(|state| state.counts).unwrap_or_default();
         let plan = self.get::<CandidatesReport>("/api/admin/orphans/candidates?limit=1");
@@ -127,7 +127,7 @@ impl<D: Daemon> DaemonSource<D> {
         Ok(match object {
             Object::Job(id) => {
                 let detail: JobDetail = self.get(&format!("/api/jobs/{}", encoded(id)))?;
-                // A job whose output cannot be read is told all the same.
+                // A job is shown even if its output cannot be read.
                 let output = match self.output(id) {
                     Ok(report) => Ok(report.output),
                     Err(Trouble::NotRead(why)) => Err(why),
@@ -149,7 +149,7 @@ impl<D: Daemon> DaemonSource<D> {
                     _ => return Err(no_evidence(what).into()),
                 }
             }
-            Object::Startup(id) => return Err(format!("startup {id} is told by its list").into()),
+            Object::Startup(id) => return Err(format!("startup {id} is described in the list").into()),
         })
     }
 
@@ -174,7 +174,7 @@ impl<D: Daemon> Source for DaemonSource<D> {
     }
 }
 
-/// What can be done without, but not the news that nobody answers any more.
+/// Ignores a failed read of something optional, except that the daemon does not answer any more.
 fn unless_lost<T>(read: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
     match read {
         Ok(report) => Ok(Some(report)),

@@ -50,13 +50,13 @@ pub struct DirectorySource {
     dir: StateDir,
     settings: Settings,
     scanning: OrphanSettings,
-    /// Kept: only what is new is read.
+    /// Kept, so that only new records are read.
     queue: Arc<SharedQueue>,
 }
 
 impl DirectorySource {
-    /// Reads nothing yet. By the settings of a recovery jobs are judged and phases declared, none is run; by those of
-    /// a scan orphans are judged.
+    /// Reads nothing yet. `settings` are used to judge jobs and to list phases, none of which runs;
+    /// `scanning` to judge orphans.
     pub fn new(dir: StateDir, settings: Settings, scanning: OrphanSettings) -> DirectorySource {
         DirectorySource { dir, settings, scanning, queue: Arc::default() }
     }
@@ -79,7 +79,7 @@ impl DirectorySource {
         Ok(Answer::Overview(Arc::new(Overview::new(made, self.besides()))))
     }
 
-    /// In figures; what cannot be read is told by its own view.
+    /// Figures only; a view of its own reports what cannot be read.
     fn besides(&self) -> Besides {
         let first = Page { limit: Some(1), ..Page::default() };
         let cleanups = CleanupState::read(&self.dir, &first).map(|state| state.counts).unwrap_or_default();
@@ -199,7 +199,7 @@ impl DirectorySource {
                 Some(("orphan", id)) => self.why_orphan(id),
                 _ => Err(no_evidence(what)),
             },
-            Object::Startup(id) => Err(format!("startup {id} is told by its list")),
+            Object::Startup(id) => Err(format!("startup {id} is described in the list")),
         }
     }
 
@@ -207,7 +207,7 @@ impl DirectorySource {
         let job = find(state, id)?;
         let held = held_repositories(&self.dir, state).map_err(|e| sentence(&e))?;
         let detail = JobDetail::new(&self.dir, state, &held, job, lock_of(&self.dir, state, job));
-        // A job whose output cannot be read is told all the same.
+        // A job is shown even if its output cannot be read.
         let output = output::read(&self.dir, job).map(|o| o.text);
         Ok(Arc::new(JobPanel { detail, output }))
     }

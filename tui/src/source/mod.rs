@@ -1,5 +1,5 @@
-//! Where the dashboard reads: a state directory, or a daemon elsewhere, over HTTP. A new source
-//! answers every [`Ask`] with the same reports.
+//! The sources of the dashboard: a state directory, or a daemon elsewhere, over HTTP. A new source answers
+//! every [`Ask`] with the same reports.
 
 mod daemon;
 mod directory;
@@ -13,9 +13,9 @@ use crate::message::{Answer, Ask};
 /// Why something could not be read, in a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// It was asked for, and this is why it cannot be shown.
+    /// The reason why a requested thing cannot be shown.
     NotRead(String),
-    /// Nobody answers: all that is shown is as old as the last answer, until somebody does.
+    /// The source does not answer: the screen is as old as the last answer.
     Unreachable(String),
 }
 
@@ -25,17 +25,17 @@ impl<T: Into<String>> From<T> for Trouble {
     }
 }
 
-/// What is said when evidence is asked for about something else.
+/// The text for objects without evidence.
 fn no_evidence(about: &str) -> String {
     format!("there is no evidence about '{about}': job:ID, lock:REPOSITORY and orphan:ID have some")
 }
 
-/// Answers what the dashboard asks. It is asked from one thread, and may take its time.
+/// Answers the dashboard's requests. Called from one thread, and may take its time.
 pub trait Source: Send {
     /// Reads.
     ///
     /// # Errors
-    /// Why it could not be read. What was shown before stays on the screen.
+    /// Why it could not be read. The previous content stays on the screen.
     fn read(&mut self, ask: &Ask) -> Result<Answer, Trouble>;
 
     /// A number that changes when something to be shown has changed. It may miss a change (everything is read

@@ -1,4 +1,4 @@
-//! The end of what a job prints.
+//! The end of a job's output.
 
 use recovery::jobs::Output as OutputFile;
 use recovery::queue::{Job, JobStatus};
@@ -9,9 +9,9 @@ use crate::panel::job::Output;
 /// How much of it is shown, bytes.
 pub(super) const SHOWN: u64 = 64 << 10;
 
-/// Reads the end of what the job's latest attempt printed.
+/// Reads the end of the output of the job's latest attempt.
 pub(super) fn read(dir: &StateDir, job: &Job) -> Result<Output, String> {
-    // While the next attempt waits, what is there is the one before.
+    // While the next attempt waits, the present output is of the one before.
     let waits = job.status == JobStatus::Queued && job.attempt > 1;
     let attempt = job.attempt - u32::from(waits);
     let file = OutputFile::of(dir, job, Some(attempt)).map_err(|e| e.to_string())?;

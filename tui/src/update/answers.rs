@@ -1,4 +1,4 @@
-//! What was read takes the place of what was shown.
+//! Results of reading replace the shown content.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ fn overview_came(model: &mut Model, overview: Arc<Overview>) {
     list::arrange(model, View::Overview);
 }
 
-/// What was shown stays, with the reason why it is not newer.
+/// The shown content stays, with the reason why it is not newer.
 pub(super) fn trouble(model: &mut Model, ask: &Ask, trouble: Trouble) -> Vec<Effect> {
     let why = match trouble {
         Trouble::NotRead(why) => why,

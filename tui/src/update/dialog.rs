@@ -1,5 +1,5 @@
-//! The question before something is done. The harmless answer has the keys when it opens; what may do harm
-//! wants the name typed; and only Enter on the button does it.
+//! The dialog before an action. The harmless answer has the focus when it opens; an action that may do harm
+//! requires its name to be typed; and only Enter on the button does it.
 
 use crate::action::Weight;
 use crate::key::Key;
@@ -95,7 +95,7 @@ fn carry_out(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Act(action, (!reason.is_empty()).then_some(reason))]
 }
 
-/// What the rehearsal said, if the question is still open.
+/// The result of the rehearsal, if the dialog is still open.
 pub(super) fn rehearsed(model: &mut Model, words: &[String], ran: &Ran) {
     for overlay in &mut model.overlays {
         if let Overlay::Dialog(dialog) = overlay

@@ -1,4 +1,4 @@
-//! Lists: which lines are shown, in which order, which is selected and which are marked.
+//! Lists: the visible lines, their order, the selected and the marked ones.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use crate::listing::Tone;
 use crate::model::{Model, View};
 use crate::view::layout::{first_line, list_room};
 
-/// Obeys what a list understands.
+/// Handles the commands of a list.
 pub(super) fn obey(model: &mut Model, command: Command) {
     let room = list_room(model);
     let list = model.list_mut();
@@ -37,7 +37,7 @@ pub(super) fn obey(model: &mut Model, command: Command) {
     }
 }
 
-/// The operator selects: from now on the selection stays with what is selected.
+/// The operator selects: from now on the selection stays with that line's key.
 fn choose(model: &mut Model, to: impl FnOnce(usize) -> usize) {
     let list = model.list_mut();
     list.selected = to(list.selected);
@@ -100,7 +100,7 @@ pub(super) fn arrange(model: &mut Model, view: View) {
             Some(list.order.iter().position(|&row| row == telling).unwrap_or(0))
         }
     };
-    // What was selected is gone: whatever took its place.
+    // The selected line is gone: select the one in its place.
     list.selected = found.unwrap_or(list.selected).min(list.order.len().saturating_sub(1));
     keep_view_in_sight(model, view);
 }

@@ -1,7 +1,7 @@
-//! What a message changes, and what is to be done because of it. Pure: the same model and message give the
-//! same model and effects, and nothing else happens here.
+//! The effect of a message: the changed model, and effects. Pure: the same model and message give the same
+//! model and effects, and nothing else happens here.
 //!
-//! Whatever changes something outside leaves as [`Effect::Act`], and that comes from one place only: Enter on
+//! Every change outside of the dashboard is an [`Effect::Act`], and that comes from one place only: Enter on
 //! the button of an open dialog (`dialog.rs`).
 
 mod answers;
@@ -163,7 +163,7 @@ fn quit(model: &mut Model) -> Vec<Effect> {
     vec![Effect::CancelRecovery]
 }
 
-/// One level back. Without a level, what narrows the view is taken away.
+/// One level back. At the top level, removes the filter of the view.
 fn back(model: &mut Model) {
     if model.overlays.pop().is_some() {
         return;

@@ -1,4 +1,4 @@
-//! Pages: scrolling, and what can be done from them.
+//! Pages: scrolling, and their actions.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ pub(super) fn told(model: &mut Model, action: &Action, ran: &Ran) {
     lines.extend(ran.text.lines().map(DocumentLine::plain));
     let title = format!("It ended with status {}", ran.status);
     let document = Arc::new(Text { title, lines, actions: Vec::new() });
-    // Below a question that was opened meanwhile: that one has the keys.
+    // Below a dialog that was opened since: that one has the keys.
     let at = model.overlays.iter().position(|o| !matches!(o, Overlay::Page(_) | Overlay::Help { .. }));
     let page = PageState { object: None, document: Some(document), trouble: None, top: None };
     model.overlays.insert(at.unwrap_or(model.overlays.len()), Overlay::Page(page));

@@ -1,4 +1,4 @@
-//! What is typed: a filter, or the name of a view, or a command.
+//! Typed text: a filter, or the name of a view, or a command.
 
 use super::{ask, dialog, list, open_object};
 use crate::action::{Meant, meant};
@@ -32,14 +32,14 @@ pub(super) fn pressed(model: &mut Model, key: Key) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The list follows what is typed.
+/// The list follows the typed text.
 fn apply(model: &mut Model) {
     let Some(Overlay::Prompt(prompt)) = model.overlays.last() else { return };
     if prompt.kind == PromptKind::Filter {
         let text = prompt.text.clone();
         let list = model.list_mut();
         list.filter = text;
-        // What was chosen stays selected if it is shown; else the first line that is.
+        // The selected line stays selected if it is shown; otherwise the first one is selected.
         list.selected = 0;
         list::arrange(model, model.view);
     }
@@ -56,7 +56,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
     }
 }
 
-/// What was typed behind `:`, or what a finding names as the next step.
+/// Carries out a line typed after `:`, or the next step of a finding.
 pub(super) fn carry_out(model: &mut Model, line: &str) -> Vec<Effect> {
     match line {
         "q" | "quit" => return super::quit(model),

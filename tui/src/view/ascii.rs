@@ -1,9 +1,9 @@
-//! The last look at a frame before it goes to the terminal: with `--ascii`, or where the locale has no UTF-8,
-//! nothing but ASCII is left.
+//! The last pass over a frame before it goes to the terminal: with `--ascii`, or where the locale has no
+//! UTF-8, everything is made ASCII.
 
 use ratatui::buffer::Buffer;
 
-/// The sign that stands for another.
+/// The replacement of a sign.
 fn plain(symbol: &str) -> &'static str {
     match symbol {
         "│" | "├" | "┤" => "|",

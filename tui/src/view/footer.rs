@@ -1,4 +1,4 @@
-//! The bottom line: what is typed, else what was just said, else which keys there are.
+//! The bottom line: the typed text, else the last message, else the keys.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -19,7 +19,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
             PromptKind::Filter => '/',
             PromptKind::Command => ':',
         };
-        // The end of what is typed is what one wants to see.
+        // The end of the typed text is what must be visible.
         let text = safe(&prompt.text);
         let shown = end_of(&text, room.saturating_sub(3));
         let line = vec![Span::raw(format!("{sign}{shown}")), Span::styled(" ", theme.selected())];
@@ -33,8 +33,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     frame.render_widget(Line::from(line), area);
 }
 
-/// The keys; before them, on a terminal that is too low for a line above the list, what that line would have
-/// to say first.
+/// The keys; before them, on a terminal that is too low for a line above the list, the most important part of
+/// that line.
 fn standing(model: &Model, room: usize, theme: Theme) -> Vec<Span<'static>> {
     let is_low = model.view != View::Overview && model.overlays.is_empty() && !shows_summary(model);
     let cells = if is_low { particulars(model.list(), model) } else { Vec::new() };

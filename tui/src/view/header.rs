@@ -1,4 +1,4 @@
-//! The top line: how the whole stands, of what, and what is particular now. Below it the views.
+//! The top line: the state, the state directory, and special conditions. Below it the views.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -44,7 +44,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     }
     right.retain(|(text, _)| !text.is_empty());
     let mut taken = width(state) + 1;
-    // What does not fit is left out, the least important first.
+    // Parts that do not fit are left out, the least important first.
     while right.iter().map(|(text, _)| width(text) + 2).sum::<usize>() + taken > room && right.len() > 1 {
         right.pop();
     }
@@ -66,7 +66,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     frame.render_widget(Line::from(spans), area);
 }
 
-/// Since when nobody answers, what that means for what is shown, and who it is.
+/// Since when the source does not answer, what that means for the screen, and which source it is.
 fn lost_since(lost: &Lost, model: &Model, room: usize) -> String {
     let ms = u64::try_from(model.now.millis_since(lost.since)).unwrap_or(0);
     let so_long = human::duration(ms / 1000 * 1000);

@@ -1,4 +1,4 @@
-//! Where what is: the same for drawing and for scrolling.
+//! The layout, shared by drawing and scrolling.
 
 use ratatui::layout::{Constraint, Layout, Rect};
 

@@ -1,5 +1,5 @@
-//! Draws a [`Model`]. One file a panel; drawing changes nothing, and nothing that a terminal would obey gets
-//! through: every text from outside passes `text::safe`.
+//! Draws a [`Model`]. One file a panel; drawing changes nothing, and every text from outside passes
+//! `text::safe`, so that no terminal obeys it.
 
 mod ascii;
 mod footer;

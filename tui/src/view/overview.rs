@@ -1,4 +1,4 @@
-//! The overview: what is the matter, what to do, how far the recovery is, what was found.
+//! The overview: the state, the next step, the recovery's progress, findings.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -18,9 +18,9 @@ use crate::panel::finding::tone_of;
 use crate::panel::overview::{Besides, Line, Overview};
 use crate::text::{fit, pad, safe, width, wrapped};
 
-/// From this height on everything is told; below only state, next step, and the lines.
+/// From this height on everything is shown; below only state, next step, and the lines.
 const TALL: u16 = 14;
-/// The name of what stands behind it.
+/// Width of the labels.
 const LABEL: usize = 10;
 
 /// Draws it.
@@ -46,7 +46,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     frame.render_widget(Text::from(lines), area);
 }
 
-/// What is the matter, what to do, and in figures.
+/// The state, the next step, and figures.
 fn head(
     lines: &mut Vec<TextLine<'static>>,
     overview: &Overview,
@@ -176,7 +176,7 @@ fn besides(overview: &Overview, dashboard: &Dashboard) -> String {
 
 type Selectable = (Option<usize>, TextLine<'static>);
 
-/// The phases, then what is unusable and what was found, each with its place in the list.
+/// The phases, then unusable resources and findings, each with its index in the list.
 fn body(overview: &Overview, model: &Model, area: Rect, theme: Theme) -> Vec<Selectable> {
     let list = model.list();
     let columns = usize::from(area.width);
@@ -381,7 +381,7 @@ fn bar(phase: &PhaseProgress, columns: usize) -> String {
     format!("{}{}", "█".repeat(filled), "░".repeat(columns - filled))
 }
 
-/// The numbers, and what they count where there is room for it.
+/// The counters, with their unit where there is room for it.
 fn items(phase: &PhaseProgress, columns: usize) -> String {
     let numbers = match phase.total {
         Some(total) if total != phase.done => format!("{}/{total}", phase.done),

@@ -1,4 +1,4 @@
-//! What lies above the screen: the choice of what can be done, and the question before it is done.
+//! Overlays: the menu of actions, and the dialog before an action.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -40,7 +40,7 @@ pub(super) fn draw_menu(
 pub(super) fn draw_dialog(frame: &mut Frame<'_>, area: Rect, dialog: &Dialog, model: &Model, theme: Theme) {
     let inner = usize::from(area.width.min(WIDEST).saturating_sub(4));
     let action = &dialog.action;
-    // The buttons and fields are always in sight: what does not fit above them is left out.
+    // The buttons and fields are always visible: lines above that do not fit are left out.
     let mut fields = Vec::new();
     if let Weight::Typed(name) = &action.weight {
         let label = format!("Type “{name}”: ");
@@ -110,8 +110,8 @@ fn buttons(dialog: &Dialog, theme: Theme) -> Line<'static> {
     ])
 }
 
-/// A box in the middle, as high as its lines, never larger than the area. `keep` is a line that has to be in
-/// sight.
+/// A box in the middle, as high as its lines, never larger than the area. `keep` is a line that must be
+/// visible.
 fn boxed(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>, keep: usize, theme: Theme) {
     let width = area.width.min(WIDEST);
     let wanted = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);

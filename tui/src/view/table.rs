@@ -1,5 +1,5 @@
-//! A list with columns. Only the lines on the screen are looked at, however many there are. Columns that
-//! have no room are left out, the least important first.
+//! A list with columns. Only the visible lines are formatted, however many there are. Columns that have no
+//! room are left out, the least important first.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -31,7 +31,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     frame.render_widget(Text::from(lines), area);
 }
 
-/// What is said as long as nothing could be read.
+/// The text until something could be read.
 pub(super) fn nothing_yet(
     model: &Model,
     trouble: &Option<String>,
@@ -48,7 +48,7 @@ pub(super) fn nothing_yet(
     wrapped(&text, width, 0).into_iter().map(|line| Line::styled(line, theme.tone(tone))).collect()
 }
 
-/// How the whole of the list stands; why it is not newer; what narrows it.
+/// The list's own summary; why it is not newer; its filter.
 fn summary(list: &ListState, model: &Model, area: Rect, theme: Theme) -> Line<'static> {
     let mut cells = particulars(list, model);
     if let Some(data) = &list.data {
@@ -149,7 +149,7 @@ fn aligned(text: &str, columns: usize, right: bool) -> String {
     format!("{}{text}", " ".repeat(columns.saturating_sub(width(&text))))
 }
 
-/// Which columns are shown, and how wide.
+/// The visible columns, with their widths.
 fn shared_out(all: &[Column], room: usize) -> Vec<(usize, usize)> {
     let mut shown: Vec<usize> = (0..all.len()).collect();
     let needed = |shown: &[usize]| shown.iter().map(|&c| all[c].width + 1).sum::<usize>();

@@ -1,5 +1,4 @@
-//! How things look: colours of the terminal's own sixteen where they are wanted, and every state has a word
-//! or a sign besides its colour.
+//! Colours: the terminal's own sixteen, if wanted; every state has a word or a sign as well.
 
 use ratatui::style::{Color, Modifier, Style};
 use recovery::findings::Severity;

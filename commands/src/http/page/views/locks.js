@@ -140,7 +140,7 @@ function whole(lock) {
 }
 
 function waiting(line) {
-  if (!line?.length) return nothing("Nobody waits.");
+  if (!line?.length) return nothing("Nothing waits.");
   const one = (w) =>
     h(
       "li",

@@ -57,7 +57,7 @@ export const queue = {
 
 function waitingLine(line, { query }, { depth }) {
   const waiting = line.jobs.filter((job) => job.status === "queued");
-  if (waiting.length === 0) return nothing(depth === 0 ? "Nobody waits." : "No more behind these.");
+  if (waiting.length === 0) return nothing(depth === 0 ? "Nothing waits." : "No more behind these.");
   const isLast = waiting.length < line.jobs.length;
   return [
     table(
