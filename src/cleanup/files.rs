@@ -154,6 +154,8 @@ impl Work<'_> {
         }
         let dir = &self.cleaner.dir;
         dir.disk.ensure_dir(&dir.paths.cleanup_trash())?;
+        // The intent is on disk before the rename, so that a folder in the trash always has a step that
+        // continues it.
         self.intend(PHASE, &[name])?;
         match take_into_trash(&dir.disk, &folder, &trash, identity) {
             Ok(true) => self.settle(PHASE, TAKE, StepResult::Done("taken"))?,
@@ -186,6 +188,8 @@ impl Work<'_> {
         };
         // A process may have come between the look and the rename.
         self.check_unused(&trash)?;
+        // Git work is judged before the intent to delete: after it, the folder may be incomplete, and an
+        // incomplete folder must not be judged as if it were whole.
         self.archive_in_trash(&trash, is_begun)?;
         self.intend(PHASE, &[DELETE.to_owned()])?;
         let progress = Entries { gone: AtomicU64::new(0), stop: self.cleaner.stop };

@@ -426,6 +426,8 @@ impl Scheduler {
             self.starts.host_failed(&self.dir, &describe(&e));
             return Ok(false);
         }
+        // Chosen again under the append lock: another scheduler may have claimed since the look, and each
+        // sees the other's records here.
         let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
             // A job that was submitted, or whose repository was given back, since then may have an earlier
             // ticket before it that was not checked: its turn is in the next round.

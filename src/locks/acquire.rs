@@ -54,6 +54,7 @@ pub fn acquire(
         dir.disk.ensure_dir(&dir.paths.locks())?;
     }
     let asking = Asking { dir, repository, paths: &paths, request };
+    // A ticket before the first look at the lock: a process that comes later must find us in line.
     let place = match request.holder {
         LockHolder::Process => asking.draw_ticket()?,
         LockHolder::Job { .. } => None,

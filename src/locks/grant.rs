@@ -272,6 +272,7 @@ impl LockGrant {
 
     fn give_back(self) -> Result<(), GiveBackError> {
         let (dir, paths) = self.where_it_is();
+        // A forced release may come from a process without the flock: this lock orders the two writers.
         let _writing = writing(&dir.disk, &paths)?;
         let mut token = self.token;
         if let MetadataRead::Whole(found) = read_metadata(&paths.metadata, self.repository()) {
@@ -289,6 +290,7 @@ impl LockGrant {
         let mut metadata = self.metadata.given_back(self.dir.clock.now());
         metadata.token = token;
         metadata.write(&dir.disk, &paths.metadata)?;
+        // The flock last: a process that takes it finds the metadata released.
         drop(self.flock);
         Ok(())
     }
@@ -320,6 +322,7 @@ impl Granting<'_> {
         taken_over: bool,
     ) -> Result<LockGrant, LockRefused> {
         let now = self.dir.clock.now();
+        // The flock excludes other grants; this lock excludes a forced release.
         let _writing = writing(&self.dir.disk, self.paths).map_err(|e| self.writer_stuck(e))?;
         let last = fencing::last(fencing::read(flock.file())?, old, now);
         let token = last.max(self.dir.fencing_floor()).saturating_add(1);

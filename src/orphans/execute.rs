@@ -262,6 +262,7 @@ impl Work<'_> {
                 Err(LockError::Disk(e)) => self.failed(candidate, format!("{e}: {}", e.source))?,
             }
         }
+        // With the locks held no supervisor can begin anything, so a verdict from here on stays true.
         queue.refresh()?;
         for (candidate, _) in self.judged(held, queue, job_liveness, true)? {
             if self.executed.dry_run {
@@ -269,6 +270,7 @@ impl Work<'_> {
                 self.removed(candidate, bytes, "would be removed")?;
                 continue;
             }
+            // The log has the intent first: an act without an entry could not be explained later.
             self.enter(&[self.entry(&candidate, "intent", 0, "")])?;
             match self.remove(&candidate, job_liveness) {
                 Ok((bytes, how)) => self.removed(candidate, bytes, how)?,

@@ -416,6 +416,7 @@ impl Queue {
     pub fn checkpoint(&mut self) -> Result<Option<QueueCheckpoint>, QueueError> {
         self.log()?;
         self.dir.disk.reached();
+        // One process at a time: two would each take the other's snapshot for the older one.
         let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => return Ok(None),
@@ -430,7 +431,9 @@ impl Queue {
             self.log()?.rotate()?;
             self.log()?.remove_until(self.replayed.state.last_seq())?;
         }
+        // The snapshot is synced before anything that it replaces goes: a kill from here on leaves both.
         let snapshot = SnapshotFile::write(&self.dir.disk, &folder, &state_id, self.state(), now)?;
+        // Only finished segments can be removed, so the present one is finished first.
         self.log()?.rotate()?;
         let segments_removed = self.remove_superseded(&snapshot)?;
         self.snapshot = Some(snapshot.clone());
@@ -446,6 +449,7 @@ impl Queue {
         let usable = |s: &SnapshotFile| {
             !damaged(s) && s.header().is_ok_and(|h| h.state_id == state_id && h.seq == s.seq)
         };
+        // Without a second usable snapshot the log stays whole, because it is the only fallback.
         let Some(previous) = older.find(usable) else { return Ok(0) };
         let mut removed = false;
         for old in older {

@@ -73,9 +73,12 @@ impl<'a> Submitter<'a> {
         &mut self,
         requests: Vec<CheckedRequest>,
     ) -> Result<Vec<Result<Entered, JobExists>>, SubmitError> {
+        // Held until the record is synced, so that no other process finds the same id free.
         let _names = self.lock_names(&requests)?;
         let taken = self.taken(&requests)?;
         let is_free = |at: &usize| !taken.contains(at);
+        // Workspaces before the record: a job in the log must never be without its id's reservation. A kill
+        // in between leaves an empty folder, which a startup removes.
         self.reserve(requests.iter().enumerate().filter(|(at, _)| is_free(at)).map(|(_, r)| r))?;
         let mut answers: Vec<Result<Entered, JobExists>> = Vec::with_capacity(requests.len());
         let mut operations = Vec::with_capacity(requests.len());

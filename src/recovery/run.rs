@@ -149,10 +149,12 @@ pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<R
         *counts.entry(history::counter(RecoveryOutcome::Aborted)).or_default() += aborted;
         let totals = history::totals(dir, counts);
         let record = RecoveryRecord { snapshot: tracker.snapshot(), details, totals };
+        // The record before the last progress: a reader that sees the run over finds its record.
         if let Err(e) = history::record(dir, &record) {
             tracker.add_run_finding(not_recorded(&e));
         }
         current.write(&tracker.snapshot());
+        // Requests go last, so that a kill before this leaves them for the next run.
         coordinator.consume_requests();
         Ok(RecoveryRecord { snapshot: tracker.snapshot(), ..record })
     })

@@ -149,6 +149,7 @@ impl Startup {
             marker.write(dir)?;
         }
         // A full disk must not keep anybody from starting: cleaning up may be what makes room on it.
+        // The previous startup enters the log before its marker is overwritten, or it would be lost.
         let (writer, met, unrecorded) = match settle_previous(dir) {
             Ok((writer, met)) => (Some(writer), met, None),
             Err(e) if e.refused_change().is_some() => (None, StartReport::by_looking(dir)?, Some(e)),
@@ -333,6 +334,8 @@ impl Startup {
             ..StartupEntry::of(marker, outcome)
         };
         self.writer(&mut under_way)?.append(&[StartupRecord::Startup(entry.clone())])?;
+        // The marker after the log's record, and the lock last: a kill in between leaves a marker whose end
+        // the log knows.
         remove_marker(&self.dir)?;
         under_way.lock = None;
         Ok(entry)

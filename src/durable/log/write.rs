@@ -165,6 +165,7 @@ impl Log {
     /// Nothing is acknowledged then. After [`LogError::Poisoned`] the records may be there or not.
     #[track_caller]
     pub fn append<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<u64, LogError> {
+        // Written under the append lock, synced without it: the next writer appends while this one syncs.
         let first = self.locked(|locked| locked.append(payloads))?;
         if SeededBug::AcknowledgeBeforeSync.is_on() {
             return Ok(first);
@@ -269,6 +270,8 @@ impl Log {
     pub fn commit(&self, seq: u64) -> Result<(), LogError> {
         let (mut reached, mut since) = (self.page.synced(), Instant::now());
         loop {
+            // Read before the conditions below: a wake-up between them and the wait then ends the wait at
+            // once.
             let ticket = self.page.ticket();
             self.check_usable()?;
             if self.page.is_damaged(self.epoch()) {
@@ -339,6 +342,7 @@ impl Log {
         // All that wait for this find it damaged, too, and repair it.
         let Some(end) = self.page.whole_end() else { return Ok(()) };
         let file = OpenSegment::find(kept, self, end.segment)?;
+        // The end was read before the sync, so that only records written before it are published as synced.
         file.sync_data().map_err(|e| self.poison(e))?;
         self.publish_synced(end)
     }

@@ -184,6 +184,7 @@ pub fn prune_some(
     let table = ProcessTable::new();
     let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let in_use = InUse::look(dir, queue.state()).looked();
+    // Under the append lock no process can resume or claim one of these jobs while its folders move.
     let (_, result) = queue.transact(&settings.actor, |state| {
         let mut moved = Vec::new();
         // Jobs submitted since.
@@ -204,6 +205,8 @@ pub fn prune_some(
                 Err(kept) => report.kept.push(kept),
             }
         }
+        // Durable in this order: the folders are in the trash before the records go, and the records before
+        // the jobs do, because a record without a job brings the job back.
         match sync_moves(dir, &moved).and_then(|()| remove_records(dir, &moved)) {
             Ok(()) => (removal(&moved), Ok(moved)),
             // The next prune finds them in the trash and continues.

@@ -57,6 +57,7 @@ impl RunningAttempt<'_> {
         repository: Option<Box<dyn HeldRepository>>,
         decisions: &mut Decisions<'_>,
     ) -> Result<Supervised, SuperviseError> {
+        // Before the sentinel, which names the pipe.
         let pipe = OutputPipe::new(&self.dir.disk, self.paths);
         let sentinel = self.sentinel(repository.as_deref(), pipe.as_ref().ok().map(OutputPipe::id));
         let mut heartbeat =
@@ -94,12 +95,17 @@ impl RunningAttempt<'_> {
                     return Ok(Supervised::NotStarted { why, of_host });
                 }
             };
+        // An end is recorded only when no process of the job lives: descendants first, then their last
+        // output, then the group, which is empty by now.
         let leftovers = self.end_leftovers(&mut heartbeat, &tree, &end, &peak);
         self.finish_output(&mut heartbeat);
         self.remove_group();
+        // `exit.json` before the queue's record: if this process is killed in between, the next one records
+        // the end by it.
         let exit = self.exit_record(&heartbeat, &end, &peak, leftovers, true);
         let end = self.end_of(&exit);
         record_end(self.dir, self.paths, &exit, &end, &mut heartbeat, self.signals, self.hooks)?;
+        // Only now, with the end on disk: the next job of the repository must not start beside this one.
         self.return_repository(repository);
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
         if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim) {
@@ -203,6 +209,8 @@ impl RunningAttempt<'_> {
         if let (Some(held), Some(name)) = (repository, &self.job.repository) {
             process.envs(marks::of_repository(name, held.lock_id(), held.token()));
         }
+        // Locked before the command exists: there is never a moment in which a second process could empty the
+        // pipe.
         let output = self.dir.disk.open_or_create(&self.paths.output())?;
         try_lock(&output)?;
         match process.spawn() {

@@ -29,6 +29,7 @@ pub fn supervise(
     settings: &SuperviseSettings,
     hooks: &SupervisorHooks<'_>,
 ) -> Result<Supervised, SuperviseError> {
+    // First of all: a signal between here and the sentinel must not kill a half-begun attempt.
     let signals = Signals::catch().system_context("catch signals")?;
     detach()?;
     let mut paths = dir.paths.job(&settings.job.to_string())?;
@@ -36,6 +37,8 @@ pub fn supervise(
         move_attempts_of(dir, &settings.job)?;
         paths = dir.paths.job(&settings.job.to_string())?;
     }
+    // The lock before the claim is verified: a process that finds the lock free may then record that this
+    // claim never started, and this supervisor will see that record.
     let lock = take_lock(dir, &paths, settings)?;
     let mut decisions = Decisions::follow(dir, &settings.job, settings.claim, settings.watch_log)?;
     match decisions.standing() {
@@ -46,6 +49,7 @@ pub fn supervise(
     let Some(job) = claimed_job(dir, &settings.job, settings.claim)? else {
         return Ok(Supervised::ClaimLost { why: "the job is not in the queue by this claim".to_owned() });
     };
+    // The repository before any file of the attempt: without it nothing must look begun.
     let repository = match take_repository(dir, settings, hooks, &job) {
         Ok(repository) => repository,
         Err(why) => {
@@ -53,6 +57,8 @@ pub fn supervise(
             return give_back(dir, settings, &why, Some(dir.clock.now().plus_millis(pause)));
         }
     };
+    // The previous attempt's files go before the sentinel of this one appears, so that they cannot be taken
+    // for this attempt's.
     clear_away(&dir.disk, &paths, &job, settings.claim)?;
     make_workspace(&dir.disk, &paths)?;
     let plan = AttemptPlan::of(&job, &paths)?;

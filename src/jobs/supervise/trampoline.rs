@@ -164,6 +164,8 @@ fn become_command(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) ->
     {
         return NotStarted::Host { what: "a command without /dev/null", source };
     }
+    // Checked after the record was written: a supervisor that died before leaves a record of this process,
+    // which ends here; one that dies later leaves a recorded command.
     if !is_supervised(request) {
         return NotStarted::Alone { supervisor: request.supervisor };
     }
