@@ -14,6 +14,7 @@ pub mod import;
 pub mod in_use;
 pub mod jobs;
 pub mod locks;
+pub mod logging;
 pub mod losses;
 pub mod operations;
 pub mod orphans;

@@ -45,6 +45,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
 use crate::globals::Globals;
 use crate::interruption::Interruption;
+use crate::log;
 use crate::output::Output;
 use crate::paint::ColorChoice;
 use crate::remote::forward;
@@ -282,6 +283,9 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(interruption) => interruption,
         Err(error) => return end(&mut output, Err(error)),
     };
+    if let Err(error) = log::listen(&globals, &cli.command) {
+        return end(&mut output, Err(error));
+    }
     if is_for_elsewhere(&globals, &cli.command) {
         return match forward(&mut output, &globals, &cli.command, arguments) {
             Ok(status) => status,

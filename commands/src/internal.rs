@@ -17,13 +17,16 @@ use recovery::jobs::{
     CommandRequest, HOST_TOO_WEAK, RequeuePauses, SuperviseSettings, Supervised, SupervisorHooks,
     exec_command, keep_output, not_begun, supervise,
 };
+use recovery::logging::{error_chain, events};
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
 use recovery::system::{Confinement, Limit};
+use tracing::{Level, enabled, error, info, info_span, warn};
 
 use crate::descriptors;
 use crate::host_end::end_of_host;
+use crate::log;
 use crate::surroundings;
 
 /// The word of a keeper, by which it is known too.
@@ -60,6 +63,9 @@ struct SuperviseArgs {
     /// How many files it, and its job, may have open; as it is when not given.
     #[arg(long)]
     descriptors: Option<u64>,
+    /// What it says; `info` when not given.
+    #[arg(long)]
+    log: Option<String>,
     #[command(flatten)]
     confinement: ConfinementArgs,
 }
@@ -127,7 +133,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
     }
     surroundings::begin_hidden();
     match word {
-        "supervise" => Some(run_supervise(SuperviseArgs::parse_from(&arguments[1..]))),
+        "supervise" => Some(run_supervise(&SuperviseArgs::parse_from(&arguments[1..]))),
         KEEP_OUTPUT => Some(run_keep_output(&KeepOutputArgs::parse_from(&arguments[1..]))),
         "exec-command" => Some(run_exec_command(ExecCommandArgs::parse_from(&arguments[1..]))),
         _ => None,
@@ -160,6 +166,7 @@ pub(crate) fn supervisor_command(dir: &StateDir, jobs: &JobSettings) -> Vec<OsSt
     command.extend((!jobs.cgroup).then(|| "--no-cgroup".into()));
     command.extend(ConfinementArgs::words(Some(jobs.umask), &jobs.limits));
     command.extend(descriptors::before().map(|n| format!("--descriptors={n}").into()));
+    command.extend(log::given_filter().map(|filter| format!("--log={filter}").into()));
     command
 }
 
@@ -176,8 +183,11 @@ pub(crate) fn own_program() -> OsString {
     }
 }
 
-fn run_supervise(args: SuperviseArgs) -> ExitCode {
+fn run_supervise(args: &SuperviseArgs) -> ExitCode {
     surroundings::own_files_only();
+    log::listen_hidden("supervisor", args.log.as_deref());
+    let span = info_span!("attempt", job_id = %args.job, claim = args.claim);
+    let _entered = span.enter();
     args.descriptors.into_iter().for_each(descriptors::lower);
     let dir = match open(&args.state_dir, args.state_mark.as_deref()) {
         Ok(dir) => StateDir { segment_bytes: args.segment_bytes, ..dir },
@@ -200,16 +210,19 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
         },
         ..SuperviseSettings::new(args.job.clone(), args.claim, trampoline)
     };
-    let job = args.job;
-    let notice = |line: &str| tell(&format!("job {job}: {line}"));
+    let notice = |line: &str| warn!(event = events::TROUBLE, "{line}");
     let surroundings = SupervisorHooks { gate: &JobLocker, notice: &notice, host_is_ending: &end_of_host };
     match supervise(&dir, &settings, &surroundings) {
         Ok(Supervised::NotStarted { why, of_host }) => {
-            tell(&format!("job {job}: {why}"));
+            warn!(event = events::ATTEMPT_RETURNED, of_host, "{why}");
             if of_host { ExitCode::from(HOST_TOO_WEAK) } else { ExitCode::FAILURE }
         }
-        Ok(_) => ExitCode::SUCCESS,
-        Err(e) => fail(&format!("job {job}"), &e),
+        Ok(Supervised::GivenBack { why } | Supervised::ClaimLost { why }) => {
+            info!(event = events::ATTEMPT_RETURNED, "{why}");
+            ExitCode::SUCCESS
+        }
+        Ok(Supervised::Ended { .. }) => ExitCode::SUCCESS,
+        Err(e) => fail("the attempt", &e),
     }
 }
 
@@ -268,18 +281,16 @@ fn open(root: &Path, mark: Option<&str>) -> Result<StateDir, ExitCode> {
 }
 
 fn fail(what: &str, error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    let mut line = format!("{what}: {error}");
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        line = format!("{line}: {e}");
-        cause = e.source();
-    }
-    tell(&line);
+    tell(&format!("{what}: {}", error_chain(error)));
     if has_weakness(error) { ExitCode::from(HOST_TOO_WEAK) } else { ExitCode::FAILURE }
 }
 
-/// Standard error is `daemon/supervisors.log`.
+/// A supervisor's line is one of the log; what a process says that is to become the command is part of the job's output.
 #[allow(clippy::print_stderr)]
 fn tell(line: &str) {
-    eprintln!("{} {line}", Clock::system().now());
+    if enabled!(Level::ERROR) {
+        error!(event = events::ATTEMPT_RETURNED, "{line}");
+    } else {
+        eprintln!("{} {line}", Clock::system().now());
+    }
 }

@@ -20,6 +20,7 @@ mod http;
 mod internal;
 mod interruption;
 mod leave_job;
+mod log;
 mod masked;
 mod notice;
 mod operate;

@@ -16,15 +16,24 @@ pub(crate) fn observer(output: &Output) -> Option<Observer> {
     if output.is_quiet() || output.is_remote() {
         return None;
     }
-    let is_terminal = std::io::stderr().is_terminal();
-    if is_terminal && !output.is_json() {
-        let bars = Mutex::new(Bars::default());
-        return Some(Arc::new(move |s: &Snapshot| {
-            bars.lock().unwrap_or_else(PoisonError::into_inner).show(s);
-        }));
+    if std::io::stderr().is_terminal() && !output.is_json() {
+        return Some(bars());
     }
     let lines = Mutex::new(Lines::default());
     Some(Arc::new(move |s: &Snapshot| lines.lock().unwrap_or_else(PoisonError::into_inner).show(s)))
+}
+
+/// The same for a daemon, whose log has a line for each change of a phase's status.
+pub(crate) fn observer_beside_a_log(output: &Output) -> Option<Observer> {
+    let is_wanted = std::io::stderr().is_terminal() && !output.is_quiet() && !output.is_json();
+    is_wanted.then(bars)
+}
+
+fn bars() -> Observer {
+    let bars = Mutex::new(Bars::default());
+    Arc::new(move |s: &Snapshot| {
+        bars.lock().unwrap_or_else(PoisonError::into_inner).show(s);
+    })
 }
 
 #[derive(Default)]

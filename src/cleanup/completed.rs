@@ -44,6 +44,7 @@ pub fn completed(dir: &StateDir) -> Result<Vec<Completed>, DiskError> {
         ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
     let mut known = std::collections::HashSet::new();
     crate::durable::log::read(request, |_, line| {
+        // The repair of the log, not this list, tells of an entry that cannot be read.
         let entry = serde_json::from_slice(line).ok();
         found.extend(entry.filter(|c: &Completed| known.insert(c.cleanup.cleanup_id.clone())));
     })?;

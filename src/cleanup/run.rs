@@ -12,8 +12,10 @@ use super::work::Work;
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::in_use::{InUse, JobsAtWork};
+use crate::logging::events;
 use crate::queue::{Queue, QueueError};
 use crate::state::{StateDir, Timestamp};
+use tracing::debug;
 
 /// Why work on cleanups stopped. Recorded results stay recorded.
 #[derive(Debug, thiserror::Error)]
@@ -186,7 +188,10 @@ impl<'a> Cleaner<'a> {
                 Ok(worked)
             };
             // This thread works too: there may be no others.
-            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
+            let spawn = |_| {
+                let spawned = std::thread::Builder::new().spawn_scoped(scope, worker);
+                spawned.inspect_err(|e| debug!(event = events::TROUBLE, "no thread for cleanups: {e}")).ok()
+            };
             let others: Vec<_> = (1..threads).filter_map(spawn).collect();
             let own = worker();
             others.into_iter().filter_map(|w| w.join().ok()).chain([own]).collect()

@@ -5,8 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cleanup::{Cleaner, CleanupRecord, CleanupSettings, list};
+use crate::logging::{Repeats, events};
 use crate::queue::Queue;
 use crate::state::StateDir;
+use tracing::{debug, info, warn};
 
 /// At most so long until a new cleanup is seen.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -34,23 +36,48 @@ impl Cleaning {
     }
 }
 
+/// What the last step of a cleanup came to.
+fn tell(record: &CleanupRecord) {
+    let (id, job_id) = (&record.cleanup_id, &record.job_id);
+    if record.is_over() {
+        info!(
+            event = events::CLEANUP_ENDED,
+            cleanup_id = id, job_id = %job_id, bytes_freed = record.bytes_freed,
+            "cleanup {id} of job {job_id} is done"
+        );
+        return;
+    }
+    let failed = record.phases.iter().find_map(|phase| Some((phase, phase.error.as_deref()?)));
+    match failed {
+        Some((phase, why)) => warn!(
+            event = events::CLEANUP_RETRIED,
+            cleanup_id = id, job_id = %job_id, phase = phase.phase.as_str(),
+            "cleanup {id} of job {job_id} failed at {}: {why}", phase.phase.as_str()
+        ),
+        None => {
+            debug!(event = events::CLEANUP_RETRIED, cleanup_id = id, job_id = %job_id, "cleanup {id} goes on");
+        }
+    }
+}
+
 /// Works on cleanups until `over`. An error of the whole pass (the disk, another process at work) is tried
 /// again with the next one; an error of one cleanup is in its file.
 pub(super) fn clean(dir: &StateDir, cleaning: &Cleaning, over: &AtomicBool) {
     let stop = || over.load(Ordering::Relaxed);
     let (mut cleaner, mut changes) = (None, 0);
+    let trouble = Repeats::new("cleanups cannot be worked on");
     while !stop() {
         let now = cleaning.changes.load(Ordering::Acquire);
         if std::mem::replace(&mut changes, now) != now {
             cleaner = None;
         }
         // The queue is read, a second time beside the scheduler's, when there is a cleanup at all.
-        if cleaner.is_none() && list(dir).is_ok_and(|open| !open.is_empty()) {
+        if cleaner.is_none() && trouble.note(list(dir)).is_some_and(|open| !open.is_empty()) {
             let made = |queue| Cleaner::new(dir.clone(), queue, cleaning.settings(), &stop);
-            cleaner = Queue::open(dir).ok().map(made);
+            cleaner = trouble.note(Queue::open(dir)).map(made);
         }
         if let Some(working) = &mut cleaner
-            && working.pass(false, &|_: &CleanupRecord| ()).is_err()
+            && trouble.note(working.pass(false, &tell)).is_none()
         {
             cleaner = None;
         }

@@ -10,10 +10,12 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::restarts::kept_going;
+use crate::logging::events;
 use crate::queue::{JobId, Queue};
 use crate::recovery::recovery_ends;
 use crate::state::{StateDir, Timestamp};
 use crate::webhooks::{Deriver, Engine, EngineError, Feed, Settings};
+use tracing::debug;
 
 /// Between two tries to begin: another process may be delivering.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -130,6 +132,7 @@ impl Deliveries {
             && self.recoveries_looked.is_none_or(|at| at.elapsed() >= LOOK_AT_RECOVERIES)
         {
             self.recoveries_looked = Some(Instant::now());
+            // There is none before the first recovery.
             let written =
                 std::fs::metadata(self.dir.paths.recovery_history()).and_then(|m| m.modified()).ok();
             if written != self.recoveries_seen {
@@ -144,7 +147,7 @@ impl Deliveries {
 
 /// The jobs that have come to an end at least once.
 fn all_ended(queue: &mut Queue) -> Vec<JobId> {
-    // From now on every change is passed.
+    // From now on every change is passed; earlier changes are among all.
     let _ = queue.drain_changed();
     let ended = queue.state().jobs().filter(|j| j.run_state.is_some());
     ended.map(|j| j.id.clone()).collect()
@@ -155,7 +158,7 @@ impl Drop for Deliveries {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // It has told its trouble.
+            let _ = thread.join(); // It has told its trouble; a panic is told by `kept_going`.
         }
     }
 }
@@ -178,7 +181,7 @@ fn deliver(
         match ended {
             Ok(_) => return,
             // `webhooks deliver --once` is at it.
-            Err(EngineError::Lock(_)) => {}
+            Err(EngineError::Lock(e)) => debug!(event = events::TROUBLE, "somebody else delivers: {e}"),
             Err(e) => trouble(&e.to_string()),
         }
         std::thread::park_timeout(PAUSE);

@@ -8,8 +8,10 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::{Timespec, epoll};
 
+use crate::logging::events;
 use crate::queue::JobId;
 use crate::system::{ProcessIdentity, open_pidfd};
+use tracing::{debug, warn};
 
 /// How many notices are taken at a time.
 const EVENTS: usize = 64;
@@ -36,9 +38,20 @@ pub(super) enum Notice {
     Impossible,
 }
 
+/// Its end is looked for by time.
+fn cannot_be_watched(job: &JobId, error: &std::io::Error) -> Notice {
+    debug!(event = events::TROUBLE, job_id = %job, "a process of job {job} cannot be watched: {error}");
+    Notice::Impossible
+}
+
 impl Exits {
     pub(super) fn new() -> Exits {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).ok();
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC);
+        let epoll = epoll
+            .inspect_err(|e| {
+                warn!(event = events::TROUBLE, "ends of processes are not told, but looked for: {e}");
+            })
+            .ok();
         // Half of the descriptors are for everything else.
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let most = usize::try_from(limit.unwrap_or(u64::from(u32::MAX)) / 2).unwrap_or(usize::MAX);
@@ -53,7 +66,7 @@ impl Exits {
         let pidfd = match open_pidfd(process) {
             Ok(Some(pidfd)) => pidfd,
             Ok(None) => return Notice::Gone,
-            Err(_) => return Notice::Impossible,
+            Err(e) => return cannot_be_watched(job, &e),
         };
         let token = self.next;
         self.next += 1;
@@ -63,7 +76,7 @@ impl Exits {
                 self.watched.insert(token, (job.clone(), pidfd));
                 Notice::Coming(token)
             }
-            Err(_) => Notice::Impossible,
+            Err(e) => cannot_be_watched(job, &e.into()),
         }
     }
 

@@ -13,9 +13,11 @@ use rustix::process::Signal;
 
 use super::unsupervised::left_of_limit;
 use crate::jobs::{FreshnessLimits, JudgeContext, Judgement, ProcessTable, Verdict, judge};
+use crate::logging::events;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 use crate::system::{Host, signal_process};
+use tracing::{debug, info};
 
 /// A supervisor that is not stopped ends its job within this.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -85,6 +87,15 @@ fn wake(judgement: &Judgement) {
     let supervisor = judgement.sentinel.whole().map(|sentinel| sentinel.supervisor);
     if let (Verdict::Stalled, Some(supervisor)) = (&judgement.verdict, supervisor) {
         // If it fails, the supervisor has just left, or `job-stopped` reports that it may not be signalled.
-        let _ = signal_process(supervisor, Signal::CONT);
+        match signal_process(supervisor, Signal::CONT) {
+            Ok(_) => info!(
+                event = events::JOB_JUDGED,
+                "the supervisor {} was stopped, and goes on", supervisor.pid
+            ),
+            Err(e) => debug!(
+                event = events::TROUBLE,
+                "the stopped supervisor {} gets no SIGCONT: {e}", supervisor.pid
+            ),
+        }
     }
 }

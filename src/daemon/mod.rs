@@ -26,6 +26,7 @@ mod starting;
 mod starts;
 mod supervisors;
 mod tokens;
+mod told;
 mod unsupervised;
 mod watch;
 mod wishes;

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::serve::{DaemonConfig, DaemonError};
 use crate::durable::FileLock;
+use crate::logging::{Repeats, error_chain, events};
 use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RetryWanted, RunOptions, retries_wanted,
@@ -19,6 +20,7 @@ use crate::recovery::{
 };
 use crate::startup::{SafeMode, safe_mode};
 use crate::state::StateDir;
+use tracing::warn;
 
 /// How often requests are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -87,7 +89,14 @@ impl PhaseRetry<'_> {
             Ok(recovered) => Ok(Some(recovered)),
             // Another process recovers, or a recovery is impossible now: the requester sees that nothing was
             // done.
-            Err(_) => Ok(None),
+            Err(e) => {
+                warn!(
+                    event = events::TROUBLE,
+                    "the phases asked for are not tried again: {}",
+                    error_chain(&e)
+                );
+                Ok(None)
+            }
         }
     }
 
@@ -118,11 +127,13 @@ impl PhaseRetry<'_> {
 pub(super) struct Looks<'a> {
     again: &'a PhaseRetry<'a>,
     last: Cell<Instant>,
+    trouble: Repeats,
 }
 
 impl<'a> Looks<'a> {
     pub(super) fn new(again: &'a PhaseRetry<'a>) -> Looks<'a> {
-        Looks { again, last: Cell::new(Instant::now()) }
+        let trouble = Repeats::new("requests to try a phase again cannot be read");
+        Looks { again, last: Cell::new(Instant::now()), trouble }
     }
 
     /// Whether there is a request.
@@ -132,6 +143,6 @@ impl<'a> Looks<'a> {
         }
         self.last.set(Instant::now());
         // A request that cannot be read cannot be answered; the next recovery names it.
-        self.again.wanted().is_ok_and(|wanted| !wanted.is_empty())
+        self.trouble.note(self.again.wanted()).is_some_and(|wanted| !wanted.is_empty())
     }
 }

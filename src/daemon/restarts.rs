@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::info::DaemonInfo;
+use crate::logging::{Repeats, events};
 use crate::state::StateDir;
+use tracing::error;
 
 /// The longest pause before a loop that broke off is begun again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -19,15 +21,21 @@ pub(super) struct Restarts<'a> {
     info: RefCell<DaemonInfo>,
     /// Loops in other threads that broke off since that was written down.
     pub(super) beside: Arc<AtomicU32>,
+    trouble: Repeats,
 }
 
 impl<'a> Restarts<'a> {
     pub(super) fn new(dir: &'a StateDir, info: DaemonInfo) -> Restarts<'a> {
-        Restarts { dir, info: RefCell::new(info), beside: Arc::default() }
+        let trouble = Repeats::new("it cannot be written down that a loop broke off");
+        Restarts { dir, info: RefCell::new(info), beside: Arc::default(), trouble }
     }
 
     /// The loop that works broke off.
     pub(super) fn one_more(&self, stop: &dyn Fn() -> bool) {
+        error!(
+            event = events::LOOP_RESTARTED,
+            "the loop that starts jobs broke off by a fault, and is begun again"
+        );
         self.beside.fetch_add(1, Ordering::SeqCst);
         self.write_down();
         pause(self.info.borrow().loop_restarts, stop);
@@ -40,7 +48,7 @@ impl<'a> Restarts<'a> {
             let mut info = self.info.borrow_mut();
             info.loop_restarts += new;
             // The disk may refuse: it is no reason to start no jobs.
-            let _ = info.write(self.dir);
+            self.trouble.note(info.write(self.dir));
         }
     }
 }
@@ -50,6 +58,11 @@ pub(super) fn kept_going(broke_off: &AtomicU32, stop: &dyn Fn() -> bool, run: &m
     let mut times = 0;
     while catch_unwind(AssertUnwindSafe(&mut *run)).is_err() && !stop() {
         times += 1;
+        let thread = std::thread::current().name().unwrap_or("a thread").to_owned();
+        error!(
+            event = events::LOOP_RESTARTED,
+            thread, times, "the loop of '{thread}' broke off by a fault, and is begun again"
+        );
         broke_off.fetch_add(1, Ordering::SeqCst);
         pause(times, stop);
     }

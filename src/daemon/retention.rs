@@ -16,9 +16,12 @@ use crate::jobs::{
     JobRetention, PruneError, PruneReport, RecoverSettings, TrashEmptied, delete_slots, finish_removals,
     prune_some, slots_without_job, trash_slots, would_prune_these,
 };
+use crate::logging::{Repeats, error_chain, events};
 use crate::queue::{Job, JobId, Queue, QueueError};
 use crate::state::StateDir;
+use crate::state::human;
 use crate::system::ClockWatch;
+use tracing::{debug, info, warn};
 
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until jobs that wait for a cleanup are looked at again; doubles up to the longest.
@@ -30,7 +33,7 @@ const FOR_LONG: [&str; 3] = ["job-resumable", "job-callback-pending", "job-of-la
 const A_ROUND: usize = 64;
 
 /// Prunes while a daemon runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Retainer {
     rules: Option<(JobRetention, CleanupSettings)>,
     clock: ClockWatch,
@@ -45,6 +48,28 @@ pub(super) struct Retainer {
     /// Jobs that may go, in the attempt that was looked at.
     free: HashMap<JobId, u32>,
     deleting: Option<JoinHandle<Result<TrashEmptied, DiskError>>>,
+    trouble: Repeats,
+    thread_trouble: Repeats,
+    delete_trouble: Repeats,
+}
+
+impl Default for Retainer {
+    fn default() -> Retainer {
+        Retainer {
+            rules: None,
+            clock: ClockWatch::default(),
+            next: None,
+            pause: None,
+            open: 0,
+            looking: None,
+            is_outdated: false,
+            free: HashMap::new(),
+            deleting: None,
+            trouble: Repeats::new("jobs that are old enough cannot be removed"),
+            thread_trouble: Repeats::new("no thread for the removal of old jobs"),
+            delete_trouble: Repeats::new("the files of removed jobs cannot be deleted"),
+        }
+    }
 }
 
 /// The result of a look at the old jobs.
@@ -83,7 +108,10 @@ impl Retainer {
                 // Its result follows the old rules.
                 Some(_) if std::mem::take(&mut self.is_outdated) => {}
                 Some(thread) => {
-                    let looked = thread.join().unwrap_or_default();
+                    let looked = thread.join().unwrap_or_else(|_| {
+                        warn!(event = events::TROUBLE, "the look at old jobs broke off by a fault");
+                        Looked::default()
+                    });
                     self.free = looked.free;
                     self.look_again(looked.pending, looked.open);
                     if self.free.is_empty() {
@@ -95,11 +123,12 @@ impl Retainer {
                 // The age of jobs is uncertain: nothing is removed for its age.
                 None if self.clock.ahead(&dir.clock).is_some() => {}
                 None => {
-                    of_the_queue(finish_removals(dir, queue, settings))?;
+                    of_the_queue(&self.trouble, finish_removals(dir, queue, settings))?;
                     let outlived = retention.outlived(queue.state(), dir.clock.now());
                     let jobs = outlived.iter().filter_map(|id| queue.state().get(id));
                     let (jobs, at_work) = (jobs.cloned().collect(), JobsAtWork::of(dir, queue.state()));
-                    self.looking = look(dir, jobs, at_work, retention, cleanup, settings).ok();
+                    self.looking =
+                        self.thread_trouble.note(look(dir, jobs, at_work, retention, cleanup, settings));
                     if self.looking.is_none() {
                         // No thread is available now.
                         self.next = Some(Instant::now() + SOON);
@@ -117,7 +146,25 @@ impl Retainer {
             is_other.then(|| ("job-not-over", "it was changed since".to_owned()))
         };
         let mut report = PruneReport::default();
-        of_the_queue(prune_some(dir, queue, &some, &retention, &needed, settings, &mut report))?;
+        let pruned = prune_some(dir, queue, &some, &retention, &needed, settings, &mut report);
+        of_the_queue(&self.trouble, pruned)?;
+        for gone in &report.removed {
+            debug!(
+                event = events::JOB_REMOVED,
+                job_id = gone.job_id,
+                "job {} is removed: it is old enough",
+                gone.job_id
+            );
+        }
+        if !report.removed.is_empty() {
+            let removed = report.removed.len();
+            info!(
+                event = events::JOB_REMOVED,
+                removed,
+                "{} removed, which are old enough",
+                human::count(removed, "job")
+            );
+        }
         if report.kept.iter().any(|kept| passes_soon(kept.code)) {
             self.look_again(true, self.open);
         }
@@ -147,13 +194,17 @@ impl Retainer {
         if self.deleting.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return Ok(());
         }
-        let Ok(listed) = trash_slots(dir) else { return Ok(()) };
+        if let Some(deleted) = self.deleting.take().map(JoinHandle::join) {
+            // A panic has told itself.
+            deleted.into_iter().for_each(|deleted| drop(self.delete_trouble.note(deleted)));
+        }
+        let Some(listed) = self.delete_trouble.note(trash_slots(dir)) else { return Ok(()) };
         queue.refresh()?;
         let slots = slots_without_job(listed, queue.state());
         let (dir, keep) = (dir.clone(), settings.keep.clone());
         // If it is killed with the daemon, the next daemon deletes the rest.
         let delete = move || delete_slots(&dir, &slots, &keep);
-        self.deleting = Builder::new().name("delete".to_owned()).spawn(delete).ok();
+        self.deleting = self.thread_trouble.note(Builder::new().name("delete".to_owned()).spawn(delete));
         Ok(())
     }
 }
@@ -178,7 +229,17 @@ fn look(
             report.kept.iter().filter(|k| waits_for_cleanup(k)).filter_map(|k| of(&k.job_id)).collect();
         let pending = report.kept.iter().any(|kept| passes_soon(kept.code));
         // A cleanup that cannot be entered now is entered with the next look.
-        let open = needs.enter_cleanups(waiting.into_iter()).map_or(0, |ids| ids.len());
+        let open = needs.enter_cleanups(waiting.into_iter()).map_or_else(
+            |e| {
+                warn!(
+                    event = events::TROUBLE,
+                    "the cleanups of old jobs cannot be entered: {}",
+                    error_chain(&e)
+                );
+                0
+            },
+            |ids| ids.len(),
+        );
         let free = report.removed.iter().filter_map(|gone| of(&gone.job_id));
         Looked { free: free.map(|job| (job.id.clone(), job.attempt)).collect(), pending, open }
     })
@@ -189,10 +250,13 @@ fn passes_soon(code: &str) -> bool {
 }
 
 /// A disk that refuses is no reason to run no jobs.
-fn of_the_queue<T>(done: Result<T, PruneError>) -> Result<(), QueueError> {
+fn of_the_queue<T>(trouble: &Repeats, done: Result<T, PruneError>) -> Result<(), QueueError> {
     match done {
         Err(PruneError::Queue(e)) => Err(e),
-        _ => Ok(()),
+        other => {
+            trouble.note(other);
+            Ok(())
+        }
     }
 }
 

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use super::serve::DaemonConfig;
 use crate::archive;
 use crate::jobs::FreshnessLimits;
+use crate::logging::{Repeats, error_chain, events};
 use crate::orphans::{OrphanSettings, ScanContext, empty_trash, rescan};
 use crate::queue::Queue;
 use crate::recovery::JobHolders;
 use crate::state::StateDir;
 use crate::system::ClockWatch;
+use tracing::debug;
 
 /// At most so long until new settings are seen.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -37,12 +39,19 @@ impl Scanning {
 /// does not scan for a day, unless the clock is set back.
 pub(super) fn scan_at_intervals(dir: &StateDir, scanning: &Scanning, over: &AtomicBool) {
     let (mut last, mut clock) = (Instant::now(), ClockWatch::default());
+    let trouble = Repeats::new("orphans cannot be looked for");
     while !over.load(Ordering::Relaxed) {
         let (settings, limits) = scanning.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let every = settings.scan_every;
         let is_jumped = clock.ahead(&dir.clock).is_some();
         if !every.is_zero() && last.elapsed() >= every && !is_jumped {
-            let _ = look(dir, &settings, limits); // See above.
+            match look(dir, &settings, limits) {
+                Ok(()) => {
+                    trouble.worked();
+                    debug!(event = events::ORPHANS_SCANNED, "orphans were looked for");
+                }
+                Err(e) => trouble.failed(&error_chain(&*e)),
+            }
             last = Instant::now();
         }
         std::thread::park_timeout(LOOK_EVERY);

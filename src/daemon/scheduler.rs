@@ -12,6 +12,7 @@ use super::retention::Retainer;
 use super::starting::Allowance;
 use super::starts::Starts;
 use super::supervisors::{Supervisors, can_start};
+use super::told::{Told, tell_judgement, tell_start};
 use super::unsupervised::{Unsupervised, time_left};
 use super::watch::Watch;
 use super::wishes::Wishes;
@@ -24,10 +25,12 @@ use crate::jobs::{
     RecoverSettings, Verdict, after_failed_start, given_back_for_host, reconcile, record, remind,
 };
 use crate::locks::{self, Availability, LockOutcome};
+use crate::logging::{Repeats, error_chain, events};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
 use crate::recovery::liveness_of;
 use crate::state::StateDir;
 use crate::system::Host;
+use tracing::warn;
 
 /// A mere look whether a lock is held holds it for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(20);
@@ -102,6 +105,29 @@ pub struct Scheduler {
     /// The lock of the daemon that this scheduler works for.
     lock: Option<Arc<FileLock>>,
     occupied: Occupied,
+    told: Told,
+    troubles: Troubles,
+}
+
+/// What may fail in every round.
+struct Troubles {
+    log_in_doubt: Repeats,
+    cleanups: Repeats,
+    locks: Repeats,
+    records: Repeats,
+    announcement: Repeats,
+}
+
+impl Troubles {
+    const fn new() -> Troubles {
+        Troubles {
+            log_in_doubt: Repeats::new("the end of the queue's log is in doubt, and it is read anew"),
+            cleanups: Repeats::new("cleanups of jobs that ended cannot be entered"),
+            locks: Repeats::new("the lock that a job left cannot be given back"),
+            records: Repeats::new("a job's record cannot be written; the next recovery writes it"),
+            announcement: Repeats::new("others cannot be told that jobs are started here"),
+        }
+    }
 }
 
 /// Looks at the queue in every round; true when it wants the next one at once.
@@ -130,6 +156,8 @@ impl Scheduler {
             announced: None,
             lock: None,
             occupied: Occupied::default(),
+            told: Told::default(),
+            troubles: Troubles::new(),
         }
     }
 
@@ -225,6 +253,7 @@ impl Scheduler {
         let (host, table) = (Host::this(), ProcessTable::new());
         let look = JudgeContext { dir: &self.dir, host: &host, table: &table, limits: settings.limits };
         for job in self.queue.state().running() {
+            // One that nobody supervises has nobody to tell.
             let _ = remind(&look, job);
         }
         settings.kill_grace
@@ -254,10 +283,15 @@ impl Scheduler {
     fn step_or_reopen(&mut self) -> Result<bool, WorkError> {
         match self.step() {
             Err(e) if e.leaves_the_log_in_doubt() => {
+                self.troubles.log_in_doubt.failed(&error_chain(&e));
                 self.check_place()?;
                 self.queue = Queue::open(&self.dir)?;
                 self.occupied.forget();
                 Ok(true)
+            }
+            Ok(moved) => {
+                self.troubles.log_in_doubt.worked();
+                Ok(moved)
             }
             other => other,
         }
@@ -286,14 +320,19 @@ impl Scheduler {
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
         let more = self.follower.as_mut().is_some_and(|follow| follow(&mut self.queue));
-        Ok(changed || !ended.is_empty() || reconciled || started || more)
+        let is_anything_new = changed || !ended.is_empty() || reconciled || started;
+        if is_anything_new {
+            self.told.look(self.queue.state());
+        }
+        Ok(is_anything_new || more)
     }
 
     /// Enters the cleanups of ended jobs that asked for one. Derived from the queue, so one that cannot be
     /// written now is written the next time, or by the next scheduler or recovery.
     fn enter_cleanups(&mut self) {
         let by = &self.settings.jobs.actor.by;
-        let _ = self.cleanups.enter_missing(&self.dir, self.queue.state(), by);
+        let entered = self.cleanups.enter_missing(&self.dir, self.queue.state(), by);
+        self.troubles.cleanups.note(entered);
     }
 
     fn reconcile_lost(&mut self) -> Result<bool, WorkError> {
@@ -318,6 +357,7 @@ impl Scheduler {
 
     /// True when the job is not under way any more.
     fn reconciled(&mut self, job: &Reconciled) -> Result<bool, WorkError> {
+        tell_judgement(job);
         self.watch_on(job);
         let id = &job.job_id;
         let is_unbegun =
@@ -375,10 +415,11 @@ impl Scheduler {
             JudgeContext { dir: &self.dir, host: &host, table: &table, limits: self.settings.jobs.limits };
         let running: Vec<_> = self.queue.state().running().cloned().collect();
         let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
-        match locks::recover_one(&self.dir, repository, &liveness) {
-            Ok(None) => true,
-            Ok(Some(lock)) => lock.outcome == LockOutcome::Released,
-            Err(_) => false,
+        let recovered = locks::recover_one(&self.dir, repository, &liveness);
+        match self.troubles.locks.note(recovered) {
+            Some(None) => true,
+            Some(Some(lock)) => lock.outcome == LockOutcome::Released,
+            None => false,
         }
     }
 
@@ -423,7 +464,7 @@ impl Scheduler {
         }
         if let Err(e) = can_start(&self.settings.supervisor) {
             // Before anything is claimed: it costs no job so much as a line.
-            self.starts.host_failed(&self.dir, &describe(&e));
+            self.starts.host_failed(&self.dir, &error_chain(&e));
             return Ok(false);
         }
         // Chosen again under the append lock: another scheduler may have claimed since the look, and each
@@ -472,7 +513,7 @@ impl Scheduler {
                 // After a crash its content says that a scheduler is expected back.
                 let since = self.dir.clock.now().to_string();
                 let holder = Holder { pid: std::process::id(), purpose: "starts jobs".to_owned(), since };
-                let _ = lock.describe(&holder);
+                self.troubles.announcement.note(lock.describe(&holder));
             }
         }
     }
@@ -494,18 +535,20 @@ impl Scheduler {
 
     fn start(&mut self, id: &JobId, claim: u64) -> Result<(), WorkError> {
         // If the record fails, the cause may be the job's own folder; a supervisor's failure is the host's.
-        let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), describe(&e)));
+        let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), error_chain(&e)));
         let started = recorded.and_then(|()| {
             let SchedulerSettings { supervisor, environment, .. } = &self.settings;
             self.supervisors
                 .start(&self.dir, supervisor, environment, id, claim)
-                .map_err(|e| (true, describe(&e)))
+                .map_err(|e| (true, error_chain(&e)))
         });
         let Err((is_of_host, reason)) = started else {
+            tell_start(self.queue.state().get(id), claim);
             self.started.push(id.clone());
             return Ok(());
         };
         // Nothing was started: the claim is given back, and the job is tried again later.
+        warn!(event = events::JOB_RETURNED, job_id = %id, claim, of_host = is_of_host, "job {id} was not started: {reason}");
         if is_of_host {
             self.starts.host_failed(&self.dir, &reason);
         }
@@ -536,7 +579,7 @@ impl Scheduler {
 
     /// Derived, so that a failure to write it is for the next recovery to repair.
     fn write_record(&self, id: &JobId) {
-        let _ = self.write_record_of(id);
+        self.troubles.records.note(self.write_record_of(id));
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), WorkError> {
@@ -559,8 +602,9 @@ impl Scheduler {
             self.starts.forget(&self.dir);
         }
         if let Some(lock) = self.announced.take() {
-            // An orderly end: nothing need wait for this scheduler to come back.
-            let _ = lock.file().truncate(0);
+            // An orderly end: nothing need wait for this scheduler to come back. If the truncation fails, others wait for
+            // a moment.
+            self.troubles.announcement.note(lock.file().truncate(0));
         }
     }
 }
@@ -569,14 +613,4 @@ impl Drop for Scheduler {
     fn drop(&mut self) {
         self.withdraw();
     }
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        text = format!("{text}: {e}");
-        cause = e.source();
-    }
-    text
 }

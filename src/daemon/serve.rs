@@ -25,6 +25,8 @@ use super::phase_retry::PhaseRetry;
 use super::restarts::Restarts;
 use super::scheduler::{SchedulerSettings, WorkError};
 use super::working::work;
+use crate::logging::{error_chain, events};
+use tracing::warn;
 
 /// How a daemon works.
 pub struct DaemonSettings {
@@ -169,12 +171,17 @@ fn announced<T>(dir: &StateDir, info: &DaemonInfo, recover: impl FnOnce() -> T) 
     let (over, wait) = channel::<()>();
     std::thread::scope(|scope| {
         // Without a thread the recovery cannot be watched, and everything else is the same.
-        let _ = std::thread::Builder::new().name("announce".to_owned()).spawn_scoped(scope, move || {
+        let begun = std::thread::Builder::new().name("announce".to_owned()).spawn_scoped(scope, move || {
             if wait.recv_timeout(ANNOUNCED_AFTER) == Err(RecvTimeoutError::Timeout) {
                 // If the disk refuses, the recovery cannot be watched, and everything else is the same.
-                let _ = info.write(dir);
+                if let Err(e) = info.write(dir) {
+                    warn!(event = events::TROUBLE, "the recovery cannot be watched: {}", error_chain(&e));
+                }
             }
         });
+        if let Err(e) = begun {
+            warn!(event = events::TROUBLE, "the recovery cannot be watched, for want of a thread: {e}");
+        }
         let recovered = recover();
         drop(over);
         recovered
@@ -198,9 +205,13 @@ fn serve_on(
         loop_restarts: 0,
     };
     // Where it cannot be told, the phase `startup` says so: no reason not to come up.
-    let recovered = match safe_mode(dir) {
-        Ok(None) | Err(_) => announced(dir, &info(false, false), || again.whole())?,
-        Ok(Some(safe)) => {
+    let safe_mode = safe_mode(dir).unwrap_or_else(|e| {
+        warn!(event = events::TROUBLE, "whether safe mode is due cannot be told: {}", error_chain(&e));
+        None
+    });
+    let recovered = match safe_mode {
+        None => announced(dir, &info(false, false), || again.whole())?,
+        Some(safe) => {
             come_up_safely(dir, &safe)?;
             let info = info(true, true);
             info.write(dir)?;

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use super::starting::{Allowance, Circuit};
 use super::supervisors::{Gone, Supervisors};
 use crate::jobs::{StartsHeld, has_begun};
+use crate::logging::{Repeats, events};
 use crate::queue::{JobId, JobStatus, QueueState};
 use crate::state::StateDir;
+use tracing::{info, warn};
 
 /// A command that could not be executed has been given up by then.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
@@ -16,7 +18,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The starts of one scheduler.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Starts {
     circuit: Circuit,
     /// Jobs of our own supervisors that have left without an end, with the claim.
@@ -25,6 +27,20 @@ pub(super) struct Starts {
     failed_at: HashMap<JobId, Instant>,
     held: Option<StartsHeld>,
     open_since: Option<Instant>,
+    trouble: Repeats,
+}
+
+impl Default for Starts {
+    fn default() -> Starts {
+        Starts {
+            circuit: Circuit::default(),
+            lost: HashMap::new(),
+            failed_at: HashMap::new(),
+            held: None,
+            open_since: None,
+            trouble: Repeats::new("others cannot be told whether starts are held"),
+        }
+    }
 }
 
 /// A supervisor of ours that is gone.
@@ -139,18 +155,23 @@ impl Starts {
         if self.held.as_ref().is_none_or(|held| held.reason != why) {
             let mut held = StartsHeld::now(dir, why.to_owned());
             held.since = self.held.as_ref().map_or(held.since, |before| before.since);
-            // A disk that refuses writes is reported elsewhere.
-            let _ = held.write(dir);
+            warn!(
+                event = events::STARTS_HELD,
+                finding_code = "host-cannot-start",
+                reason = why,
+                "no job is started: {why}"
+            );
+            self.trouble.note(held.write(dir));
             self.held = Some(held);
         }
     }
 
     /// Replaces what an earlier scheduler has told.
     pub(super) fn tell_anew(&self, dir: &StateDir) {
-        let _ = match &self.held {
+        self.trouble.note(match &self.held {
             Some(held) => held.write(dir),
             None => StartsHeld::remove(dir),
-        };
+        });
     }
 
     fn came_about(&mut self, dir: &StateDir) {
@@ -163,8 +184,9 @@ impl Starts {
     pub(super) fn forget(&mut self, dir: &StateDir) {
         self.open_since = None;
         if self.held.take().is_some() {
+            info!(event = events::STARTS_RESUMED, "starts of jobs are not held any more");
             // One that stays counts no more when this scheduler has ended.
-            let _ = StartsHeld::remove(dir);
+            self.trouble.note(StartsHeld::remove(dir));
         }
     }
 }

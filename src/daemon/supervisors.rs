@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::durable::{DiskError, IoContext};
 use crate::jobs::{HOST_TOO_WEAK, marks};
+use crate::logging::open_bounded;
 use crate::queue::JobId;
 use crate::state::StateDir;
 
@@ -59,7 +60,7 @@ impl Supervisors {
         claim: u64,
     ) -> Result<(), DiskError> {
         let log_path = dir.paths.supervisor_log();
-        let log = dir.disk.open_append(&log_path)?;
+        let log = open_bounded(&dir.disk, &log_path)?;
         let Some((binary, arguments)) = program.split_first() else {
             return Err(io::Error::from(io::ErrorKind::InvalidInput))
                 .context("start a supervisor for", &log_path);

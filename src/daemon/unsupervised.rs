@@ -8,14 +8,26 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::jobs::{Judgement, OnUnsupervised, RecoverSettings, UnsupervisedEnd, Verdict, end_unsupervised};
+use crate::logging::{Repeats, error_chain, events};
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
 use crate::system::{ProcessIdentity, age_of};
+use tracing::{info, warn};
 
 /// The orphans that are being ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unsupervised {
     ending: HashMap<JobId, JoinHandle<()>>,
+    trouble: Repeats,
+}
+
+impl Default for Unsupervised {
+    fn default() -> Unsupervised {
+        Unsupervised {
+            ending: HashMap::new(),
+            trouble: Repeats::new("no thread to end a job without its supervisor"),
+        }
+    }
 }
 
 impl Unsupervised {
@@ -35,13 +47,25 @@ impl Unsupervised {
         let (dir, own, settings) = (dir.clone(), job.clone(), settings.clone());
         let thread = std::thread::Builder::new().name("end-orphan".to_owned()).spawn(move || {
             // If it could not be ended, or recorded, the next look tries again.
-            if let Ok(mut queue) = Queue::open(&dir) {
-                let _ = end_unsupervised(&dir, &mut queue, &own, why, &settings);
+            let ended = Queue::open(&dir).map_err(|e| error_chain(&e)).and_then(|mut queue| {
+                end_unsupervised(&dir, &mut queue, &own, why, &settings).map_err(|e| error_chain(&e))
+            });
+            if let Err(e) = ended {
+                warn!(event = events::TROUBLE, job_id = %own.id, "job {}, without its supervisor, cannot be ended: {e}", own.id);
             }
         });
-        if let Ok(thread) = thread {
+        if let Some(thread) = self.trouble.note(thread) {
+            info!(event = events::JOB_CANCELLED, job_id = %job.id, "job {}, without its supervisor, is being ended: {}", job.id, said(why));
             self.ending.insert(job.id.clone(), thread);
         }
+    }
+}
+
+fn said(why: UnsupervisedEnd) -> &'static str {
+    match why {
+        UnsupervisedEnd::Cancelled => "it was cancelled",
+        UnsupervisedEnd::TimedOut => "its time is over",
+        UnsupervisedEnd::Policy => "jobs.on_orphan is \"end\"",
     }
 }
 

@@ -8,9 +8,11 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::jobs::{JudgeContext, ProcessTable, RecoverSettings, remind};
+use crate::logging::events;
 use crate::queue::{Job, JobId, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
+use tracing::info;
 
 /// The process that recorded the cancel tells the supervisor, which also reads the log: both get this long.
 const FIRST: Duration = Duration::from_secs(1);
@@ -46,6 +48,10 @@ impl Wishes {
         }
         let (host, table) = (Host::this(), ProcessTable::new());
         let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
+        for job in &due {
+            let id = &job.id;
+            info!(event = events::JOB_CANCELLED, job_id = %id, "the end of job {id} is owed: its supervisor is reminded");
+        }
         let is_alone = |job: &&&Job| remind(&look, job);
         due.iter().filter(is_alone).map(|job| (*job).clone()).collect()
     }

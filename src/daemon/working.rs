@@ -15,8 +15,10 @@ use super::scans::{Scanning, scan_at_intervals};
 use super::scheduler::{Follower, Scheduler};
 use super::serve::{DaemonConfig, DaemonError, DaemonHooks};
 use crate::jobs::record;
+use crate::logging::{error_chain, events};
 use crate::queue::Queue;
 use crate::state::StateDir;
+use tracing::warn;
 
 /// What works beside the scheduler, with a configuration of its own.
 struct Beside {
@@ -50,7 +52,22 @@ pub(super) fn work(
             let mut scan = move || scan_at_intervals(dir, &beside.scanning, over);
             threads.push(begin(scope, "scanner", move || kept_going(&broke_off, &stop, &mut scan))?);
             // Derived: a record that cannot be written now is written by the next recovery.
-            let _ = begin(scope, "records", move || drop(record::write_waiting(dir, waiting, &stop)));
+            let write = move || {
+                if let Err(e) = record::write_waiting(dir, waiting, &stop) {
+                    warn!(
+                        event = events::TROUBLE,
+                        "the records of waiting jobs cannot be written: {}",
+                        error_chain(&e)
+                    );
+                }
+            };
+            if let Err(e) = begin(scope, "records", write) {
+                warn!(
+                    event = events::TROUBLE,
+                    "the records of waiting jobs are not written: {}",
+                    error_chain(&e)
+                );
+            }
             let mut scheduler = Scheduler::new(dir.clone(), queue, config.scheduler.clone());
             scheduler.work_under(again.lock.clone());
             scheduler.follow(follower(dir, &config, hooks, restarts));
@@ -127,7 +144,7 @@ fn take_over(
     // Attempts under way complete in their own thread: no job waits for them, and the new engine begins when
     // the old one has left.
     let before = scheduler.follow(follower);
-    // Without a thread it comes to its end here.
+    // Without a thread it comes to its end here, with the closure that is dropped.
     let _ = Builder::new().name("old-deliveries".to_owned()).spawn(move || drop(before));
     again.config.replace(config);
 }

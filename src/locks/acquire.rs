@@ -12,9 +12,11 @@ use super::metadata::LockHolder;
 use super::probe::{LockProbe, PROBE_WAIT, probe};
 use super::verdict::{JobLiveness, LockVerdict};
 use crate::durable::LockError;
+use crate::logging::events;
 use crate::queue::JobId;
 use crate::state::{LockPaths, StateDir};
 use crate::system::ProcessIdentity;
+use tracing::info;
 
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -64,12 +66,22 @@ pub fn acquire(
         let by = match asking.before_us(place.as_ref())? {
             Some(by) => by,
             None => match asking.attempt(place.as_ref())? {
-                Attempt::Granted(grant) => return Ok(*grant),
+                Attempt::Granted(grant) => {
+                    tell_grant(&grant, request, begun.elapsed());
+                    return Ok(*grant);
+                }
                 Attempt::Held(by) => by,
             },
         };
         let waited = begun.elapsed();
         if waited >= wait {
+            info!(
+                event = events::LOCK_REFUSED,
+                repository,
+                job_id = request.holder.job_id().map(display),
+                held_by = %by,
+                "the lock of repository {repository} is not granted: it is held by {by}"
+            );
             return Err(LockRefused::Held { by: Box::new(by), waited });
         }
         if !told {
@@ -79,6 +91,20 @@ pub fn acquire(
         std::thread::sleep(pause.min(wait - waited));
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+fn tell_grant(grant: &LockGrant, request: &LockRequest<'_>, waited: Duration) {
+    let (repository, token) = (grant.repository(), grant.token);
+    info!(
+        event = events::LOCK_GRANTED,
+        repository,
+        lock_id = grant.lock_id,
+        token,
+        job_id = request.holder.job_id().map(display),
+        operation = request.operation,
+        waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+        "the lock of repository {repository} is granted, number {token}"
+    );
 }
 
 /// Takes a repository's lock in the name of a job's attempt. The caller is the attempt's supervisor: it holds

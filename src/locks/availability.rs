@@ -2,7 +2,9 @@
 
 use super::metadata::{LockHolder, LockState, MetadataRead, read_metadata};
 use crate::durable::is_held;
+use crate::logging::{error_chain, events};
 use crate::state::StateDir;
+use tracing::debug;
 
 /// The result of a quick check of a repository's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,15 @@ pub fn availability(dir: &StateDir, repository: &str) -> Availability {
         Ok(true) => return Availability::Held,
         Ok(false) => {}
         Err(e) if e.is_not_found() => {}
-        Err(_) => return Availability::Unavailable,
+        Err(e) => {
+            debug!(
+                event = events::TROUBLE,
+                repository,
+                "whether {repository} is locked cannot be seen: {}",
+                error_chain(&e)
+            );
+            return Availability::Unavailable;
+        }
     }
     match read_metadata(&paths.metadata, repository) {
         MetadataRead::Missing => Availability::Free,

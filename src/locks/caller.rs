@@ -83,7 +83,7 @@ impl LockMetadata {
     /// killed before it could. One that is not empty stays.
     pub(super) fn remove_group(&self, state_id: &str) {
         if let Some(group) = self.group(state_id) {
-            let _ = group.remove();
+            let _ = group.remove(); // See above.
         }
     }
 }

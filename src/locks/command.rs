@@ -28,8 +28,10 @@ use signal_hook::SigId;
 
 use super::grant::LockGrant;
 use crate::jobs::lock_name;
+use crate::logging::{error_chain, events};
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, descendants, inherited, process_table, signal_process};
+use tracing::debug;
 
 /// How long it may take until killed processes are gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
@@ -113,7 +115,8 @@ impl UnderGrant {
         mut command: Command,
         wants_group: bool,
     ) -> io::Result<UnderGrant> {
-        // Orphaned descendants become our children, so that they can be ended.
+        // Orphaned descendants become our children, so that they can be ended. Only a kernel without subreapers refuses:
+        // then the marks have to suffice.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let id = &dir.identity;
         let name = lock_name(&id.state_id.to_string(), id.incarnation, &grant.lock_id);
@@ -137,9 +140,12 @@ impl UnderGrant {
                 return Err(e);
             }
         };
-        // The inherited descriptor shows most of it already, and the marks the rest.
         let identity = ProcessIdentity::of(child.id());
-        let _ = grant.record_command(identity, group.as_ref().map(|group| group.path().to_owned()));
+        let group_path = group.as_ref().map(|group| group.path().to_owned());
+        if let Err(e) = grant.record_command(identity, group_path) {
+            // The inherited descriptor tells the most of it already, and the marks what that does not.
+            debug!(event = events::TROUBLE, "the lock does not name its command: {}", error_chain(&e));
+        }
         Ok(UnderGrant { child, group })
     }
 

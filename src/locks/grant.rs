@@ -18,9 +18,11 @@ use super::held_by::HeldBy;
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead, read_metadata, writing};
 use super::verdict::JobLivenessOf;
 use crate::durable::{DiskError, FileLock, LockError};
+use crate::logging::{error_chain, events};
 use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
 use crate::system::ProcessIdentity;
+use tracing::{info, warn};
 
 /// Those who only look at a lock have its flock for less than this.
 const OTHERS_LOOK: Duration = Duration::from_millis(300);
@@ -247,10 +249,25 @@ impl LockGrant {
     /// See [`GiveBackError`]; the flock is free then too, unless descendants keep it, and the metadata still
     /// says held.
     pub fn release(mut self) -> Result<(), GiveBackError> {
+        let (repository, lock_id) = (self.repository().to_owned(), self.lock_id.clone());
         if self.is_shared {
             self = self.taken_anew()?;
         }
-        self.give_back()
+        let given_back = self.give_back();
+        match &given_back {
+            Ok(()) => info!(
+                event = events::LOCK_RELEASED,
+                repository, lock_id, "the lock of repository {repository} is given back"
+            ),
+            Err(e) => warn!(
+                event = events::LOCK_RELEASED,
+                repository,
+                lock_id,
+                "the lock of repository {repository} is not given back in order: {}",
+                error_chain(e)
+            ),
+        }
+        given_back
     }
 
     /// With the flock on a descriptor that no other process has. The lock cannot be granted in between: this

@@ -47,6 +47,7 @@ impl<'a> LockInspector<'a> {
     pub(super) fn scan_for(&mut self, locks: impl Iterator<Item = LockMetadata>) {
         let covered: HashSet<String> = locks.filter(|m| self.needs_scan(m)).map(|m| m.lock_id).collect();
         if !covered.is_empty() {
+            // One that was taken already covers as much.
             let _ = self.scan.set(ProcessScan::take());
         }
         self.covered = Some(covered);

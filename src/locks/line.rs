@@ -115,7 +115,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // First the name, then the flock: no process ever sees an unlocked ticket of a living owner.
+        // First the name, then the flock: no process ever sees an unlocked ticket of a living owner. A name that stays
+        // counts for nothing without its flock.
         let _ = self.disk.remove_file(&self.path);
     }
 }

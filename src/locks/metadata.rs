@@ -83,6 +83,16 @@ pub enum LockHolder {
     Process,
 }
 
+impl LockHolder {
+    /// The job that holds it.
+    pub fn job_id(&self) -> Option<&JobId> {
+        match self {
+            LockHolder::Job { job_id, .. } => Some(job_id),
+            LockHolder::Process => None,
+        }
+    }
+}
+
 /// Who gave a lock back in its holder's place, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReleaseNote {

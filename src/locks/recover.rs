@@ -18,9 +18,11 @@ use super::metadata::{LockMetadata, MetadataRead, ReleaseNote, read_metadata, wr
 use super::probe::{LockProbe, PROBE_WAIT, probe};
 use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
 use crate::durable::DiskError;
+use crate::logging::{error_chain, events};
 use crate::queue::{Actor, JobId};
 use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
+use tracing::{debug, warn};
 
 /// The result for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -143,6 +145,19 @@ pub fn recover_one(
     Ok(recover_with(dir, &look, repository, &paths))
 }
 
+fn tell(lock: &RecoveredLock) {
+    if lock.outcome == LockOutcome::Released {
+        let (repository, holder) = (&lock.repository, lock.holder.as_deref().unwrap_or("nobody known"));
+        warn!(
+            event = events::LOCK_RECOVERED,
+            repository,
+            lock_id = lock.lock_id,
+            job_id = lock.job_id.as_ref().map(display),
+            "the lock of repository {repository} is given back: {holder} is gone"
+        );
+    }
+}
+
 fn recover_with(
     dir: &StateDir,
     look: &LockInspector<'_>,
@@ -150,12 +165,20 @@ fn recover_with(
     paths: &LockPaths,
 ) -> Option<RecoveredLock> {
     let recovering = Recovering { dir, repository, paths };
-    // Tickets of the dead count for nothing, also while they are there.
-    let _ = sweep_line(dir, paths);
+    if let Err(e) = sweep_line(dir, paths) {
+        // Tickets of the dead count for nothing, also while they are there.
+        debug!(
+            event = events::TROUBLE,
+            repository,
+            "tickets of the dead stay in the line: {}",
+            error_chain(&e)
+        );
+    }
     match probe(dir, look, repository, paths, PROBE_WAIT) {
         Ok(LockProbe { metadata, judgement, flock }) => {
             let recovered = recovering.conclude(&metadata, judgement);
             drop(flock);
+            recovered.iter().for_each(tell);
             recovered
         }
         Err(e) => {

@@ -473,7 +473,7 @@ pub(super) fn checks_again(
                 let age = world.age_of(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
                 Ok(Some(world.checks_of_temporary_file(path, age)))
             }
-            Err(_) => Ok(None),
+            Err(_) => Ok(None), // It has gone.
         },
         (OrphanTarget::Lock { repository, lock_id }, _) => {
             let lock = locks::inspect(world.dir, repository, job_liveness).ok().flatten();

@@ -79,7 +79,7 @@ fn is_known(text: &[u8]) -> bool {
     match sealed::check(text) {
         Ok(Proof::Checksum) => true,
         Ok(Proof::None) => OrphanPlan::of_text(text).is_some(),
-        Err(_) => false,
+        Err(_) => false, // Damaged: the new plan replaces nothing of use.
     }
 }
 

@@ -18,8 +18,10 @@ use crate::durable::tree::{
 };
 use crate::durable::{DiskError, IoContext, LockError, read_optional, replace};
 use crate::in_use::TrashInUse;
+use crate::logging::{error_chain, events};
 use crate::queue::{Actor, JobId};
 use crate::state::{StateDir, Timestamp};
+use tracing::debug;
 
 /// Something in the trash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -179,9 +181,15 @@ pub(super) fn take(
     let taken = take_into_trash(&dir.disk, path, &slot.join(WHAT), identity);
     if !matches!(taken, Ok(true)) {
         // Nothing is in it; a note without anything is passed over by readers.
-        let _ = remove_tree(&dir.disk, &slot, &());
+        remove_slot(dir, &slot);
     }
     taken
+}
+
+fn remove_slot(dir: &StateDir, slot: &Path) {
+    if let Err(e) = remove_tree(&dir.disk, slot, &()) {
+        debug!(event = events::TROUBLE, "the empty folder {} stays: {}", slot.display(), error_chain(&e));
+    }
 }
 
 /// The content of the trash, oldest first.
@@ -219,7 +227,7 @@ pub fn restore(dir: &StateDir, id: &str, actor: &Actor) -> Result<Trashed, Trash
         }
         other => other?,
     }
-    let _ = remove_tree(&dir.disk, &slot, &());
+    remove_slot(dir, &slot);
     OrphanLog::open(dir)?.enter(&[entry(dir, &found, "restored", actor, String::new())])?;
     Ok(found)
 }

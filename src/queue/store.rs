@@ -12,7 +12,9 @@ use super::state::QueueState;
 use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest, read};
 use crate::durable::seeded_bug::SeededBug;
 use crate::durable::{DiskError, FileLock, LockError};
+use crate::logging::{error_chain, events};
 use crate::state::StateDir;
+use tracing::warn;
 
 /// Why the queue could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -464,7 +466,10 @@ impl Queue {
         // segments stay.
         match super::operators::keep_operator_records(&self.dir, previous.seq) {
             Ok(()) => Ok(self.log()?.remove_until(previous.seq)?),
-            Err(_) => Ok(0),
+            Err(e) => {
+                warn!(event = events::TROUBLE, "old segments of the queue's log stay: {}", error_chain(&e));
+                Ok(0)
+            }
         }
     }
 

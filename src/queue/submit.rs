@@ -14,8 +14,10 @@ use super::record::{Actor, Operation, Submission};
 use super::request::CheckedRequest;
 use super::store::{Queue, QueueError, append};
 use crate::durable::{DiskError, FileLock, IoContext};
+use crate::logging::events;
 use crate::state::StateDir;
 use crate::state::names::BadName;
+use tracing::debug;
 
 /// A job that is in the queue, durably.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,10 @@ pub struct Submitter<'a> {
 /// All of a batch's jobs; or the indexes of the requests whose ids are taken.
 pub type Together = Result<Vec<Entered>, Vec<(usize, JobExists)>>;
 
+fn tell(job: &JobId, seq: u64) {
+    debug!(event = events::JOB_SUBMITTED, job_id = %job, seq, "job {job} was submitted");
+}
+
 impl<'a> Submitter<'a> {
     /// Reads nothing yet.
     pub fn new(dir: &'a StateDir, actor: &'a Actor) -> Submitter<'a> {
@@ -95,6 +101,7 @@ impl<'a> Submitter<'a> {
             let numbers = append(self.dir, self.actor, &operations)?;
             for (entered, seq) in answers.iter_mut().flatten().zip(numbers) {
                 entered.seq = seq;
+                tell(&entered.job, seq);
             }
         }
         Ok(answers)
@@ -122,6 +129,7 @@ impl<'a> Submitter<'a> {
         let ids: Vec<JobId> = jobs.iter().map(|s| s.job.clone()).collect();
         let numbers = append(self.dir, self.actor, &[Operation::SubmitBatch { jobs }])?;
         let seq = numbers.first().copied().unwrap_or_default();
+        ids.iter().for_each(|job| tell(job, seq));
         Ok(Ok(ids.into_iter().map(|job| Entered { job, seq }).collect()))
     }
 

@@ -90,6 +90,7 @@ impl Control {
 
     /// Asks to skip a phase; of several who ask, the first is remembered.
     pub(super) fn skip(&self, phase: usize, asked: String) {
+        // The first one stays.
         let _ = self.phases[phase].asked.set(asked);
         self.raise(&self.phases[phase].skip);
     }

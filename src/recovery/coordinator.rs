@@ -28,7 +28,9 @@ use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
 use super::tries::{Attempting, Named, cancelled, object, skipped};
 use crate::durable::DiskError;
 use crate::findings::{Finding, Severity, catalogue};
+use crate::logging::events;
 use crate::state::StateDir;
+use tracing::{debug, info, warn};
 
 type Ended = (usize, PhaseEnd);
 
@@ -109,8 +111,9 @@ impl<'a> Coordinator<'a> {
         let work = move || drop(sender.send((index, attempting.to_the_end())));
         match Builder::new().name(format!("phase-{}", phase.name)).spawn(work) {
             Ok(_) => drop(self.at_work.insert(index, None)),
-            Err(_) => {
+            Err(e) => {
                 // No thread is available: doing the work matters more than doing it in parallel.
+                debug!(event = events::TROUBLE, phase = phase.name, "no thread for a phase: {e}");
                 let end = self.attempting(index).to_the_end();
                 self.end(index, end);
             }
@@ -170,6 +173,7 @@ impl<'a> Coordinator<'a> {
         if end.status == PhaseStatus::Skipped {
             end.degraded.extend(self.left_by_the_last(index));
         }
+        tell_end(self.graph.phases()[index].name, &end);
         let failed = end.status == PhaseStatus::Failed && !self.control.is_cancelled();
         let fatal = failed && self.graph.phases()[index].critical;
         self.tracker.end_phase(index, end);
@@ -194,7 +198,9 @@ impl<'a> Coordinator<'a> {
         for index in (0..self.begun.len()).filter(|&i| !self.begun[i]) {
             let message = Some(format!("not begun: {why}"));
             let (status, findings, degraded) = (PhaseStatus::Blocked, Vec::new(), Vec::new());
-            self.tracker.end_phase(index, PhaseEnd { status, message, findings, degraded });
+            let end = PhaseEnd { status, message, findings, degraded };
+            tell_end(self.graph.phases()[index].name, &end);
+            self.tracker.end_phase(index, end);
         }
     }
 
@@ -267,6 +273,17 @@ impl<'a> Coordinator<'a> {
                 self.tracker.add_run_finding(unreadable(&e));
             }
         }
+    }
+}
+
+fn tell_end(phase: &str, end: &PhaseEnd) {
+    let (status, message) = (end.status.word(), end.message.as_deref());
+    let more = message.map_or_else(String::new, |message| format!(": {message}"));
+    match end.status {
+        PhaseStatus::Succeeded => {
+            info!(event = events::PHASE_ENDED, phase, status, "phase {phase} {status}{more}");
+        }
+        _ => warn!(event = events::PHASE_ENDED, phase, status, "phase {phase} {status}{more}"),
     }
 }
 

@@ -29,8 +29,10 @@ use super::run::{RunError, RunOptions};
 use super::{GraphError, RecoveryOutcome, read_current};
 use crate::durable::tree::remove_tree;
 use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, is_held};
+use crate::logging::{error_chain, events};
 use crate::state::names::decode;
 use crate::state::{ATTEMPT_FILES, CHECKPOINT, DirectoryOrigin, StateDir, StateError, StatePaths};
+use tracing::debug;
 
 /// How often a copy is begun again because a process wrote in between.
 const COPIES: usize = 5;
@@ -163,9 +165,12 @@ fn remove_abandoned_copies(place: &Path) {
         let is_copy = entry.file_name().to_string_lossy().starts_with(PREFIX)
             && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == own);
         // Without the lock file one may just be made.
-        if is_copy && matches!(is_held(&entry.path().join(IN_USE)), Ok(false)) {
+        if is_copy
+            && matches!(is_held(&entry.path().join(IN_USE)), Ok(false))
+            && let Err(e) = remove_tree(&Disk::real(), &entry.path(), &())
+        {
             // A copy that cannot be removed stays, and does not prevent a rehearsal.
-            let _ = remove_tree(&Disk::real(), &entry.path(), &());
+            debug!(event = events::TROUBLE, "the copy of a rehearsal stays: {}", error_chain(&e));
         }
     }
 }

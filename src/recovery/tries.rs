@@ -10,7 +10,9 @@ use super::phase::{DegradedResource, Interrupted, PhaseError, PhaseOutcome, Phas
 use super::progress::{PhaseEnd, Tracker};
 use super::snapshot::PhaseStatus;
 use crate::findings::{Finding, Severity, catalogue};
+use crate::logging::events;
 use crate::state::human;
+use tracing::{info, info_span, warn};
 
 /// The input of a phase's thread. It owns everything: a thread that hangs is abandoned.
 pub(super) struct Attempting {
@@ -31,6 +33,9 @@ pub(super) struct Named {
 impl Attempting {
     /// Runs the phase until it is over.
     pub(super) fn to_the_end(&self) -> PhaseEnd {
+        let span = info_span!("phase", phase = self.phase.name);
+        let _entered = span.enter();
+        info!(event = events::PHASE_BEGAN, "phase {} begins", self.phase.name);
         let mut pauses = self.pauses.iter();
         let mut failures: Vec<String> = Vec::new();
         loop {
@@ -48,7 +53,9 @@ impl Attempting {
             };
             let Some(&pause) = pause else { return self.failed(&error) };
             failures.push(error.in_one_line());
-            self.tracker.set_message(self.index, announce(&error, pause));
+            let message = announce(&error, pause);
+            warn!(event = events::PHASE_RETRIED, "phase {} failed: {message}", self.phase.name);
+            self.tracker.set_message(self.index, message);
             match self.control.pause(self.index, pause) {
                 Woken::TryAgain => {}
                 Woken::Interrupted(why) => return self.interrupted(why),

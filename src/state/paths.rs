@@ -187,7 +187,9 @@ paths! {
     admin_socket => "daemon/admin.sock";
     /// Answers to requests with an `Idempotency-Key`.
     answered => "daemon/answered";
-    /// Errors of supervisors.
+    /// Lines of daemons, `work` and `run`.
+    daemon_log => "daemon/daemon.log";
+    /// Lines of supervisors.
     supervisor_log => "daemon/supervisors.log";
 }
 

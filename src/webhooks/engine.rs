@@ -24,7 +24,10 @@ use super::scheduler::{DeliveryScheduler, Health, Limits};
 use super::sender::{Answer, Sender, prepare};
 use super::settings::Settings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::state::{StateDir, Timestamp};
+use crate::logging::events;
+use crate::state::{StateDir, Timestamp, human};
+use tracing::field::display;
+use tracing::{Instrument as _, info, info_span, warn};
 
 /// At most so long until a request of another process, or to stop, is noticed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -236,8 +239,11 @@ impl Engine {
             Message::Done(done) => self.ended(*done),
             Message::Synced(synced) => {
                 (self.is_syncing, self.synced) = (false, Some(Instant::now()));
-                // The next append reports the error.
+                // The next append reports the error, too.
                 self.is_dirty |= synced.is_err();
+                if let Err(e) = synced {
+                    warn!(event = events::TROUBLE, "deliveries are recorded, but not synced: {e}");
+                }
             }
         }
     }
@@ -323,14 +329,19 @@ impl Engine {
         self.places.take(begun, delivery.id);
         let (sender, outbox) = (self.sender.clone(), self.outbox.clone());
         let (settings, at) = (self.settings.clone(), self.dir.clock.now());
-        tokio::spawn(async move {
+        let span = info_span!(
+            "delivery",
+            delivery_id = %delivery.id, job_id = delivery.job_id().map(display), endpoint = delivery.target.endpoint, attempt
+        );
+        let send = async move {
             let answer = match prepare(&settings, &delivery, at) {
                 Ok(prepared) => sender.send(prepared).await,
                 Err(why) => Answer { error: Some(why), is_hopeless: true, ..Answer::default() },
             };
             let done = Done { delivery, attempt, begun, duration: begun.elapsed(), answer };
             let _ = outbox.send(Message::Done(Box::new(done))); // The receiver is gone: it was interrupted.
-        });
+        };
+        tokio::spawn(send.instrument(span));
     }
 
     /// An attempt has ended: updates its delivery and its endpoint.
@@ -348,6 +359,7 @@ impl Engine {
             DeliveryOutcome::Retry => self.done.retried += 1,
             DeliveryOutcome::Parked | DeliveryOutcome::Refused => self.done.parked += 1,
         }
+        tell(&delivery, attempt, outcome, (answer.status, error.as_deref()), (duration, pause));
         let after = |p: Duration| at.plus_millis(i64::try_from(p.as_millis()).unwrap_or(i64::MAX));
         let operation = Operation::Attempted(Attempted {
             delivery: delivery.id,
@@ -382,6 +394,14 @@ impl Engine {
                 (failures, Some(at.plus_millis(ms)))
             }
         };
+        match open_until {
+            Some(until) => warn!(
+                event = events::CIRCUIT_OPENED,
+                endpoint, failures, until = %until, error,
+                "{endpoint} has failed {failures} times in a row, and is left alone until {until}"
+            ),
+            None => info!(event = events::CIRCUIT_CLOSED, endpoint, "{endpoint} answers again"),
+        }
         let error = error.filter(|_| open_until.is_some());
         let endpoint = endpoint.to_owned();
         let operation = Operation::Circuit { endpoint, failures, open_until, error };
@@ -413,6 +433,41 @@ impl Engine {
         self.log.commit()?;
         self.done.left = self.scheduler.pending() as u64;
         Ok(self.done)
+    }
+}
+
+/// What came of an attempt. Addresses are shown masked, and headers never.
+fn tell(
+    delivery: &Delivery,
+    attempt: u32,
+    outcome: DeliveryOutcome,
+    (status_code, error): (Option<u16>, Option<&str>),
+    (duration, pause): (Duration, Option<Duration>),
+) {
+    let (delivery_id, url) = (delivery.id, delivery.target.shown());
+    let job_id = delivery.job_id().map(display);
+    let kind = delivery.event.as_str();
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let why = error.unwrap_or("it was refused");
+    match outcome {
+        DeliveryOutcome::Delivered => info!(
+            event = events::DELIVERED,
+            %delivery_id, job_id, kind, url, attempt, status_code, duration_ms,
+            "{kind} was delivered to {url}"
+        ),
+        DeliveryOutcome::Retry => {
+            let pause = human::span(pause.unwrap_or_default());
+            warn!(
+                event = events::DELIVERY_RETRIED,
+                %delivery_id, job_id, kind, url, attempt, status_code, duration_ms, error,
+                "{kind} did not arrive at {url}: {why}; next try in {pause}"
+            );
+        }
+        DeliveryOutcome::Parked | DeliveryOutcome::Refused => warn!(
+            event = events::DELIVERY_PARKED,
+            %delivery_id, job_id, kind, url, attempt, status_code, duration_ms, error,
+            "{kind} did not arrive at {url}, and is not tried again by itself: {why}"
+        ),
     }
 }
 

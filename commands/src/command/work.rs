@@ -16,6 +16,7 @@ use crate::command::recover::ending;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::leave_job::{Server, leave_job};
+use crate::log::{self, LogArgs};
 use crate::paint::Tone;
 use crate::settings::{cancellable, recovering, run_options, scheduling};
 use crate::text::Text;
@@ -30,6 +31,8 @@ pub(crate) struct WorkArgs {
     /// How many jobs run at a time [default: as configured]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 /// Run these queued jobs without a daemon, and wait for them
@@ -38,6 +41,8 @@ pub(crate) struct RunArgs {
     /// Which jobs
     #[arg(required = true, value_name = "JOB_ID")]
     jobs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 /// What was run.
@@ -82,6 +87,7 @@ pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending,
     leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
     let dir = context.notice_restore(dir)?;
+    log::keep_in(&dir);
     let report = run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
     // What became of the jobs is theirs: the queue was worked off.
     Ok(if report.host_cannot_start.is_some() { Ending::Degraded } else { Ending::Done })
@@ -92,6 +98,7 @@ pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, C
     leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
     let dir = context.notice_restore(dir)?;
+    log::keep_in(&dir);
     let queue = Queue::open(&dir)?;
     let mut only = BTreeSet::new();
     for text in &args.jobs {

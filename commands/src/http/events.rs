@@ -33,6 +33,8 @@ use super::problem::Problem;
 use super::server::Shared;
 use super::serving::admitted;
 use super::stage::Stage;
+use recovery::logging::{Repeats, events};
+use tracing::warn;
 
 /// So many records are kept in memory.
 const KEPT: usize = 10_000;
@@ -99,15 +101,19 @@ impl Feed {
         let following = Following(self.is_followed.clone());
         let (dir, ring, last, over) = (dir.clone(), self.ring.clone(), self.last.clone(), self.over.clone());
         let observed = Arc::clone(&self.observed);
-        let _ = std::thread::Builder::new().name("events".to_owned()).spawn(move || {
+        let begun = std::thread::Builder::new().name("events".to_owned()).spawn(move || {
+            let trouble = Repeats::new("the queue's log cannot be followed for those who listen to events");
             let _following = following;
             while !over.load(Ordering::Acquire) {
-                // What cannot be read now is tried again; the scheduler says what is wrong with it.
-                if follow_log(&dir, &ring, &last, &over, &observed).is_err() {
+                // What cannot be read now is tried again.
+                if trouble.note(follow_log(&dir, &ring, &last, &over, &observed)).is_none() {
                     std::thread::park_timeout(LOOK_EVERY);
                 }
             }
         });
+        if let Err(e) = begun {
+            warn!(event = events::TROUBLE, "nobody is told of events, for want of a thread: {e}");
+        }
     }
 
     pub(super) fn end(&self) {

@@ -16,6 +16,8 @@ use super::endpoint::Act;
 use super::problem::Problem;
 use super::request::Given;
 use super::serving::Write;
+use recovery::logging::{error_chain, events};
+use tracing::warn;
 
 /// The longest key, in bytes.
 pub(super) const LONGEST: usize = 255;
@@ -67,8 +69,14 @@ fn finish(write: &Write<'_>, open: &OpenKey<'_>, pins: &Value, again: bool) -> A
             body: String::from_utf8_lossy(&answer.body).into_owned(),
             location: answer.location.clone(),
         };
-        // Not kept, it counts as unfinished: sent again, it is found done by its pins.
-        let _ = open.answer(pins, &kept);
+        if let Err(e) = open.answer(pins, &kept) {
+            // It counts as unfinished: sent again, it is found done by its pins.
+            warn!(
+                event = events::TROUBLE,
+                "the answer to a request with a key is not kept: {}",
+                error_chain(&e)
+            );
+        }
     }
     answer
 }

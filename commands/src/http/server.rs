@@ -28,6 +28,8 @@ use super::single_flight::SingleFlight;
 use super::stage::Stage;
 use crate::configuration::Loaded;
 use crate::internal::keeper_command;
+use recovery::logging::{Repeats, events};
+use tracing::{Level, Span, debug, enabled, warn};
 
 /// Threads that serve connections; what touches the disk runs elsewhere.
 const THREADS: usize = 2;
@@ -69,6 +71,7 @@ pub(super) struct Shared {
     book: OnceLock<IdempotencyStore>,
     requests: AtomicU64,
     log: Option<RequestLog>,
+    refusals: Repeats,
 }
 
 impl Shared {
@@ -145,10 +148,21 @@ impl Shared {
         took: Duration,
     ) {
         self.traffic.count(head.method.as_str(), path, status, took);
-        if let Some(log) = &self.log {
+        let said = || {
             let who = principal.map_or_else(|| "nobody".to_owned(), Principal::name);
-            let target = head.uri.path();
-            log(&format!("{id} {who} {} {target} {status} {} ms", head.method, took.as_millis()));
+            format!("{id} {who} {} {} {status} {} ms", head.method, head.uri.path(), took.as_millis())
+        };
+        match (&self.log, status) {
+            // 503 asks to come again: the recovery goes on, or all places are taken.
+            (_, 500..=502 | 504..) => {
+                warn!(event = events::REQUEST_FAILED, request_id = id, status, "{}", said());
+            }
+            (_, 401 | 403) => self.refusals.failed(&said()),
+            (Some(log), _) => log(&said()),
+            (None, _) if enabled!(Level::DEBUG) => {
+                debug!(event = events::REQUEST, request_id = id, status, "{}", said());
+            }
+            (None, _) => {}
         }
     }
 }
@@ -199,9 +213,10 @@ async fn run_on<T: Send + 'static>(
     act: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let slot = slots.clone().acquire_owned().await;
+    let span = Span::current();
     let ran = tokio::task::spawn_blocking(move || {
         let _slot = slot;
-        act()
+        span.in_scope(act)
     });
     ran.await.map_err(|e| Problem::new(500, "internal", "internal", format!("it broke off: {e}")))
 }
@@ -241,6 +256,7 @@ impl Server {
             book: OnceLock::new(),
             requests: AtomicU64::new(0),
             log,
+            refusals: Repeats::new("requests are refused, for they are not authorised"),
         });
         let stop = watch::Sender::new(false);
         let connections = Connections {
@@ -292,6 +308,7 @@ impl Drop for Server {
         self.stop.send_replace(true);
         if let Some(runtime) = self.runtime.take() {
             runtime.block_on(async {
+                // Who is not done by then is cut off.
                 let _ = tokio::time::timeout(LAST_WORDS, self.stop.closed()).await;
             });
             runtime.shutdown_timeout(LAST_WORDS);

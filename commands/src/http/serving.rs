@@ -28,6 +28,7 @@ use crate::cli;
 use crate::command::jobs::output::output_withheld;
 use crate::command::submit::submit_json;
 use crate::error::CliError;
+use tracing::{Instrument as _, info_span};
 
 /// How long a write waits for the recovery to be over.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,7 +44,8 @@ pub(super) async fn serve(
     let id = shared.next_request_id();
     let (principal, answer) = match admitted(&shared, &head).await {
         Ok(principal) => {
-            let answer = answer(&shared, endpoint, &head, body, &principal).await;
+            let span = info_span!("request", request_id = id, method = %head.method, path = endpoint.path);
+            let answer = answer(&shared, endpoint, &head, body, &principal).instrument(span).await;
             (Some(principal), answer.unwrap_or_else(Answer::from))
         }
         Err(problem) => (None, problem.into()),

@@ -9,5 +9,5 @@ mod endpoints;
 mod keeping;
 mod office;
 mod operator;
-mod receiver;
+pub mod receiver;
 mod storm;

@@ -11,7 +11,9 @@ use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::{Mode, OFlags};
 
 use crate::durable::{Disk, DiskError, IoContext};
+use crate::logging::events;
 use crate::state::JobPaths;
+use tracing::debug;
 
 /// The capacity of a pipe, in bytes, where the system allows it: enough that a fast-printing command seldom
 /// waits, and little enough for some hundred jobs of one user (`fs.pipe-user-pages-soft`).
@@ -37,12 +39,14 @@ impl OutputPipe {
     pub(in crate::jobs) fn new(disk: &Disk, paths: &JobPaths) -> io::Result<OutputPipe> {
         let (reader, writer) = match named(disk, &paths.output_pipe()) {
             Ok(ends) => ends,
-            Err(_) => {
+            Err(e) => {
+                debug!(event = events::TROUBLE, "the pipe of the job's output has no name: {e}");
                 let (reader, writer) = io::pipe()?;
                 (File::from(OwnedFd::from(reader)), OwnedFd::from(writer))
             }
         };
         size_of_output_pipe(&writer);
+        // Refused, only the server's user can open it anew.
         let _ = rustix::fs::fchmod(&writer, MODE);
         let id = reader.metadata()?.ino();
         rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
@@ -92,6 +96,7 @@ fn named(disk: &Disk, path: &Path) -> Result<(File, OwnedFd), DiskError> {
 
 /// Makes a pipe hold what that of a job does. Where this is refused it is as large as pipes are.
 pub fn size_of_output_pipe(end: impl AsFd) {
+    // See above.
     let _ = fcntl(end, FcntlArg::F_SETPIPE_SZ(CAPACITY));
 }
 

@@ -13,7 +13,9 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use super::pump::{Pump, Turn};
 use super::put_back::put_back;
 use crate::durable::{Disk, DiskError, DiskFile};
+use crate::logging::Repeats;
 use crate::queue::JobId;
+use tracing::debug;
 
 /// A job that ends sooner does without a keeper.
 const KEEPER_AFTER: Duration = Duration::from_millis(200);
@@ -39,6 +41,7 @@ pub(in crate::jobs) struct OutputStream {
     retry_at: Option<Instant>,
     /// The pipe has no writer any more.
     is_over: bool,
+    trouble: Repeats,
 }
 
 impl OutputStream {
@@ -59,6 +62,7 @@ impl OutputStream {
             pause: FIRST_PAUSE,
             retry_at: None,
             is_over: false,
+            trouble: Repeats::new("no keeper of the job's output can be started"),
         }
     }
 
@@ -106,8 +110,8 @@ impl OutputStream {
     /// The file's error when it refused: call again after a pause. It does not refuse for ever (see `pump`).
     pub(in crate::jobs) fn finish(&mut self) -> Result<(), DiskError> {
         if let Some(mut keeper) = self.keeper.take() {
-            // The keeper holds no bytes (see `pump`). It is not reaped, because its resource use is not the
-            // job's.
+            // The keeper holds no bytes (see `pump`), and may have ended. It is not reaped, because its resource use is not
+            // the job's.
             let _ = keeper.kill();
             await_end(&keeper);
         }
@@ -149,9 +153,16 @@ impl OutputStream {
 
     fn start_keeper(&mut self) {
         match start(&self.program, &self.job, self.pump.pipe(), self.pump.file()) {
-            Ok(keeper) => self.keeper = Some(keeper),
-            // Until then the supervisor empties the pipe itself.
-            Err(_) => self.put_off_keeper(),
+            Ok(keeper) => {
+                self.trouble.worked();
+                debug!(pid = keeper.id(), "a keeper empties the pipe of the job's output");
+                self.keeper = Some(keeper);
+            }
+            Err(e) => {
+                // Until then the supervisor empties the pipe itself.
+                self.trouble.failed(&e);
+                self.put_off_keeper();
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::FreshnessLimits;
 use crate::jobs::traces::real_output;
 use crate::jobs::verdict::Verdict;
+use crate::logging::last_of_supervisor;
 use crate::queue::{
     Actor, AfterCrash, AttemptOutcome, End, EndedBy, Job, JobId, JobStatus, Operation, Queue, QueueError,
     QueueState,
@@ -28,8 +29,6 @@ use crate::system::{Host, LocalDevice};
 const BATCH: std::ops::RangeInclusive<u64> = 64..=4096;
 /// Those who only look hold the lock for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(50);
-/// How much of the supervisors' log is looked at, bytes from its end.
-const LOG_TAIL: u64 = 64 << 10;
 /// The reason of a crash without other evidence.
 const VANISHED: &str = "its processes vanished without an exit record: its exit status is unknown";
 
@@ -449,24 +448,10 @@ fn interrupted(job: &Job, claim: u64, by: &EndedBy, then: AfterCrash) -> (Reconc
 
 /// The reason in words, with its supervisor's last message, if it got that far.
 fn why_not_started(dir: &StateDir, id: &JobId) -> String {
-    let said = last_words(&dir.paths.supervisor_log(), &format!(" job {id}: "));
-    said.map_or_else(
+    last_of_supervisor(dir, id).map_or_else(
         || "its supervisor never started it".to_owned(),
         |said| format!("its supervisor never started it; it said: {said}"),
     )
-}
-
-/// The text after this mark in the last line that has it, near the end of a file.
-fn last_words(log: &std::path::Path, mark: &str) -> Option<String> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = crate::durable::plain::open(log).ok()?;
-    let from = file.metadata().ok()?.len().saturating_sub(LOG_TAIL);
-    file.seek(SeekFrom::Start(from)).ok()?;
-    let mut tail = Vec::new();
-    file.take(LOG_TAIL).read_to_end(&mut tail).ok()?;
-    let tail = String::from_utf8_lossy(&tail);
-    let said = tail.lines().rev().find_map(|line| Some(line.split_once(mark)?.1))?;
-    Some(said.chars().take(300).collect())
 }
 
 pub(super) fn crashed(

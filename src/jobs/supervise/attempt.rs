@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Pid;
+use tracing::info;
 
 use super::claim::{ClaimStatus, Decisions};
-use super::finish::{record_end, with_causes};
+use super::finish::{how_it_ended, record_end, with_causes};
 use super::heartbeat_writer::HeartbeatWriter;
 use super::peak::Peak;
 use super::repository::HeldRepository;
@@ -29,6 +30,7 @@ use crate::jobs::record;
 use crate::jobs::recover::after_crash;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
+use crate::logging::events;
 use crate::queue::{AttemptOutcome, End, Job};
 use crate::state::{JobPaths, StateDir, human};
 use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_children};
@@ -105,6 +107,7 @@ impl RunningAttempt<'_> {
         let exit = self.exit_record(&heartbeat, &end, &peak, leftovers, true);
         let end = self.end_of(&exit);
         record_end(self.dir, self.paths, &exit, &end, &mut heartbeat, self.signals, self.hooks)?;
+        tell_end(&exit);
         // Only now, with the end on disk: the next job of the repository must not start beside this one.
         self.return_repository(repository);
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
@@ -169,6 +172,12 @@ impl RunningAttempt<'_> {
         if let Err(e) = heartbeat.command_started(identity) {
             (self.hooks.notice)(&format!("the sentinel does not name the command: {}", with_causes(&e)));
         }
+        info!(
+            event = events::COMMAND_STARTED,
+            attempt = self.job.attempt,
+            command_pid = child,
+            "its command is process {child}"
+        );
         let Some(command) = i32::try_from(child).ok().and_then(Pid::from_raw) else {
             return Ok((not_started(&NotStarted::Empty), Peak::of(0)));
         };
@@ -359,6 +368,20 @@ impl RunningAttempt<'_> {
             (self.hooks.notice)(&format!("the repository is not given back: {why}"));
         }
     }
+}
+
+fn tell_end(exit: &ExitRecord) {
+    let how = how_it_ended(exit);
+    let why = exit.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+    info!(
+        event = events::COMMAND_ENDED,
+        attempt = exit.attempt,
+        exit_code = exit.exit_code,
+        signal = exit.signal,
+        leftovers_ended = exit.leftovers_ended,
+        cpu_ms = exit.cpu_ms,
+        "its command ended: {how}{why}"
+    );
 }
 
 /// Whether a state directory is still the folder, and of the time, that an attempt was begun in. A backup may have been

@@ -66,7 +66,7 @@ pub(super) fn record_end(
     }
 }
 
-fn how_it_ended(exit: &ExitRecord) -> String {
+pub(super) fn how_it_ended(exit: &ExitRecord) -> String {
     match (exit.exit_code, exit.signal) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
@@ -93,12 +93,4 @@ fn rest(pause: Duration, heartbeat: &mut HeartbeatWriter<'_>, signals: &Signals,
     }
 }
 
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        text.push_str(&format!(": {e}"));
-        cause = e.source();
-    }
-    text
-}
+pub(super) use crate::logging::error_chain as with_causes;

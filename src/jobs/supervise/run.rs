@@ -11,10 +11,12 @@ use crate::durable::{FileLock, LockError, is_not_regular};
 use crate::jobs::layout_2::move_attempts_of;
 use crate::jobs::recover::put_away_what_is_no_lock;
 use crate::jobs::{cgroup_name, record};
+use crate::logging::{error_chain, events};
 use crate::queue::{Job, Operation, append};
 use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::Cgroup;
 use rustix::io::Errno;
+use tracing::debug;
 
 /// Tries to make a lock whose folder another process keeps removing.
 const LOCK_TRIES: u32 = 10;
@@ -72,7 +74,8 @@ pub fn supervise(
 
 /// A control group for the attempt. Where none can be made, sessions and marks have to suffice.
 fn make_group(dir: &StateDir, settings: &SuperviseSettings) -> Option<Cgroup> {
-    settings.cgroup.then(|| Cgroup::create(&cgroup_name::name(dir, settings.claim)).ok()).flatten()
+    let made = settings.cgroup.then(|| Cgroup::create(&cgroup_name::name(dir, settings.claim)))?;
+    made.inspect_err(|e| debug!(event = events::TROUBLE, "no control group for the attempt: {e}")).ok()
 }
 
 /// An own session, so that nothing sent to the starter's group or terminal arrives here, and part as
@@ -149,7 +152,9 @@ pub(super) fn give_back(
         failed_start: false,
     };
     append(dir, &actor(), &[unclaim])?;
-    // Derived from the log: a recovery writes it when this fails.
-    let _ = record::advance(dir, &settings.job, settings.claim);
+    if let Err(e) = record::advance(dir, &settings.job, settings.claim) {
+        // Derived from the log: a recovery writes it.
+        debug!(event = events::TROUBLE, "the job's record is behind: {}", error_chain(&e));
+    }
     Ok(Supervised::GivenBack { why: why.to_owned() })
 }

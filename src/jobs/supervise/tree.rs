@@ -15,7 +15,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait, waitpid};
 
 use crate::jobs::kinship::Kinship;
+use crate::logging::events;
 use crate::system::{Cgroup, ProcessIdentity, signal_process};
+use tracing::debug;
 
 /// A process that still exists this long after SIGKILL is reported: it cannot be ended, or not yet.
 pub(super) const KILL_WAIT: Duration = Duration::from_secs(2);
@@ -52,6 +54,7 @@ fn reap_these(children: impl Iterator<Item = u32>) -> (HashMap<u32, WaitStatus>,
                 Ok(Some((_, status))) => drop(ended.insert(child, status)),
                 Ok(None) => is_any_left = true,
                 Err(Errno::INTR) => continue,
+                // No child any more.
                 Err(_) => {}
             }
             break;
@@ -70,7 +73,7 @@ fn reap_any() -> (HashMap<u32, WaitStatus>, bool) {
             }
             Ok(None) => return (ended, true),
             Err(Errno::INTR) => {}
-            Err(_) => return (ended, false),
+            Err(_) => return (ended, false), // No child is left.
         }
     }
 }
@@ -141,8 +144,10 @@ impl<'a> Tree<'a> {
 
     /// SIGKILL to the whole control group at once: none can escape by forking.
     pub(super) fn kill_group(&self) {
-        // If that fails, the signals to each process have to suffice.
-        let _ = self.group.map(Cgroup::kill);
+        if let Some(Err(e)) = self.group.map(Cgroup::kill) {
+            // If that fails, the signals to each process have to suffice.
+            debug!(event = events::TROUBLE, "the job's control group cannot be killed as one: {e}");
+        }
     }
 
     /// Ends the rest: SIGTERM, SIGKILL after the grace, and waits until all have gone, however long that
@@ -176,7 +181,9 @@ impl<'a> Tree<'a> {
 
 fn signal_each(processes: &[ProcessIdentity], signal: Signal) {
     for process in processes {
-        // Gone by now, or another user's: what counts is the rest in the end.
-        let _ = signal_process(*process, signal);
+        if let Err(e) = signal_process(*process, signal) {
+            // Gone by now, or another user's: what counts is the rest in the end.
+            debug!(event = events::TROUBLE, "process {} gets no {signal:?}: {e}", process.pid);
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, kill_process_group};
+use tracing::{debug, info};
 
 use super::claim::Decisions;
 use super::heartbeat_writer::HeartbeatWriter;
@@ -16,6 +17,7 @@ use super::peak::Peak;
 use super::settings::SupervisorHooks;
 use super::signals::Signals;
 use super::tree::{KILL_WAIT, Tree, reap};
+use crate::logging::events;
 use crate::queue::EndedBy;
 use crate::state::Clock;
 
@@ -102,12 +104,19 @@ impl Watch<'_, '_, '_> {
             None => {
                 let is_over = deadline.is_some_and(|d| now >= d);
                 let cause = if is_over { Cause::TimeLimit } else { self.wish()? };
+                tell_ending(&cause);
                 self.signal(Signal::TERM);
                 // A stopped one does not hear it otherwise.
                 self.signal(Signal::CONT);
                 Some(Ending { cause, kill_at: now + self.kill_grace, killed: None })
             }
             Some(ending) if now >= ending.kill_at => {
+                if ending.killed.is_none() {
+                    info!(
+                        event = events::ATTEMPT_INTERRUPTED,
+                        "its command did not end when told to, and gets SIGKILL"
+                    );
+                }
                 self.signal(Signal::KILL);
                 self.tree.kill_group();
                 let killed = ending.killed.unwrap_or(now);
@@ -155,13 +164,16 @@ impl Watch<'_, '_, '_> {
 
     /// To the whole tree; to the group as well, whose members cannot slip away between two looks.
     fn signal(&self, signal: Signal) {
+        // A group that is gone needs none, and members that have left it are found below.
         let _ = kill_process_group(self.command, signal);
         let others = self.tree.members().into_iter().filter(|p| {
             let group = i32::try_from(p.pid).ok().and_then(Pid::from_raw);
             rustix::process::getpgid(group).is_ok_and(|g| g != self.command)
         });
         for process in others {
-            let _ = crate::system::signal_process(process, signal);
+            if let Err(e) = crate::system::signal_process(process, signal) {
+                debug!(event = events::TROUBLE, "process {} gets no {signal:?}: {e}", process.pid);
+            }
         }
     }
 
@@ -208,6 +220,16 @@ impl Watch<'_, '_, '_> {
         let by = may_be_from_outside.then(|| (self.hooks.host_is_ending)()).flatten()?;
         Some(EndedBy { at: self.clock.now(), by, signal: None, pid: None, uid: None })
     }
+}
+
+fn tell_ending(cause: &Cause) {
+    let why = match cause {
+        Cause::TimeLimit => "it exceeded its time limit".to_owned(),
+        Cause::Cancel(by) => format!("cancelled by {}", by.by),
+        Cause::Outside(by) => format!("interrupted by {}", by.by),
+        Cause::Itself => return,
+    };
+    info!(event = events::ATTEMPT_INTERRUPTED, "its command is told to end: {why}");
 }
 
 /// Whether a process, which may be a zombie, has a handler for SIGTERM or SIGHUP.

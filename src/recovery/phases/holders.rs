@@ -7,6 +7,7 @@ use super::locks::liveness_of;
 use crate::durable::is_held;
 use crate::jobs::{FreshnessLimits, JudgeContext, ProcessTable};
 use crate::locks::{JobLiveness, LockHolder, QueuedJobs, job_goes_first, read_metadata};
+use crate::logging::Repeats;
 use crate::queue::{Job, JobId, JobStatus, Queue, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
@@ -23,12 +24,14 @@ pub struct JobHolders {
     queue: RefCell<Option<Queue>>,
     /// Since when no scheduler is there, though one had not ended in order.
     missed: Cell<Option<Instant>>,
+    trouble: Repeats,
 }
 
 impl JobHolders {
     /// For a state directory.
     pub fn new(dir: &StateDir, limits: FreshnessLimits) -> JobHolders {
-        JobHolders { dir: dir.clone(), limits, queue: RefCell::default(), missed: Cell::default() }
+        let trouble = Repeats::new("the queue cannot be read to judge who holds a lock");
+        JobHolders { dir: dir.clone(), limits, queue: RefCell::default(), missed: Cell::default(), trouble }
     }
 
     /// Whether the attempt that this claim began is alive; unknown when the queue cannot be read.
@@ -50,7 +53,7 @@ impl JobHolders {
         let mut slot = self.queue.borrow_mut();
         // Another process may change the log in a way that requires opening it again.
         if slot.as_mut().is_none_or(|queue| queue.refresh().is_err()) {
-            *slot = Queue::open(&self.dir).ok();
+            *slot = self.trouble.note(Queue::open(&self.dir));
             slot.as_mut()?.refresh().ok()?;
         }
         slot.as_ref().map(|queue| look_at(queue.state()))

@@ -3,8 +3,10 @@
 use super::sequence::Shared;
 use crate::findings::{Finding, catalogue};
 use crate::jobs::{damaged_files, record};
+use crate::logging::events;
 use crate::queue::{JobId, Operation, Queue, QueueState};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
+use tracing::warn;
 
 /// How many records that could not be written are named one by one.
 const NAMED: usize = 20;
@@ -67,8 +69,10 @@ fn tell_records(shared: &Shared, queue: &mut Queue, lost: &[JobId]) -> Result<()
         })
         .map_err(|e| PhaseError::failed("record which records were lost", e))?;
     for job in lost.iter().filter_map(|id| queue.state().get(id)) {
-        // Derived: the next recovery writes it, should this fail.
-        let _ = record::write(&shared.dir, job);
+        if let Err(e) = record::write(&shared.dir, job) {
+            // Derived: the next recovery writes it.
+            warn!(event = events::TROUBLE, job_id = %job.id, "the record of job {} is not written: {}", job.id, in_one_line(&e));
+        }
     }
     Ok(())
 }

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Severity, catalogue};
 use crate::jobs::RecoverSettings;
+use crate::logging::events;
 use crate::losses::LossCheck;
 use crate::losses::Losses;
 use crate::orphans::OrphanSettings;
@@ -18,7 +19,8 @@ use crate::recovery::{
     RunError, RunOptions, run,
 };
 use crate::startup::{StartOptions, StartedBy, Startup, StartupError, StartupOutcome, put_misplaced_away};
-use crate::state::StateDir;
+use crate::state::{StateDir, human};
+use tracing::{error, info, warn};
 
 /// Settings of a recovery.
 #[derive(Debug, Clone)]
@@ -178,7 +180,14 @@ impl Recovery {
     /// # Errors
     /// When nothing was run; see [`RunError`].
     pub fn run(self, options: &RunOptions) -> Result<(RecoveryRecord, Option<Queue>), RunError> {
+        // Set once: a recovery runs once.
         let _ = self.shared.retried.set(options.only.clone());
+        info!(
+            event = events::RECOVERY_BEGAN,
+            purpose = options.purpose,
+            "a recovery begins, for {}",
+            options.purpose
+        );
         // Before anything is read: the first file may be one of them.
         let misplaced = put_misplaced_away(&self.shared.dir);
         let mut record = run(&self.shared.dir, &self.graph, options)?;
@@ -200,8 +209,44 @@ impl Recovery {
             }
         }
         let queue = self.shared.queue.try_lock().ok().and_then(|mut queue| queue.take());
+        tell(&record);
         Ok((record, queue))
     }
+}
+
+/// How it ended, and a line for each finding.
+fn tell(record: &RecoveryRecord) {
+    for finding in record.snapshot.all_findings() {
+        let (finding_code, object, sentence) = (&*finding.code, &finding.object, &finding.sentence);
+        let job_id = object.strip_prefix("job:");
+        match finding.severity {
+            Severity::Info => {
+                info!(
+                    event = events::FINDING,
+                    finding_code, object, job_id, "{finding_code}: {object}: {sentence}"
+                );
+            }
+            Severity::Warning => {
+                warn!(
+                    event = events::FINDING,
+                    finding_code, object, job_id, "{finding_code}: {object}: {sentence}"
+                );
+            }
+            _ => error!(
+                event = events::FINDING,
+                finding_code, object, job_id, "{finding_code}: {object}: {sentence}"
+            ),
+        }
+    }
+    let outcome = record.snapshot.outcome.word();
+    let findings = record.snapshot.all_findings().count();
+    info!(
+        event = events::RECOVERY_ENDED,
+        outcome,
+        findings,
+        "the recovery {outcome}, with {}",
+        human::count(findings, "finding")
+    );
 }
 
 /// Enters losses into their list, with the marks of the logs. A disk that cannot be written is reported

@@ -6,10 +6,12 @@ use super::sequence::Shared;
 use crate::findings::{Finding, catalogue};
 use crate::jobs::{ProcessTable, move_attempts};
 use crate::locks::OtherTimes;
+use crate::logging::{error_chain, events};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::startup::origin;
 use crate::startup::{Cleanup, Detection, Migrated, StartOptions, StartReport, Startup, clean_up};
 use crate::state::{LAYOUT_VERSION, human};
+use tracing::debug;
 
 const PHASE: &str = "startup";
 
@@ -97,7 +99,9 @@ fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
         || OtherTimes::look(&shared.dir).is_any();
     // In a rehearsal's copy it is not noted; if it cannot be written it is reported again. All clones of this
     // directory share the flag.
-    let _ = shared.dir.clone().note_told(has_survivors);
+    if let Err(e) = shared.dir.clone().note_told(has_survivors) {
+        debug!(event = events::TROUBLE, "it is not noted that the backup was told of: {}", error_chain(&e));
+    }
 }
 
 fn unrecorded(outcome: &mut PhaseOutcome, why: String) {

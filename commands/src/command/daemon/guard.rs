@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use recovery::logging::{error_chain, events};
 use recovery::startup::TurnWriter;
 use recovery::state::{StateDir, human};
+use tracing::{error, warn};
 
-use crate::command::daemon::stderr::tell;
 use crate::error::{CliError, ErrorKind};
 use crate::interruption::Interruption;
 
@@ -41,8 +42,14 @@ impl Guard {
         let (watched, interruption) = (turned.clone(), interruption.clone());
         let watch = move || watch(begun, &watched, &interruption);
         std::thread::Builder::new().name("guard".to_owned()).spawn(watch).map_err(no_threads)?;
-        // A disk that refuses is told by others; then others cannot tell that this daemon hangs.
-        Ok(Guard { begun, turned, writer: TurnWriter::open(dir).ok() })
+        let writer = TurnWriter::open(dir).inspect_err(|e| {
+            warn!(
+                event = events::TROUBLE,
+                "others will not see it when this daemon hangs: {}",
+                error_chain(e)
+            );
+        });
+        Ok(Guard { begun, turned, writer: writer.ok() })
     }
 
     /// The loop, or a recovery, gets on.
@@ -68,7 +75,11 @@ fn watch(begun: Instant, turned: &AtomicU64, interruption: &Interruption) {
         let asked = *asked.get_or_insert_with(Instant::now);
         let last = begun + Duration::from_millis(turned.load(Ordering::Relaxed));
         if last.max(asked).elapsed() >= PATIENCE {
-            tell(&format!("ended by force: told to end, and nothing moved for {}", human::span(PATIENCE)));
+            let patience = human::span(PATIENCE);
+            error!(
+                event = events::DAEMON_ENDS,
+                "ended by force: told to end, and nothing moved for {patience}"
+            );
             exit(i32::from(ErrorKind::Failed.status()));
         }
     }

@@ -3,7 +3,7 @@
 mod config;
 mod guard;
 mod reload;
-mod stderr;
+mod trouble;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,14 +15,16 @@ use recovery::audit::{self, Entry};
 use recovery::daemon::{
     DaemonError, DaemonInfo, DaemonSettings, Ending as EndingOfDaemon, Listen, make_tokens, serve,
 };
+use recovery::logging::{error_chain, events};
 use recovery::recovery::{RecoveryOutcome, RecoveryRecord};
 use recovery::state::config::USUAL_ADDRESS;
 use serde::Serialize;
+use tracing::{error, info, warn};
 
 use crate::command::daemon::config::config;
 use crate::command::daemon::guard::Guard;
 use crate::command::daemon::reload::Hangup;
-use crate::command::daemon::stderr::{tell, trouble_to_stderr};
+use crate::command::daemon::trouble::{tell_request, trouble_to_log};
 use crate::context::Context;
 use crate::descriptors;
 use crate::error::{CliError, Ending, of_daemon};
@@ -30,6 +32,7 @@ use crate::host_end::{end_of_host, is_last_process};
 use crate::http::{HttpSettings, Listeners, RequestLog, Server, Stage};
 use crate::interruption::Interruption;
 use crate::leave_job::{Server as Leaving, leave_job};
+use crate::log::{self, LogArgs};
 use crate::notice::Notice;
 use crate::progress;
 use crate::settings::{cancellable, run_options};
@@ -43,6 +46,8 @@ pub(crate) struct DaemonArgs {
     /// The address to listen on, or none [default: as configured, else 127.0.0.1:9797 if it is free]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 fn address(text: &str) -> Result<String, &'static str> {
@@ -90,17 +95,17 @@ fn listener(
             // Another daemon of this machine may have the usual address: the socket remains.
             None => match bind(Some(USUAL_ADDRESS)) {
                 Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-                    tell(&format!("warning: {e}; only the socket is served"));
+                    warn!(event = events::LISTENING, "{e}; only the socket is served");
                     bind(None)?
                 }
                 bound => bound?,
             },
         };
         if let Some(why) = &listeners.without_socket {
-            tell(&format!("warning: {why}; the socket is not served"));
+            warn!(event = events::LISTENING, "{why}; the socket is not served");
         }
         let listening = listeners.listening.clone();
-        let log = tells_requests.then(|| Box::new(tell) as RequestLog);
+        let log = tells_requests.then(|| Box::new(tell_request) as RequestLog);
         let settings = HttpSettings { dir: dir.clone(), loaded, log };
         let started = Server::start(settings, listeners)?;
         // Nobody else has put one there: this is called once.
@@ -122,9 +127,10 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     if !dir.is_copy() {
         dir.check_abilities()?;
     }
+    log::keep_in(&dir);
     let guard = Guard::start(&dir, &context.interruption)?;
     let notice = Notice::of_this_process().telling(Arc::new(move || guard.turned()));
-    let observer = notice.observer(progress::observer(&context.output));
+    let observer = notice.observer(progress::observer_beside_a_log(&context.output));
     let run = run_options(&context.operation()?, "daemon", &[], Some(observer));
     let cancel = run.cancel.clone();
     let server = Arc::new(OnceLock::new());
@@ -134,7 +140,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     let settings = DaemonSettings {
         config: config(context, &dir, args.workers.map(usize::from))?,
         run,
-        trouble: trouble_to_stderr(),
+        trouble: trouble_to_log(),
         listen,
         reload: Box::new(move || reload.config()),
         ending: ending(&context.interruption, &notice),
@@ -149,10 +155,11 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         }
         let Some(record) = record else {
             notice.ready("safe mode: no job is started");
-            output.warning(&format!(
+            warn!(
+                event = events::SAFE_MODE,
                 "process {} is up in safe mode: startups before it died, so nothing is recovered and no job started",
                 info.pid
-            ));
+            );
             output.hint("see why with: recoveryctl status; go on with: recoveryctl startup clear");
             return;
         };
@@ -162,10 +169,10 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         let detail = format!("process {}, recovery {outcome}", info.pid);
         let entry = Entry::done(dir.clock.now(), &actor, "daemon", "state".to_owned(), detail);
         if let Err(e) = audit::record(&dir, &entry) {
-            output.warning(&format!("{e}: {}", e.source));
+            warn!(event = events::TROUBLE, "{e}: {}", e.source);
         }
         let at = info.address.as_ref().map_or_else(String::new, |a| format!(", http://{a}"));
-        output.note(&format!("ready: process {}, recovery {outcome}{at}", info.pid));
+        info!(event = events::DAEMON_READY, "ready: process {}, recovery {outcome}{at}", info.pid);
     };
     let served = cancellable(&interruption, &cancel, || {
         serve(&dir, settings, &mut ready, &|| {
@@ -176,6 +183,12 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         })
     });
     notice.stopping();
+    match (&served, interruption.signal()) {
+        (Err(e), None) => error!(event = events::DAEMON_ENDS, "the daemon ends: {}", error_chain(e)),
+        (_, by) => {
+            info!(event = events::DAEMON_ENDS, "the daemon ends, told by {}", by.unwrap_or("its caller"));
+        }
+    }
     match served {
         // Told to end while it recovered: the next start recovers.
         Err(DaemonError::NotRecovered { outcome: RecoveryOutcome::Cancelled, .. })

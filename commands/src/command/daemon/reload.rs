@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use recovery::audit::{self, Entry};
 use recovery::daemon::DaemonConfig;
+use recovery::logging::events;
 use recovery::queue::Actor;
 use recovery::state::StateDir;
+use tracing::{info, warn};
 
 use crate::command::daemon::config::config;
-use crate::command::daemon::stderr::tell;
 use crate::configuration::{self, Loaded, Reader};
 use crate::context::Context;
 use crate::error::{CliError, ErrorKind};
@@ -78,13 +79,19 @@ impl Hangup {
                 match (served, server) {
                     (Ok(served), Some(server)) => server.reload(served),
                     (Ok(_), None) => {}
-                    (Err(e), _) => tell(&format!("warning: requests go by the old one: {}", e.message())),
+                    (Err(e), _) => {
+                        let why = e.message();
+                        warn!(event = events::CONFIGURATION_REFUSED, "requests go by the old one: {why}");
+                    }
                 }
             }
-            Err(e) => tell(&format!(
-                "warning: the configuration cannot be used, the old one stays: {}",
-                e.message()
-            )),
+            Err(e) => {
+                let why = e.message();
+                warn!(
+                    event = events::CONFIGURATION_REFUSED,
+                    "the configuration cannot be used, the old one stays: {why}"
+                );
+            }
         }
     }
 
@@ -122,11 +129,11 @@ impl Hangup {
         if !later.is_empty() {
             detail.push_str(&format!("; not before a restart: {}", list(&later)));
         }
-        tell(&format!("the configuration was read anew; {detail}"));
+        info!(event = events::CONFIGURATION_READ, "the configuration was read anew; {detail}");
         let object = "configuration".to_owned();
         let entry = Entry::done(self.dir.clock.now(), &self.actor, "reload", object, detail);
         if let Err(e) = audit::record(&self.dir, &entry) {
-            tell(&format!("warning: {e}: {}", e.source));
+            warn!(event = events::TROUBLE, "{e}: {}", e.source);
         }
     }
 

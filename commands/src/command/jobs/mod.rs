@@ -3,6 +3,7 @@
 pub(crate) mod cancel;
 mod failed;
 pub(crate) mod list;
+mod log;
 mod metrics;
 pub(crate) mod output;
 mod prune;
@@ -16,6 +17,7 @@ use recovery::operations::jobs::ListJobs;
 
 use crate::command::jobs::cancel::{CancelArgs, cancel};
 use crate::command::jobs::failed::failed;
+use crate::command::jobs::log::{LogArgs, log};
 use crate::command::jobs::metrics::metrics;
 use crate::command::jobs::output::{OutputArgs, output};
 use crate::command::jobs::prune::{PruneArgs, prune};
@@ -43,6 +45,7 @@ enum JobsWord {
     Prune(PruneArgs),
     /// Show the running jobs, and what the last recovery made of those that were running
     Status(PageArgs),
+    Log(LogArgs),
     /// Show every sentinel, and whether what it says is true
     Sentinels(PageArgs),
     /// Show the jobs that failed, timed out or crashed
@@ -66,6 +69,7 @@ pub(crate) fn cmd_jobs(context: &mut Context, args: &JobsArgs) -> Result<Ending,
         JobsWord::Cancel(args) => cancel(context, args),
         JobsWord::Prune(args) => prune(context, args),
         JobsWord::Status(page) => status(context, page),
+        JobsWord::Log(args) => log(context, args),
         JobsWord::Sentinels(page) => sentinels(context, page),
         JobsWord::Failed(page) => failed(context, page),
         JobsWord::Metrics => metrics(context),
