@@ -32,6 +32,7 @@ mod jobs;
 mod lab;
 mod line;
 mod locks;
+mod log;
 mod monitor;
 mod orphans;
 mod printing;

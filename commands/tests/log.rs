@@ -1,0 +1,277 @@
+//! What is said of what happens: in which form, with which fields, and where it is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use recovery::logging::{JobLog, Level, LogLine, events};
+use recovery::queue::JobStatus;
+
+use crate::crash::scene::{Daemon, Scene, wait_for};
+use crate::webhooks::receiver::{Receiver, Reply};
+
+const WEBHOOKS: &str = "[webhooks]\nretry = [\"100ms\", \"100ms\"]\n";
+
+/// A daemon whose standard error goes to `said`.
+fn daemon(scene: &Scene, options: &[&str], filter: Option<&str>) -> Daemon {
+    let mut command = scene.place.command();
+    let said = std::fs::File::create(scene.place.path("said")).unwrap();
+    command.args(["daemon", "--listen", "none", "--workers", "2"]).args(options);
+    command.stdout(Stdio::null()).stderr(said);
+    command.envs(filter.map(|filter| ("RECOVERYCTL_LOG", filter)));
+    Daemon { child: command.spawn().unwrap() }.ready_in(&scene.place.state())
+}
+
+fn said(scene: &Scene) -> String {
+    std::fs::read_to_string(scene.place.path("said")).unwrap()
+}
+
+fn lines_of(path: &Path) -> Vec<LogLine> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+/// The kinds of events that a job's log has.
+fn kinds(scene: &Scene, id: &str) -> BTreeSet<String> {
+    log_of(scene, id).lines.into_iter().filter_map(|line| line.event).collect()
+}
+
+fn log_of(scene: &Scene, id: &str) -> JobLog {
+    serde_json::from_value(scene.json(&["jobs", "log", id], 0)).unwrap()
+}
+
+/// A job that ends, with a repository and a callback that is retried; one that crashes; one whose repository is taken.
+fn play(scene: &Scene) -> Receiver {
+    let asked = AtomicU32::new(0);
+    let receiver = Receiver::start(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::Status(503),
+        _ => Reply::Status(200),
+    });
+    scene.submit("ends", &["--repo", "web", "--callback", &receiver.url("/x")], "exit 3");
+    scene.submit("crashes", &[], "echo > $W/crashes; sleep 600");
+    wait_for("the callback to arrive", || receiver.count() == 2);
+    scene.wait_for_witness("crashes");
+    scene.kill_all_of("crashes");
+    scene.wait_for_status("crashes", JobStatus::Crashed);
+    receiver
+}
+
+const OF_END: [&str; 6] = [
+    events::JOB_STARTED,
+    events::COMMAND_STARTED,
+    events::LOCK_GRANTED,
+    events::COMMAND_ENDED,
+    events::JOB_ENDED,
+    events::DELIVERY_RETRIED,
+];
+
+#[test]
+fn log_of_a_job_has_what_daemon_and_supervisor_said_in_order() {
+    let scene = Scene::new();
+    scene.place.write("config.toml", WEBHOOKS);
+    let _daemon = daemon(&scene, &[], None);
+    let _receiver = play(&scene);
+    wait_for("all lines", || OF_END.iter().all(|kind| kinds(&scene, "ends").contains(*kind)));
+    wait_for("the delivery's line", || kinds(&scene, "ends").contains(events::DELIVERED));
+    let log = log_of(&scene, "ends");
+    assert!(log.lines.is_sorted_by_key(|line| line.at), "{log:#?}");
+    let by: BTreeSet<&str> = log.lines.iter().map(|line| line.process.as_str()).collect();
+    assert_eq!(by, BTreeSet::from(["daemon", "supervisor"]));
+    let ended = log.lines.iter().find(|line| line.event.as_deref() == Some(events::JOB_ENDED)).unwrap();
+    assert_eq!((ended.level, ended.field("repository")), (Level::Info, Some("web")), "{ended:?}");
+    assert_eq!((&ended.fields["exit_code"], &ended.fields["attempt"]), (&3.into(), &1.into()));
+    let crashed = log_of(&scene, "crashes");
+    let crashed =
+        crashed.lines.iter().find(|line| line.event.as_deref() == Some(events::JOB_CRASHED)).unwrap();
+    assert_eq!(crashed.level, Level::Warn, "{crashed:?}");
+
+    let text = scene.run(&["jobs", "log", "ends"]).ends_with(0).stdout;
+    assert_eq!(text.lines().count(), log_of(&scene, "ends").lines.len(), "{text}");
+    assert!(
+        text.contains("job ends ended: failed, exit status 3") && text.contains("  supervisor["),
+        "{text}"
+    );
+    let _holder =
+        crate::common::Background::start(scene.place.command().args(["lock", "kept", "--", "sleep", "600"]));
+    wait_for("the lock", || scene.place.state().join("locks/kept.lock.json").exists());
+    scene.submit("silent", &["--repo", "kept"], "true");
+    let none = scene.run(&["jobs", "log", "silent"]).ends_with(0);
+    assert!(none.stdout.is_empty() && none.stderr.contains("nothing was said"), "{none:?}");
+    scene.run(&["jobs", "log", "nobody"]).ends_with(5);
+}
+
+#[test]
+fn text_has_a_line_for_each_event_with_the_job() {
+    let scene = Scene::new();
+    scene.place.write("config.toml", WEBHOOKS);
+    let _daemon = daemon(&scene, &[], None);
+    let _receiver = play(&scene);
+    let wanted = [
+        ("INFO", "job ends started, attempt 1"),
+        ("INFO", "job ends ended: failed, exit status 3"),
+        ("INFO", "job crashes started, attempt 1"),
+        ("WARN", "job crashes crashed"),
+        ("WARN", "job.ended did not arrive at http://127.0.0.1"),
+        ("INFO", "job.ended was delivered to http://127.0.0.1"),
+        ("INFO", "ready: process "),
+        ("INFO", "the recovery completed"),
+    ];
+    let is_said = |(level, part): &(&str, &str)| {
+        said(&scene).lines().any(|line| line.split(' ').nth(1) == Some(level) && line.contains(part))
+    };
+    wait_for("all lines", || wanted.iter().all(is_said));
+    assert!(!said(&scene).contains('\x1b') && !said(&scene).contains("DEBUG"), "{}", said(&scene));
+}
+
+#[test]
+fn json_lines_are_the_lines_that_are_kept() {
+    let scene = Scene::new();
+    scene.place.write("config.toml", WEBHOOKS);
+    let daemon = daemon(&scene, &["--log-format", "json"], None);
+    let _receiver = play(&scene);
+    wait_for("the last line", || said(&scene).contains("\"delivered\""));
+    assert_eq!(daemon.terminate(), Some(0));
+    let (here, kept) =
+        (lines_of(&scene.place.path("said")), lines_of(&scene.place.state().join("daemon/daemon.log")));
+    // What is said before the state directory is open is not kept.
+    assert!(here.ends_with(&kept) && kept.len() > 8, "{here:#?}\n{kept:#?}");
+    assert!(here.iter().all(|line| line.v == 1 && line.process == "daemon"));
+    assert_eq!(here.last().unwrap().event.as_deref(), Some(events::DAEMON_ENDS));
+    let known: BTreeSet<&str> = events::ALL.iter().map(|kind| kind.name).collect();
+    assert!(here.iter().filter_map(|line| line.event.as_deref()).all(|kind| known.contains(kind)));
+}
+
+/// The fields of a datagram without values of several lines.
+fn fields_of(datagram: &[u8]) -> BTreeMap<String, String> {
+    let text = std::str::from_utf8(datagram).unwrap();
+    text.lines().filter_map(|line| line.split_once('=').map(|(k, v)| (k.into(), v.into()))).collect()
+}
+
+#[test]
+fn journal_gets_fields_and_message_ids() {
+    let scene = Scene::new();
+    scene.place.write("config.toml", WEBHOOKS);
+    let path = scene.place.path("journal");
+    let journal = UnixDatagram::bind(&path).unwrap();
+    journal.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let options = ["--log-format", "journal", "--journal-socket", path.to_str().unwrap()];
+    let _daemon = daemon(&scene, &options, None);
+    let mut got: Vec<BTreeMap<String, String>> = Vec::new();
+    let mut take = || {
+        let mut bytes = vec![0; 1 << 16];
+        while let Ok(n) = journal.recv(&mut bytes) {
+            got.push(fields_of(&bytes[..n]));
+        }
+        got.clone()
+    };
+    let asked = std::thread::scope(|scope| {
+        let played = scope.spawn(|| play(&scene));
+        while !played.is_finished() {
+            take();
+        }
+        played.join().unwrap()
+    });
+    let find = |all: &[BTreeMap<String, String>], event: &str, job: &str| {
+        let is_it = |fields: &&BTreeMap<String, String>| {
+            fields.get("EVENT").is_some_and(|e| e == event)
+                && fields.get("JOB_ID").is_some_and(|id| id == job)
+        };
+        all.iter().find(is_it).cloned()
+    };
+    wait_for("the lines", || {
+        let all = take();
+        find(&all, events::JOB_CRASHED, "crashes").is_some()
+            && find(&all, events::DELIVERED, "ends").is_some()
+    });
+    drop(asked);
+    let all = take();
+    let crashed = find(&all, events::JOB_CRASHED, "crashes").unwrap();
+    assert_eq!((&*crashed["PRIORITY"], &*crashed["SYSLOG_IDENTIFIER"]), ("4", "recoveryctl"));
+    assert_eq!(crashed["MESSAGE_ID"], events::message_id(events::JOB_CRASHED).simple().to_string());
+    let ended = find(&all, events::JOB_ENDED, "ends").unwrap();
+    assert_eq!((&*ended["REPOSITORY"], &*ended["PRIORITY"]), ("web", "6"), "{ended:?}");
+    assert_eq!(said(&scene), "");
+    // Without the journal the line is still said.
+    drop(journal);
+    std::fs::remove_file(&path).unwrap();
+    scene.submit("after", &[], "true");
+    wait_for("the text", || said(&scene).contains("job after ended: succeeded"));
+}
+
+#[test]
+fn filter_says_what_is_said() {
+    let scene = Scene::new();
+    let daemon = daemon(&scene, &[], Some("error,recovery::daemon::told=info"));
+    scene.submit("a", &[], "true");
+    wait_for("the end", || said(&scene).contains("job a ended"));
+    assert_eq!(daemon.terminate(), Some(0));
+    assert!(said(&scene).lines().all(|line| line.contains(" job a ")), "{}", said(&scene));
+    // A supervisor is told the same.
+    let by_supervisor =
+        log_of(&scene, "a").lines.into_iter().filter(|line| line.process == "supervisor").count();
+    assert_eq!(by_supervisor, 0);
+
+    let mut command = scene.place.command();
+    command.env("RECOVERYCTL_LOG", "recovery=loud").args(["work", "--once"]);
+    let refused = crate::common::Ran::of(&mut command).ends_with(2);
+    assert!(refused.stderr.contains("RECOVERYCTL_LOG: "), "{refused:?}");
+}
+
+#[test]
+fn other_commands_are_silent_unless_asked() {
+    let scene = Scene::new();
+    let ran = scene.run(&["submit", "--id", "a", "--", "true"]).ends_with(0);
+    assert_eq!(ran.stderr, "");
+    let mut command = scene.place.command();
+    command.env("RECOVERYCTL_LOG", "debug").args(["submit", "--id", "b", "--", "true"]);
+    let told = crate::common::Ran::of(&mut command).ends_with(0);
+    assert!(told.stderr.contains("DEBUG job b was submitted"), "{told:?}");
+    let ran = scene.run(&["-q", "work", "--once"]).ends_with(0);
+    assert_eq!(ran.stderr, "");
+    let kept = lines_of(&scene.place.state().join("daemon/daemon.log"));
+    assert!(kept.iter().any(|line| line.process == "work" && line.field("job_id") == Some("a")), "{kept:#?}");
+}
+
+#[test]
+fn start_that_the_host_refuses_is_told_with_its_finding() {
+    let scene = Scene::new();
+    // Where the supervisors' log is to be opened, there is a folder.
+    let _daemon = daemon(&scene, &[], None);
+    std::fs::create_dir(scene.place.state().join("daemon/supervisors.log")).unwrap();
+    scene.submit("a", &[], "true");
+    wait_for("the refusal", || said(&scene).contains("no job is started: "));
+    let kept = lines_of(&scene.place.state().join("daemon/daemon.log"));
+    let held = kept.iter().find(|line| line.event.as_deref() == Some(events::STARTS_HELD)).unwrap();
+    assert_eq!(
+        (held.level, held.field("finding_code")),
+        (Level::Warn, Some("host-cannot-start")),
+        "{held:?}"
+    );
+    let returned = kept.iter().filter(|line| line.event.as_deref() == Some(events::JOB_RETURNED));
+    assert!(returned.filter(|line| line.field("job_id") == Some("a")).count() > 0, "{kept:#?}");
+    std::fs::remove_dir(scene.place.state().join("daemon/supervisors.log")).unwrap();
+    wait_for("the end of it", || said(&scene).contains("not held any more"));
+}
+
+#[test]
+fn what_fails_in_every_round_is_told_now_and_then() {
+    let scene = Scene::new();
+    let _daemon = daemon(&scene, &[], None);
+    // Requests to try a phase again, which the daemon looks for ten times a second, cannot be read.
+    let requests = scene.place.state().join("recovery/requests");
+    let _ = std::fs::remove_dir(&requests);
+    std::fs::write(&requests, "").unwrap();
+    wait_for("three lines", || {
+        said(&scene).matches("requests to try a phase again cannot be read").count() >= 3
+    });
+    std::fs::remove_file(&requests).unwrap();
+    wait_for("the end of it", || said(&scene).contains(" failures: requests to try a phase again"));
+    let told = said(&scene).matches("requests to try a phase again cannot be read").count();
+    let over = said(&scene);
+    let failures = over.split("over after ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let failures: usize = failures.parse().unwrap();
+    assert!(told <= failures.ilog2() as usize + 3, "{told} lines for {failures} failures: {over}");
+}
