@@ -18,6 +18,7 @@ pub mod logging;
 pub mod losses;
 pub mod operations;
 pub mod orphans;
+pub mod prune;
 pub mod queue;
 pub mod recovery;
 pub mod repair;

@@ -406,11 +406,13 @@ fn what_is_used_in_a_trash_is_kept() {
     let why = TrashInUse::new(&scene.dir).why_kept(&slot).unwrap();
     assert!(why.contains("python3") && why.contains("sub/file"), "{why}");
     let report =
-        recovery::jobs::delete_slots(&scene.dir, std::slice::from_ref(&slot), &KeepRules::default()).unwrap();
+        recovery::prune::delete_slots(&scene.dir, std::slice::from_ref(&slot), &KeepRules::default())
+            .unwrap();
     assert_eq!((report.emptied, report.failed.len()), (0, 1), "{report:?}");
     assert!(slot.join("sub/file").exists());
     drop(holder);
     let report =
-        recovery::jobs::delete_slots(&scene.dir, std::slice::from_ref(&slot), &KeepRules::default()).unwrap();
+        recovery::prune::delete_slots(&scene.dir, std::slice::from_ref(&slot), &KeepRules::default())
+            .unwrap();
     assert_eq!((report.emptied, slot.exists()), (1, false), "{report:?}");
 }

@@ -171,7 +171,7 @@ fn what_cannot_be_moved_is_told_and_read_where_it_is() {
     std::fs::write(&in_the_way, "").unwrap();
     let (record, _) = recovered(&dir);
     let told = record.snapshot.all_findings().find(|f| f.code == "attempts-not-moved").expect("a finding");
-    assert_eq!((told.object.as_str(), told.next.as_deref()), ("job:runs", Some("recoveryctl recover")));
+    assert_eq!((&*told.object.to_string(), told.next.as_deref()), ("job:runs", Some("recoveryctl recover")));
     let dir = open(&root);
     let queue = Queue::open(&dir).unwrap();
     assert_eq!(Output::of(&dir, &job(&queue, "runs"), None).unwrap().tail(9).unwrap(), "printed");

@@ -7,9 +7,8 @@ use std::thread::JoinHandle;
 
 use crate::common::{EIO, Faults, Refuse, scratch};
 use recovery::durable::{Disk, Effect, Observer};
-use recovery::jobs::{
-    ExitRecord, JobRetention, PruneReport, RecoverSettings, prune, record, resume, trash_slots, would_prune,
-};
+use recovery::jobs::{ExitRecord, RecoverSettings, record, resume};
+use recovery::prune::{JobRetention, PruneReport, prune, trash_slots, would_prune};
 use recovery::queue::{
     Actor, AfterCrash, AttemptOutcome, End, Job, JobId, JobSpec, Operation, Queue, Submission, append,
 };

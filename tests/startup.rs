@@ -152,7 +152,7 @@ fn the_last_startups_are_kept_and_segments_of_older_ones_go() {
     let all = STARTUPS_KEPT + 150;
     for _ in 0..all {
         let (startup, _) = begin(&dir);
-        startup.log(&[startup.act("remove_temporary_file", &"x".repeat(500), "done", "")]).unwrap();
+        startup.log(&[startup.act("remove_temporary_file", "x".repeat(500), "done", "")]).unwrap();
         ids.push(startup.id().to_owned());
         startup.finish(StartupOutcome::Completed, 0).unwrap();
     }
@@ -169,7 +169,7 @@ fn the_last_startups_are_kept_and_segments_of_older_ones_go() {
             .eq(ids.iter().rev().take(100))
     );
     let (startup, _) = begin(&dir);
-    let act = |n: usize| startup.act("remove_temporary_file", &format!("file {n}"), "done", "");
+    let act = |n: usize| startup.act("remove_temporary_file", format!("file {n}"), "done", "");
     startup.log(&(0..2_000).map(act).collect::<Vec<_>>()).unwrap();
     let acts = cleanup_log(&dir).unwrap();
     assert!(acts.last().unwrap().detail.starts_with("1000 more acts"), "more than a thousand are a number");

@@ -85,7 +85,7 @@ impl Text {
         findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
         for finding in findings {
             let severity = self.paint.tone(tone_of(finding.severity), finding.severity.as_str());
-            let object = self.paint.tone(Tone::Strong, &printable(&finding.object));
+            let object = self.paint.tone(Tone::Strong, &printable(&finding.object.to_string()));
             let sentence = printable(&finding.sentence);
             let muted =
                 finding.muted_until.map_or_else(String::new, |until| format!(" (muted until {until})"));

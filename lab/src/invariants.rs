@@ -91,7 +91,7 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
             says(view.cleanups.contains(id), format!("cleanup {id} was entered: {:?}", view.cleanups))
         }
         Fact::Lost { object, acknowledged } => {
-            let of_it = view.losses.iter().filter(|loss| loss.object == *object);
+            let of_it = view.losses.iter().filter(|loss| loss.object == object.as_str());
             let found: Vec<bool> = of_it.map(|loss| loss.acknowledged.is_some()).collect();
             let fits = matches!(&*found, [one] if acknowledged.is_none_or(|wanted| *one == wanted));
             let wanted = format!("{object} should be lost once, acknowledged: {acknowledged:?}");

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use recovery::durable::Disk;
+use recovery::findings::Object;
 use recovery::jobs::RecoverSettings;
 use recovery::queue::{Actor, Queue};
 use recovery::recovery::{Recovery, RecoveryOutcome, RecoveryRecord, RunOptions, Settings};
@@ -78,11 +79,11 @@ pub(crate) fn recover(world: &Path, disk: Disk) -> Result<View, String> {
     };
     // A damaged file is named as degraded too, until the next recovery finds it repaired; the facts say
     // whether anything acknowledged was lost with it.
-    let is_told = |object: &str| {
-        record.snapshot.all_findings().any(|f| f.object == object && DAMAGE.contains(&&*f.code))
+    let is_told = |object: &Object| {
+        record.snapshot.all_findings().any(|f| f.object == *object && DAMAGE.contains(&&*f.code))
     };
     let unusable = record.snapshot.degraded_resources().filter(|d| !is_told(&d.object));
-    let degraded = unusable.map(|d| (d.object.clone(), d.why.clone())).collect();
+    let degraded = unusable.map(|d| (d.object.to_string(), d.why.clone())).collect();
     Ok(View { degraded, ..View::of(&dir, &queue)? })
 }
 

@@ -143,7 +143,7 @@ fn acts(dir: &StateDir) -> Result<(Vec<String>, Vec<String>), String> {
         .map(|entry| (entry.queue_seq, format!("{} {}", entry.action, entry.object)))
         .collect();
     let done = once.into_iter().map(|(_, what)| what).collect();
-    Ok((own.into_iter().map(|entry| entry.object).collect(), done))
+    Ok((own.into_iter().map(|entry| entry.object.to_string()).collect(), done))
 }
 
 fn deliveries(dir: &StateDir, queue: &Queue) -> Result<Vec<(String, String)>, String> {

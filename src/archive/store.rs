@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::note::{ArchiveSource, FORMAT, Note, Repository};
+use crate::audit::Actor;
 use crate::audit::{AuditError, Entry, Trail};
 use crate::durable::tree::{TreeIdentity, measure_tree, remove_tree};
 use crate::durable::{DiskError, IoContext, read_optional};
-use crate::queue::Actor;
+use crate::findings::Object;
 use crate::state::{StateDir, Timestamp, human};
 
 /// Its form on disk.
@@ -283,7 +284,7 @@ pub fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Resul
     remove(dir, archive)?;
     let of = archive.object.as_deref().unwrap_or("an earlier version's");
     let detail = format!("{of}, {}, made at {}", human::size(archive.bytes), archive.made_at);
-    let object = format!("archive:{}", archive.archive_id);
+    let object = Object::Archive(archive.archive_id.to_string());
     trail.record(&Entry::done(dir.clock.now(), actor, "cleanup archive prune", object, detail))?;
     Ok(())
 }

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::queue::Actor;
+use crate::audit::Actor;
+use crate::findings::Object;
 use crate::state::Timestamp;
 
 /// How an act ended.
@@ -38,7 +39,7 @@ pub struct Entry {
     /// What was done: `release`, `skip`, `lock`.
     pub action: String,
     /// To what: `lock:web`, `phase:orphans`.
-    pub object: String,
+    pub object: Object,
     /// How it ended.
     pub result: Outcome,
     /// More about it; holds no secrets.
@@ -54,7 +55,13 @@ pub struct Entry {
 
 impl Entry {
     /// An act of somebody's that was done.
-    pub fn done(at: Timestamp, actor: &Actor, action: &str, object: String, detail: String) -> Entry {
+    pub fn done(
+        at: Timestamp,
+        actor: &Actor,
+        action: &str,
+        object: impl Into<Object>,
+        detail: String,
+    ) -> Entry {
         let Actor { by, why } = actor.clone();
         let action = action.to_owned();
         Entry {
@@ -62,7 +69,7 @@ impl Entry {
             by,
             why,
             action,
-            object,
+            object: object.into(),
             result: Outcome::Done,
             detail,
             evidence: Vec::new(),

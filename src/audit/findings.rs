@@ -2,16 +2,16 @@
 
 use super::trail::{AuditError, TrailRead};
 use crate::durable::log::{Damage, DamageKind};
-use crate::findings::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::state::{StateDir, human};
 
 pub(crate) fn unreadable(error: &AuditError) -> Finding {
     let sentence = format!("it cannot be read: {}", error.source);
-    Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", error.folder.display()), sentence)
+    Finding::new(&catalogue::AUDIT_DAMAGED, Object::file(&error.folder), sentence)
 }
 
 pub(crate) fn findings(dir: &StateDir, trail: &TrailRead) -> Vec<Finding> {
-    let folder = format!("file:{}", dir.paths.audit_log().display());
+    let folder = Object::file(&dir.paths.audit_log());
     let of_unknown = trail.unknown.iter().map(|seq| {
         let sentence = format!("entry {seq} is whole, but not one that this version knows");
         Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence).with_severity(Severity::Warning)
@@ -23,9 +23,9 @@ pub(crate) fn findings(dir: &StateDir, trail: &TrailRead) -> Vec<Finding> {
 pub(crate) fn damage_findings(dir: &StateDir, damage: &[Damage], missing: &[(u64, u64)]) -> Vec<Finding> {
     let of_damage = damage.iter().map(|place| {
         let sentence = format!("{} bytes at offset {} are no record of it", place.len, place.offset);
-        Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", place.path.display()), sentence)
+        Finding::new(&catalogue::AUDIT_DAMAGED, Object::file(&place.path), sentence)
     });
-    let folder = format!("file:{}", dir.paths.audit_log().display());
+    let folder = Object::file(&dir.paths.audit_log());
     let is_told = |gap: &(u64, u64)| damage.iter().any(|place| is_entry(place, *gap));
     let of_gaps = missing.iter().filter(|gap| !is_told(gap)).map(|(first, last)| {
         let sentence = format!("{} in no file that can be read", human::numbers("entry", *first, *last));

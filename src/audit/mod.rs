@@ -17,10 +17,12 @@
 //! then [`Trail::record`]. A kill between the last two leaves an act without an entry, which its own files
 //! still explain: a lock's metadata and a request to skip bear `by` and `why` themselves.
 
+mod actor;
 mod entry;
 mod findings;
 mod trail;
 
+pub use actor::Actor;
 pub use entry::{Entry, Outcome};
 pub(crate) use findings::{damage_findings, findings, unreadable};
 pub use trail::{AuditError, Trail, TrailCheck, TrailRead, check, read, record};

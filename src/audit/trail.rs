@@ -194,13 +194,14 @@ pub fn read(dir: &StateDir) -> Result<TrailRead, AuditError> {
 #[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
+    use crate::audit::Actor;
     use crate::durable::Disk;
-    use crate::queue::Actor;
+    use crate::findings::Object;
     use crate::state::{Clock, Timestamp};
 
     fn entry(n: i64) -> Entry {
         let actor = Actor { by: "uid:0 root release".to_owned(), why: Some(format!("reason {n}")) };
-        Entry::done(Timestamp::from_millis(n), &actor, "release", format!("lock:{n}"), String::new())
+        Entry::done(Timestamp::from_millis(n), &actor, "release", Object::Lock(n.to_string()), String::new())
     }
 
     fn segment(dir: &StateDir) -> std::path::PathBuf {

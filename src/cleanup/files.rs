@@ -7,6 +7,7 @@ use super::record::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, Step, S
 use super::work::{Halt, StepResult, Work};
 use crate::archive::{ArchiveSource, CannotKeep, Judged, KeepOutcome, KeepRequest, keep_noted};
 use crate::durable::tree::{Progress, TakeError, TreeIdentity, remove_tree, take_into_trash};
+use crate::findings::Object;
 use crate::state::names::encode;
 
 const PHASE: CleanupPhaseName = CleanupPhaseName::Filesystem;
@@ -108,7 +109,7 @@ impl Work<'_> {
             was,
             archive_id: &name,
             source: ArchiveSource::Cleanup,
-            object: format!("job:{}", self.record.job_id),
+            object: Object::job(&self.record.job_id).to_string(),
             rules: &self.cleaner.settings.keep,
             stop: self.cleaner.stop,
         };

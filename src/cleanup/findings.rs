@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::record::{CleanupPhase, CleanupPhaseStatus, CleanupRecord, CleanupStatus};
 use super::store::damaged;
 use crate::durable::DiskError;
-use crate::findings::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::state::StateDir;
 
 /// What an operator should know of these; `runs` tells whether some process works on cleanups.
@@ -13,7 +13,7 @@ pub fn findings(dir: &StateDir, cleanups: &[CleanupRecord], runs: bool) -> Resul
     let mut findings: Vec<Finding> = cleanups.iter().filter_map(|c| finding(c, runs)).collect();
     findings.extend(damaged(dir)?.into_iter().map(|path| {
         let sentence = "it cannot be understood; it was left as it is".to_owned();
-        Finding::new(&catalogue::CLEANUP_DAMAGED, format!("file:{}", path.display()), sentence)
+        Finding::new(&catalogue::CLEANUP_DAMAGED, Object::file(&path), sentence)
     }));
     Ok(findings)
 }
@@ -25,10 +25,6 @@ fn is_at_risk(cleanup: &CleanupRecord) -> bool {
         matches!(phase.status, CleanupPhaseStatus::Parked | CleanupPhaseStatus::Failed)
     };
     cleanup.phases.iter().any(|phase| phase.is_work_at_risk && is_stuck(phase))
-}
-
-fn object_of(cleanup: &CleanupRecord) -> String {
-    format!("cleanup:{}", cleanup.cleanup_id)
 }
 
 fn finding(cleanup: &CleanupRecord, runs: bool) -> Option<Finding> {
@@ -44,7 +40,7 @@ fn finding(cleanup: &CleanupRecord, runs: bool) -> Option<Finding> {
         CleanupStatus::Waiting if !said.is_empty() => &catalogue::CLEANUP_WAITING,
         _ => return None,
     };
-    let mut finding = Finding::new(entry, object_of(cleanup), said.join("; "));
+    let mut finding = Finding::new(entry, Object::Cleanup(cleanup.cleanup_id.clone()), said.join("; "));
     // A disk that is full does not become empty by waiting.
     if is_at_risk(cleanup) {
         finding.severity = finding.severity.max(Severity::Error);

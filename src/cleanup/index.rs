@@ -15,6 +15,7 @@ use super::record::{CleanupPhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, has_work_below, keep_noted};
 use crate::durable::tree::{Go, TreeIdentity, Unread, Visitor, open_folder, open_top, walk};
+use crate::findings::Object;
 use crate::state::human;
 use crate::state::names::encode;
 use crate::system::docker::EngineChoice;
@@ -135,7 +136,7 @@ impl Work<'_> {
             was: Some(folder),
             archive_id: &format!("{name}.index"),
             source: ArchiveSource::Cleanup,
-            object: format!("job:{}", self.record.job_id),
+            object: Object::job(&self.record.job_id).to_string(),
             rules: &self.cleaner.settings.keep,
             stop: self.cleaner.stop,
         };

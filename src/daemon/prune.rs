@@ -11,7 +11,8 @@ use crate::cleanup::{
     Cleaner, CleanupError, CleanupRecord, CleanupSettings, CleanupStatus, CreateRefused, list,
 };
 use crate::durable::DiskError;
-use crate::jobs::{JobRetention, PruneError, PruneReport, RecoverSettings, prune, would_prune};
+use crate::jobs::RecoverSettings;
+use crate::prune::{JobRetention, PruneError, PruneReport, prune, would_prune};
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
 

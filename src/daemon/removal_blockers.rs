@@ -6,8 +6,8 @@ use crate::cleanup::{
     CleanupRecord, CleanupRequest, CleanupSettings, CleanupStatus, CreateRefused, Created, KnownCleanups,
     Left, Leftovers, Source, create_beside,
 };
-use crate::jobs::KeptJob;
 use crate::locks::{LockHolder, LockState, MetadataRead, read_metadata};
+use crate::prune::KeptJob;
 use crate::queue::{Job, JobId, JobStatus};
 use crate::state::StateDir;
 use crate::webhooks::{DeliveryLog, undelivered};

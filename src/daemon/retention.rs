@@ -12,11 +12,12 @@ use super::removal_blockers::{RemovalBlockers, waits_for_cleanup};
 use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
 use crate::in_use::JobsAtWork;
-use crate::jobs::{
-    JobRetention, PruneError, PruneReport, RecoverSettings, TrashEmptied, delete_slots, finish_removals,
-    prune_some, slots_without_job, trash_slots, would_prune_these,
-};
+use crate::jobs::RecoverSettings;
 use crate::logging::{Repeats, error_chain, events};
+use crate::prune::{
+    JobRetention, PruneError, PruneReport, TrashEmptied, delete_slots, finish_removals, prune_some,
+    slots_without_job, trash_slots, would_prune_these,
+};
 use crate::queue::{Job, JobId, Queue, QueueError};
 use crate::state::StateDir;
 use crate::state::human;

@@ -21,11 +21,12 @@ use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, Taken, has_weakness};
 use crate::jobs::record::RecordError;
 use crate::jobs::{
-    Blame, JobRetention, JudgeContext, ProcessTable, Reconciled, Reconciliation, RecoverError,
-    RecoverSettings, Verdict, after_failed_start, given_back_for_host, reconcile, record, remind,
+    Blame, JudgeContext, ProcessTable, Reconciled, Reconciliation, RecoverError, RecoverSettings, Verdict,
+    after_failed_start, given_back_for_host, reconcile, record, remind,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::logging::{Repeats, error_chain, events};
+use crate::prune::JobRetention;
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
 use crate::recovery::liveness_of;
 use crate::state::StateDir;

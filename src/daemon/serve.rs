@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::jobs::JobRetention;
 use crate::orphans::OrphanSettings;
+use crate::prune::JobRetention;
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
 use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::acknowledged::Acknowledged;
 use super::catalogue::{self, Entry, is_loss};
 use super::id::id_of;
+use super::object::Object;
 use super::severity::Severity;
 use crate::state::Timestamp;
 
@@ -22,7 +23,7 @@ pub struct Finding {
     /// The catalogue's, unless this case is worse or better.
     pub severity: Severity,
     /// What it is about: `job:ID`, `lock:REPOSITORY`, `queue`, `file:PATH`.
-    pub object: String,
+    pub object: Object,
     /// What is the matter, in one sentence.
     pub sentence: String,
     /// The command that deals with it.
@@ -46,13 +47,13 @@ impl Finding {
     ///
     /// In the next command `{object}` stands for the object and `{name}` for what is behind its colon,
     /// both quoted for a shell; `{id}` for the finding's id.
-    pub fn new(entry: &'static Entry, object: impl Into<String>, sentence: impl Into<String>) -> Finding {
+    pub fn new(entry: &'static Entry, object: impl Into<Object>, sentence: impl Into<String>) -> Finding {
         let (object, sentence) = (object.into(), sentence.into());
-        let id = id_of(entry.code, &object, is_loss(entry.code).then_some(&*sentence));
+        let id = id_of(entry.code, &object.to_string(), is_loss(entry.code).then_some(&*sentence));
         Finding {
             code: Cow::Borrowed(entry.code),
             severity: entry.severity,
-            next: entry.next.map(|template| fill(template, &object, &id)),
+            next: entry.next.map(|template| fill(template, &object.to_string(), &id)),
             id,
             object,
             sentence,

@@ -7,9 +7,11 @@ mod acknowledged;
 pub mod catalogue;
 mod finding;
 mod id;
+mod object;
 mod severity;
 
 pub use acknowledged::Acknowledged;
 pub use finding::{Finding, shell_word};
 pub(crate) use id::numbered_id;
+pub use object::Object;
 pub use severity::Severity;

@@ -17,7 +17,7 @@ use super::outcome::{Judgement, Verdict, judge};
 use super::report::{ImportedJob, JobAction, QuarantinedFile, shown};
 use super::scan::{FoundJob, Scan, Unreadable, Workspace, canonical};
 use super::takeover::{ImportError, ImportOptions};
-use crate::findings::Finding;
+use crate::findings::{Finding, Object};
 use crate::queue::{JobDocument, JobId, JobStatus};
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
@@ -254,7 +254,7 @@ impl<'a> Examiner<'a> {
         let Verdict::Cancelled { process: Some(process) } = judgement.verdict else { return false };
         let Err(why) = self.effects.end_script(process) else { return false };
         let but = format!("it was to be cancelled and could not be ended: {why}");
-        result.findings.push(findings::process_alive(format!("job:{}", found.id), process.pid, &but));
+        result.findings.push(findings::process_alive(Object::job(&found.id), process.pid, &but));
         true
     }
 
@@ -299,7 +299,7 @@ fn note_processes(found: &FoundJob, evidence: &Evidence, source: &Source<'_>, re
             result.findings.push(findings::pid_reused(&found.id, *pid, command));
         }
         ProcessEvidence::Script { process, .. } if status.is_over() && status != JobStatus::Cancelled => {
-            let object = format!("job:{}", found.id);
+            let object = Object::job(&found.id);
             result.findings.push(findings::process_alive(object, process.pid, "although the job is over"));
         }
         _ => {}

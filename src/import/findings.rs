@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::report::shown;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::queue::JobId;
 
 pub(super) fn damaged(path: &Path, reason: &str, is_rebuilt: bool) -> Finding {
@@ -22,7 +22,7 @@ pub(super) fn trailing(path: &Path) -> Finding {
 
 pub(super) fn left_out(id: &JobId, why: &str) -> Finding {
     let sentence = format!("Job {id} was not taken over: {why}.");
-    Finding::new(&catalogue::IMPORT_JOB_LEFT_OUT, format!("job:{id}"), sentence)
+    Finding::new(&catalogue::IMPORT_JOB_LEFT_OUT, Object::job(id), sentence)
 }
 
 pub(super) fn id_differs(path: &Path, sentence: String) -> Finding {
@@ -31,10 +31,10 @@ pub(super) fn id_differs(path: &Path, sentence: String) -> Finding {
 
 pub(super) fn pid_reused(id: &JobId, pid: u32, command: &str) -> Finding {
     let sentence = format!("Process {pid}, which job {id} had, is {command} now and was not touched.");
-    Finding::new(&catalogue::IMPORT_PID_REUSED, format!("job:{id}"), sentence)
+    Finding::new(&catalogue::IMPORT_PID_REUSED, Object::job(id), sentence)
 }
 
-pub(super) fn process_alive(object: String, pid: u32, but: &str) -> Finding {
+pub(super) fn process_alive(object: Object, pid: u32, but: &str) -> Finding {
     let sentence = format!("Process {pid} runs the script of {object}, {but}.");
     Finding::new(&catalogue::IMPORT_PROCESS_ALIVE, object, sentence).with_next(format!("ps -fp {pid}"))
 }
@@ -49,6 +49,6 @@ pub(super) fn staging_left(path: &Path, why: &str) -> Finding {
     Finding::new(&catalogue::IMPORT_STAGING_LEFT, object(path), sentence)
 }
 
-fn object(path: &Path) -> String {
-    format!("file:{}", shown(path))
+fn object(path: &Path) -> Object {
+    Object::File(shown(path))
 }

@@ -16,6 +16,7 @@ use super::report::{
 use super::scan::{FoundJob, LoneFolder, Scan, ScanError, Workspace};
 use super::template::CommandTemplate;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::findings::Object;
 use crate::queue::{Actor, Job, JobDocument, JobId, JobStatus, Operation, Queue, QueueError};
 use crate::state::StateDir;
 use crate::state::names::BadName;
@@ -218,7 +219,7 @@ impl Import {
         let process = examiner.process_of(lone);
         let live_pid = process.map(|p| p.pid);
         if let Some(pid) = live_pid {
-            let object = format!("file:{}", shown(&lone.path));
+            let object = Object::File(shown(&lone.path).to_string());
             let but = "which has no job file; do not remove it";
             self.report.findings.push(findings::process_alive(object, pid, but));
         }

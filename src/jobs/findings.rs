@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{
     Condition, FreshnessLimits, JudgeContext, Judgement, Liveness, LivingJob, ProcessTable, Verdict,
     Withstanding, judge,
@@ -76,7 +76,7 @@ pub(crate) fn unknown_to_the_queue(id: &JobId, living: &LivingJob) -> Option<Fin
     };
     let sentence =
         left_running(&living.processes, &format!("job {id}, which the queue does not know,"), &closes);
-    Some(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, format!("job:{id}"), sentence))
+    Some(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, Object::job(id), sentence))
 }
 
 /// `whose` they are, and what is closed while they live.
@@ -92,26 +92,26 @@ pub(crate) fn left_running(processes: &[ProcessIdentity], whose: &str, closes: &
     }
 }
 
-pub(crate) fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) -> Finding {
+pub(crate) fn of_other_incarnation(object: &Object, processes: &[ProcessIdentity]) -> Finding {
     let live = if processes.len() == 1 { "lives" } else { "live" };
     let sentence = format!(
         "{} of it {live}, started before a backup of this state directory was put back",
         processes_of(processes)
     );
-    Finding::new(&catalogue::JOB_OF_OTHER_INCARNATION, object, sentence)
+    Finding::new(&catalogue::JOB_OF_OTHER_INCARNATION, object.clone(), sentence)
 }
 
 /// Findings about a job that the queue calls running, from its judgement; also that it does not run any more,
 /// which a recovery would reconcile.
 pub(crate) fn of_look(judgement: &Judgement) -> Vec<Finding> {
-    let gone = || processes_gone(&format!("job:{}", judgement.job_id), judgement.attempt, &judgement.verdict);
+    let gone = || processes_gone(&Object::job(&judgement.job_id), judgement.attempt, &judgement.verdict);
     let gone = (judgement.liveness() == Liveness::Dead).then(gone);
     gone.into_iter().chain(of_judgement(judgement)).collect()
 }
 
 /// Findings about a running job, from its judgement.
 pub(crate) fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
-    let object = format!("job:{}", judgement.job_id);
+    let object = Object::job(&judgement.job_id);
     let attempt = judgement.attempt;
     let mut found: Vec<Finding> = match &judgement.verdict {
         Verdict::Unknown { why } => {
@@ -132,7 +132,7 @@ pub(crate) fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
 }
 
 /// The queue calls it running, and it is not.
-fn processes_gone(object: &str, attempt: u32, verdict: &Verdict) -> Finding {
+fn processes_gone(object: &Object, attempt: u32, verdict: &Verdict) -> Finding {
     let sentence = match verdict {
         Verdict::Ended(exit) => match (exit.exit_code, exit.signal) {
             (Some(code), _) => format!("attempt {attempt} has ended with exit status {code}"),
@@ -143,12 +143,16 @@ fn processes_gone(object: &str, attempt: u32, verdict: &Verdict) -> Finding {
         Verdict::NeverStarted => format!("attempt {attempt} was claimed and never begun"),
         _ => format!("attempt {attempt} has no process any more, and no record of its end"),
     };
-    Finding::new(&catalogue::JOB_PROCESSES_GONE, object, format!("{sentence}; it still counts as running"))
+    Finding::new(
+        &catalogue::JOB_PROCESSES_GONE,
+        object.clone(),
+        format!("{sentence}; it still counts as running"),
+    )
 }
 
 /// Findings about a running job, for `jobs show`.
 pub(crate) fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
-    let object = format!("job:{}", judgement.job_id);
+    let object = Object::job(&judgement.job_id);
     let report = |condition: &Condition| {
         let finding = of_condition(&object, judgement.attempt, condition);
         let pids = condition.processes().iter().map(|p| p.pid).collect();
@@ -162,7 +166,7 @@ pub(crate) fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
     gone.into_iter().chain(judgement.conditions.iter().map(report)).collect()
 }
 
-fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
+fn of_condition(object: &Object, attempt: u32, condition: &Condition) -> Finding {
     let (entry, sentence) = match condition {
         Condition::HeartbeatStale { age_ms } => (
             &catalogue::JOB_HEARTBEAT_STALE,
@@ -209,7 +213,7 @@ fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
             ),
         ),
     };
-    let finding = Finding::new(entry, object, sentence);
+    let finding = Finding::new(entry, object.clone(), sentence);
     match condition {
         Condition::SupervisorStopped { process } | Condition::CommandStopped { process } => {
             finding.with_next(format!("kill -CONT {}", process.pid))
@@ -271,14 +275,14 @@ pub(crate) fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
             "its pause until {until} is {} longer than it was made for",
             human::duration(by_ms.unsigned_abs())
         );
-        Finding::new(&catalogue::CLOCK_WAS_AHEAD, format!("job:{}", job.id), sentence)
+        Finding::new(&catalogue::CLOCK_WAS_AHEAD, Object::job(&job.id), sentence)
     });
     let mut found: Vec<Finding> = named.collect();
     let more = ahead.count();
     if more > 0 {
         let sentence =
             format!("{} with a pause that is longer than it was made for", human::count(more, "more job"));
-        let rest = Finding::new(&catalogue::CLOCK_WAS_AHEAD, "jobs", sentence);
+        let rest = Finding::new(&catalogue::CLOCK_WAS_AHEAD, Object::Jobs, sentence);
         found.push(rest.with_next("recoveryctl jobs list"));
     }
     found
@@ -288,10 +292,10 @@ fn start_failing(job: &Job) -> Finding {
     let last =
         job.run_state().history.iter().rev().find_map(|t| t.reason.as_deref()).unwrap_or("no reason known");
     let sentence = format!("it failed to start {} times in a row: {last}", job.run_state().failed_starts);
-    Finding::new(&catalogue::JOB_START_FAILING, format!("job:{}", job.id), sentence)
+    Finding::new(&catalogue::JOB_START_FAILING, Object::job(&job.id), sentence)
 }
 
 fn not_started(job: &Job) -> Finding {
     let reason = job.run_state().reason.as_deref().unwrap_or("its supervisor did not come up");
-    Finding::new(&catalogue::JOB_NOT_STARTED, format!("job:{}", job.id), reason.to_owned())
+    Finding::new(&catalogue::JOB_NOT_STARTED, Object::job(&job.id), reason.to_owned())
 }

@@ -15,7 +15,6 @@ mod lock_guard;
 pub mod marks;
 mod output;
 mod process_table;
-mod prune;
 pub mod record;
 mod record_text;
 mod recover;
@@ -28,6 +27,7 @@ mod stored;
 mod supervise;
 mod survivors;
 mod traces;
+pub(crate) mod trash_slots;
 mod verdict;
 
 pub use cgroup_name::leave_attempts_group;
@@ -36,6 +36,7 @@ pub use command_record::CommandRecord;
 pub use conditions::{Condition, Withstanding};
 #[cfg(test)]
 pub(crate) use evidence::blank;
+pub(crate) use evidence::judge_locked;
 pub use evidence::{Evidence, JudgeContext, Judgement, judge};
 pub use exit_record::ExitRecord;
 pub use follow::Follower;
@@ -44,10 +45,7 @@ pub use layout_2::{Moved, WhyLeft, move_attempts};
 pub use lock_guard::{JobLockGuard, Living, living_of, lock_job_files};
 pub use output::{Output, exit_line};
 pub use process_table::{LivingJob, ProcessTable};
-pub use prune::{
-    JobRetention, KeptJob, PruneError, PruneReport, Pruned, StillNeeded, TrashEmptied, delete_slots,
-    finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,
-};
+pub(crate) use recover::lock_job;
 pub use recover::{
     AssumeRefused, Blame, CancelOutcome, Cancellation, DamagedFile, OnUnsupervised, Reattachment, Reconciled,
     ReconciledJob, Reconciliation, ReconstructedJob, RecoverError, RecoverSettings, RequeuePauses,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::scan::OtherTimes;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::findings::{left_running, of_other_incarnation, unknown_to_the_queue};
 use crate::jobs::{ProcessTable, Users};
 use crate::queue::{JobStatus, QueueState};
@@ -23,7 +23,7 @@ pub(crate) fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<F
     {
         match state.get(&id) {
             Some(job) if job.status == JobStatus::Queued => {
-                found.push(of_other_incarnation(&format!("job:{id}"), &living.processes));
+                found.push(of_other_incarnation(&Object::job(&id), &living.processes));
             }
             // A running job is judged, and reported by that.
             Some(_) => {}
@@ -34,7 +34,7 @@ pub(crate) fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<F
     if let Some(processes) = table.unnamed_survivors(dir) {
         let closes = "it may be any of those that wait, so none is started";
         let sentence = left_running(&processes, "an unknown job", closes);
-        found.push(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, "jobs", sentence));
+        found.push(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, Object::Jobs, sentence));
         told.extend(processes);
     }
     let wanted: BTreeSet<_> = state.queued().filter_map(|job| job.repository.clone()).collect();
@@ -58,5 +58,5 @@ fn under_lock(repository: &str, users: &Users, told: &[ProcessIdentity]) -> Opti
     }
     let closes = format!("no job of repository '{repository}' is started");
     let sentence = left_running(&processes, "a command under a lock", &closes);
-    Some(Finding::new(&catalogue::LOCK_OF_OTHER_INCARNATION, format!("lock:{repository}"), sentence))
+    Some(Finding::new(&catalogue::LOCK_OF_OTHER_INCARNATION, Object::lock(repository), sentence))
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::file::earlier;
 use super::line::{Level, LogLine, VERSION};
 use crate::durable::{DiskError, IoContext, plain};
-use crate::queue::JobId;
+use crate::state::JobId;
 use crate::state::StateDir;
 
 /// No line of ours is longer.

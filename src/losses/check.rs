@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::ledger::{self, Found, Loss, Losses, LossesError};
 use crate::audit::{self, AuditError, TrailCheck, damage_findings, unreadable};
 use crate::findings::catalogue::{self, is_loss};
-use crate::findings::{Finding, Severity};
+use crate::findings::{Finding, Object, Severity};
 use crate::state::{StateDir, human};
 
 /// The name of the audit trail's mark.
@@ -54,7 +54,7 @@ impl LossCheck {
         if marked > last_seq && !dir.is_copy() {
             let sentence =
                 format!("{} in no file that can be read", human::numbers("record", last_seq + 1, marked));
-            self.findings.push(Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence));
+            self.findings.push(Finding::new(&catalogue::LOG_RECORDS_MISSING, Object::Queue, sentence));
         }
         self.mark_queue(last_seq);
         self
@@ -118,7 +118,7 @@ pub(crate) fn open(known: &Losses, look: &LossCheck) -> Vec<Finding> {
     all.extend(look.findings.iter().filter(is_unknown).cloned());
     if let Some(why) = &known.damaged {
         let sentence = format!("what was known to be lost cannot be read: {why}");
-        let list = Finding::new(&catalogue::LOSSES_DAMAGED, "losses", sentence);
+        let list = Finding::new(&catalogue::LOSSES_DAMAGED, Object::Losses, sentence);
         all.push(list.with_next("recoveryctl recover"));
     }
     all
@@ -140,9 +140,9 @@ pub fn acknowledged(known: &Losses) -> Vec<Finding> {
 }
 
 fn of_loss(loss: &Loss) -> Finding {
-    let blank = || Finding::new(&catalogue::RESOURCE_UNUSABLE, loss.object.as_str(), loss.sentence.as_str());
+    let blank = || Finding::new(&catalogue::RESOURCE_UNUSABLE, loss.object.clone(), loss.sentence.as_str());
     let finding = match catalogue::find(&loss.code) {
-        Some(entry) => Finding::new(entry, loss.object.as_str(), loss.sentence.as_str()),
+        Some(entry) => Finding::new(entry, loss.object.clone(), loss.sentence.as_str()),
         // Recorded by a later version.
         None => Finding { code: Cow::Owned(loss.code.clone()), severity: Severity::Critical, ..blank() },
     };

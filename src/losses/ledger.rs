@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{DiskError, FileLock, LockError, read_optional, replace, sealed};
-use crate::findings::{Acknowledged, numbered_id};
+use crate::findings::{Acknowledged, Object, numbered_id};
 use crate::state::{StateDir, Timestamp};
 
 /// So many acknowledged losses are remembered.
@@ -22,7 +22,7 @@ pub struct Found {
     /// A code of the catalogue.
     pub code: String,
     /// What is lost: `job:ID`, `queue`, `file:PATH`.
-    pub object: String,
+    pub object: Object,
     /// What is known of it, in one sentence.
     pub sentence: String,
     /// Whether what proves it stays in its place, so that it is found again and again.
@@ -39,7 +39,7 @@ pub struct Loss {
     /// A code of the catalogue.
     pub code: String,
     /// What is lost.
-    pub object: String,
+    pub object: Object,
     /// What is known of it.
     pub sentence: String,
     /// When it was found.
@@ -72,7 +72,7 @@ pub struct Mute {
     /// Its code.
     pub code: String,
     /// Only about this object.
-    pub object: Option<String>,
+    pub object: Option<Object>,
     /// Until when.
     pub until: Timestamp,
     /// Who wanted it.
@@ -141,8 +141,8 @@ impl Losses {
     }
 
     /// What keeps a finding from counting now.
-    pub fn mute_of(&self, code: &str, object: &str, now: Timestamp) -> Option<&Mute> {
-        let covers = |m: &&Mute| m.code == code && m.object.as_deref().is_none_or(|o| o == object);
+    pub fn mute_of(&self, code: &str, object: &Object, now: Timestamp) -> Option<&Mute> {
+        let covers = |m: &&Mute| m.code == code && m.object.as_ref().is_none_or(|o| o == object);
         self.mutes.iter().filter(|m| m.until > now).find(covers)
     }
 
@@ -154,7 +154,8 @@ impl Losses {
         }
         let is_taken = |id: &String| self.losses.iter().any(|loss| loss.id == *id);
         let number = self.losses.iter().filter(|loss| loss.is(found)).count();
-        let ids = (number..).map(|n| numbered_id(&found.code, &found.object, Some(&found.sentence), n));
+        let ids =
+            (number..).map(|n| numbered_id(&found.code, &found.object.to_string(), Some(&found.sentence), n));
         self.losses.push(Loss {
             id: ids.into_iter().find(|id| !is_taken(id)).unwrap_or_default(),
             code: found.code.clone(),
@@ -180,8 +181,8 @@ impl Losses {
         }
         for (code, count) in counts.into_iter().filter(|(_, count)| *count > NAMED) {
             let sentence = format!("{} more than those that are named", count - NAMED);
-            let object = found.iter().find(|one| one.code == code).map_or("", |one| &one.object);
-            let object = object.split(':').next().unwrap_or_default().to_owned();
+            let object = found.iter().find(|one| one.code == code).map_or("", |one| one.object.kind());
+            let object = Object::from(object);
             self.add(&Found { code: code.to_owned(), object, sentence, stays: false, gap: None }, by, now);
         }
     }
@@ -252,7 +253,7 @@ pub fn mute(dir: &StateDir, mutes: &[Mute]) -> Result<(), LossesError> {
 pub fn unmute(
     dir: &StateDir,
     by: &str,
-    meant: &[(String, Option<String>)],
+    meant: &[(String, Option<Object>)],
 ) -> Result<Vec<Mute>, LossesError> {
     let mut gone = Vec::new();
     change(dir, by, |losses, _| {
@@ -275,7 +276,7 @@ fn change(dir: &StateDir, by: &str, act: impl FnOnce(&mut Losses, Timestamp)) ->
         let path = dir.paths.losses();
         dir.quarantine().keep_file(&path, &why, &now.to_string())?;
         let sentence = format!("what was known to be lost cannot be read and is in quarantine: {why}");
-        let object = format!("file:{}", path.display());
+        let object = Object::file(&path);
         losses.add(&Found { code: OF_ITSELF.to_owned(), object, sentence, stays: false, gap: None }, by, now);
     }
     act(&mut losses, now);
@@ -301,11 +302,11 @@ mod tests {
 
     fn found(object: &str, stays: bool) -> Found {
         let (code, sentence) = ("job-lost".to_owned(), "nothing tells of it".to_owned());
-        Found { code, object: object.to_owned(), sentence, stays, gap: None }
+        Found { code, object: Object::from(object), sentence, stays, gap: None }
     }
 
     fn open(dir: &StateDir) -> Vec<String> {
-        Losses::read(dir).unwrap().open().map(|loss| loss.object.clone()).collect()
+        Losses::read(dir).unwrap().open().map(|loss| loss.object.to_string()).collect()
     }
 
     #[test]
@@ -339,7 +340,7 @@ mod tests {
     fn what_was_just_found_can_be_acknowledged_at_once() {
         let (_folder, dir) = place();
         let one = found("job:a", true);
-        let id = numbered_id(&one.code, &one.object, Some(&one.sentence), 0);
+        let id = numbered_id(&one.code, &one.object.to_string(), Some(&one.sentence), 0);
         let done = acknowledge(&dir, &[id], &[one], &[("audit", 0)], ("me", "seen")).unwrap();
         assert_eq!((done.len(), open(&dir).len()), (1, 0));
     }
@@ -382,7 +383,7 @@ mod tests {
         record(&dir, "daemon", &many, &[]).unwrap();
         let known = Losses::read(&dir).unwrap();
         let last = known.losses.last().unwrap();
-        assert_eq!((known.losses.len(), last.object.as_str()), (NAMED + 1, "job"));
+        assert_eq!((known.losses.len(), last.object.kind()), (NAMED + 1, "job"));
         assert!(last.sentence.starts_with("5 more"), "{last:?}");
     }
 
@@ -392,17 +393,19 @@ mod tests {
         let now = dir.clock.now();
         let one = |object: Option<&str>, ms| Mute {
             code: "webhook-parked".to_owned(),
-            object: object.map(str::to_owned),
+            object: object.map(Object::from),
             until: now.plus_millis(ms),
             by: "me".to_owned(),
             reason: None,
         };
         mute(&dir, &[one(Some("webhook:a"), 60_000), one(None, -1)]).unwrap();
         let known = Losses::read(&dir).unwrap();
-        assert!(known.mute_of("webhook-parked", "webhook:a", now).is_some());
-        assert!(known.mute_of("webhook-parked", "webhook:b", now).is_none());
-        assert!(known.mute_of("webhook-parked", "webhook:a", now.plus_millis(60_000)).is_none());
-        let meant = [("webhook-parked".to_owned(), Some("webhook:a".to_owned()))];
+        assert!(known.mute_of("webhook-parked", &Object::from("webhook:a"), now).is_some());
+        assert!(known.mute_of("webhook-parked", &Object::from("webhook:b"), now).is_none());
+        assert!(
+            known.mute_of("webhook-parked", &Object::from("webhook:a"), now.plus_millis(60_000)).is_none()
+        );
+        let meant = [("webhook-parked".to_owned(), Some(Object::from("webhook:a")))];
         assert_eq!(unmute(&dir, "me", &meant).unwrap().len(), 1);
         assert!(Losses::read(&dir).unwrap().mutes.is_empty());
     }

@@ -9,14 +9,11 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
 use crate::durable::tree::TreeIdentity;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::queue::JobId;
 use crate::state::{Timestamp, human};
 use crate::system::ProcessIdentity;
 use crate::system::docker::DockerObject;
-
-/// How the object of a finding about a candidate begins.
-pub(super) const FINDING_PREFIX: &str = "orphan:";
 
 /// The kind of an orphan.
 #[derive(
@@ -198,7 +195,7 @@ impl Candidate {
     /// The finding about it: a safe candidate should be looked at; a protected one only if an operator must
     /// find out why.
     pub fn finding(&self) -> Option<Finding> {
-        let object = format!("{}{}", FINDING_PREFIX, self.id);
+        let object = Object::Orphan(self.id.clone());
         let name = &self.object;
         match self.objection() {
             None => {
@@ -245,7 +242,7 @@ pub struct OrphanPlan {
     pub damage: Vec<Finding>,
     /// The findings that earlier scans reported, by code and object, when this plan's findings were not
     /// reported because a recovery or a daemon made it. `None`: they were reported.
-    pub told: Option<BTreeSet<(String, String)>>,
+    pub told: Option<BTreeSet<(String, Object)>>,
 }
 
 impl OrphanPlan {
@@ -255,7 +252,7 @@ impl OrphanPlan {
     }
 
     /// The findings that the last scan reported to an operator or cron, by code and object.
-    pub fn told(&self) -> BTreeSet<(String, String)> {
+    pub fn told(&self) -> BTreeSet<(String, Object)> {
         let own = || self.findings().into_iter().map(|f| (f.code.into_owned(), f.object)).collect();
         self.told.clone().unwrap_or_else(own)
     }

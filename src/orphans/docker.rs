@@ -3,7 +3,7 @@
 use super::candidate::{Candidate, Check, OrphanKind, OrphanTarget};
 use super::scan::Scanned;
 use super::scan_context::ScanContext;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::queue::JobId;
 use crate::state::names::decode;
 use crate::system::docker::{DockerKind, DockerObject};
@@ -21,7 +21,7 @@ impl ScanContext<'_> {
         let objects = match self.objects() {
             Ok(objects) => objects,
             Err(e) => {
-                let finding = Finding::new(&catalogue::DOCKER_UNREACHABLE, "docker", e.to_string());
+                let finding = Finding::new(&catalogue::DOCKER_UNREACHABLE, Object::Docker, e.to_string());
                 return scanned.findings.push(finding);
             }
         };

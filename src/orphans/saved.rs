@@ -16,10 +16,10 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::candidate::{Candidate, FINDING_PREFIX, OrphanKind, OrphanPlan};
+use super::candidate::{Candidate, OrphanKind, OrphanPlan};
 use crate::durable::sealed::{self, Proof};
 use crate::durable::{DiskError, IoContext, read_optional, replace};
-use crate::findings::Finding;
+use crate::findings::{Finding, Object};
 use crate::state::{StateDir, Timestamp};
 use crate::system::parallel_map;
 
@@ -34,7 +34,7 @@ struct Head<'a> {
     scanned: &'a BTreeMap<OrphanKind, u64>,
     damage: &'a [Finding],
     #[serde(skip_serializing_if = "Option::is_none")]
-    told: Option<&'a BTreeSet<(String, String)>>,
+    told: Option<&'a BTreeSet<(String, Object)>>,
 }
 
 /// Both versions.
@@ -53,7 +53,7 @@ struct Stored {
     #[serde(default)]
     findings: Vec<Finding>,
     #[serde(default)]
-    told: Option<BTreeSet<(String, String)>>,
+    told: Option<BTreeSet<(String, Object)>>,
 }
 
 /// Saves a plan. A file that this version cannot parse is not replaced but kept in quarantine.
@@ -105,7 +105,7 @@ impl OrphanPlan {
         sealed::check(text).ok()?;
         let Stored { format, plan_id, taken_at, scanned, candidates, mut damage, findings, told } =
             serde_json::from_slice(text).ok()?;
-        damage.extend(findings.into_iter().filter(|f| !f.object.starts_with(FINDING_PREFIX)));
+        damage.extend(findings.into_iter().filter(|f| !matches!(f.object, Object::Orphan(_))));
         (format <= 1).then_some(OrphanPlan { plan_id, taken_at, scanned, candidates, damage, told })
     }
 }
@@ -136,8 +136,8 @@ mod tests {
             taken_at: Timestamp::from_millis(1_772_357_400_000),
             scanned: BTreeMap::from([(OrphanKind::TemporaryFile, candidates as u64)]),
             candidates: (0..candidates).map(candidate).collect(),
-            damage: vec![Finding::new(&catalogue::DOCKER_UNREACHABLE, "docker", "no answer")],
-            told: Some(BTreeSet::from([("orphan-found".to_owned(), "orphan:1".to_owned())])),
+            damage: vec![Finding::new(&catalogue::DOCKER_UNREACHABLE, Object::Docker, "no answer")],
+            told: Some(BTreeSet::from([("orphan-found".to_owned(), Object::from("orphan:1"))])),
         }
     }
 
@@ -172,9 +172,10 @@ mod tests {
                 {"code":"docker-unreachable","severity":"warning","object":"docker","sentence":"no","next":null},
                 {"code":"orphan-found","severity":"info","object":"orphan:b7d2","sentence":"old","next":null}]}"#;
         let plan = OrphanPlan::of_text(text).unwrap();
-        let told: Vec<_> = plan.findings().into_iter().map(|f| (f.code, f.object)).collect();
+        let told: Vec<_> =
+            plan.findings().into_iter().map(|f| (f.code.into_owned(), f.object.to_string())).collect();
         let expected = [("docker-unreachable", "docker"), ("orphan-found", "orphan:b7d2")];
-        assert!(told.iter().map(|(code, object)| (&**code, &**object)).eq(expected), "{told:?}");
+        assert_eq!(told, expected.map(|(code, object)| (code.to_owned(), object.to_owned())));
         assert!(is_known(text));
         assert!(!is_known(&String::from_utf8_lossy(text).replace("plan_id", "plan_ix").into_bytes()));
         assert!(!is_known(br#"{"format":2,"plan_id":"p","taken_at":"2026-03-01T09:30:00.000Z","scanned":{},"candidates":[],"findings":[]}"#));

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use strum::VariantArray;
 
-use super::id::JobId;
 use super::record::EndedBy;
 use super::spec::JobSpec;
+use crate::state::JobId;
 use crate::state::Timestamp;
 
 /// Clocks are set right by so much all the time, in milliseconds: no pause is called too long for it.

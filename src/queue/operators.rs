@@ -9,6 +9,7 @@ use super::record::{Operation, Record};
 use crate::audit::{AuditError, Entry, Trail};
 use crate::durable::DiskError;
 use crate::durable::log::{Position, ReadRequest, SegmentFile, read};
+use crate::findings::Object;
 use crate::state::StateDir;
 
 /// How many entries are written with one sync.
@@ -53,12 +54,12 @@ fn records_until(
 
 /// One entry for each job that a record is about.
 pub fn entries_of(seq: u64, record: &Record) -> Vec<Entry> {
-    let entry = |action: &str, object: String, detail: String| {
+    let entry = |action: &str, object: Object, detail: String| {
         let mut entry = Entry::done(record.at, &record.actor, action, object, detail);
         entry.queue_seq = Some(seq);
         entry
     };
-    let job = |action: &str, id: &super::JobId, detail: String| entry(action, format!("job:{id}"), detail);
+    let job = |action: &str, id: &super::JobId, detail: String| entry(action, Object::job(id), detail);
     let submitted = |s: &super::record::Submission| {
         let repository = s.repository.as_ref().map(|r| format!("repository {r}"));
         job("submit", &s.job, repository.unwrap_or_default())

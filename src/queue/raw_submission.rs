@@ -13,7 +13,7 @@
 
 use std::borrow::Cow;
 
-use super::id::JobId;
+use crate::state::JobId;
 use crate::state::Timestamp;
 
 /// A submission, its spec unparsed.

@@ -6,20 +6,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::id::JobId;
 use super::job::JobDocument;
 use super::spec::JobSpec;
+use crate::audit::Actor;
+use crate::state::JobId;
 use crate::state::Timestamp;
-
-/// Who acted, and why. The time is the record's.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Actor {
-    /// `uid:0 ana` and the command or client: `uid:0 root submit`, `daemon`, `supervisor`.
-    pub by: String,
-    /// What was given with `--reason`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-}
 
 /// A submission: the members that order the line, and the rest as `spec`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

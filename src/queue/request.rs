@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::callback::Callback;
 use super::callback_url::masked_url;
-use super::id::JobId;
 use super::record::Submission;
 use super::spec::{CrashPolicy, JobSpec};
+use crate::state::JobId;
 use crate::state::names::{BadName, encode};
 
 /// A job as requested, unchecked.

@@ -14,10 +14,10 @@ use indexmap::map::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::id::JobId;
 use super::job::{Job, JobDocument, JobStatus, QueuePosition};
 use super::raw_submission::RawSubmission;
 use super::record::{End, EndedBy, Operation, Record, Submission};
+use crate::state::JobId;
 use crate::state::Timestamp;
 
 /// Jobs by status.

@@ -4,15 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::id::JobId;
 use super::open::{Replayed, replay};
-use super::record::{Actor, Operation, Record};
+use super::record::{Operation, Record};
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::QueueState;
+use crate::audit::Actor;
 use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest, read};
 use crate::durable::seeded_bug::SeededBug;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::logging::{error_chain, events};
+use crate::state::JobId;
 use crate::state::StateDir;
 use tracing::warn;
 

@@ -9,12 +9,13 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::id::JobId;
-use super::record::{Actor, Operation, Submission};
+use super::record::{Operation, Submission};
 use super::request::CheckedRequest;
 use super::store::{Queue, QueueError, append};
+use crate::audit::Actor;
 use crate::durable::{DiskError, FileLock, IoContext};
 use crate::logging::events;
+use crate::state::JobId;
 use crate::state::StateDir;
 use crate::state::names::BadName;
 use tracing::debug;

@@ -13,9 +13,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::id::JobId;
 use super::job::JobDocument;
-use super::record::{Actor, AfterCrash, AttemptOutcome, End, EndedBy, Operation, Record, Submission};
+use super::record::{AfterCrash, AttemptOutcome, End, EndedBy, Operation, Record, Submission};
+use crate::audit::Actor;
+use crate::state::JobId;
 use crate::state::Timestamp;
 
 /// A line of the queue log.

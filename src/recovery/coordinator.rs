@@ -27,7 +27,7 @@ use super::run::RunOptions;
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
 use super::tries::{Attempting, Named, cancelled, object, skipped};
 use crate::durable::DiskError;
-use crate::findings::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::logging::events;
 use crate::state::StateDir;
 use tracing::{debug, info, warn};
@@ -296,10 +296,10 @@ fn is_degraded(snapshot: &Snapshot) -> bool {
 
 fn unreadable(error: &DiskError) -> Finding {
     let sentence = format!("Requests of other processes cannot be taken: {error}: {}.", error.source);
-    Finding::new(&catalogue::RECOVERY_REQUESTS_UNREADABLE, "recovery", sentence)
+    Finding::new(&catalogue::RECOVERY_REQUESTS_UNREADABLE, Object::Recovery, sentence)
 }
 
 fn too_late(phase: &str, status: PhaseStatus, asked: &str) -> Finding {
     let sentence = format!("Phase {phase} was {} already when {asked} asked to skip it.", status.word());
-    Finding::new(&catalogue::SKIP_TOO_LATE, format!("phase:{phase}"), sentence)
+    Finding::new(&catalogue::SKIP_TOO_LATE, Object::phase(phase), sentence)
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, parse, without_writer};
 use crate::durable::{DiskError, read_optional, replace};
-use crate::findings::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::state::{StateDir, Timestamp};
 
 /// The form of `history.json` that is written; a later one is left alone.
@@ -268,7 +268,7 @@ fn keep_damaged_progress(dir: &StateDir) -> Result<Option<Finding>, HistoryError
 
 fn damaged(path: &str, reason: &str) -> Finding {
     let sentence = format!("The record of past recoveries was damaged and is in quarantine now: {reason}.");
-    Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, format!("file:{path}"), sentence)
+    Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, Object::File(path.to_string()), sentence)
 }
 
 /// Adds the entries that the history has not yet.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::PhaseContext;
-use crate::findings::Finding;
+use crate::findings::{Finding, Object};
 use serde::{Deserialize, Serialize};
 
 /// The work of a phase. It may be called several times (tries) and must then do only the rest.
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DegradedResource {
     /// `lock:web`, `job:…`, `phase:orphans`.
-    pub object: String,
+    pub object: Object,
     /// Why it cannot be used.
     pub why: String,
 }

@@ -10,7 +10,7 @@ use super::progress::{Seen, Tracker};
 use super::run::Observer;
 use super::snapshot::Snapshot;
 use crate::durable::replace;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::state::StateDir;
 
 /// How often `current.json` follows moving items.
@@ -60,7 +60,7 @@ impl<'a> CurrentFile<'a> {
 /// Progress that other processes do not see.
 pub(super) fn not_written(why: &str) -> Finding {
     let sentence = format!("Progress cannot be shown to other processes: {why}.");
-    Finding::new(&catalogue::PROGRESS_NOT_WRITTEN, "recovery", sentence)
+    Finding::new(&catalogue::PROGRESS_NOT_WRITTEN, Object::Recovery, sentence)
 }
 
 /// Calls the observer until the run is closed; its last call is the last snapshot.

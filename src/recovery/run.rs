@@ -17,7 +17,7 @@ use super::publish::{CurrentFile, not_written, show};
 use super::requests::{RequestError, check_known};
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome};
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::state::StateDir;
 
 /// Called with every change of status, and with moving items about twenty times a second, in order; the last
@@ -238,5 +238,5 @@ fn first_progress(
 fn not_recorded(error: &HistoryError) -> Finding {
     let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
     let sentence = format!("The record of past recoveries is incomplete: {error}{cause}.");
-    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "recovery", sentence)
+    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, Object::Recovery, sentence)
 }

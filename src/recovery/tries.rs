@@ -9,7 +9,7 @@ use super::control::{Control, Woken};
 use super::phase::{DegradedResource, Interrupted, PhaseError, PhaseOutcome, PhaseRun};
 use super::progress::{PhaseEnd, Tracker};
 use super::snapshot::PhaseStatus;
-use crate::findings::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::logging::events;
 use crate::state::human;
 use tracing::{info, info_span, warn};
@@ -112,8 +112,8 @@ fn done(phase: &str, mut outcome: PhaseOutcome, failures: &[String]) -> PhaseEnd
     PhaseEnd { status, message: outcome.message, findings: outcome.findings, degraded: outcome.degraded }
 }
 
-pub(super) fn object(phase: &str) -> String {
-    format!("phase:{phase}")
+pub(super) fn object(phase: &str) -> Object {
+    Object::phase(phase)
 }
 
 /// The end of a phase whose recovery is to end.

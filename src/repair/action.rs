@@ -1,5 +1,6 @@
 //! What a repair tells.
 
+use crate::findings::Object;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -38,7 +39,7 @@ pub struct RepairAction {
     /// What is done: `drop-damaged-record`, `free-lock`.
     pub action: &'static str,
     /// To what: `file:PATH`, `job:ID`, `lock:REPOSITORY`, `webhook:ID`.
-    pub object: String,
+    pub object: Object,
     /// Why.
     pub reason: String,
     /// What it does, and what that rests on.
@@ -53,7 +54,7 @@ pub struct RepairAction {
 }
 
 impl RepairAction {
-    pub(super) fn new(action: &'static str, object: String, reason: String, detail: String) -> RepairAction {
+    pub(super) fn new(action: &'static str, object: Object, reason: String, detail: String) -> RepairAction {
         RepairAction { action, object, reason, detail, done: false, error: None, is_in_queue_log: false }
     }
 
@@ -67,7 +68,7 @@ impl RepairAction {
 #[schemars(rename = "RepairLeft")]
 pub struct Left {
     /// What.
-    pub object: String,
+    pub object: Object,
     /// Why nothing was done.
     pub reason: String,
     /// What is known.

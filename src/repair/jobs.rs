@@ -2,6 +2,7 @@
 
 use super::action::{JobsCondition, Left, RepairAction};
 use super::run::{RepairError, RepairSettings};
+use crate::findings::Object;
 use crate::findings::shell_word;
 use crate::jobs::{Liveness, Reconciled, Reconciliation, reattach, record, would_reconcile};
 use crate::queue::Queue;
@@ -29,7 +30,7 @@ pub(super) fn look(
     actions.extend(outdated.into_iter().map(|(id, why)| {
         RepairAction::new(
             "write-job-record",
-            format!("job:{id}"),
+            Object::job(&id),
             format!("its own record {why}"),
             "write it anew from the queue; what cannot be understood is kept in quarantine".to_owned(),
         )
@@ -65,7 +66,7 @@ fn of_reconciliation(job: &Reconciled) -> Option<RepairAction> {
             return None;
         }
     };
-    let mut action = RepairAction::new(action, format!("job:{}", job.job_id), evidence, detail);
+    let mut action = RepairAction::new(action, Object::job(&job.job_id), evidence, detail);
     action.is_in_queue_log = true;
     Some(action)
 }
@@ -74,7 +75,7 @@ fn of_unknown(job: &Reconciled) -> Option<Left> {
     let Reconciliation::Unknown { why } = &job.reconciliation else { return None };
     let id = shell_word(&job.job_id.to_string());
     Some(Left {
-        object: format!("job:{}", job.job_id),
+        object: Object::job(&job.job_id),
         reason: why.clone(),
         evidence: job.judgement.evidence.iter().map(|e| e.detail.clone()).collect(),
         next: format!("recoveryctl repair jobs --assume-dead {id} --reason …"),

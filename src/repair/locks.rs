@@ -2,6 +2,7 @@
 
 use super::action::{Left, LocksCondition, RepairAction};
 use super::run::RepairError;
+use crate::findings::Object;
 use crate::findings::shell_word;
 use crate::jobs::{RecoverSettings, Sentinel, Stored, marks};
 use crate::locks::{
@@ -46,7 +47,7 @@ pub(super) fn act(
 ) -> Result<(), RepairError> {
     with_witness(dir, settings, |jobs| {
         for action in actions {
-            let Some(repository) = action.object.strip_prefix("lock:") else { continue };
+            let Object::Lock(repository) = &action.object else { continue };
             let Some(repaired) = repair(dir, repository, jobs, &settings.actor)? else { continue };
             // It is judged once more under its lock: a process may have come that cannot be looked at.
             let not_done = || (!repaired.done).then(|| format!("looked at again, {}", repaired.reason));
@@ -110,14 +111,14 @@ fn token_of(sentinel: &Sentinel) -> Option<u64> {
 }
 
 fn action_of(plan: &LockRepair) -> Option<RepairAction> {
-    let object = format!("lock:{}", plan.repository);
+    let object = Object::lock(&plan.repository);
     Some(RepairAction::new(plan.act?.as_str(), object, plan.reason.clone(), plan.evidence.join("; ")))
 }
 
 fn left_of(plan: LockRepair) -> Left {
     let name = shell_word(&plan.repository);
     Left {
-        object: format!("lock:{}", plan.repository),
+        object: Object::lock(&plan.repository),
         reason: plan.reason,
         evidence: plan.evidence,
         next: format!("recoveryctl release {name} --force"),

@@ -3,6 +3,7 @@
 use super::action::{QueueCondition, RepairAction};
 use super::run::RepairError;
 use crate::durable::log::{Damage, DamageKind};
+use crate::findings::Object;
 use crate::jobs::record;
 use crate::queue::{Examined, examine};
 use crate::state::{StateDir, human};
@@ -26,7 +27,7 @@ pub(super) fn look(dir: &StateDir) -> Result<(QueueCondition, Vec<RepairAction>)
         let reason = "the queue has lost it, its own record tells of it".to_owned();
         let mut action = RepairAction::new(
             "restore-job",
-            format!("job:{}", document.job_id),
+            Object::job(&document.job_id),
             reason,
             format!("enter it again as it was: {}", document.status),
         );
@@ -36,7 +37,7 @@ pub(super) fn look(dir: &StateDir) -> Result<(QueueCondition, Vec<RepairAction>)
     actions.extend(strange.iter().map(|path| {
         RepairAction::new(
             "quarantine-job-record",
-            format!("file:{}", path.display()),
+            Object::file(path),
             "it cannot be understood, and the queue knows no such job".to_owned(),
             "move it into quarantine".to_owned(),
         )
@@ -49,7 +50,7 @@ fn of_files(found: &Examined) -> Vec<RepairAction> {
     let missing = found.missing.iter().map(|(first, last)| {
         RepairAction::new(
             "cover-gap",
-            "queue".to_owned(),
+            Object::Queue,
             format!("{} in no file that can be read", human::numbers("record", *first, *last)),
             "write a snapshot of all that is known, so that replay begins behind the gap".to_owned(),
         )
@@ -57,7 +58,7 @@ fn of_files(found: &Examined) -> Vec<RepairAction> {
     let snapshots = found.damaged_snapshots.iter().map(|(file, why)| {
         RepairAction::new(
             "replace-snapshot",
-            format!("file:{}", file.path.display()),
+            Object::file(&file.path),
             format!("the snapshot cannot be used: {why}"),
             "keep it in quarantine and write a new one".to_owned(),
         )
@@ -65,7 +66,7 @@ fn of_files(found: &Examined) -> Vec<RepairAction> {
     let refused = found.refused.iter().map(|(seq, why)| {
         RepairAction::new(
             "pass-over-record",
-            format!("record:{seq}"),
+            Object::Record(seq.to_string()),
             format!("it changes nothing: {why}"),
             "write a snapshot behind it".to_owned(),
         )
@@ -74,7 +75,7 @@ fn of_files(found: &Examined) -> Vec<RepairAction> {
 }
 
 fn of_damage(place: &Damage) -> RepairAction {
-    let object = format!("file:{}", place.path.display());
+    let object = Object::file(&place.path);
     let (at, bytes) = (place.offset, place.len);
     match place.kind {
         DamageKind::TornTail => RepairAction::new(

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::action::{Condition, Left, Part, RepairAction, RepairReport};
 use super::{jobs, locks, queue, webhooks};
 use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::findings::Object;
 use crate::jobs::{RecoverError, RecoverSettings};
 use crate::queue::QueueError;
 use crate::recovery::{PhaseError, repair_queue};
@@ -117,7 +118,7 @@ fn not_looked_at(part: Part, error: &RepairError) -> Left {
         cause = e.source();
     }
     Left {
-        object: part.as_str().to_owned(),
+        object: Object::from(part.as_str()),
         reason: format!("it could not be repaired: {error}"),
         evidence,
         next: format!("recoveryctl repair {}", part.as_str()),

@@ -3,6 +3,7 @@
 use super::action::{DeliveriesCondition, Left, RepairAction};
 use super::run::{RepairError, RepairSettings};
 use crate::durable::is_held;
+use crate::findings::Object;
 use crate::queue::Queue;
 use crate::recovery::recovery_ends;
 use crate::state::{StateDir, human};
@@ -28,7 +29,7 @@ pub(super) fn look(
     if is_delivering && !actions.is_empty() {
         actions.clear();
         left.push(Left {
-            object: "webhooks".to_owned(),
+            object: Object::Webhooks,
             reason: "the delivery log is damaged, and another process is delivering: stop the daemon first"
                 .to_owned(),
             evidence: vec![format!("{} is held", dir.paths.deliver_lock().display())],
@@ -41,7 +42,7 @@ pub(super) fn look(
             if !is_delivering {
                 actions.push(RepairAction::new(
                     "settle-delivery",
-                    format!("webhook:{id}"),
+                    Object::Webhook(id.to_string()),
                     "an attempt was under way when its sender died".to_owned(),
                     "record it as interrupted, so that it is tried again".to_owned(),
                 ));
@@ -63,7 +64,7 @@ fn of_files(problems: &Problems) -> Vec<RepairAction> {
     let damage = problems.damage.iter().map(|d| {
         RepairAction::new(
             "drop-damaged-record",
-            format!("file:{}", d.path.display()),
+            Object::file(&d.path),
             "its checksum does not fit".to_owned(),
             format!(
                 "keep {} bytes at offset {} in quarantine, and write what the log says anew",
@@ -74,7 +75,7 @@ fn of_files(problems: &Problems) -> Vec<RepairAction> {
     let missing = problems.missing.iter().map(|(first, last)| {
         RepairAction::new(
             "cover-gap",
-            "webhooks".to_owned(),
+            Object::Webhooks,
             format!("{} in no file that can be read", human::numbers("record", *first, *last)),
             "write what the log says anew, behind the gap".to_owned(),
         )
@@ -84,7 +85,7 @@ fn of_files(problems: &Problems) -> Vec<RepairAction> {
 
 fn of_a_later_version(seq: u64) -> Left {
     Left {
-        object: format!("webhook-record:{seq}"),
+        object: Object::WebhookRecord(seq.to_string()),
         reason: "this version does not know what it says".to_owned(),
         evidence: vec!["the log is written anew only by a version that understands all of it".to_owned()],
         next: "recoveryctl explain webhook-record-refused".to_owned(),

@@ -13,6 +13,7 @@ use super::page::{BadCursor, Page, cut_counted};
 use crate::audit::{self, Entry, Outcome};
 use crate::durable::DiskError;
 use crate::findings::Finding;
+use crate::findings::Object;
 use crate::losses::{Losses, as_known};
 use crate::queue::{entries_of, is_by_operator, operator_records};
 use crate::state::Word;
@@ -35,7 +36,7 @@ pub struct AuditEntry {
     /// What was given with `--reason`.
     pub reason: Option<String>,
     pub action: String,
-    pub object: String,
+    pub object: Object,
     /// `done` or `failed`.
     pub result: Outcome,
     pub detail: String,
@@ -125,13 +126,8 @@ impl AuditFilter {
         self.since.is_none_or(|since| entry.at >= since)
             && self.by.as_ref().is_none_or(|by| entry.by.contains(by.as_str()))
             && self.action.as_ref().is_none_or(|action| entry.action == *action)
-            && self.object.as_ref().is_none_or(|object| is_about(&entry.object, object))
+            && self.object.as_ref().is_none_or(|object| entry.object.is_about(object))
     }
-}
-
-/// `lock:web` is about `lock:web` and about `lock`.
-fn is_about(object: &str, wanted: &str) -> bool {
-    object == wanted || object.split_once(':').is_some_and(|(kind, _)| kind == wanted)
 }
 
 fn shown(entry: Entry, source: &'static str, seq: u64) -> AuditEntry {
@@ -211,11 +207,5 @@ mod tests {
             told("token:admin release web (http 127.0.0.1:4)"),
             (None, text("admin"), text("http 127.0.0.1:4"), text("release web"))
         );
-    }
-
-    #[test]
-    fn an_object_is_found_by_its_name_and_by_its_kind() {
-        assert!(is_about("lock:web", "lock:web") && is_about("lock:web", "lock"));
-        assert!(!is_about("lock:web", "lock:we") && !is_about("lock:web", "job"));
     }
 }

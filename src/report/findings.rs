@@ -71,10 +71,9 @@ impl FindingList {
     /// Those of these that fit.
     pub fn new(all: Vec<Finding>, filter: &FindingFilter, page: &Page) -> Result<FindingList, BadCursor> {
         let fits = |f: &Finding| {
-            let kind = f.object.split_once(':').map(|(kind, _)| kind);
             filter.severity.is_none_or(|least| f.severity >= least)
                 && filter.code.as_ref().is_none_or(|code| f.code == **code)
-                && filter.object.as_deref().is_none_or(|o| f.object == o || kind == Some(o))
+                && filter.object.as_deref().is_none_or(|o| f.object.is_about(o))
         };
         let wanted: Vec<Finding> = all.into_iter().filter(fits).collect();
         let total = wanted.len() as u64;

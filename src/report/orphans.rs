@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::page::{BadCursor, Page, cut_counted};
 use crate::durable::DiskError;
-use crate::findings::Finding;
 use crate::findings::catalogue;
+use crate::findings::{Finding, Object};
 use crate::orphans::{
     Candidate, Check, Executed, LogEntry, OrphanKind, OrphanPlan, Trashed, entries, plan, trashed,
 };
@@ -38,7 +38,7 @@ pub struct ScanReport {
 impl ScanReport {
     /// Of a plan; without what was told `before`, when only what is new is to be told. In a `dry_run` the plan was
     /// not saved.
-    pub fn new(plan: &OrphanPlan, before: Option<&BTreeSet<(String, String)>>, dry_run: bool) -> ScanReport {
+    pub fn new(plan: &OrphanPlan, before: Option<&BTreeSet<(String, Object)>>, dry_run: bool) -> ScanReport {
         let mut findings = plan.findings();
         if let Some(before) = before {
             findings.retain(|f| !before.contains(&(f.code.to_string(), f.object.clone())));
@@ -157,7 +157,7 @@ pub fn standing(dir: &StateDir) -> Vec<Finding> {
     found.truncate(NAMED);
     if more > 0 {
         let sentence = format!("{} in the plan of the last scan", human::count(more, "more orphan"));
-        let rest = Finding::new(&catalogue::ORPHAN_FOUND, "orphans", sentence);
+        let rest = Finding::new(&catalogue::ORPHAN_FOUND, Object::Orphans, sentence);
         found.push(rest.with_next("recoveryctl orphans candidates"));
     }
     found

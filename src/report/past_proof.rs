@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::audit;
+use crate::findings::Object;
 use crate::orphans;
 use crate::state::{StateDir, Timestamp};
 
@@ -24,10 +25,10 @@ pub struct PastProof {
 
 /// When a lock was given back in its holder's stead, the newest first: from the audit trail. What is damaged there is a
 /// finding.
-pub(super) fn releases(dir: &StateDir, object: &str) -> Vec<PastProof> {
+pub(super) fn releases(dir: &StateDir, object: &Object) -> Vec<PastProof> {
     let entries = audit::read(dir).map(|trail| trail.entries).unwrap_or_default();
     let own = entries.into_iter().map(|(_, entry)| entry);
-    let own = own.filter(|entry| entry.object == object && !entry.evidence.is_empty());
+    let own = own.filter(|entry| entry.object == *object && !entry.evidence.is_empty());
     let told = own.map(|entry| PastProof {
         at: entry.at,
         action: entry.action,

@@ -9,8 +9,8 @@ use super::jobs::{JobSummary, summary};
 use super::page::{BadCursor, Page, cut};
 use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, read};
 use crate::durable::{DiskError, IoContext};
-use crate::findings::Finding;
 use crate::findings::catalogue;
+use crate::findings::{Finding, Object};
 use crate::queue::{Counts, Job, Queue, QueueState, RecoveredQueue, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
 use crate::state::{StateDir, Timestamp};
@@ -88,8 +88,8 @@ pub fn line<'a>(state: &'a QueueState, held: &'a BTreeSet<String>) -> impl Itera
 pub fn waiting_for(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> Option<String> {
     let repository = job.repository.as_deref()?;
     match state.holder_of(repository) {
-        Some(holder) => Some(format!("job:{}", holder.id)),
-        None => held.contains(repository).then(|| format!("lock:{repository}")),
+        Some(holder) => Some(Object::job(&holder.id).to_string()),
+        None => held.contains(repository).then(|| Object::lock(repository).to_string()),
     }
 }
 
@@ -178,22 +178,26 @@ pub fn findings(replayed: &Replayed) -> Vec<Finding> {
     for place in replayed.log.damage.iter().filter(|d| d.kind != DamageKind::TornTail) {
         let sentence =
             format!("{} bytes at offset {} cannot be read and are passed over", place.len, place.offset);
-        let file = format!("file:{}", place.path.display());
+        let file = Object::file(&place.path);
         found.push(mend(Finding::new(&catalogue::LOG_RECORD_DAMAGED, file, sentence)));
     }
     for (first, last) in &replayed.log.missing {
         let sentence = format!("{} in no file that can be read", human::numbers("record", *first, *last));
-        found.push(mend(Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence)));
+        found.push(mend(Finding::new(&catalogue::LOG_RECORDS_MISSING, Object::Queue, sentence)));
     }
     for (file, why) in &replayed.damaged_snapshots {
-        let object = format!("file:{}", file.path.display());
+        let object = Object::file(&file.path);
         found.push(mend(Finding::new(&catalogue::SNAPSHOT_DAMAGED, object, why.clone())));
     }
     let refused = replayed.refused.iter().map(|(seq, why)| (seq, why.to_string()));
     let strange = replayed.undecodable.iter().map(|(seq, why)| (seq, why.clone()));
     for (seq, why) in refused.chain(strange) {
         let sentence = format!("record {seq} changes nothing: {why}");
-        found.push(mend(Finding::new(&catalogue::LOG_RECORD_REFUSED, format!("record:{seq}"), sentence)));
+        found.push(mend(Finding::new(
+            &catalogue::LOG_RECORD_REFUSED,
+            Object::Record(seq.to_string()),
+            sentence,
+        )));
     }
     found
 }
@@ -206,7 +210,7 @@ pub fn not_writable(queue: &Queue) -> Option<Finding> {
         None if crate::system::is_full(root) => format!("no room is left on the disk of {}", root.display()),
         None => return None,
     };
-    Some(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence))
+    Some(Finding::new(&catalogue::DISK_NOT_WRITABLE, Object::Disk, sentence))
 }
 
 impl QueueMetrics {

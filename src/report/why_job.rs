@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::queue::waiting_for;
 use crate::durable::is_held;
-use crate::findings::Finding;
+use crate::findings::{Finding, Object};
 use crate::jobs::findings::{of_failed_start, of_look};
 use crate::jobs::{
     Evidence, JudgeContext, Judgement, Liveness, LivingJob, ProcessTable, RecoverSettings, Verdict, judge,
@@ -23,7 +23,7 @@ use crate::system::{Host, Presence, ProcessIdentity, command_line, probe_process
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct WhyJob {
     /// `job:ID`.
-    pub object: String,
+    pub object: Object,
     #[serde(deserialize_with = "crate::state::word::word")]
     #[schemars(with = "JobStatus")]
     pub status: Word,
@@ -88,7 +88,7 @@ impl WhyJob {
         findings.extend(in_the_way);
         let of_other_times = living.remove(&job.id).into_iter().flat_map(|living| living.processes);
         WhyJob {
-            object: format!("job:{}", job.id),
+            object: Object::job(&job.id),
             status: job.status.as_str(),
             attempt: job.attempt,
             because,
@@ -123,16 +123,15 @@ fn kept_by_other_times(
     job: &Job,
     living: &BTreeMap<JobId, LivingJob>,
 ) -> Vec<Finding> {
-    let own = format!("job:{}", job.id);
-    let lock = job.repository.as_ref().map(|name| format!("lock:{name}"));
-    let closes = |object: &str| {
-        let id = object.strip_prefix("job:").and_then(|id| id.parse().ok());
-        let unknown = id.filter(|id| state.get(id).is_none()).and_then(|id| living.get(&id));
+    let lock = job.repository.as_ref().map(|name| Object::lock(name));
+    let closes = |id: &JobId| {
+        let unknown = living.get(id).filter(|_| state.get(id).is_none());
         job.repository.as_deref().zip(unknown).is_some_and(|(name, unknown)| unknown.may_work_on(name))
     };
-    let is_of_it = |finding: &Finding| {
-        let object = finding.object.as_str();
-        object == own || object == "jobs" || Some(object) == lock.as_deref() || closes(object)
+    let is_of_it = |finding: &Finding| match &finding.object {
+        Object::Jobs => true,
+        Object::Job(id) => *id == job.id || closes(id),
+        object => Some(object) == lock.as_ref(),
     };
     of_other_incarnations(dir, state).into_iter().filter(is_of_it).collect()
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::locks::InspectedLock;
 use super::past_proof::{PastProof, releases};
 use crate::durable::DiskError;
+use crate::findings::Object;
 use crate::locks::{GrantCopy, LockInfo, LockRepair, grant_copy};
 use crate::queue::QueueState;
 use crate::state::StateDir;
@@ -16,7 +17,7 @@ use crate::state::Word;
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct WhyLock {
     /// `lock:REPOSITORY`.
-    pub object: String,
+    pub object: Object,
     /// `live`, `free`, `stale` or `unknown`.
     #[serde(deserialize_with = "crate::state::word::word")]
     pub verdict: Word,
@@ -58,7 +59,7 @@ impl WhyLock {
     ) -> Result<WhyLock, DiskError> {
         let copy = grant_copy(dir, &info.repository)?;
         let running_job = state.holder_of(&info.repository).map(|job| job.id.to_string());
-        let object = format!("lock:{}", info.repository);
+        let object = Object::lock(&info.repository);
         Ok(WhyLock {
             past: releases(dir, &object),
             object,

@@ -182,7 +182,7 @@ fn acts(startup: &Startup, found: &Cleanup) -> Vec<CleanupEntry> {
         } else {
             "remove_temporary_file"
         };
-        startup.act(action, &startup.relative(path), result, detail)
+        startup.act(action, startup.relative(path), result, detail)
     };
     let removed = found.removed.iter().map(|p| act(p, "done", "no process was writing it"));
     let failed = found.failed.iter().map(|(p, why)| act(p, "failed", why));

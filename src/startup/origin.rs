@@ -1,6 +1,6 @@
 //! Findings about a state directory as a whole.
 
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::state::{DirectoryOrigin, StateDir};
 
 /// Findings about a state directory as a whole. That it went back in time is reported until a recovery has
@@ -8,7 +8,7 @@ use crate::state::{DirectoryOrigin, StateDir};
 pub(crate) fn findings(dir: &StateDir) -> Vec<Finding> {
     if let DirectoryOrigin::Copied { of, why } = &dir.origin {
         let sentence = format!("it is a copy of {}: {why}; it is only read", of.display());
-        return vec![Finding::new(&catalogue::STATE_DIRECTORY_COPIED, "state", sentence)];
+        return vec![Finding::new(&catalogue::STATE_DIRECTORY_COPIED, Object::State, sentence)];
     }
     let untold = dir.past.restored.as_ref().filter(|restored| !restored.is_told);
     untold.map(|_| restored(dir)).into_iter().flatten().collect()
@@ -21,5 +21,5 @@ pub(crate) fn restored(dir: &StateDir) -> Option<Finding> {
         "{}; noticed at {}, with record {} as the last of the queue",
         restored.why, restored.at, restored.log_end
     );
-    Some(Finding::new(&catalogue::STATE_DIRECTORY_RESTORED, "state", sentence))
+    Some(Finding::new(&catalogue::STATE_DIRECTORY_RESTORED, Object::State, sentence))
 }

@@ -239,12 +239,18 @@ impl Startup {
     }
 
     /// An act of this startup, for [`Startup::log`].
-    pub fn act(&self, action: &str, object: &str, result: &str, detail: impl Into<String>) -> CleanupEntry {
+    pub fn act(
+        &self,
+        action: &str,
+        object: impl std::fmt::Display,
+        result: &str,
+        detail: impl Into<String>,
+    ) -> CleanupEntry {
         CleanupEntry {
             at: self.dir.clock.now(),
             startup_id: self.id.clone(),
             action: action.to_owned(),
-            object: object.to_owned(),
+            object: object.to_string(),
             result: result.to_owned(),
             detail: detail.into(),
         }
@@ -264,7 +270,7 @@ impl Startup {
         }
         for (path, why) in &met.damaged_files {
             let detail = format!("{why}; a copy is in quarantine");
-            acts.push(self.act("drop_damaged_file", &self.relative(path), "done", detail));
+            acts.push(self.act("drop_damaged_file", self.relative(path), "done", detail));
         }
         if let Some(Migrated { from, records }) = met.migrated {
             let detail = format!("from layout {from} to {LAYOUT_VERSION}; {records} records taken over");

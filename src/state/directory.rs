@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::clock::Clock;
 use super::exposure::{Exposed, check_file, check_way};
 use super::folder_id::{DirectoryOrigin, FolderId, Past, record_here};
 use super::identity::{Identity, LAYOUT_VERSION};
@@ -16,6 +15,7 @@ use super::paths::{JobPaths, StatePaths};
 use crate::durable::log::LogOptions;
 use crate::durable::tree::is_on_one_mount;
 use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, Quarantine, Unable, try_abilities};
+use crate::system::clock::Clock;
 
 /// Why a state directory cannot be used.
 #[derive(Debug, thiserror::Error)]

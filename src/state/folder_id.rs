@@ -38,11 +38,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::clock::Timestamp;
 use super::directory::StateError;
 use super::identity::Identity;
 use super::paths::StatePaths;
 use crate::durable::{Disk, IoContext, read_optional, replace, sealed};
+use crate::system::clock::Timestamp;
 
 /// The attribute of the folder that holds its highest incarnation so far.
 const ATTRIBUTE: &str = "user.recoveryctl.incarnation";

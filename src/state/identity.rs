@@ -23,9 +23,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::clock::Timestamp;
 use super::directory::StateError;
 use crate::durable::{Disk, read_optional, replace};
+use crate::system::clock::Timestamp;
 
 /// The layout that this version writes. A newer one is refused, an older one is migrated by the next startup.
 pub const LAYOUT_VERSION: u32 = 3;

@@ -1,13 +1,13 @@
 //! The state directory: paths, identity, layout version, permissions, configuration, time, names.
 
 mod cidr;
-mod clock;
 pub mod config;
 mod directory;
 mod exposure;
 mod folder_id;
 pub mod human;
 mod identity;
+mod job_id;
 pub mod names;
 mod origin_check;
 mod paths;
@@ -19,12 +19,13 @@ mod token_file;
 mod units;
 pub(crate) mod word;
 
+pub use crate::system::clock::{Clock, NotATime, Timestamp};
 pub use cidr::{Cidr, NotACidr};
-pub use clock::{Clock, NotATime, Timestamp};
 pub use directory::{SEGMENT_BYTES, StateDir, StateError};
 pub use exposure::{Exposed, Exposure, check_file, check_way};
 pub use folder_id::{CopiedFrom, DirectoryOrigin, FolderId, FolderRecord, Past, Restored, StateStamp};
 pub use identity::{Identity, LAYOUT_VERSION};
+pub use job_id::JobId;
 pub(crate) use paths::{ATTEMPT_FILES, CHECKPOINT, EARLIER, LINKED, is_own_name_of_layout_2};
 pub use paths::{JobPaths, LockPaths, StatePaths};
 pub use repair::IdentityRepair;

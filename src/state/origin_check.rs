@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-use super::clock::Clock;
 use super::directory::{LOCK_WAIT, SEGMENT_BYTES, StateDir, StateError};
 use super::folder_id::{
     CopiedFrom, DirectoryOrigin, FolderId, FolderRecord, Past, Restored, StateStamp, next_incarnation,
@@ -16,6 +15,7 @@ use super::identity::Identity;
 use super::paths::StatePaths;
 use crate::durable::log::{self, Position, ReadRequest};
 use crate::durable::{Disk, FileLock, Home, IoContext};
+use crate::system::clock::Clock;
 
 impl StateDir {
     /// The directory with its origin; see [`super::folder_id`] for the rules. Changes are recorded where that

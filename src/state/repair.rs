@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::clock::{Clock, Timestamp};
 use super::directory::{LOCK_WAIT, StateDir, StateError, entries};
 use super::folder_id::FolderRecord;
 use super::identity::Identity;
 use super::paths::StatePaths;
 use crate::durable::{Disk, FileLock, IoContext, Quarantine, log};
+use crate::system::clock::{Clock, Timestamp};
 
 /// The longest first line that is looked for, in bytes; real ones have about 200.
 const LONGEST_FIRST_LINE: u64 = 4096;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::clock::{Clock, Timestamp};
 use super::since_boot;
-use crate::state::{Clock, Timestamp};
 
 /// A clock that is set right by less has not jumped.
 const JUMP: Duration = Duration::from_secs(60 * 60);

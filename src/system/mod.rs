@@ -5,6 +5,7 @@ mod author;
 mod boot_clock;
 mod cgroup;
 mod children;
+pub(crate) mod clock;
 mod clock_watch;
 pub mod docker;
 mod filesystem;

@@ -19,6 +19,7 @@ use crate::durable::log::{
     Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest, ReadSummary, read,
 };
 use crate::durable::{DiskError, LockError};
+use crate::findings::Object;
 use crate::losses::{self, Found, LossesError};
 use crate::state::{StateDir, Timestamp, human};
 use crate::system::Host;
@@ -92,11 +93,11 @@ impl Problems {
         };
         let of_damage = self.damage.iter().map(move |d| {
             let sentence = format!("{} bytes at offset {} are no record", d.len, d.offset);
-            lost(format!("file:{}", d.path.display()), sentence)
+            lost(Object::file(&d.path), sentence)
         });
         let of_gaps = self.missing.iter().map(move |(first, last)| {
             let sentence = format!("{} in no file that can be read", human::numbers("record", *first, *last));
-            lost("webhooks".to_owned(), sentence)
+            lost(Object::Webhooks, sentence)
         });
         of_damage.chain(of_gaps)
     }

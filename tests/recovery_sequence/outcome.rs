@@ -38,7 +38,7 @@ fn a_failure_that_is_not_critical_degrades_and_the_rest_goes_on() {
     );
     assert_eq!(record.snapshot.outcome, RecoveryOutcome::Degraded);
     assert_eq!(*notes.lock().unwrap(), ["cleanup"]);
-    let degraded: Vec<&str> = record.snapshot.degraded_resources().map(|d| d.object.as_str()).collect();
+    let degraded: Vec<String> = record.snapshot.degraded_resources().map(|d| d.object.to_string()).collect();
     assert_eq!(degraded, ["phase:locks"]);
 }
 

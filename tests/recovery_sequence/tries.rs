@@ -56,7 +56,7 @@ fn after_the_last_pause_it_has_failed_and_says_why() {
     assert_eq!((phase.status, phase.attempts), (PhaseStatus::Failed, 4));
     assert_eq!(phase.message.as_deref(), Some("cannot read the locks: disk asleep"));
     let failed = phase.findings.iter().find(|f| f.code == "phase-failed").unwrap();
-    assert_eq!((failed.severity, failed.object.as_str()), (Severity::Error, "phase:locks"));
+    assert_eq!((failed.severity, &*failed.object.to_string()), (Severity::Error, "phase:locks"));
     assert_eq!(failed.next.as_deref(), Some("recoveryctl retry phase locks"));
 }
 

@@ -82,7 +82,7 @@ fn table(entries: &[AuditEntry]) -> Table {
             Cell::toned(entry.at.to_string(), Tone::Faint),
             Cell::from(format!("{}{terminal}", who.as_ref().unwrap_or(&entry.by))),
             Cell::from(&entry.action),
-            Cell::from(&entry.object),
+            Cell::from(entry.object.to_string()),
             Cell::toned(result, if result == "done" { Tone::Plain } else { Tone::Bad }),
             Cell::from(entry.reason.as_deref().unwrap_or(&entry.detail)),
         ]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use recovery::audit::{Entry, Trail};
-use recovery::findings::{Finding, Severity, catalogue};
+use recovery::findings::{Finding, Object, Severity, catalogue};
 use recovery::losses::{LossCheck, acknowledged};
 use recovery::losses::{Losses, Mute, mute, unmute};
 use recovery::report::findings::{FindingFilter, FindingGroup, FindingList};
@@ -87,11 +87,11 @@ struct UnmuteArgs {
 }
 
 /// A code, and the object when it is about one.
-type Meant = (String, Option<String>);
+type Meant = (String, Option<Object>);
 
 fn meant(text: &str) -> Result<Meant, String> {
     Ok(match text.split_once(':') {
-        Some((code, object)) => (code.to_owned(), Some(object.to_owned())),
+        Some((code, object)) => (code.to_owned(), Some(object.into())),
         None => (text.to_owned(), None),
     })
 }
@@ -107,7 +107,7 @@ fn check(findings: &[Meant]) -> Result<(), CliError> {
                 None => error.hint("recoveryctl explain"),
             });
         }
-        if object.as_ref().is_some_and(String::is_empty) {
+        if object.as_ref().is_some_and(|object| *object == "") {
             let message = format!("behind the colon of '{code}:' stands no object");
             return Err(CliError::new(ErrorKind::NotFound, message).code("unknown-object"));
         }
@@ -350,7 +350,7 @@ fn entries(context: &Context, dir: &StateDir, action: &str, mutes: &[Mute]) -> V
     let actor = context.actor();
     let entry = |mute: &Mute| {
         let detail = format!("until {}", mute.until);
-        Entry::done(dir.clock.now(), &actor, action, format!("finding:{}", named(mute)), detail)
+        Entry::done(dir.clock.now(), &actor, action, Object::Muted(named(mute)), detail)
     };
     mutes.iter().map(entry).collect()
 }

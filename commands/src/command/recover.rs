@@ -2,7 +2,7 @@
 
 use clap::Args;
 use recovery::daemon::running_daemon;
-use recovery::findings::{Finding, catalogue};
+use recovery::findings::{Finding, Object, catalogue};
 use recovery::recovery::{
     Change, PhaseStatus, Recovery, RecoveryOutcome, RecoveryRecord, Rehearsal, rehearse,
 };
@@ -76,7 +76,7 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
         record
             .snapshot
             .findings
-            .insert(0, Finding::new(&catalogue::STATE_IDENTITY_REBUILT, "state", sentence));
+            .insert(0, Finding::new(&catalogue::STATE_IDENTITY_REBUILT, Object::State, sentence));
     }
     let detail = format!("recovery {} {}", record.snapshot.recovery_id, record.snapshot.outcome.word());
     context.enter(&dir, "recover", "state", detail)?;

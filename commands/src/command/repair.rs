@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
 use recovery::audit::{Entry, Trail};
+use recovery::findings::Object;
 use recovery::jobs::{AssumeRefused, Reconciliation, assume_dead};
 use recovery::queue::{JobId, Queue};
 use recovery::repair::{Part, RepairReport, RepairSettings, repair};
@@ -112,7 +113,7 @@ fn enter(context: &Context, dir: &StateDir, trail: &Trail, report: &RepairReport
     for act in report.actions.iter().filter(|act| !act.is_in_queue_log) {
         let detail = format!("{}: {}; {}", act.action, act.reason, act.detail);
         let entry = Entry::done(dir.clock.now(), &actor, "repair", act.object.clone(), detail);
-        let entry = match act.object.starts_with("lock:") {
+        let entry = match matches!(act.object, Object::Lock(_)) {
             true => entry.with_evidence(vec![act.reason.clone(), act.detail.clone()]),
             false => entry,
         };
@@ -190,7 +191,7 @@ fn render(text: &mut Text, answer: &RepairAnswer) {
             }
         };
         table.row([
-            Cell::from(&act.object),
+            Cell::from(act.object.to_string()),
             Cell::from(act.action),
             Cell::toned(done, tone),
             Cell::toned(format!("{}: {}", act.reason, act.detail), Tone::Faint),

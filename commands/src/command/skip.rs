@@ -2,6 +2,7 @@
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
+use recovery::findings::Object;
 use recovery::recovery::{PhaseStatus, Recovery, RecoveryOutcome, RequestError, read_current, request_skip};
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
@@ -55,8 +56,7 @@ fn request(context: &Context, dir: &StateDir, phases: &[&str], phase: &str) -> R
     let actor = context.actor();
     let trail = Trail::open(dir)?;
     let answer = request_skip(dir, phases, phase, &actor.by, actor.why.as_deref());
-    let entry =
-        |detail: String| Entry::done(dir.clock.now(), &actor, "skip", format!("phase:{phase}"), detail);
+    let entry = |detail: String| Entry::done(dir.clock.now(), &actor, "skip", Object::phase(phase), detail);
     match answer {
         Ok(answer) => {
             let detail = match answer.accepted {

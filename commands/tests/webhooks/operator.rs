@@ -48,7 +48,7 @@ fn a_parked_delivery_goes_out_when_it_is_asked_for_daemon_or_not() {
     assert_eq!(office.json(&["retry", "webhook", "--all"])["retried"], serde_json::json!([]));
     let trail = recovery::audit::read(&office.scene.dir()).unwrap();
     let entry = trail.entries.iter().map(|(_, e)| e).find(|e| e.action == "retry").unwrap();
-    assert_eq!((entry.why.as_deref(), &entry.object), (Some("mended"), &format!("webhook:{id}")));
+    assert_eq!((entry.why.as_deref(), entry.object.to_string()), (Some("mended"), format!("webhook:{id}")));
     let of_it = office.json(&["audit", "--object", &format!("webhook:{id}")]);
     assert_eq!(of_it["entries"].as_array().unwrap().len(), 1, "{of_it}");
 }
@@ -135,7 +135,7 @@ fn the_audit_trail_names_twenty_and_counts_the_others() {
     office.scene.run(&["webhooks", "discard", "--all-parked", "--yes"]).ends_with(0);
     let trail = recovery::audit::read(&office.scene.dir()).unwrap();
     let discards = trail.entries.iter().map(|(_, e)| e).filter(|e| e.action == "discard");
-    let objects: Vec<&str> = discards.map(|e| e.object.as_str()).collect();
+    let objects: Vec<String> = discards.map(|e| e.object.to_string()).collect();
     assert_eq!(objects.iter().filter(|o| o.starts_with("webhook:")).count(), 20);
     assert_eq!(objects[20..], ["webhooks:3"]);
 }

@@ -48,7 +48,7 @@ fn list_damaged(stage: &Stage) -> Result<(), Error> {
 fn begun_anew(stage: &Stage) -> Result<(), Error> {
     let loss = Found {
         code: "job-lost".to_owned(),
-        object: "job:a".to_owned(),
+        object: "job:a".into(),
         sentence: "nothing tells of it".to_owned(),
         stays: true,
         gap: None,
@@ -65,12 +65,12 @@ fn losses(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
     let loss = |object: &str| Found {
         code: "job-lost".to_owned(),
-        object: object.to_owned(),
+        object: object.into(),
         sentence: "nothing tells of it".to_owned(),
         stays: true,
         gap: None,
     };
-    let lost = |object: &str, acknowledged| Fact::Lost { object: object.to_owned(), acknowledged };
+    let lost = |object: &str, acknowledged| Fact::Lost { object: object.into(), acknowledged };
     for object in ["job:a", "job:b"] {
         record(&dir, "test", &[loss(object)], &[("webhooks", 7)])?;
         // Done again after a kill, it may be acknowledged already.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use recovery::audit;
 use recovery::durable::{Disk, Effect, Observer};
-use recovery::jobs::{JobRetention, RecoverSettings, assume_dead, prune};
+use recovery::jobs::{RecoverSettings, assume_dead};
+use recovery::prune::{JobRetention, prune};
 use recovery::queue::{Queue, Submitter};
 use recovery::recovery::{RunOptions, rehearse};
 use recovery::state::StateDir;

@@ -1,6 +1,7 @@
 //! Jobs that are over are removed: workspace, output and record, or nothing of them.
 
-use recovery::jobs::{JobRetention, RecoverSettings, prune};
+use recovery::jobs::RecoverSettings;
+use recovery::prune::{JobRetention, prune};
 use recovery::queue::{Operation as Record, Queue, append};
 
 use super::stage::actor;

@@ -1,6 +1,6 @@
 //! Reconstructs jobs that neither the queue nor a record knows any more, from the files of their attempts.
 //!
-//! Removing a job begins with moving its folders away (`jobs::prune`), so a folder with files of ours and
+//! Removing a job begins with moving its folders away (`prune`), so a folder with files of ours and
 //! without a job is one whose record was lost. A job with a trace of its claim comes back as running, and is
 //! then judged like every running job. One without comes back as crashed and on hold, once none of its
 //! processes lives. Its command is known only from the sentinel; a job whose command is unknown is never

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::reconcile::{RecoverError, RecoverSettings};
 use crate::jobs::evidence::{JudgeContext, Judgement, judge};
 use crate::jobs::process_table::ProcessTable;
-use crate::jobs::prune::is_in_trash;
+use crate::jobs::trash_slots::is_in_trash;
 use crate::jobs::verdict::{Liveness, Verdict};
 use crate::queue::{Job, JobId, Operation, Queue};
 use crate::state::StateDir;

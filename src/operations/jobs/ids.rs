@@ -1,6 +1,6 @@
 //! Which job a text names: its id, the beginning of one, `@last`, `@last-failed`.
 
-use crate::findings::shell_word;
+use crate::findings::{Object, shell_word};
 use crate::losses::Losses;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
@@ -24,11 +24,11 @@ pub fn find_or_lost<'a>(
     text: &str,
 ) -> Result<&'a Job, OperationError> {
     find(state, text).map_err(|error| {
-        let object = format!("job:{text}");
+        let object = Object::from(format!("job:{text}"));
         let known = Losses::read(dir).unwrap_or_default();
         let Some(loss) = known.losses.iter().rev().find(|loss| loss.object == object) else { return error };
         let message = format!("job '{text}' is lost: {}", loss.sentence);
-        let word = shell_word(&object);
+        let word = shell_word(&object.to_string());
         let list = if loss.acknowledged.is_some() { " --acknowledged" } else { "" };
         OperationError::new(ErrorKind::NotFound, message)
             .code("job-lost")

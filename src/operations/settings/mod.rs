@@ -12,7 +12,8 @@ pub use self::cleaning::{
 pub use self::delivering::delivering;
 use super::context::Context;
 use super::error::OperationError;
-use crate::jobs::{Blame, FreshnessLimits, JobRetention, OnUnsupervised, RecoverSettings, RequeuePauses};
+use crate::jobs::{Blame, FreshnessLimits, OnUnsupervised, RecoverSettings, RequeuePauses};
+use crate::prune::JobRetention;
 use crate::recovery::{Observer, RunOptions, Settings};
 use crate::startup::StartedBy;
 use crate::state::config;

@@ -3,7 +3,7 @@
 
 use super::sequence::{Cleaning, Shared};
 use crate::cleanup::{Cleaner, CleanupError, CleanupRecord, Derived, findings, is_running, list};
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::queue::Queue;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 
@@ -55,5 +55,5 @@ fn resumed(record: &CleanupRecord) -> Option<Finding> {
     let from = record.open_step().filter(|_| record.under_way)?;
     let sentence =
         format!("it was interrupted and goes on at {} in phase {}", from.step, from.phase.as_str());
-    Some(Finding::new(&catalogue::CLEANUP_RESUMED, format!("cleanup:{}", record.cleanup_id), sentence))
+    Some(Finding::new(&catalogue::CLEANUP_RESUMED, Object::Cleanup(record.cleanup_id.to_string()), sentence))
 }

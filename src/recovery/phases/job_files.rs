@@ -1,7 +1,7 @@
 //! The files that ended jobs left, and the records of all jobs.
 
 use super::sequence::Shared;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{damaged_files, record};
 use crate::logging::events;
 use crate::queue::{JobId, Operation, Queue, QueueState};
@@ -23,7 +23,7 @@ pub(super) fn rebuild_records(
     let mut damaged = Vec::new();
     match record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop) {
         Ok(waiting) => damaged.extend(waiting.damaged),
-        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
+        Err(e) => not_written(outcome, Object::Jobs, in_one_line(&e)),
     }
     let mut missing = Vec::new();
     match record::rebuild(&shared.dir, queue.state(), &mut |_, _| {}) {
@@ -31,25 +31,25 @@ pub(super) fn rebuild_records(
             damaged.extend(rebuilt.damaged);
             missing = rebuilt.missing;
             for (path, why) in rebuilt.failed {
-                not_written(outcome, &format!("file:{}", path.display()), why);
+                not_written(outcome, Object::file(&path), why);
             }
         }
-        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
+        Err(e) => not_written(outcome, Object::Jobs, in_one_line(&e)),
     }
     let lost: Vec<JobId> = damaged.iter().map(|(id, _)| id).chain(&missing).cloned().collect();
     if let Err(e) = tell_records(shared, queue, &lost) {
-        not_written(outcome, "queue", in_one_line(&e));
+        not_written(outcome, Object::Queue, in_one_line(&e));
     }
     outcome.findings.extend(damaged.iter().map(|(id, path)| {
         let sentence = format!(
             "its record {} could not be understood; it was written anew, a copy is in quarantine",
             path.display()
         );
-        Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("job:{id}"), sentence)
+        Finding::new(&catalogue::JOB_RECORD_DAMAGED, Object::job(id), sentence)
     }));
     outcome.findings.extend(missing.iter().map(|id| {
         let sentence = "its record was lost; it was written anew from the queue".to_owned();
-        Finding::new(&catalogue::JOB_RECORD_MISSING, format!("job:{id}"), sentence)
+        Finding::new(&catalogue::JOB_RECORD_MISSING, Object::job(id), sentence)
     }));
 }
 
@@ -87,15 +87,15 @@ pub(super) fn check_ended(shared: &Shared, queue: &Queue) -> Result<Vec<Finding>
             Ok(_) => format!("{name} of its attempts cannot be understood; it is in quarantine now"),
             Err(why) => format!("{name} of its attempts cannot be understood and was left there: {why}"),
         };
-        Finding::new(&catalogue::JOB_FILE_DAMAGED, format!("job:{}", file.job), sentence)
+        Finding::new(&catalogue::JOB_FILE_DAMAGED, Object::job(&file.job), sentence)
     });
     Ok(told.collect())
 }
 
-fn not_written(outcome: &mut PhaseOutcome, object: &str, why: String) {
+fn not_written(outcome: &mut PhaseOutcome, object: Object, why: String) {
     let known = outcome.findings.iter().filter(|f| f.code == catalogue::JOB_RECORD_NOT_WRITTEN.code).count();
     if known == 0 {
-        outcome.degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
+        outcome.degraded.push(DegradedResource { object: Object::Disk, why: why.clone() });
     }
     // One that is full says the same of each.
     if known < NAMED {

@@ -4,7 +4,7 @@
 //! job from the queue begins with its record. A record that is ahead of the queue has an end, or a
 //! cancellation, whose log record was lost: without it the job would run again.
 
-use crate::findings::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::jobs::{RecoverSettings, record};
 use crate::queue::{
     AfterCrash, AttemptOutcome, End, INTERRUPTED, Job, JobDocument, JobId, JobStatus, Method, Operation,
@@ -47,7 +47,7 @@ fn restore_unknown(
             // Reported once it is known whether a workspace has traces of it.
             Some(id) => lost.push(id),
             None => {
-                let object = format!("file:{}", path.display());
+                let object = Object::file(&path);
                 let finding = Finding::new(&catalogue::JOB_RECORD_DAMAGED, object, sentence);
                 findings.push(finding.with_next("recoveryctl jobs list"));
             }
@@ -71,7 +71,7 @@ fn restore_unknown(
     }
     findings.extend(ids.iter().map(|id| {
         let sentence = "the queue had lost it; it was rebuilt from its own record".to_owned();
-        Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, format!("job:{id}"), sentence)
+        Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, Object::job(id), sentence)
     }));
     Ok((findings, lost))
 }
@@ -99,8 +99,7 @@ fn catch_up(
         .iter()
         .map(|id| {
             let sentence = "its own record knew more of it than the queue; the queue follows".to_owned();
-            let finding =
-                Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, format!("job:{id}"), sentence);
+            let finding = Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, Object::job(id), sentence);
             finding.with_severity(Severity::Warning)
         })
         .collect())

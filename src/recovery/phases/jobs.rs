@@ -3,11 +3,10 @@
 
 use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
-use crate::findings::{Finding, catalogue, shell_word};
+use crate::findings::{Finding, Object, catalogue, shell_word};
 use crate::jobs::findings::of_judgement;
-use crate::jobs::{
-    Judgement, Reattachment, Reconciled, ReconciledJob, Reconciliation, finish_removals, reattach, sweep,
-};
+use crate::jobs::{Judgement, Reattachment, Reconciled, ReconciledJob, Reconciliation, reattach, sweep};
+use crate::prune::finish_removals;
 use crate::queue::{AfterCrash, INTERRUPTED, JobId, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 
@@ -87,8 +86,8 @@ fn outcome(found: &Reattachment, queue: &Queue) -> PhaseOutcome {
     outcome
 }
 
-fn object(job: &Reconciled) -> String {
-    format!("job:{}", job.job_id)
+fn object(job: &Reconciled) -> Object {
+    Object::job(&job.job_id)
 }
 
 /// A crash of which is known what ended the job.
@@ -150,7 +149,7 @@ fn next(then: AfterCrash) -> String {
 }
 
 fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
-    let object = format!("job:{}", judgement.job_id);
+    let object = Object::job(&judgement.job_id);
     let damaged = judgement.damaged.iter().map(|file| {
         let sentence = format!("{file} of its attempt cannot be understood; a copy is in quarantine");
         Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::sequence::Shared;
 use crate::audit::{AuditError, Entry, Trail};
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{JudgeContext, Liveness, ProcessTable, judge};
 use crate::locks::{JobLiveness, LockOutcome, LocksRecovered, RecoveredLock, recover_all};
 use crate::queue::{Job, JobId};
@@ -85,8 +85,8 @@ fn outcome(recovered: &LocksRecovered) -> PhaseOutcome {
     }
 }
 
-fn object(lock: &RecoveredLock) -> String {
-    format!("lock:{}", lock.repository)
+fn object(lock: &RecoveredLock) -> Object {
+    Object::lock(&lock.repository)
 }
 
 fn finding(lock: &RecoveredLock) -> Finding {

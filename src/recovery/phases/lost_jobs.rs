@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use super::sequence::record_losses;
 use crate::durable::log::{Damage, DamageKind};
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{ReconstructedJob, RecoverSettings, reconstruct, record};
 use crate::queue::{JobDocument, JobId, Operation, Repaired};
 use crate::recovery::PhaseError;
@@ -41,7 +41,7 @@ pub(super) fn find(
     let lost: BTreeMap<&JobId, String> =
         named.filter(|(id, _)| repaired.queue.state().get(id).is_none()).collect();
     let lost = lost.into_iter();
-    findings.extend(lost.map(|(id, told)| Finding::new(&catalogue::JOB_LOST, format!("job:{id}"), told)));
+    findings.extend(lost.map(|(id, told)| Finding::new(&catalogue::JOB_LOST, Object::job(id), told)));
     Ok(findings)
 }
 
@@ -58,7 +58,7 @@ fn rebuild(
             ReconstructedJob::Rebuilt(document) => documents.push(document),
             ReconstructedJob::Alive { job, detail } => {
                 let sentence = format!("its record is lost and something of it lives: {detail}");
-                let object = format!("job:{job}");
+                let object = Object::job(&job);
                 findings.push(Finding::new(&catalogue::JOB_ORPHANED_PROCESS, object, sentence));
             }
         }
@@ -94,7 +94,7 @@ fn reconstructed(document: &JobDocument) -> Finding {
         false => "what it ran is lost too, so it cannot be resumed",
     };
     let sentence = format!("queue and record had lost it; it was rebuilt from {from}; {lost}");
-    Finding::new(&catalogue::JOB_RECONSTRUCTED, format!("job:{}", document.job_id), sentence)
+    Finding::new(&catalogue::JOB_RECONSTRUCTED, Object::job(&document.job_id), sentence)
 }
 
 /// Whether a damaged place consists of bytes that never reached the disk: they read as zeros, which no record

@@ -4,7 +4,7 @@
 use super::lost_jobs::was_never_written;
 use super::sequence::{Shared, lost_end, noted_end, record_losses};
 use crate::durable::log::DamageKind;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::RecoverSettings;
 use crate::queue::{self, JobId, Method, Queue, QueueError, Repaired};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
@@ -26,8 +26,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
             return Err(PhaseError::failed("repair the queue's files", e));
         };
         let why = format!("the queue's files stay as damaged as they are: {refused}: {}", refused.source);
-        degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
-        findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", why));
+        degraded.push(DegradedResource { object: Object::Disk, why: why.clone() });
+        findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, Object::Disk, why));
     }
     clean_up(shared, &mut repaired, &mut findings);
     let jobs = repaired.queue.state().jobs().len();
@@ -56,7 +56,7 @@ fn bring_back(
     findings.extend(damaged.iter().filter(is_back).map(|id| {
         let sentence =
             "its record could not be understood and is in quarantine; the job was rebuilt without it";
-        Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("job:{id}"), sentence.to_owned())
+        Finding::new(&catalogue::JOB_RECORD_DAMAGED, Object::job(id), sentence.to_owned())
     }));
     record_losses(dir, &settings.actor.by, &findings, Some(repaired.queue.state().last_seq()))?;
     Ok(findings)
@@ -82,7 +82,7 @@ fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding
             let action =
                 if place.kind == DamageKind::TornTail { "cut_torn_tail" } else { "drop_damaged_record" };
             let detail = format!("{} bytes at offset {}; a copy is in quarantine", place.len, place.offset);
-            startup.act(action, &startup.relative(&place.path), "done", detail)
+            startup.act(action, startup.relative(&place.path), "done", detail)
         })
         .collect();
     let torn = repaired.recovered.torn_bytes;
@@ -92,7 +92,7 @@ fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding
     }
     for (file, why) in &repaired.damaged_snapshots {
         let detail = format!("{why}; a copy is in quarantine");
-        acts.push(startup.act("drop_damaged_snapshot", &startup.relative(&file.path), "done", detail));
+        acts.push(startup.act("drop_damaged_snapshot", startup.relative(&file.path), "done", detail));
     }
     let queue = &mut repaired.queue;
     let mut unknown = |ids: Vec<JobId>| {
@@ -102,7 +102,7 @@ fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding
     };
     let removed = startup.log(&acts).and_then(|()| remove_half_made(&startup, &mut unknown));
     if let Err(e) = removed {
-        let object = format!("file:{}", shared.dir.paths.jobs().display());
+        let object = Object::file(&shared.dir.paths.jobs());
         findings.push(Finding::new(&catalogue::LEFTOVERS_NOT_REMOVED, object, e.to_string()));
     }
 }
@@ -144,7 +144,7 @@ fn is_torn(dir: &StateDir, repaired: &Repaired) -> Result<bool, PhaseError> {
 fn findings(repaired: &Repaired, is_torn: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     for place in &repaired.damage {
-        let file = format!("file:{}", place.path.display());
+        let file = Object::file(&place.path);
         let (at, bytes) = (place.offset, place.len);
         found.push(match place.kind {
             DamageKind::TornTail => Finding::new(
@@ -179,25 +179,25 @@ fn findings(repaired: &Repaired, is_torn: bool) -> Vec<Finding> {
     if repaired.damage.iter().all(|d| d.kind != DamageKind::TornTail) && repaired.recovered.torn_bytes > 0 {
         let bytes = repaired.recovered.torn_bytes;
         let sentence = format!("{bytes} bytes at the end of the log were half written; they were cut");
-        found.push(Finding::new(&catalogue::LOG_TORN_TAIL, "queue", sentence));
+        found.push(Finding::new(&catalogue::LOG_TORN_TAIL, Object::Queue, sentence));
     }
     for (first, last) in &repaired.missing {
         found.push(if is_torn {
             let sentence =
                 format!("records {first} to {last} had not come to the disk when the power failed");
-            Finding::new(&catalogue::LOG_TORN_TAIL, "queue", sentence)
+            Finding::new(&catalogue::LOG_TORN_TAIL, Object::Queue, sentence)
         } else {
             let sentence = format!("{} in no file that can be read", human::numbers("record", *first, *last));
-            Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence)
+            Finding::new(&catalogue::LOG_RECORDS_MISSING, Object::Queue, sentence)
         });
     }
     for (file, why) in &repaired.damaged_snapshots {
-        let object = format!("file:{}", file.path.display());
+        let object = Object::file(&file.path);
         found.push(Finding::new(&catalogue::SNAPSHOT_DAMAGED, object, why.clone()));
     }
     for (seq, why) in &repaired.refused {
         let sentence = format!("record {seq} changed nothing: {why}");
-        found.push(Finding::new(&catalogue::LOG_RECORD_REFUSED, format!("record:{seq}"), sentence));
+        found.push(Finding::new(&catalogue::LOG_RECORD_REFUSED, Object::Record(seq.to_string()), sentence));
     }
     found
 }

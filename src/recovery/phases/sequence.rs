@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
-use crate::findings::{Finding, Severity, catalogue};
+use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::jobs::RecoverSettings;
 use crate::logging::events;
 use crate::losses::LossCheck;
@@ -217,8 +217,12 @@ impl Recovery {
 /// How it ended, and a line for each finding.
 fn tell(record: &RecoveryRecord) {
     for finding in record.snapshot.all_findings() {
-        let (finding_code, object, sentence) = (&*finding.code, &finding.object, &finding.sentence);
-        let job_id = object.strip_prefix("job:");
+        let (finding_code, object, sentence) =
+            (&*finding.code, finding.object.to_string(), &finding.sentence);
+        let job_id = match &finding.object {
+            Object::Job(id) => Some(id.to_string()),
+            _ => None,
+        };
         match finding.severity {
             Severity::Info => {
                 info!(
@@ -282,12 +286,12 @@ fn known_losses(dir: &StateDir) -> Result<Losses, PhaseError> {
 }
 
 fn not_recorded(error: &PhaseError) -> Finding {
-    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "losses", error.in_one_line())
+    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, Object::Losses, error.in_one_line())
 }
 
 /// Reports the moved files; a failure to move them is no reason not to recover.
 fn told(misplaced: Result<Vec<PathBuf>, DiskError>) -> Vec<Finding> {
-    let file = |path: &Path| format!("file:{}", path.display());
+    let file = |path: &Path| Object::file(path);
     match misplaced {
         Ok(moved) => {
             let sentence = "something else had its name, and is in quarantine now";
@@ -331,8 +335,8 @@ fn named(
 fn not_ended(error: &StartupError) -> Finding {
     let sentence = format!("the next startup will call this one aborted: {}", error.in_one_line());
     match error.refused_change() {
-        Some(_) => Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence),
-        None => Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "startup", sentence),
+        Some(_) => Finding::new(&catalogue::DISK_NOT_WRITABLE, Object::Disk, sentence),
+        None => Finding::new(&catalogue::RECOVERY_NOT_RECORDED, Object::Startups, sentence),
     }
 }
 

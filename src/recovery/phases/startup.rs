@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::sequence::Shared;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{ProcessTable, move_attempts};
 use crate::locks::OtherTimes;
 use crate::logging::{error_chain, events};
@@ -72,8 +72,8 @@ fn move_out_of_workspaces(
     }
     for (job, why) in moved.left.iter().filter_map(|left| Some((&left.0, left.1.refused()?))) {
         let sentence = format!("what is kept about its attempts is still in its workspace: {why}");
-        acts.push(startup.act("move_attempts", &format!("job:{job}"), "failed", why));
-        context.finding(Finding::new(&catalogue::ATTEMPTS_NOT_MOVED, format!("job:{job}"), sentence));
+        acts.push(startup.act("move_attempts", Object::job(job), "failed", why));
+        context.finding(Finding::new(&catalogue::ATTEMPTS_NOT_MOVED, Object::job(job), sentence));
     }
     match startup.log(&acts) {
         Err(e) if e.refused_change().is_none() => {
@@ -105,8 +105,8 @@ fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
 }
 
 fn unrecorded(outcome: &mut PhaseOutcome, why: String) {
-    outcome.degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
-    outcome.findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", why));
+    outcome.degraded.push(DegradedResource { object: Object::Disk, why: why.clone() });
+    outcome.findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, Object::Disk, why));
 }
 
 fn begin(shared: &Shared, context: &PhaseContext) -> Result<Arc<Startup>, PhaseError> {
@@ -132,14 +132,14 @@ fn report(context: &PhaseContext, met: &StartReport) {
             "the state directory was of layout {from} and is of layout {LAYOUT_VERSION} now; {records} records \
              of past startups were taken over"
         );
-        context.finding(Finding::new(&catalogue::LAYOUT_MIGRATED, "state", sentence));
+        context.finding(Finding::new(&catalogue::LAYOUT_MIGRATED, Object::State, sentence));
     }
     let damaged = met.damage.iter().map(|d| {
         (&d.path, format!("{} bytes at offset {} are no record; they are in quarantine", d.len, d.offset))
     });
     let files = met.damaged_files.iter().map(|(path, why)| (path, format!("{why}; it is in quarantine")));
     for (path, sentence) in damaged.chain(files) {
-        let object = format!("file:{}", path.display());
+        let object = Object::file(path);
         context.finding(Finding::new(&catalogue::STARTUP_LOG_DAMAGED, object, sentence));
     }
 }
@@ -152,7 +152,7 @@ fn report_aborted(context: &PhaseContext, detection: &Detection) {
     if let Some(damage) = damage {
         sentence = format!("{sentence}; its marker was damaged: {damage}");
     }
-    let object = format!("startup:{}", previous.startup_id);
+    let object = Object::Startup(previous.startup_id.to_string());
     context.finding(Finding::new(&catalogue::STARTUP_ABORTED, object, sentence));
 }
 
@@ -163,11 +163,15 @@ fn outcome(cleanup: &Cleanup) -> PhaseOutcome {
     if cleanup.bytes_freed > 0 {
         let (files, bytes) = (cleanup.removed.len(), cleanup.bytes_freed);
         let sentence = format!("{files} temporary files of dead processes were removed ({bytes} bytes)");
-        outcome.findings.push(Finding::new(&catalogue::TEMPORARY_FILES_REMOVED, "state", sentence.clone()));
+        outcome.findings.push(Finding::new(
+            &catalogue::TEMPORARY_FILES_REMOVED,
+            Object::State,
+            sentence.clone(),
+        ));
         outcome.message = Some(sentence);
     }
     for (path, why) in &cleanup.failed {
-        let object = format!("file:{}", path.display());
+        let object = Object::file(path);
         outcome.findings.push(Finding::new(&catalogue::LEFTOVERS_NOT_REMOVED, object, why.clone()));
     }
     outcome

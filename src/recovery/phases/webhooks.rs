@@ -2,7 +2,7 @@
 //! reports undelivered ones.
 
 use super::sequence::Shared;
-use crate::findings::{Finding, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, PhaseContext, PhaseError, PhaseOutcome, RecoveryOutcome, read_history,
 };
@@ -44,12 +44,12 @@ fn outcome(found: &webhooks::DeliveryLogRecovery) -> PhaseOutcome {
     let lost = found.deliveries.iter().filter(|d| d.was == Was::InFlight);
     outcome.findings.extend(lost.take(if found.was_delivering { 0 } else { 20 }).map(|d| {
         let sentence = format!("an attempt to {} was under way when its sender died; it is repeated", d.url);
-        Finding::new(&catalogue::WEBHOOK_INTERRUPTED, format!("webhook:{}", d.delivery_id), sentence)
+        Finding::new(&catalogue::WEBHOOK_INTERRUPTED, Object::Webhook(d.delivery_id.to_string()), sentence)
     }));
     if found.problems.is_damaged() && found.was_delivering {
         let why = "the delivery log is damaged, and another process is delivering, so it was not repaired"
             .to_owned();
-        outcome.degraded.push(DegradedResource { object: "webhooks".to_owned(), why });
+        outcome.degraded.push(DegradedResource { object: Object::Webhooks, why });
     }
     outcome
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::Sources;
 use super::ladder::{Raised, State};
-use super::{DAEMON, DISK, Sources};
+use crate::findings::Object;
 use crate::findings::catalogue::{self, is_loss};
 use crate::locks::{JobLiveness, inspect};
 use crate::queue::JobStatus;
@@ -15,10 +16,12 @@ pub(super) fn degraded(raised: &[Raised]) -> Vec<DegradedResource> {
     let mut seen = BTreeSet::new();
     // How a recovery ended is about no resource, nor is what could not be delivered.
     let is_resource = |r: &&Raised| {
-        r.finding.code != catalogue::RECOVERY_UNFINISHED.code && !r.finding.object.starts_with("webhook:")
+        r.finding.code != catalogue::RECOVERY_UNFINISHED.code
+            && !matches!(r.finding.object, Object::Webhook(_))
     };
-    let is_unusable =
-        |r: &&Raised| r.state == State::Degraded || r.finding.object == DAEMON && r.state > State::Degraded;
+    let is_unusable = |r: &&Raised| {
+        r.state == State::Degraded || r.finding.object == Object::Daemon && r.state > State::Degraded
+    };
     let unusable = raised.iter().filter(is_resource).filter(is_unusable).map(|r| &r.finding);
     unusable
         .filter(|f| seen.insert(f.object.clone()))
@@ -29,33 +32,32 @@ pub(super) fn degraded(raised: &[Raised]) -> Vec<DegradedResource> {
 /// What the last recovery called unusable and may be so still. Of jobs and cleanups, of the disk and of what is lost
 /// something else tells.
 pub(super) fn still_unusable<'a>(sources: &'a Sources<'_>) -> impl Iterator<Item = &'a DegradedResource> {
-    let lost: BTreeSet<&str> = sources
+    let lost: BTreeSet<&Object> = sources
         .last
         .into_iter()
         .flat_map(|last| last.snapshot.all_findings())
         .filter(|f| is_loss(&f.code))
-        .map(|f| &*f.object)
+        .map(|f| &f.object)
         .collect();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
-    let of_another =
-        |object: &str| object == DISK || ["job:", "cleanup:"].iter().any(|kind| object.starts_with(kind));
+    let of_another = |object: &Object| matches!(object, Object::Disk | Object::Job(_) | Object::Cleanup(_));
     last.filter(move |r| {
-        !lost.contains(&*r.object) && !of_another(&r.object) && !is_settled(sources, &r.object)
+        !lost.contains(&r.object) && !of_another(&r.object) && !is_settled(sources, &r.object)
     })
 }
 
 /// Whether it is about something that is no longer so: a job that is running or crashed no more, a cleanup of which
 /// nothing is to be told, a lock that was given back.
-pub(super) fn is_settled(sources: &Sources<'_>, object: &str) -> bool {
-    if let (true, Some(now)) = (object.starts_with("cleanup:"), sources.cleanups) {
-        return !now.iter().any(|f| f.object == object);
+pub(super) fn is_settled(sources: &Sources<'_>, object: &Object) -> bool {
+    match (object, sources.cleanups, sources.last) {
+        (Object::Cleanup(_), Some(now), _) => !now.iter().any(|f| f.object == *object),
+        (Object::Lock(repository), _, Some(last)) => !is_still_taken(sources.dir, repository, last),
+        (Object::Job(id), ..) => {
+            let job = sources.queue.state().get(id);
+            job.is_none_or(|j| !matches!(j.status, JobStatus::Running | JobStatus::Crashed))
+        }
+        _ => false,
     }
-    if let (Some(repository), Some(last)) = (object.strip_prefix("lock:"), sources.last) {
-        return !is_still_taken(sources.dir, repository, last);
-    }
-    let Some(id) = object.strip_prefix("job:").and_then(|id| id.parse().ok()) else { return false };
-    let job = sources.queue.state().get(&id);
-    job.is_none_or(|j| !matches!(j.status, JobStatus::Running | JobStatus::Crashed))
 }
 
 /// Whether a lock that the last recovery could not judge is as it found it: the grant of then, not given back.

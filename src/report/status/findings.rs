@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::degraded::{is_settled, still_unusable};
 use super::ladder::{Raised, State};
-use super::{DAEMON, DaemonStatus, METADATA_DAMAGED, STARTS, Sources};
+use super::{DaemonStatus, METADATA_DAMAGED, Sources};
 use crate::durable::is_held;
 use crate::findings::catalogue;
 use crate::findings::catalogue::{Entry, is_loss};
-use crate::findings::{Finding, Severity};
+use crate::findings::{Finding, Object, Severity};
 use crate::jobs::StartsHeld;
 use crate::jobs::findings as job_findings;
 use crate::locks::of_other_incarnations;
@@ -47,7 +47,7 @@ pub(super) fn findings(sources: &Sources<'_>) -> Vec<Raised> {
         return raised;
     }
     let now = of_now(sources);
-    let known: BTreeSet<(String, String)> = now
+    let known: BTreeSet<(String, Object)> = now
         .iter()
         .chain(raised.iter().map(|r| &r.finding))
         .map(|f| (f.code.to_string(), f.object.clone()))
@@ -66,7 +66,7 @@ pub(super) fn findings(sources: &Sources<'_>) -> Vec<Raised> {
     }
     // Of what is as bad, a job comes first: it is what people know.
     raised.sort_by_key(|r| {
-        std::cmp::Reverse((r.state, r.finding.severity, r.finding.object.starts_with("job:")))
+        std::cmp::Reverse((r.state, r.finding.severity, matches!(r.finding.object, Object::Job(_))))
     });
     raised
 }
@@ -91,15 +91,15 @@ fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
     found.extend(crate::report::queue::not_writable(sources.queue));
     found.extend(sources.starts_held.map(starts_held_finding));
     found.extend(
-        sources.hanging_starts.iter().map(|(job, since)| {
-            Finding::new(&catalogue::JOB_START_HANGS, format!("job:{job}"), hangs(*since))
-        }),
+        sources
+            .hanging_starts
+            .iter()
+            .map(|(job, since)| Finding::new(&catalogue::JOB_START_HANGS, Object::job(job), hangs(*since))),
     );
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);
-        let finding =
-            Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{}", e.path.display()), sentence);
+        let finding = Finding::new(&catalogue::STARTUP_LOG_DAMAGED, Object::file(&e.path), sentence);
         // It could not be read; whether something of it is lost, a recovery finds out.
         finding.with_severity(Severity::Error).with_next("recoveryctl recover")
     }));
@@ -135,7 +135,7 @@ fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
             1 => "1 unreadable piece is kept in quarantine".to_owned(),
             _ => format!("{kept} unreadable pieces are kept in quarantine"),
         };
-        found.push(Finding::new(&catalogue::QUARANTINE_NOT_EMPTY, "quarantine", sentence));
+        found.push(Finding::new(&catalogue::QUARANTINE_NOT_EMPTY, Object::Quarantine, sentence));
     }
     let mut all = losses::open(sources.losses, sources.look);
     all.extend(found.into_iter().filter(|f| !losses::is_known(sources.losses, f)));
@@ -161,7 +161,7 @@ const STILL_SO: [&Entry; 10] = [
 const OF_SCANS: [&Entry; 3] =
     [&catalogue::ORPHAN_FOUND, &catalogue::ORPHAN_UNKNOWN, &catalogue::MOUNT_IN_WORKSPACE];
 
-fn of_the_last_recovery(sources: &Sources<'_>, known: &BTreeSet<(String, String)>) -> Vec<Raised> {
+fn of_the_last_recovery(sources: &Sources<'_>, known: &BTreeSet<(String, Object)>) -> Vec<Raised> {
     let Some(last) = sources.last else { return Vec::new() };
     let is_told_anew = |f: &Finding| {
         f.code.starts_with("webhook-")
@@ -180,7 +180,7 @@ fn of_the_last_recovery(sources: &Sources<'_>, known: &BTreeSet<(String, String)
 /// What the last recovery called unusable, is so still, and has no finding of its own.
 fn unusable(sources: &Sources<'_>, raised: &[Raised]) -> Vec<Finding> {
     let is_told =
-        |object: &str| raised.iter().any(|r| r.finding.object == object && r.state >= State::Degraded);
+        |object: &Object| raised.iter().any(|r| r.finding.object == *object && r.state >= State::Degraded);
     let left = still_unusable(sources).filter(|resource| !is_told(&resource.object));
     left.map(|r| Finding::new(&catalogue::RESOURCE_UNUSABLE, r.object.clone(), r.why.clone())).collect()
 }
@@ -210,7 +210,7 @@ fn unwatched(sources: &Sources<'_>, of_jobs: &[Finding]) -> Option<Finding> {
         format!("{has} no process any more, and no daemon settles that")
     });
     let sentence = ended.into_iter().chain(waiting).chain(running).collect::<Vec<_>>().join("; ");
-    let finding = Finding::new(&catalogue::JOBS_UNWATCHED, "jobs", sentence);
+    let finding = Finding::new(&catalogue::JOBS_UNWATCHED, Object::Jobs, sentence);
     // Those that only wait lose nothing by it.
     let is_idle = alive == 0 && gone == 0;
     let finding = if is_idle { finding.with_severity(Severity::Warning) } else { finding };
@@ -226,7 +226,7 @@ fn crashed(queue: &Queue) -> Vec<Finding> {
     if more > 0 {
         let rest = Finding::new(
             &catalogue::JOB_CRASHED,
-            "jobs",
+            Object::Jobs,
             format!("{} crashed", human::count(more, "more job")),
         );
         found.push(rest.with_next("recoveryctl jobs list --status crashed"));
@@ -242,7 +242,7 @@ fn of_startups(sources: &Sources<'_>) -> Vec<Finding> {
     });
     let files = log.damaged_files.iter().map(|(path, why)| (path.display().to_string(), why.clone()));
     let found = places.chain(files).map(|(path, sentence)| {
-        let finding = Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{path}"), sentence);
+        let finding = Finding::new(&catalogue::STARTUP_LOG_DAMAGED, Object::File(path.to_string()), sentence);
         finding.with_severity(Severity::Warning).with_next("recoveryctl recover")
     });
     let is_listed =
@@ -258,7 +258,7 @@ fn unfinished_finding(sources: &Sources<'_>) -> Option<Finding> {
         RecoveryOutcome::Aborted => "the last recovery was aborted: its process is gone",
         RecoveryOutcome::Running | RecoveryOutcome::Completed | RecoveryOutcome::Degraded => return None,
     };
-    Some(Finding::new(&catalogue::RECOVERY_UNFINISHED, "recovery", sentence))
+    Some(Finding::new(&catalogue::RECOVERY_UNFINISHED, Object::Recovery, sentence))
 }
 
 /// What the phase `jobs` mends.
@@ -282,9 +282,10 @@ fn way_out(sources: &Sources<'_>, finding: &mut Finding) {
     let is_one_of = |entries: &[&Entry]| entries.iter().any(|entry| entry.code == finding.code);
     let phase = match () {
         () if is_one_of(&[&catalogue::RECOVERY_UNFINISHED]) => sources.current.and_then(of_recovery),
-        () if is_one_of(&[&catalogue::RESOURCE_UNUSABLE]) => {
-            finding.object.strip_prefix("phase:").map(str::to_owned)
-        }
+        () if is_one_of(&[&catalogue::RESOURCE_UNUSABLE]) => match &finding.object {
+            Object::Phase(phase) => Some(phase.clone()),
+            _ => None,
+        },
         () if is_one_of(&OF_JOBS) => Some("jobs".to_owned()),
         () if is_one_of(&OF_STARTUP) => Some("startup".to_owned()),
         () => None,
@@ -309,7 +310,7 @@ pub(super) fn hanging(sources: &Sources<'_>) -> Option<Hanging> {
 fn hanging_finding(hanging: Hanging) -> Finding {
     let Hanging { pid, why, is_stopped } = hanging;
     let signal = if is_stopped { "CONT" } else { "TERM" };
-    let finding = Finding::new(&catalogue::DAEMON_HANGS, DAEMON, format!("process {pid} {why}"));
+    let finding = Finding::new(&catalogue::DAEMON_HANGS, Object::Daemon, format!("process {pid} {why}"));
     finding.with_next(format!("kill -{signal} {pid}"))
 }
 
@@ -319,12 +320,12 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
     let is_exposed = |a: &&String| a.parse::<SocketAddr>().is_ok_and(|a| !a.ip().is_loopback());
     if let Some(address) = daemon.address.as_ref().filter(is_exposed) {
         let sentence = format!("it listens on {address}, which other machines can reach, without encryption");
-        found.push(Finding::new(&catalogue::DAEMON_EXPOSED, "daemon", sentence));
+        found.push(Finding::new(&catalogue::DAEMON_EXPOSED, Object::Daemon, sentence));
     }
     if daemon.loop_restarts > 0 {
         let sentence =
             format!("since its start its loop broke off {}", human::count(daemon.loop_restarts, "time"));
-        found.push(Finding::new(&catalogue::DAEMON_LOOP_RESTARTED, "daemon", sentence));
+        found.push(Finding::new(&catalogue::DAEMON_LOOP_RESTARTED, Object::Daemon, sentence));
     }
     found
 }
@@ -355,14 +356,14 @@ pub(super) fn hangs(since_ms: i64) -> String {
 
 fn starts_held_finding(held: &StartsHeld) -> Finding {
     let sentence = format!("no job is started since {}: {}", held.since, held.reason);
-    Finding::new(&catalogue::HOST_CANNOT_START, STARTS, sentence)
+    Finding::new(&catalogue::HOST_CANNOT_START, Object::Starts, sentence)
 }
 
 /// What keeps jobs from being started, and how to leave.
 pub fn safe_mode_finding(safe: &SafeMode) -> Finding {
     let sentence =
         format!("{}; no job is started until it is cleared or the phase is tried again", safe.sentence());
-    let finding = Finding::new(&catalogue::SAFE_MODE, "startup", sentence);
+    let finding = Finding::new(&catalogue::SAFE_MODE, Object::Startups, sentence);
     // That proves that it works again.
     match safe.phase() {
         Some(phase) => finding.with_next(format!("recoveryctl retry phase {phase}")),
@@ -377,7 +378,7 @@ fn unreadable(error: &HistoryError) -> Finding {
         HistoryError::Disk(e) => &e.path,
     };
     let sentence = format!("{error}; what it told of past recoveries is not shown");
-    let object = format!("file:{}", path.display());
+    let object = Object::file(path);
     let finding = Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, object, sentence);
     match error {
         HistoryError::Damaged { .. } => finding,
@@ -387,7 +388,7 @@ fn unreadable(error: &HistoryError) -> Finding {
 }
 
 fn crashed_finding(job: &Job) -> Finding {
-    let object = format!("job:{}", job.id);
+    let object = Object::job(&job.id);
     let spec = job.spec().ok();
     let is_to_be_tried = spec.as_ref().is_some_and(|spec| spec.on_crash == CrashPolicy::Requeue);
     if let Some(spec) = spec.filter(|spec| is_to_be_tried && job.attempt >= spec.max_attempts) {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::findings::catalogue::{self, Entry};
-use crate::findings::{Finding, Severity};
+use crate::findings::{Finding, Object, Severity};
 
 /// How the whole stands: the worst that is true now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -84,7 +84,7 @@ impl State {
 pub struct Reason {
     pub state: State,
     pub code: String,
-    pub object: String,
+    pub object: Object,
     pub sentence: String,
     /// The command that leads out.
     pub next: Option<String>,

@@ -17,8 +17,8 @@ use super::webhooks::DeliveryCounts;
 use crate::archive;
 use crate::cleanup;
 use crate::durable::DiskError;
-use crate::findings::Finding;
 use crate::findings::catalogue;
+use crate::findings::{Finding, Object};
 use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
 use crate::locks::{Availability, availability, lock_names, undecided};
 use crate::losses::{LossCheck, Losses};
@@ -228,12 +228,12 @@ impl Gathered {
 fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
     let unusable = lock_names(dir).filter(|name| availability(dir, name) == Availability::Unavailable);
     let mut found: Vec<DegradedResource> = unusable
-        .map(|name| DegradedResource { object: format!("lock:{name}"), why: METADATA_DAMAGED.to_owned() })
+        .map(|name| DegradedResource { object: Object::lock(&name), why: METADATA_DAMAGED.to_owned() })
         .collect();
     // Where they cannot be listed, the names above were not to be had either.
     let undecided = undecided(dir).unwrap_or_default();
     found.extend(undecided.into_iter().map(|(name, why)| DegradedResource {
-        object: format!("lock:{name}"),
+        object: Object::lock(&name),
         why: format!("whether its holder lives cannot be said: {why}"),
     }));
     found.sort_by(|a, b| a.object.cmp(&b.object));
@@ -243,22 +243,13 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
 /// Why a repository is unavailable that `repair locks` opens.
 const METADATA_DAMAGED: &str = "its lock's metadata cannot be understood, so nobody can say who holds it";
 
-/// The object of findings about a disk that cannot be written.
-const DISK: &str = "disk";
-
-/// The object of findings about the daemon.
-const DAEMON: &str = "daemon";
-
-/// The object of findings about a host that cannot start anything.
-const STARTS: &str = "starts";
-
 impl Status {
     /// Puts it together.
     pub fn new(sources: &Sources<'_>) -> Status {
         let raised = findings(sources);
         let mut reasons = reasons(&raised);
         if sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running) {
-            let under_way = Finding::new(&catalogue::RECOVERY_UNDER_WAY, "recovery", progress(sources));
+            let under_way = Finding::new(&catalogue::RECOVERY_UNDER_WAY, Object::Recovery, progress(sources));
             let place = reasons.partition_point(|reason| reason.state > State::Recovering);
             reasons.insert(place, Reason::of(State::Recovering, &under_way));
         }
@@ -295,10 +286,10 @@ fn sentence(
     reasons: &[&Reason],
 ) -> String {
     let objects = || {
-        let mut objects: Vec<&str> = reasons.iter().map(|reason| &*reason.object).collect();
+        let mut objects: Vec<&Object> = reasons.iter().map(|reason| &reason.object).collect();
         objects.dedup();
         // A job is what people know; the files that it was lost from come after it.
-        objects.sort_by_key(|object| !object.starts_with("job:"));
+        objects.sort_by_key(|object| !matches!(object, Object::Job(_)));
         listed(&objects)
     };
     match state {
@@ -325,11 +316,11 @@ fn sentence(
             let unfinished = reasons.iter().find(|r| r.code == catalogue::RECOVERY_UNFINISHED.code);
             let held = sources.starts_held.map(|held| format!("no job is started: {}", held.reason));
             let is_parked = |r: &&Reason| r.code == catalogue::CLEANUP_PARKED.code;
-            let cleanups: Vec<&str> = reasons.iter().copied().filter(is_parked).map(|r| &*r.object).collect();
+            let cleanups: Vec<&Object> =
+                reasons.iter().copied().filter(is_parked).map(|r| &r.object).collect();
             let webhooks = sources.webhooks.map_or(0, |s| DeliveryCounts::of(s).parked);
-            let names: Vec<&str> = degraded.iter().map(|r| r.object.as_str()).collect();
-            let named = |object: &&str| *object != STARTS && !cleanups.contains(object);
-            let names: Vec<&str> = names.into_iter().filter(named).collect();
+            let named = |object: &&Object| **object != Object::Starts && !cleanups.contains(object);
+            let names: Vec<&Object> = degraded.iter().map(|r| &r.object).filter(named).collect();
             let unusable = (!names.is_empty()).then(|| format!("cannot be used: {}", listed(&names)));
             let parts = unfinished.map(|r| r.sentence.clone()).into_iter().chain(held).chain(unusable);
             let parts = parts.chain(waiting(webhooks, "parked webhook"));
@@ -357,8 +348,9 @@ fn waiting(number: u64, what: &str) -> Option<String> {
 /// So many objects are named in a sentence.
 const NAMED: usize = 5;
 
-fn listed(objects: &[&str]) -> String {
+fn listed(objects: &[&Object]) -> String {
     let more = objects.len().saturating_sub(NAMED);
-    let named = objects[..objects.len() - more].join(", ");
+    let named: Vec<String> = objects.iter().take(NAMED).map(ToString::to_string).collect();
+    let named = named.join(", ");
     if more > 0 { format!("{named} and {more} more") } else { named }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bollard::models::{ContainerSummary, Network, Volume};
 use serde::{Deserialize, Serialize};
 
-use crate::state::Timestamp;
+use crate::system::clock::Timestamp;
 
 /// The label that names the job an object belongs to.
 pub const LABEL_JOB: &str = "io.recoveryctl.job";

@@ -65,7 +65,7 @@ impl Listing for Audit {
             0 => Cell::plain(human::ago(now, entry.at)),
             1 => Cell::plain(who(entry)),
             2 => Cell::plain(&*entry.action),
-            3 => Cell::plain(&*entry.object),
+            3 => Cell::plain(entry.object.to_string()),
             4 => {
                 let (word, tone) = result(entry);
                 Cell::toned(word, tone)
@@ -110,7 +110,7 @@ impl Listing for Audit {
         field("command", entry.command.as_deref());
         field("terminal", entry.terminal.as_deref());
         field("act", Some(&entry.action));
-        field("object", Some(&entry.object));
+        field("object", Some(&entry.object.to_string()));
         field("reason", entry.reason.as_deref());
         field("detail", Some(&entry.detail));
         field("record", Some(&format!("{} of the {}", entry.seq, entry.source)));

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use recovery::cleanup::{CleanupPhaseName, CleanupStatus};
+use recovery::findings;
 use recovery::report::cleanup::{CleanupEntry, CleanupState, CompletedEntry, CompletedList, PhaseEntry};
 use recovery::state::{Timestamp, human};
 
@@ -186,7 +187,7 @@ impl Listing for Cleanups {
         }
         lines.push(DocumentLine::toned("Phases", Tone::Strong));
         lines.extend(entry.phases.iter().flat_map(lines_of));
-        let object = format!("cleanup:{}", entry.cleanup_id);
+        let object = findings::Object::Cleanup(entry.cleanup_id.clone());
         let findings = self.open.findings.iter().filter(|f| f.object == object);
         lines.extend(findings.flat_map(line_of));
         let title = format!("Cleanup {}", entry.cleanup_id);

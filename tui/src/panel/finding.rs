@@ -1,6 +1,6 @@
 //! A finding: its object, its meaning, and the way out.
 
-use recovery::findings::{Finding, Severity, catalogue};
+use recovery::findings::{self, Finding, Severity, catalogue};
 
 use crate::action::{Meant, meant};
 use crate::listing::{Document, DocumentLine, Object, Text, Tone};
@@ -46,7 +46,8 @@ pub(crate) fn document(finding: &Finding) -> impl Document + use<> {
 }
 
 /// The object whose evidence can be shown, if there is any.
-pub(crate) fn why(object: &str) -> Option<Object> {
-    let has_evidence = ["job:", "lock:", "orphan:"].iter().any(|kind| object.starts_with(kind));
-    has_evidence.then(|| Object::Why(object.to_owned()))
+pub(crate) fn why(object: &findings::Object) -> Option<Object> {
+    let has_evidence =
+        matches!(object, findings::Object::Job(_) | findings::Object::Lock(_) | findings::Object::Orphan(_));
+    has_evidence.then(|| Object::Why(object.to_string()))
 }

@@ -201,7 +201,7 @@ impl Document for WhyJob {
     }
 
     fn actions(&self) -> Vec<Action> {
-        let id = self.object.trim_start_matches("job:");
-        actions(&[(id, self.status)])
+        let id = self.object.name();
+        actions(&[(&*id, self.status)])
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use recovery::findings::{Finding, Severity};
+use recovery::findings::{self, Finding, Severity};
 use recovery::recovery::{DegradedResource, PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
 use recovery::report::cleanup::CleanupCounts;
 use recovery::report::dashboard::Dashboard;
@@ -223,7 +223,7 @@ impl Overview {
         parent(&self.progress.phases, index)
     }
 
-    fn object(&self, row: usize) -> Option<&str> {
+    fn object(&self, row: usize) -> Option<&findings::Object> {
         match self.line(row) {
             Line::Phase(_) => None,
             Line::Degraded(i) => Some(&self.degraded(i).object),
@@ -296,10 +296,14 @@ impl Listing for Overview {
     fn matches(&self, row: usize, needle: &str) -> bool {
         match self.line(row) {
             Line::Phase(i) => has(&self.phase(i).phase, needle),
-            Line::Degraded(i) => has(&self.degraded(i).object, needle) || has(&self.degraded(i).why, needle),
+            Line::Degraded(i) => {
+                has(&self.degraded(i).object.to_string(), needle) || has(&self.degraded(i).why, needle)
+            }
             Line::Finding(i) => {
                 let finding = self.finding(i);
-                [&*finding.code, &finding.object, &finding.sentence].iter().any(|text| has(text, needle))
+                [&*finding.code, &finding.object.to_string(), &finding.sentence]
+                    .iter()
+                    .any(|text| has(text, needle))
             }
         }
     }
@@ -321,7 +325,7 @@ impl Listing for Overview {
                 None => {
                     let DegradedResource { object, why } = self.degraded(i);
                     let lines = vec![DocumentLine::plain(why)];
-                    Open::Document(Arc::new(Text { title: object.clone(), lines, actions: Vec::new() }))
+                    Open::Document(Arc::new(Text { title: object.to_string(), lines, actions: Vec::new() }))
                 }
             },
             Line::Finding(i) => Open::Document(Arc::new(document(self.finding(i)))),
@@ -333,7 +337,8 @@ impl Listing for Overview {
     }
 
     fn output(&self, row: usize) -> Option<Object> {
-        Some(Object::Output(self.object(row)?.strip_prefix("job:")?.to_owned()))
+        let findings::Object::Job(id) = self.object(row)? else { return None };
+        Some(Object::Output(id.to_string()))
     }
 
     fn actions(&self, rows: &[usize]) -> Vec<Action> {
@@ -409,7 +414,7 @@ fn phase_document(phase: &PhaseProgress) -> Text {
             .push(DocumentLine::toned("Not run this time: so it ended in the recovery before.", Tone::Quiet));
     }
     for DegradedResource { object, why } in &phase.degraded_resources {
-        lines.push(DocumentLine { tone: Tone::Warning, ..DocumentLine::field(object, why) });
+        lines.push(DocumentLine { tone: Tone::Warning, ..DocumentLine::field(&object.to_string(), why) });
     }
     lines.extend(phase.findings.iter().flat_map(super::finding::line_of));
     let shown = phase.findings.len() as u64;

@@ -177,8 +177,8 @@ pub fn degraded() -> Overview {
     ];
     let counts = Counts { queued: 91, running: 14, crashed: 2, timed_out: 1, ..Counts::default() };
     let degraded_resources = vec![
-        DegradedResource { object: lock.to_owned(), why: "its metadata is damaged".to_owned() },
-        DegradedResource { object: "container:runtime".to_owned(), why: "Docker does not answer".to_owned() },
+        DegradedResource { object: lock.into(), why: "its metadata is damaged".to_owned() },
+        DegradedResource { object: "container:runtime".into(), why: "Docker does not answer".to_owned() },
     ];
     let status = Status {
         counts,
@@ -230,7 +230,7 @@ pub fn hostile(findings: usize) -> Overview {
     let status = Status {
         findings: found.collect(),
         degraded_resources: (0..4)
-            .map(|i| DegradedResource { object: names.name(i), why: names.name(i + 1) })
+            .map(|i| DegradedResource { object: names.name(i).into(), why: names.name(i + 1) })
             .collect(),
         action: Some(format!("recoveryctl resume {}", names.name(0))),
         counts: Counts { queued: u64::MAX, running: u64::MAX, ..Counts::default() },

@@ -321,7 +321,7 @@ fn audit(names: Names, count: usize) -> Audit {
         command: Some(names.name(i)),
         reason: i.is_multiple_of(2).then(|| names.name(i + 1)),
         action: ["release", "skip", "cancel"][i % 3].to_owned(),
-        object: format!("lock:{}", names.name(i)),
+        object: format!("lock:{}", names.name(i)).into(),
         result: if i % 4 == 3 { Outcome::Failed } else { Outcome::Done },
         detail: names.name(i + 2),
         evidence: Vec::new(),

@@ -8,6 +8,7 @@ use recovery::archive::{
     remove_audited, restore,
 };
 use recovery::audit::{Entry, Trail};
+use recovery::findings::Object;
 use recovery::report::cleanup::ArchiveList;
 use recovery::state::{StateDir, human, parse_size};
 use schemars::JsonSchema;
@@ -193,7 +194,7 @@ fn unpack(context: &mut Context, args: &RestoreArgs) -> Result<Ending, CliError>
         let (actor, trail) = (context.actor(), Trail::open(&dir)?);
         let restored = restore(&dir.disk, &found, &report.path)?;
         (report.entries, report.bytes) = (restored.entries, restored.bytes);
-        let object = format!("archive:{}", found.archive_id);
+        let object = Object::Archive(found.archive_id.to_string());
         let detail = format!("to {}", report.path.display());
         trail.record(&Entry::done(dir.clock.now(), &actor, "cleanup archive restore", object, detail))?;
     }

@@ -10,7 +10,7 @@ use recovery::cleanup::{
     Cleaner, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupRequest, CleanupStatus, Created,
     Source, create, findings, skip,
 };
-use recovery::findings::Finding;
+use recovery::findings::{Finding, Object};
 use recovery::queue::{JobId, Queue};
 use recovery::report::cleanup::{CleanupEntry, CleanupList, CleanupState, CompletedList};
 use recovery::state::{Timestamp, human};
@@ -238,7 +238,7 @@ fn start(context: &mut Context, args: &StartArgs) -> Result<Ending, CliError> {
                     Created::UnderWay(id) => (id, false),
                 };
                 if let Some(trail) = trail.as_ref().filter(|_| new) {
-                    let (at, object) = (dir.clock.now(), format!("job:{}", job.id));
+                    let (at, object) = (dir.clock.now(), Object::job(&job.id));
                     trail.record(&Entry::done(
                         at,
                         &actor,
@@ -376,7 +376,7 @@ fn skip_phase(context: &mut Context, args: &SkipPhaseArgs) -> Result<Ending, Cli
         let (actor, trail) = (context.actor(), Trail::open(&dir)?);
         let was = skip(&dir, &args.cleanup, phase, &actor)?;
         let detail = format!("phase {}; it was {}", phase.as_str(), was.as_str());
-        let object = format!("cleanup:{}", args.cleanup);
+        let object = Object::Cleanup(args.cleanup.to_string());
         trail.record(&Entry::done(dir.clock.now(), &actor, "cleanup skip", object, detail))?;
         was
     };

@@ -3,7 +3,7 @@
 use clap::Args;
 use recovery::cleanup::{CleanupRecord, CleanupStatus};
 use recovery::daemon::{CleanedPrune, PruneCleanup, prune_cleaned, would_prune_cleaned};
-use recovery::jobs::JobRetention;
+use recovery::prune::JobRetention;
 use recovery::queue::Queue;
 use recovery::state::{StateDir, human};
 use serde::Serialize;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
+use recovery::findings::Object;
 use recovery::locks::{
     Caller, GiveBackError, HeldBy, LockGrant, LockRefused, RunUnderError, UnderLock, run_with_lock,
 };
@@ -67,7 +68,7 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
     let interruption = context.interruption.clone();
     let granted = |grant: &LockGrant| {
         interruption.leave_signals_to_the_command();
-        let object = format!("lock:{}", grant.repository());
+        let object = Object::lock(grant.repository());
         let entry = Entry::done(dir.clock.now(), &actor, "lock", object, detail(grant, &args.command));
         trail.record(&entry).map(drop).map_err(Into::into)
     };

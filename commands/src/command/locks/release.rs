@@ -2,6 +2,7 @@
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
+use recovery::findings::Object;
 use recovery::locks::{ReleaseRefused, Released, release, would_release};
 use recovery::report::locks::ReleaseReport;
 use recovery::state::StateDir;
@@ -82,7 +83,7 @@ fn entry(context: &Context, dir: &StateDir, released: &Released) -> Entry {
     let id = released.lock_id.as_deref().unwrap_or("that cannot be told");
     let force = if released.forced { "by force; " } else { "" };
     let detail = format!("{force}lock id {id}");
-    let object = format!("lock:{}", released.repository);
+    let object = Object::lock(&released.repository);
     Entry::done(dir.clock.now(), &context.actor(), "release", object, detail)
         .with_evidence(released.evidence.clone())
 }

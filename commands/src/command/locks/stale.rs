@@ -2,6 +2,7 @@
 
 use clap::Args;
 use recovery::audit::{AuditError, Entry, Trail};
+use recovery::findings::Object;
 use recovery::locks::{StaleLock, detect_stale as look, release_stale};
 use recovery::report::locks::StaleReport;
 
@@ -35,7 +36,7 @@ pub(crate) fn detect_stale(context: &mut Context, args: &StaleArgs) -> Result<En
         let mut enter = |lock: &StaleLock| -> Result<(), AuditError> {
             let id = lock.lock_id.as_deref().unwrap_or("that cannot be told");
             let detail = format!("stale; lock id {id}");
-            let object = format!("lock:{}", lock.repository);
+            let object = Object::lock(&lock.repository);
             let entry = Entry::done(dir.clock.now(), &actor, "release", object, detail);
             trail.record(&entry.with_evidence(lock.evidence.clone())).map(drop)
         };

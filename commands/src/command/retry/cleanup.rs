@@ -3,6 +3,7 @@
 use clap::Args;
 use recovery::audit::{Entry, Trail};
 use recovery::cleanup::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CreateRefused, list, retry};
+use recovery::findings::Object;
 use recovery::state::StateDir;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -55,7 +56,7 @@ fn do_retry(
 ) -> Result<Vec<CleanupPhaseName>, CliError> {
     let (actor, trail) = (context.actor(), Trail::open(dir)?);
     let phases = retry(dir, &args.cleanup)?;
-    let object = format!("cleanup:{}", args.cleanup);
+    let object = Object::Cleanup(args.cleanup.to_string());
     trail.record(&Entry::done(dir.clock.now(), &actor, "retry cleanup", object, names(&phases)))?;
     Ok(phases)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use recovery::audit::{Entry, Trail};
 use recovery::daemon::{DaemonInfo, running_daemon};
+use recovery::findings::Object;
 use recovery::recovery::{
     Asking, PhaseStatus, Recovery, RecoveryOutcome, RequestError, RunOptions, Snapshot, is_retry_wanted,
     read_current, read_last, request_retry, request_retry_of_daemon, withdraw_retry, withdraw_skip,
@@ -57,7 +58,7 @@ pub(crate) fn retry_phase(context: &mut Context, args: &PhaseArgs) -> Result<End
     };
     let actor = context.actor();
     let detail = format!("{}; the whole is {}", report.status.word(), snapshot.outcome.word());
-    trail.record(&Entry::done(dir.clock.now(), &actor, "retry", format!("phase:{phase}"), detail))?;
+    trail.record(&Entry::done(dir.clock.now(), &actor, "retry", Object::phase(phase), detail))?;
     context.output.report(&report, |text| render(text, &report));
     ending(context, &report, &snapshot)
 }

@@ -5,7 +5,7 @@ mod textfile;
 use std::path::PathBuf;
 
 use clap::Args;
-use recovery::findings::{Finding, catalogue};
+use recovery::findings::{Finding, Object, catalogue};
 use recovery::orphans::{OrphanKind, OrphanPlan, ScanContext, plan, rehearse, scan};
 use recovery::queue::Queue;
 use recovery::report::cleanup::CleanupState;
@@ -73,7 +73,7 @@ fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Res
     let mut damage = findings(queue.replayed());
     damage.extend(CleanupState::read(dir, &Page::default())?.findings);
     // What else cannot be used, or is lost: as the status tells it.
-    let known: Vec<(String, String)> =
+    let known: Vec<(String, Object)> =
         damage.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
     let is_new = |f: &Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
     let of_files = |f: &Finding| f.tells_of_loss() || f.code == catalogue::LOCK_UNAVAILABLE.code;

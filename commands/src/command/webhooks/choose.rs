@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use recovery::audit::{Entry, Trail};
+use recovery::findings::Object;
 use recovery::queue::Actor;
 use recovery::report::webhooks::{ChosenDelivery, RefusedDelivery};
 use recovery::webhooks::record::Operation;
@@ -80,11 +81,11 @@ pub(crate) fn choose(context: &mut Context, choice: &Choice<'_>) -> Result<Chose
     if !dry_run {
         let entry = |object, detail| Entry::done(dir.clock.now(), &actor, choice.action, object, detail);
         for delivery in chosen.0.iter().take(NAMED) {
-            trail.record(&entry(format!("webhook:{}", delivery.delivery_id), delivery.url.clone()))?;
+            trail.record(&entry(Object::Webhook(delivery.delivery_id.to_string()), delivery.url.clone()))?;
         }
         if let Some(more) = chosen.0.len().checked_sub(NAMED).filter(|more| *more > 0) {
             let detail = format!("besides the {NAMED} that have an entry each");
-            trail.record(&entry(format!("webhooks:{more}"), detail))?;
+            trail.record(&entry(Object::from(format!("webhooks:{more}")), detail))?;
         }
     }
     Ok(chosen)

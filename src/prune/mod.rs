@@ -27,5 +27,4 @@ pub use remove::{
     would_prune_these,
 };
 pub use retention::JobRetention;
-pub(crate) use trash::is_in_trash;
 pub use trash::{TrashEmptied, delete_slots, slots as trash_slots, slots_without_job};

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::retention::{JobRetention, ended_at};
-use super::trash::{TrashEmptied, delete_slots, slot_names, slots, slots_without_job};
+use super::trash::{TrashEmptied, delete_slots, slots, slots_without_job};
 use crate::durable::{DiskError, FileLock};
 use crate::in_use::{InUse, JobsAtWork};
-use crate::jobs::evidence::{JudgeContext, judge, judge_locked};
-use crate::jobs::process_table::ProcessTable;
-use crate::jobs::recover::{RecoverSettings, lock_job};
-use crate::jobs::verdict::{Liveness, Verdict};
+use crate::jobs::trash_slots::slot_names;
+use crate::jobs::{
+    JudgeContext, Liveness, ProcessTable, RecoverSettings, Verdict, judge, judge_locked, lock_job,
+};
 use crate::queue::{Job, JobId, Operation, Queue, QueueError, QueueState};
 use crate::state::names::BadName;
 use crate::state::{StateDir, Timestamp};

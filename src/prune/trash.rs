@@ -10,25 +10,9 @@ use crate::archive::{ArchiveSource, KeepRequest, KeepRules, keep};
 use crate::durable::tree::{remove_tree, rename_to_delete};
 use crate::durable::{DiskError, IoContext, read_regular};
 use crate::in_use::TrashInUse;
-use crate::queue::{Job, QueueState};
+use crate::jobs::trash_slots::{ATTEMPTS, slot_names};
+use crate::queue::QueueState;
 use crate::state::StateDir;
-
-/// The prefix of a slot with a folder of attempts.
-const ATTEMPTS: &str = "attempts-";
-
-/// The names of a job's slots: of its workspace, and of its folder of attempts.
-pub(super) fn slot_names(job: &Job) -> [String; 2] {
-    let id = crc32fast::hash(job.id.to_string().as_bytes());
-    let name = format!("{}-{}-{id:08x}", job.place.seq, job.place.index);
-    let attempts = format!("{ATTEMPTS}{name}");
-    [name, attempts]
-}
-
-/// Whether a part of a job is in the trash already: its removal was begun.
-pub(crate) fn is_in_trash(dir: &StateDir, job: &Job) -> bool {
-    let trash = dir.paths.trash();
-    slot_names(job).iter().any(|name| std::fs::symlink_metadata(trash.join(name)).is_ok())
-}
 
 /// The slots there are, for [`slots_without_job`].
 pub fn slots(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::state::names::{BadName, encode};
+use super::names::{BadName, encode};
 
 /// The id of a job. A canonical UUID is kept in 16 bytes: a queue may hold a million.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
