@@ -5,8 +5,14 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use recovery::operations::jobs::ResumeJobs;
+use recovery::operations::locks::ReleaseLock;
+use recovery::operations::queue::RepairRequest;
+use recovery::operations::recovery::SkipPhase;
+use recovery::operations::status::StatusRequest;
+use recovery::operations::trail::AuditRequest;
+use recovery::operations::why::WhyRequest;
 
-use crate::command::audit::{AuditArgs, cmd_audit};
 use crate::command::cleanup::{CleanupArgs, cmd_cleanup};
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
@@ -19,7 +25,6 @@ use crate::command::import::{ImportArgs, cmd_import};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::locks::lock::{LockArgs, cmd_lock};
-use crate::command::locks::release::{ReleaseArgs, cmd_release};
 use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::man::{ManArgs, cmd_man};
 use crate::command::openapi::{OpenapiArgs, cmd_openapi};
@@ -27,25 +32,21 @@ use crate::command::orphans::{OrphansArgs, cmd_orphans};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::recovery::{RecoveryArgs, cmd_recovery};
-use crate::command::repair::{RepairArgs, cmd_repair};
-use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::retry::{RetryArgs, cmd_retry};
 use crate::command::scan::{ScanArgs, cmd_scan};
-use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::state::{StateArgs, cmd_state};
-use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::token::{TokenArgs, cmd_token};
 use crate::command::tui::{TuiArgs, cmd_tui};
 use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
-use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
 use crate::globals::Globals;
 use crate::interruption::Interruption;
 use crate::log;
+use crate::operate::operate;
 use crate::output::Output;
 use crate::paint::ColorChoice;
 use crate::remote::forward;
@@ -71,17 +72,17 @@ pub(crate) enum Command {
     Queue(QueueArgs),
     Locks(LocksArgs),
     Lock(LockArgs),
-    Release(ReleaseArgs),
-    Repair(RepairArgs),
-    Why(WhyArgs),
-    Audit(AuditArgs),
-    Resume(ResumeArgs),
+    Release(ReleaseLock),
+    Repair(RepairRequest),
+    Why(WhyRequest),
+    Audit(AuditRequest),
+    Resume(ResumeJobs),
     Retry(RetryArgs),
-    Skip(SkipArgs),
+    Skip(SkipPhase),
     Cleanup(CleanupArgs),
     Scan(ScanArgs),
     Orphans(OrphansArgs),
-    Status(StatusArgs),
+    Status(StatusRequest),
     Findings(FindingsArgs),
     Health(HealthArgs),
     Token(TokenArgs),
@@ -223,17 +224,17 @@ pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending
         Command::Queue(args) => cmd_queue(context, &args),
         Command::Locks(args) => cmd_locks(context, &args),
         Command::Lock(args) => cmd_lock(context, &args),
-        Command::Release(args) => cmd_release(context, &args),
-        Command::Repair(args) => cmd_repair(context, &args),
-        Command::Why(args) => cmd_why(context, &args),
-        Command::Audit(args) => cmd_audit(context, &args),
-        Command::Resume(args) => cmd_resume(context, &args),
+        Command::Release(request) => operate(context, &request),
+        Command::Repair(request) => operate(context, &request),
+        Command::Why(request) => operate(context, &request),
+        Command::Audit(request) => operate(context, &request),
+        Command::Resume(request) => operate(context, &request),
         Command::Retry(args) => cmd_retry(context, &args),
-        Command::Skip(args) => cmd_skip(context, &args),
+        Command::Skip(request) => operate(context, &request),
         Command::Cleanup(args) => cmd_cleanup(context, &args),
         Command::Scan(args) => cmd_scan(context, &args),
         Command::Orphans(args) => cmd_orphans(context, &args),
-        Command::Status(args) => cmd_status(context, &args),
+        Command::Status(request) => operate(context, &request),
         Command::Findings(args) => cmd_findings(context, &args),
         Command::Health(args) => cmd_health(context, &args),
         Command::Token(args) => cmd_token(context, &args),

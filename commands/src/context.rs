@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use recovery::jobs::marks;
 use recovery::locks::Caller;
 use recovery::operations::{self, Call, FrontEnd, Inside, Site};
-use recovery::queue::{Actor, JobId, QueueView};
+use recovery::queue::{Actor, JobId};
 use recovery::recovery::Observer;
 use recovery::state::StateDir;
 use recovery::state::config::Settings;
@@ -171,11 +171,6 @@ impl Context {
     /// See [`operations::Context::state_dir`].
     pub(crate) fn state_dir(&mut self) -> Result<StateDir, CliError> {
         self.operation()?.state_dir()
-    }
-
-    /// See [`operations::Context::queue_to_look`].
-    pub(crate) fn queue_to_look(&mut self, dir: &StateDir) -> Result<QueueView, CliError> {
-        self.operation()?.queue_to_look(dir)
     }
 
     /// See [`operations::Context::notice_restore`].

@@ -27,14 +27,15 @@ pub(crate) fn operate<O: Show>(context: &mut Context, request: &O) -> Result<End
             Ok(ending)
         }
         // Of several objects, why none could be done.
-        Err(mut error) => match error.take_report().map(serde_json::from_value::<O::Report>) {
-            Some(Ok(report)) => {
+        Err(mut error) => match error.take_report::<O::Report>() {
+            Some(report) => {
                 let ending = Err(error);
                 let whole = WithError::new(report, &ending);
                 output.report(&whole, |text| request.show(&whole.report, text));
+                request.remark(&whole.report, output);
                 ending
             }
-            _ => Err(error),
+            None => Err(error),
         },
     }
 }

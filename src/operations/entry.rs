@@ -14,7 +14,7 @@ use super::error::{Ending, OperationError};
 /// its body (serde), by the same names.
 pub trait Operation: Serialize + DeserializeOwned + JsonSchema + clap::Args {
     /// What it answers with.
-    type Report: Serialize + DeserializeOwned + JsonSchema;
+    type Report: Serialize + JsonSchema + std::fmt::Debug + Send + Sync + 'static;
 
     /// Its name, its endpoint, and who may ask for it.
     const ENTRY: Entry;
@@ -106,6 +106,8 @@ pub struct Entry {
     pub shows_output: bool,
     /// Its answer may be given again for a moment while nothing has changed; it takes no parameters.
     pub cached: bool,
+    /// A reason must be given.
+    pub needs_reason: bool,
     /// One of these fields must be given.
     pub one_of: &'static [&'static str],
 }
@@ -126,6 +128,7 @@ impl Entry {
             while_recovering: false,
             shows_output: false,
             cached: false,
+            needs_reason: false,
             one_of: &[],
         }
     }
@@ -145,6 +148,11 @@ impl Entry {
         Entry::new(Method::Delete, words, path, summary)
     }
 
+    /// Of an operation that has no endpoint: it works where it is asked for.
+    pub const fn local(method: Method, words: &'static [&'static str]) -> Entry {
+        Entry::new(method, words, "", "")
+    }
+
     /// See [`Entry::created`].
     pub const fn creates(self) -> Entry {
         Entry { created: true, ..self }
@@ -158,6 +166,11 @@ impl Entry {
     /// See [`Entry::shows_output`].
     pub const fn of_output(self) -> Entry {
         Entry { shows_output: true, ..self }
+    }
+
+    /// See [`Entry::needs_reason`].
+    pub const fn with_reason(self) -> Entry {
+        Entry { needs_reason: true, ..self }
     }
 
     /// See [`Entry::cached`].
@@ -221,12 +234,26 @@ pub(super) const fn row<O: Operation>() -> Row {
         request: |schemas| schemas.root_schema_for::<O>(),
         report: |schemas| schemas.subschema_for::<O::Report>(),
         arguments: || O::augment_args(clap::Command::new("recoveryctl")),
-        run: |context, request| Answered::of(parsed::<O>(request).and_then(|request| request.run(context))),
-        pin: |context, request| parsed::<O>(request).map_or(Value::Null, |request| request.pin(context)),
-        run_pinned: |context, request, pinned, is_repeated| {
-            let run = |request: O| request.run_pinned(context, pinned, is_repeated);
+        run: |context, request| {
+            let run = |request: O| checked::<O>(context).and_then(|()| request.run(context));
             Answered::of(parsed::<O>(request).and_then(run))
         },
+        pin: |context, request| parsed::<O>(request).map_or(Value::Null, |request| request.pin(context)),
+        run_pinned: |context, request, pinned, is_repeated| {
+            let run = |request: O| {
+                checked::<O>(context)?;
+                request.run_pinned(context, pinned, is_repeated)
+            };
+            Answered::of(parsed::<O>(request).and_then(run))
+        },
+    }
+}
+
+/// Nothing is changed in a copy of a state directory.
+fn checked<O: Operation>(context: &Context<'_>) -> Result<(), OperationError> {
+    match O::ENTRY.method.changes() && !context.is_dry_run() {
+        true => context.refuse_in_a_copy(),
+        false => Ok(()),
     }
 }
 

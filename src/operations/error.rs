@@ -7,7 +7,10 @@ mod from_library;
 
 pub use from_library::{PATH_EXPOSED, exposed, quoted, remedies};
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::error::Error;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -107,20 +110,45 @@ pub fn status_table() -> String {
     format!("Exit status:{}", lines.collect::<String>())
 }
 
-/// A command that failed.
+/// A report that comes with an error.
+pub trait Partial: fmt::Debug + Send + Sync {
+    /// As it is published.
+    fn json(&self) -> Value;
+
+    /// As its own type again.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<R: Serialize + fmt::Debug + Send + Sync + 'static> Partial for R {
+    fn json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// An operation that failed.
 #[derive(Debug)]
 pub struct OperationError {
     kind: ErrorKind,
-    code: &'static str,
+    code: Cow<'static, str>,
     hints: Vec<String>,
     error: Box<dyn Error + Send + Sync>,
-    report: Option<Box<Value>>,
+    report: Option<Box<dyn Partial>>,
 }
 
 impl OperationError {
     /// A failure that says all by itself: a message, or an error with its causes.
     pub fn new(kind: ErrorKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> OperationError {
-        OperationError { kind, code: kind.row().1, hints: Vec::new(), error: error.into(), report: None }
+        OperationError {
+            kind,
+            code: kind.row().1.into(),
+            hints: Vec::new(),
+            error: error.into(),
+            report: None,
+        }
     }
 
     /// A request that cannot be understood.
@@ -134,25 +162,31 @@ impl OperationError {
     }
 
     /// With what is to be reported all the same: of several objects, why none could be done.
-    pub fn with_report(mut self, report: &impl Serialize) -> OperationError {
-        self.report = serde_json::to_value(report).ok().map(Box::new);
+    pub fn with_report(mut self, report: impl Partial + 'static) -> OperationError {
+        self.report = Some(Box::new(report));
         self
     }
 
-    /// What is to be reported all the same.
-    pub fn take_report(&mut self) -> Option<Value> {
-        self.report.take().map(|report| *report)
+    /// What is to be reported all the same, as JSON.
+    pub fn report_json(&self) -> Option<Value> {
+        self.report.as_ref().map(|report| report.json())
+    }
+
+    /// What is to be reported all the same, of the operation whose report it is.
+    pub fn take_report<R: 'static>(&mut self) -> Option<R> {
+        let report = self.report.take()?.into_any().downcast().ok()?;
+        Some(*report)
     }
 
     /// With a more exact code than that of its kind, in kebab-case.
-    pub fn code(mut self, code: &'static str) -> OperationError {
-        self.code = code;
+    pub fn code(mut self, code: impl Into<Cow<'static, str>>) -> OperationError {
+        self.code = code.into();
         self
     }
 
     /// The code.
-    pub fn code_name(&self) -> &'static str {
-        self.code
+    pub fn code_name(&self) -> &str {
+        &self.code
     }
 
     /// With something to try next.
@@ -167,8 +201,8 @@ impl OperationError {
     }
 
     /// Its code, in kebab-case.
-    pub fn its_code(&self) -> &'static str {
-        self.code
+    pub fn its_code(&self) -> &str {
+        &self.code
     }
 
     /// The exit status.
@@ -203,7 +237,9 @@ impl OperationError {
         let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
         let (message, causes) = (self.message(), self.causes());
         let exit = self.status();
-        ErrorDocument { error: ErrorBody { code: self.code.to_owned(), message, causes, hint, exit } }
+        ErrorDocument {
+            error: ErrorBody { code: self.code.clone().into_owned(), message, causes, hint, exit },
+        }
     }
 }
 

@@ -9,23 +9,95 @@
 //! the report and `impl Operation`, and a line in [`TABLE`].
 
 mod absent;
-mod arguments;
+pub mod arguments;
+pub mod cleanup;
 mod context;
 mod entry;
 mod error;
+pub mod findings;
+pub mod health;
 pub mod history;
 pub mod jobs;
+pub mod locks;
+pub mod orphans;
 mod page;
+mod prelude;
+pub mod queue;
+pub mod recovery;
 pub mod settings;
+pub mod startup;
+pub mod state;
+pub mod status;
+pub mod trail;
+pub mod webhooks;
+pub mod why;
 
 use entry::row;
 
 pub use context::{Call, Context, FrontEnd, Inside, Site};
 pub use entry::{Answered, Done, Entry, Method, Operation, Row};
 pub use error::{
-    Ending, ErrorDocument, ErrorKind, OperationError, PATH_EXPOSED, exposed, quoted, remedies, status_table,
+    Ending, ErrorDocument, ErrorKind, OperationError, PATH_EXPOSED, Partial, exposed, quoted, remedies,
+    status_table,
 };
 pub use page::PageRequest;
 
 /// Every operation that has an endpoint.
-pub static TABLE: &[Row] = &[row::<jobs::ListJobs>()];
+pub static TABLE: &[Row] = &[
+    row::<queue::QueueStatusRequest>(),
+    row::<queue::QueueMetricsRequest>(),
+    row::<queue::QueueSnapshotRequest>(),
+    row::<queue::RepairQueue>(),
+    row::<queue::WalStatusRequest>(),
+    row::<jobs::JobsStatusRequest>(),
+    row::<jobs::SentinelsRequest>(),
+    row::<jobs::JobMetricsRequest>(),
+    row::<jobs::FailedJobsRequest>(),
+    row::<jobs::ResumeJobs>(),
+    row::<jobs::ListJobs>(),
+    row::<jobs::ShowJob>(),
+    row::<jobs::ShowOutput>(),
+    row::<jobs::CancelJobs>(),
+    row::<locks::ActiveLocksRequest>(),
+    row::<locks::RecoveredLocksRequest>(),
+    row::<locks::InspectLocks>(),
+    row::<locks::DetectStaleLocks>(),
+    row::<locks::ReleaseLock>(),
+    row::<orphans::ScanOrphans>(),
+    row::<orphans::OrphanCandidates>(),
+    row::<orphans::CleanupOrphans>(),
+    row::<orphans::OrphansLogRequest>(),
+    row::<cleanup::CleanupStateRequest>(),
+    row::<cleanup::QueuedCleanups>(),
+    row::<cleanup::ResumingCleanups>(),
+    row::<cleanup::CompletedCleanups>(),
+    row::<cleanup::ArchiveListRequest>(),
+    row::<cleanup::ShowArchive>(),
+    row::<cleanup::RestoreArchive>(),
+    row::<cleanup::PruneArchives>(),
+    row::<cleanup::StartCleanups>(),
+    row::<cleanup::RetryCleanup>(),
+    row::<startup::StartupDetectionRequest>(),
+    row::<startup::CleanupLogRequest>(),
+    row::<startup::StartupHistoryRequest>(),
+    row::<startup::StartupLogRequest>(),
+    row::<startup::ClearStartup>(),
+    row::<state::StateRequest>(),
+    row::<recovery::PhasesRequest>(),
+    row::<recovery::DashboardRequest>(),
+    row::<recovery::RecoveryMetricsRequest>(),
+    row::<recovery::RecoveryHistoryRequest>(),
+    row::<recovery::SkipPhase>(),
+    row::<status::StatusRequest>(),
+    row::<health::HealthRequest>(),
+    row::<findings::ListFindings>(),
+    row::<findings::AckFindings>(),
+    row::<findings::MuteFindings>(),
+    row::<findings::UnmuteFindings>(),
+    row::<webhooks::PendingRequest>(),
+    row::<webhooks::RecoveredRequest>(),
+    row::<webhooks::DeliveryLogRequest>(),
+    row::<webhooks::RetryDeliveries>(),
+    row::<trail::AuditRequest>(),
+    row::<why::WhyRequest>(),
+];

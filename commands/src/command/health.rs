@@ -1,10 +1,11 @@
 //! `health`: whether all is well, for probes and monitoring.
 
 use clap::Args;
+use recovery::operations::Operation;
+use recovery::operations::health::HealthRequest;
 use recovery::report::health::Health;
 use recovery::report::status::State;
 
-use crate::command::status::{ending, status_of};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 
@@ -85,7 +86,8 @@ impl HealthArgs {
 }
 
 pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<Ending, CliError> {
-    let status = match status_of(context) {
+    let looked = context.operation().and_then(|mut context| HealthRequest {}.run(&mut context));
+    let done = match looked {
         // A plugin's caller reads its line and its status, not ours. What was looked at and is damaged is no riddle.
         Err(error) if args.nagios && !context.output.is_json() => {
             let is_damaged = error.status() == Ending::Damaged.status();
@@ -94,7 +96,7 @@ pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<End
         }
         other => other?,
     };
-    let report = Health::of(&status);
+    let report = done.report;
     let service = args.service(&report);
     context.output.report(&report, |text| {
         let figures = format!(
@@ -106,7 +108,7 @@ pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<End
             false => format!("{}: {}", report.state.headline(), report.status),
         });
     });
-    Ok(if args.nagios { Ending::Command(service.status()) } else { ending(&status) })
+    Ok(if args.nagios { Ending::Command(service.status()) } else { done.ending })
 }
 
 /// The state in a sentence, and what leads out. A bar would begin the figures.

@@ -16,7 +16,6 @@ pub(crate) mod locks;
 pub(crate) mod man;
 pub(crate) mod openapi;
 pub(crate) mod orphans;
-mod page;
 pub(crate) mod queue;
 pub(crate) mod recover;
 pub(crate) mod recovery;

@@ -1,21 +1,23 @@
 //! `recovery …`: how the present recovery stands, and how the past ones went.
 
 use clap::{Args, Subcommand};
-use recovery::recovery::{HistoryEntry, PhaseProgress, PhaseStatus, Recovery, RecoveryOutcome, read_current};
+use recovery::operations::recovery::{
+    DashboardRequest, PhasesRequest, RecoveryHistoryRequest, RecoveryMetricsRequest,
+};
+use recovery::operations::status::StatusRequest;
+use recovery::recovery::{HistoryEntry, PhaseProgress, PhaseStatus, RecoveryOutcome};
 use recovery::report::dashboard::Dashboard;
 use recovery::report::recovery::{Phases, RecoveryHistory, RecoveryMetrics};
-use recovery::startup::StartedBy;
-use recovery::state::{StateDir, Timestamp, human};
+use recovery::state::{Clock, Timestamp, human};
 
-use crate::command::page::PageArgs;
-use crate::command::status::{StatusArgs, cmd_status, daemon_of, ending, gathered, render as render_status};
+use crate::command::status::render as render_status;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::operate::{Show, operate};
+use crate::output::Output;
 use crate::paint::Tone;
-use crate::settings::{judging, recovering};
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use recovery::operations::history::{last_recovery, past_recoveries};
 
 /// Look at recoveries: how the present one stands, phase by phase, and how the past ones went
 #[derive(Debug, Args)]
@@ -27,41 +29,33 @@ pub(crate) struct RecoveryArgs {
 #[derive(Debug, Subcommand)]
 enum RecoveryWord {
     /// Show health on one screen, as `status` does
-    Status,
-    /// Show every phase of the recovery that runs, or ran last, with its progress
-    Phases,
-    /// Show figures about all recoveries
-    Metrics,
-    /// Show everything at once, of one moment
-    Dashboard,
-    /// Show past recoveries, the newest first
-    History(PageArgs),
+    Status(StatusRequest),
+    Phases(PhasesRequest),
+    Metrics(RecoveryMetricsRequest),
+    Dashboard(DashboardRequest),
+    History(RecoveryHistoryRequest),
 }
 
 pub(crate) fn cmd_recovery(context: &mut Context, args: &RecoveryArgs) -> Result<Ending, CliError> {
     match &args.word {
-        RecoveryWord::Status => cmd_status(context, &StatusArgs {}),
-        RecoveryWord::Phases => phases(context),
-        RecoveryWord::Metrics => metrics(context),
-        RecoveryWord::Dashboard => dashboard(context),
-        RecoveryWord::History(page) => history(context, page),
+        RecoveryWord::Status(request) => operate(context, request),
+        RecoveryWord::Phases(request) => operate(context, request),
+        RecoveryWord::Metrics(request) => operate(context, request),
+        RecoveryWord::Dashboard(request) => operate(context, request),
+        RecoveryWord::History(request) => operate(context, request),
     }
 }
 
-/// The phases that a recovery has, for what was never run.
-fn declared(context: &mut Context, dir: &StateDir) -> Result<Recovery, CliError> {
-    Ok(Recovery::new(dir, recovering(&context.operation()?, StartedBy::Recover, false)?)?)
-}
-
-fn phases(context: &mut Context) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let declared = declared(context, &dir)?;
-    let report = Phases::new(read_current(&dir).as_ref(), declared.graph());
-    context.output.report(&report, |text| render_phases(text, &report));
-    if report.recovery_id.is_none() {
-        context.output.note("there was no recovery yet; these are the phases that it will have");
+impl Show for PhasesRequest {
+    fn show(&self, report: &Phases, text: &mut Text) {
+        render_phases(text, report);
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, report: &Phases, output: &mut Output) {
+        if report.recovery_id.is_none() {
+            output.note("there was no recovery yet; these are the phases that it will have");
+        }
+    }
 }
 
 fn render_phases(text: &mut Text, report: &Phases) {
@@ -114,12 +108,8 @@ fn tone_of(status: PhaseStatus) -> Tone {
     }
 }
 
-fn metrics(context: &mut Context) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let last = last_recovery(&mut context.operation()?, &dir);
-    let history = past_recoveries(&mut context.operation()?, &dir);
-    let report = RecoveryMetrics::new(&history, last.as_ref());
-    context.output.report(&report, |text| {
+impl Show for RecoveryMetricsRequest {
+    fn show(&self, report: &RecoveryMetrics, text: &mut Text) {
         let totals: Vec<String> = report
             .recoveries_total
             .iter()
@@ -142,17 +132,11 @@ fn metrics(context: &mut Context) -> Result<Ending, CliError> {
         }
         text.gap();
         text.table(&table);
-    });
-    Ok(Ending::Done)
+    }
 }
 
-fn dashboard(context: &mut Context) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let declared = declared(context, &dir)?;
-    let limits = judging(&context.operation()?).limits;
-    let gathered = gathered(context, &dir)?;
-    let report = Dashboard::new(&gathered, daemon_of(&dir)?, declared.graph(), limits)?;
-    context.output.report(&report, |text| {
+impl Show for DashboardRequest {
+    fn show(&self, report: &Dashboard, text: &mut Text) {
         render_status(text, &report.status);
         text.gap();
         render_phases(text, &Phases { findings: Vec::new(), ..without_findings(&report.phases) });
@@ -165,8 +149,7 @@ fn dashboard(context: &mut Context) -> Result<Ending, CliError> {
             ("orphans", report.orphans.as_ref().map(|o| o.total.to_string())),
             ("startups aborted in a row", Some(report.startup.consecutive_aborts.to_string())),
         ]);
-    });
-    Ok(ending(&report.status))
+    }
 }
 
 /// The status has shown them.
@@ -180,20 +163,20 @@ fn without_findings(phases: &Phases) -> Phases {
     }
 }
 
-fn history(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let history = past_recoveries(&mut context.operation()?, &dir);
-    let report = RecoveryHistory::new(&history, &page.page())?;
-    let now = dir.clock.now();
-    context.output.report(&report, |text| text.table(&history_table(&report.recoveries, now)));
-    if report.total == 0 {
-        context.output.note("there was no recovery yet");
+impl Show for RecoveryHistoryRequest {
+    fn show(&self, report: &RecoveryHistory, text: &mut Text) {
+        text.table(&history_table(&report.recoveries, Clock::system().now()));
     }
-    if let Some(cursor) = &report.next_cursor {
-        let shown = format!("{} of {}", report.recoveries.len(), report.total);
-        context.output.hint(&format!("{shown}; go on with --cursor {cursor}"));
+
+    fn remark(&self, report: &RecoveryHistory, output: &mut Output) {
+        if report.total == 0 {
+            output.note("there was no recovery yet");
+        }
+        if let Some(cursor) = &report.next_cursor {
+            let shown = format!("{} of {}", report.recoveries.len(), report.total);
+            output.hint(&format!("{shown}; go on with --cursor {cursor}"));
+        }
     }
-    Ok(Ending::Done)
 }
 
 fn history_table(recoveries: &[HistoryEntry], now: Timestamp) -> Table {

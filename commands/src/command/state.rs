@@ -1,6 +1,7 @@
 //! `state …`: what the state directory is, and what becomes of a copy.
 
 use clap::{Args, Subcommand};
+use recovery::operations::state::StateRequest;
 use recovery::repair::{Adoption, adopt_as_new};
 use recovery::report::state::StateReport;
 use schemars::JsonSchema;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::operate::{Show, operate};
 use crate::settings::delivering;
 use crate::text::Text;
 
@@ -20,8 +22,7 @@ pub(crate) struct StateArgs {
 
 #[derive(Debug, Subcommand)]
 enum StateWord {
-    /// Show id, incarnation and path, and whether it is a copy or went back in time
-    Show,
+    Show(StateRequest),
     /// Work with a copy: what runs and waits in the original is ended here
     Adopt(AdoptArgs),
 }
@@ -56,16 +57,15 @@ pub(crate) struct AdoptReport {
 
 pub(crate) fn cmd_state(context: &mut Context, args: &StateArgs) -> Result<Ending, CliError> {
     match &args.word {
-        StateWord::Show => show(context),
+        StateWord::Show(request) => operate(context, request),
         StateWord::Adopt(args) => adopt(context, args),
     }
 }
 
-fn show(context: &mut Context) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let report = StateReport::of(&dir);
-    context.output.report(&report, |text| render(text, &report));
-    Ok(Ending::Done)
+impl Show for StateRequest {
+    fn show(&self, report: &StateReport, text: &mut Text) {
+        render(text, report);
+    }
 }
 
 fn adopt(context: &mut Context, args: &AdoptArgs) -> Result<Ending, CliError> {

@@ -83,8 +83,6 @@ pub(super) struct Endpoint {
     pub(super) parameters: &'static [Parameter],
     /// The report that it answers with.
     pub(super) answer: Describe,
-    /// Takes `limit` and `cursor`.
-    pub(super) pages: bool,
     /// Its answer may be given again for a moment, while nothing has changed; takes no parameters.
     pub(super) is_kept: bool,
     /// One of these members must say something.
@@ -95,17 +93,6 @@ pub(super) struct Endpoint {
     pub(super) shows_output: bool,
     pub(super) summary: &'static str,
 }
-
-const PAGE: [Parameter; 3] = [
-    query("limit", Shape::Count, To::Option("--limit"), "At most so many"),
-    query(
-        "cursor",
-        Shape::Like("^[0-9]{1,12}\\.[0-9]{1,9}$"),
-        To::Option("--cursor"),
-        "What next_cursor of the page before said",
-    ),
-    query("reverse", Shape::Flag, To::Switch("--reverse"), "In the opposite order"),
-];
 
 /// The parameter of a change that makes a rehearsal of it.
 pub(super) const DRY_RUN: &str = "dry_run";
@@ -121,23 +108,7 @@ impl Endpoint {
         // An endpoint may say more of one of them: that it is required.
         let is_own = |p: &&Parameter| self.parameters.iter().any(|own| own.name == p.name);
         let of_writes = OF_WRITES.iter().filter(|_| self.method.changes()).filter(move |p| !is_own(p));
-        let pages = PAGE.iter().filter(|_| self.pages);
-        self.parameters.iter().chain(pages).chain(of_writes)
-    }
-
-    /// With one of these members, which must say something.
-    pub(super) const fn one_of(self, one_of: &'static [&'static str]) -> Endpoint {
-        Endpoint { one_of, ..self }
-    }
-
-    /// With a list in pages.
-    pub(super) const fn in_pages(self) -> Endpoint {
-        Endpoint { pages: true, ..self }
-    }
-
-    /// Whose answer may be given again, see [`super::response_cache`].
-    pub(super) const fn cached(self) -> Endpoint {
-        Endpoint { is_kept: true, ..self }
+        self.parameters.iter().chain(of_writes)
     }
 
     /// With these.
@@ -148,11 +119,6 @@ impl Endpoint {
     /// Also while the daemon recovers.
     pub(super) const fn while_recovering(self) -> Endpoint {
         Endpoint { steers_recovery: true, ..self }
-    }
-
-    /// Whose answer is what a job prints.
-    pub(super) const fn of_output(self) -> Endpoint {
-        Endpoint { shows_output: true, ..self }
     }
 }
 
@@ -169,22 +135,12 @@ const fn endpoint<T: JsonSchema>(
         act,
         parameters: &[],
         answer: of::<T>,
-        pages: false,
         is_kept: false,
         one_of: &[],
         steers_recovery: false,
         shows_output: false,
         summary,
     }
-}
-
-/// A look, answered with a `T`.
-pub(super) const fn get<T: JsonSchema>(
-    path: &'static str,
-    words: &'static [&'static str],
-    summary: &'static str,
-) -> Endpoint {
-    endpoint::<T>(Method::Get, path, words, summary)
 }
 
 /// A change, answered with a `T`.
@@ -196,28 +152,9 @@ pub(super) const fn post<T: JsonSchema>(
     endpoint::<T>(Method::Post, path, words, summary)
 }
 
-/// A removal, answered with a `T`.
-pub(super) const fn delete<T: JsonSchema>(
-    path: &'static str,
-    words: &'static [&'static str],
-    summary: &'static str,
-) -> Endpoint {
-    endpoint::<T>(Method::Delete, path, words, summary)
-}
-
-/// A parameter of the query.
-pub(super) const fn query(name: &'static str, shape: Shape, to: To, about: &'static str) -> Parameter {
-    given(name, Place::Query, shape, to, about)
-}
-
 /// A member of the body.
 pub(super) const fn member(name: &'static str, shape: Shape, to: To, about: &'static str) -> Parameter {
     given(name, Place::Body, shape, to, about)
-}
-
-/// A part of the path; becomes a word.
-pub(super) const fn part(name: &'static str, about: &'static str) -> Parameter {
-    Parameter { required: true, ..given(name, Place::Path, Shape::Name, To::Words, about) }
 }
 
 /// The same, which must be given.

@@ -73,14 +73,14 @@ pub(super) fn carry_out(loaded: Loaded, principal: &Principal, words: Vec<OsStri
     }
 }
 
-/// Carries out an operation; `words` are its command line, for the trail.
-pub(super) fn run_operation(
+/// Gives something what an operation works with; `words` are its command line, for the trail.
+pub(super) fn in_context<T>(
     site: Site,
     principal: &Principal,
     (reason, dry_run): (Option<&str>, bool),
     words: &[OsString],
-    run: impl FnOnce(&mut operations::Context<'_>) -> Answered,
-) -> Carried {
+    run: impl FnOnce(&mut operations::Context<'_>) -> T,
+) -> T {
     let word = words.iter().filter_map(|word| word.to_str()).find(|word| !word.starts_with('-'));
     let call = Call {
         actor: principal.invoker(words).actor(word.unwrap_or_default(), reason),
@@ -89,10 +89,15 @@ pub(super) fn run_operation(
         inside: None,
         folder: None,
     };
-    let Answered { mut ended, document } = run(&mut operations::Context::new(site, call, Nobody));
-    let report = ended.as_mut().err().and_then(recovery::operations::OperationError::take_report);
-    let document = report.map_or(document, |report| report.to_string().into_bytes());
-    Carried { ended, document }
+    run(&mut operations::Context::new(site, call, Nobody))
+}
+
+impl From<Answered> for Carried {
+    fn from(Answered { ended, document }: Answered) -> Carried {
+        let report = ended.as_ref().err().and_then(CliError::report_json);
+        let document = report.map_or(document, |report| report.to_string().into_bytes());
+        Carried { ended, document }
+    }
 }
 
 /// Nobody reads along: a client gets the report. It has said what is to be done, so it agrees.

@@ -17,7 +17,6 @@ pub(super) fn endpoint(row: &'static Row) -> Endpoint {
         act: Act::Operation(row),
         parameters: Vec::leak(parameters(row)),
         answer: row.report,
-        pages: false,
         is_kept: entry.cached,
         one_of: entry.one_of,
         steers_recovery: entry.while_recovering,
@@ -55,8 +54,19 @@ fn parameters(row: &Row) -> Vec<Parameter> {
             about: leaked(about.split("\n\n").next().unwrap_or_default().replace('\n', " ")),
         }
     };
-    schema["properties"].as_object().into_iter().flatten().map(parameter).collect()
+    let reason = row.entry.needs_reason.then_some(REASON);
+    schema["properties"].as_object().into_iter().flatten().map(parameter).chain(reason).collect()
 }
+
+/// Where a change is the operator's word.
+const REASON: Parameter = Parameter {
+    name: "reason",
+    place: Place::Body,
+    shape: Shape::Like("^[^\\u0000]*[^\\s\\u0000\\u0085][^\\u0000]*$"),
+    to: To::Option("--reason"),
+    required: true,
+    about: "Why, for the audit trail",
+};
 
 fn leaked(text: String) -> &'static str {
     String::leak(text)

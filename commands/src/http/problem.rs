@@ -1,5 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457): the codes are those of the command line.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -8,13 +10,10 @@ use crate::error::{CliError, ErrorKind};
 /// An error as it is answered.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Problem {
-    /// The code, as a reference: what `recoveryctl explain` or this page's table says about it.
-    #[serde(rename = "type")]
-    kind: &'static str,
     title: &'static str,
     pub(super) status: u16,
     detail: String,
-    pub(super) code: &'static str,
+    pub(super) code: Cow<'static, str>,
     next: Option<String>,
     /// Members of the report, when there is one all the same.
     #[serde(flatten)]
@@ -24,15 +23,24 @@ pub(super) struct Problem {
     pub(super) retry_after: Option<u32>,
 }
 
+#[derive(Serialize)]
+struct Body<'a> {
+    /// The code, as a reference: what `recoveryctl explain` or this page's table says about it.
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(flatten)]
+    problem: &'a Problem,
+}
+
 impl Problem {
     pub(super) fn new(
         status: u16,
-        code: &'static str,
+        code: impl Into<Cow<'static, str>>,
         title: &'static str,
         detail: impl Into<String>,
     ) -> Problem {
+        let code = code.into();
         Problem {
-            kind: code,
             title,
             status,
             detail: detail.into(),
@@ -65,7 +73,7 @@ impl Problem {
 
     /// How a command failed, with what it reported all the same.
     pub(super) fn of(error: &CliError, document: Option<Map<String, Value>>) -> Problem {
-        let (status, code) = (status_of(error), error.its_code());
+        let (status, code) = (status_of(error), error.code_name().to_owned());
         let mut detail = error.message();
         error.causes().iter().for_each(|cause| detail.push_str(&format!(": {cause}")));
         let hints = error.hints();
@@ -83,7 +91,7 @@ impl Problem {
     }
 
     pub(super) fn body(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        let mut bytes = serde_json::to_vec(&Body { kind: &self.code, problem: self }).unwrap_or_default();
         bytes.push(b'\n');
         bytes
     }
@@ -91,7 +99,7 @@ impl Problem {
 
 /// The status of an error of the command line.
 fn status_of(error: &CliError) -> u16 {
-    match (error.kind(), error.its_code()) {
+    match (error.kind(), error.code_name()) {
         // Decided against by the state of the thing, not by a fault of ours.
         (
             ErrorKind::Failed,

@@ -104,11 +104,6 @@ impl Given {
         self.values.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Says something else, or for the first time.
-    pub(super) fn set(&mut self, name: &'static str, values: Vec<String>) {
-        self.values.insert(name, values);
-    }
-
     /// The request of an operation.
     pub(super) fn request(&self, endpoint: &Endpoint) -> Value {
         let member = |parameter: &Parameter| {
@@ -268,7 +263,11 @@ mod tests {
         let of_path: Vec<_> = of_path.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let parts = Parts { path: &of_path, query, body: body.as_bytes() };
         let given = Given::read(endpoint, parts).map_err(|problem| problem.status)?;
-        let Act::Command(words) = endpoint.act else { unreachable!() };
+        let words = match endpoint.act {
+            Act::Command(words) => words,
+            Act::Operation(row) => row.entry.words,
+            Act::Submit => unreachable!(),
+        };
         let line = given.command_line(endpoint, words);
         Ok(line.into_iter().map(|word| word.into_string().unwrap()).collect())
     }

@@ -8,16 +8,16 @@ use axum::http::request::Parts as Head;
 use axum::http::{Request, Response, header};
 use hyper::body::Bytes;
 use recovery::daemon::{IdempotencyStore, Role};
-use recovery::operations;
+use recovery::operations::jobs::output_withheld;
+use recovery::operations::{self, Row};
 use recovery::queue::JobId;
-use recovery::state::StateDir;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, guard};
 use super::auth::{Peer, Principal, bearer_of, check_host, shown_token, tell_role, user_at_socket};
 use super::endpoint::{Act, DRY_RUN, Endpoint};
-use super::execute::{Carried, carry_out, run_operation, with_context};
+use super::execute::{Carried, carry_out, in_context, with_context};
 use super::idempotency;
 use super::places::{Kind, Place};
 use super::problem::Problem;
@@ -25,7 +25,6 @@ use super::request::{Given, Parts, decoded};
 use super::server::Shared;
 use super::stage::recovered;
 use crate::cli;
-use crate::command::jobs::output::output_withheld;
 use crate::command::submit::submit_json;
 use crate::error::CliError;
 use tracing::{Instrument as _, info_span};
@@ -186,12 +185,23 @@ fn answer_by_table(shared: &Shared, principal: &Principal, endpoint: &Endpoint, 
         Act::Submit => Carried::nothing(),
         Act::Command(words) => carry_out(shared.loaded(), principal, given.command_line(endpoint, words)),
         Act::Operation(row) => {
-            let words = given.command_line(endpoint, row.entry.words);
-            let how = (given.texts("reason").first().map(String::as_str), given.is_on(DRY_RUN));
-            let run = |context: &mut operations::Context<'_>| (row.run)(context, given.request(endpoint));
-            run_operation(shared.site(), principal, how, &words, run)
+            let request = given.request(endpoint);
+            operate(shared, principal, (endpoint, row), given, |context| (row.run)(context, request)).into()
         }
     }
+}
+
+/// Does something with the operation behind an endpoint.
+fn operate<T>(
+    shared: &Shared,
+    principal: &Principal,
+    (endpoint, row): (&Endpoint, &Row),
+    given: &Given,
+    run: impl FnOnce(&mut operations::Context<'_>) -> T,
+) -> T {
+    let words = given.command_line(endpoint, row.entry.words);
+    let how = (given.texts("reason").first().map(String::as_str), given.is_on(DRY_RUN));
+    in_context(shared.site(), principal, how, &words, run)
 }
 
 async fn write(
@@ -217,16 +227,7 @@ async fn write(
         // What is written from here on would go into another directory than the one that was asked.
         with.dir.disk.check_its_home().map_err(|e| Problem::of(&CliError::from(e), None))?;
         let book = with.book()?;
-        let write = Write {
-            dir: &with.dir,
-            shared: &with,
-            principal: &principal,
-            endpoint,
-            given,
-            body,
-            book,
-            target,
-        };
+        let write = Write { shared: &with, principal: &principal, endpoint, given, body, book, target };
         Ok(match key.filter(|_| !dry_run) {
             Some(key) => idempotency::carry_out(&write, &key),
             None => write.carry_out(),
@@ -238,7 +239,6 @@ async fn write(
 /// A write, ready to be carried out.
 #[derive(Clone)]
 pub(super) struct Write<'a> {
-    pub(super) dir: &'a StateDir,
     shared: &'a Shared,
     principal: &'a Principal,
     pub(super) endpoint: &'static Endpoint,
@@ -269,6 +269,20 @@ impl Write<'_> {
     /// By the endpoint's command.
     pub(super) fn command(&self) -> Answer {
         answer_of(answer_by_table(self.shared, self.principal, self.endpoint, &self.given), 200)
+    }
+
+    /// What the operation is to do, before it does it.
+    pub(super) fn pin(&self, row: &Row) -> Value {
+        let request = self.given.request(self.endpoint);
+        let pin = |context: &mut operations::Context<'_>| (row.pin)(context, request);
+        operate(self.shared, self.principal, (self.endpoint, row), &self.given, pin)
+    }
+
+    /// By the endpoint's operation, what was pinned.
+    pub(super) fn run_pinned(&self, row: &Row, pins: &Value, again: bool) -> Answer {
+        let request = self.given.request(self.endpoint);
+        let run = |context: &mut operations::Context<'_>| (row.run_pinned)(context, request, pins, again);
+        answer_of(operate(self.shared, self.principal, (self.endpoint, row), &self.given, run).into(), 200)
     }
 
     /// A job enters the queue.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::reconcile::{RecoverError, RecoverSettings};
 use crate::jobs::evidence::{JudgeContext, Judgement, judge};
@@ -19,7 +19,7 @@ use crate::system::Host;
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// A job that goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ResumedJob")]
 pub struct Resumed {
     /// Which job.

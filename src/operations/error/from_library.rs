@@ -10,7 +10,7 @@ use crate::import::{ImportError, ScanError, TemplateError};
 use crate::jobs::RecoverError;
 use crate::locks::{LockRefused, ReleaseRefused, RunUnderError};
 use crate::losses::LossesError;
-use crate::orphans::{ExecuteError, ExplainError, TrashError};
+use crate::orphans::{ExecuteError, ExplainError, ScanError as OrphanScanError, TrashError};
 use crate::prune::PruneError;
 use crate::queue::{BadRequest, JobExists, QueueError, SubmitError};
 use crate::recovery::{GraphError, HistoryError, RehearseError, RequestError, RunError};
@@ -74,6 +74,7 @@ failures! {
         Poisoned => Failed "log-poisoned" "nothing was acknowledged; check the disk, then run it again";
     }
     LossesError: [Lock, Disk] {}
+    OrphanScanError: [Lock, Disk] {}
     PruneError: [Queue, Disk] {}
     QueueError: [Log, Disk, Lock] {}
     RecoverError: [Queue, Disk] {}

@@ -5,7 +5,7 @@ use crate::losses::Losses;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 
-use super::super::error::{ErrorKind, OperationError};
+use crate::operations::error::{ErrorKind, OperationError};
 
 /// A shorter text is not taken for the beginning of an id.
 const SHORTEST: usize = 4;

@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::arguments::word_of;
-use super::super::context::Context;
-use super::super::entry::{Done, Entry, Operation};
-use super::super::error::OperationError;
-use super::super::page::PageRequest;
+use crate::operations::arguments::word_of;
+use crate::operations::context::Context;
+use crate::operations::entry::{Done, Entry, Operation};
+use crate::operations::error::OperationError;
+use crate::operations::page::PageRequest;
 use crate::queue::JobStatus;
 use crate::report::held_repositories;
 use crate::report::jobs::{JobFilter, JobList};

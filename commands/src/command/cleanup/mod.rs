@@ -7,25 +7,25 @@ use std::io::IsTerminal;
 use clap::{Args, Subcommand, ValueEnum};
 use recovery::audit::{Entry, Trail};
 use recovery::cleanup::{
-    Cleaner, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupRequest, CleanupStatus, Created,
-    Source, create, findings, skip,
+    Cleaner, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupStatus, findings, skip,
 };
 use recovery::findings::{Finding, Object};
-use recovery::queue::{JobId, Queue};
+use recovery::operations::cleanup::{
+    CleanupStateRequest, CompletedCleanups, QueuedCleanups, ResumingCleanups, StartCleanups, StartReport,
+    find_cleanup,
+};
+use recovery::queue::Queue;
 use recovery::report::cleanup::{CleanupEntry, CleanupList, CleanupState, CompletedList};
-use recovery::state::{Timestamp, human};
-use schemars::JsonSchema;
+use recovery::state::{Clock, Timestamp, human};
 use serde::Serialize;
 
 use crate::command::cleanup::archive::{ArchiveArgs, cmd_archive};
-use crate::command::page::PageArgs;
-use crate::command::retry::cleanup::find_cleanup;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::output::WithError;
+use crate::operate::{Show, operate};
+use crate::output::Output;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use recovery::operations::jobs::ids::find_to_change;
 use recovery::operations::settings::cleaning;
 
 /// Remove what jobs left: their code index, Docker objects and files
@@ -37,28 +37,16 @@ pub(crate) struct CleanupArgs {
 
 #[derive(Debug, Subcommand)]
 enum CleanupWord {
-    /// Show the cleanups that are not over, phase by phase
-    State(PageArgs),
-    /// Show the cleanups that were not begun
-    Queue(PageArgs),
-    /// Show the cleanups that a crash interrupted, and where they go on
-    Resuming(PageArgs),
-    /// Show the cleanups that are over, and what they gave back
-    Completed(PageArgs),
-    /// Ask for the cleanup of jobs that are over; a daemon, or 'cleanup run', does it
-    Start(StartArgs),
+    State(CleanupStateRequest),
+    Queue(QueuedCleanups),
+    Resuming(ResumingCleanups),
+    Completed(CompletedCleanups),
+    Start(StartCleanups),
     /// Work on every cleanup once, without a daemon, and do not wait for those that are to be tried later
     Run,
     Archive(ArchiveArgs),
     /// Pass a phase of a cleanup over for good
     Skip(SkipPhaseArgs),
-}
-
-#[derive(Debug, Args)]
-struct StartArgs {
-    /// The jobs
-    #[arg(required = true, value_name = "JOB")]
-    jobs: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -89,28 +77,20 @@ impl CleanupArgs {
 
 pub(crate) fn cmd_cleanup(context: &mut Context, args: &CleanupArgs) -> Result<Ending, CliError> {
     match &args.word {
-        CleanupWord::State(page) => state(context, page),
-        CleanupWord::Queue(page) => {
-            let report = CleanupList::queue(&context.state_dir()?, &page.page())?;
-            show_list(context, &report, "no cleanup waits for its turn")
-        }
-        CleanupWord::Resuming(page) => {
-            let report = CleanupList::resuming(&context.state_dir()?, &page.page())?;
-            show_list(context, &report, "no cleanup was interrupted")
-        }
-        CleanupWord::Completed(page) => completed(context, page),
-        CleanupWord::Start(args) => start(context, args),
+        CleanupWord::State(request) => operate(context, request),
+        CleanupWord::Queue(request) => operate(context, request),
+        CleanupWord::Resuming(request) => operate(context, request),
+        CleanupWord::Completed(request) => operate(context, request),
+        CleanupWord::Start(request) => operate(context, request),
         CleanupWord::Run => run(context),
         CleanupWord::Archive(args) => cmd_archive(context, args),
         CleanupWord::Skip(args) => skip_phase(context, args),
     }
 }
 
-fn state(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let report = CleanupState::read(&dir, &page.page())?;
-    let now = dir.clock.now();
-    context.output.report(&report, |text| {
+impl Show for CleanupStateRequest {
+    fn show(&self, report: &CleanupState, text: &mut Text) {
+        let now = Clock::system().now();
         let c = report.counts;
         text.line(format!(
             "{} pending, {} running, {} waiting, {} parked, {} completed",
@@ -124,17 +104,26 @@ fn state(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
             text.gap();
             text.findings(&report.findings);
         }
-    });
-    Ok(Ending::Done)
+    }
 }
 
-fn show_list(context: &mut Context, report: &CleanupList, empty: &str) -> Result<Ending, CliError> {
-    let now = context.state_dir()?.clock.now();
-    context.output.report(report, |text| match report.cleanups.is_empty() {
+impl Show for QueuedCleanups {
+    fn show(&self, report: &CleanupList, text: &mut Text) {
+        show_list(text, report, "no cleanup waits for its turn");
+    }
+}
+
+impl Show for ResumingCleanups {
+    fn show(&self, report: &CleanupList, text: &mut Text) {
+        show_list(text, report, "no cleanup was interrupted");
+    }
+}
+
+fn show_list(text: &mut Text, report: &CleanupList, empty: &str) {
+    match report.cleanups.is_empty() {
         true => text.line(empty),
-        false => table(text, &report.cleanups, now),
-    });
-    Ok(Ending::Done)
+        false => table(text, &report.cleanups, Clock::system().now()),
+    }
 }
 
 fn table(text: &mut Text, cleanups: &[CleanupEntry], now: Timestamp) {
@@ -159,11 +148,9 @@ fn table(text: &mut Text, cleanups: &[CleanupEntry], now: Timestamp) {
     text.table(&table);
 }
 
-fn completed(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let report = CompletedList::read(&dir, &page.page())?;
-    let now = dir.clock.now();
-    context.output.report(&report, |text| {
+impl Show for CompletedCleanups {
+    fn show(&self, report: &CompletedList, text: &mut Text) {
+        let now = Clock::system().now();
         if report.cleanups.is_empty() {
             return text.line("no cleanup is over");
         }
@@ -181,91 +168,11 @@ fn completed(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError>
             ]);
         }
         text.table(&table);
-    });
-    Ok(Ending::Done)
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "CleanupStart")]
-pub(crate) struct StartReport {
-    started: Vec<Started>,
-    refused: Vec<Refused>,
-    dry_run: bool,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "StartedCleanup")]
-struct Started {
-    job_id: JobId,
-    cleanup_id: Option<String>,
-    /// False when there was one already.
-    new: bool,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "RefusedCleanup")]
-struct Refused {
-    job_id: String,
-    code: &'static str,
-    detail: String,
-}
-
-fn start(context: &mut Context, args: &StartArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
-    let (actor, dry_run) = (context.actor(), context.is_dry_run());
-    let trail = if dry_run { None } else { Some(Trail::open(&dir)?) };
-    let mut report = StartReport { started: Vec::new(), refused: Vec::new(), dry_run };
-    let mut last_error = None;
-    for named in &args.jobs {
-        let job = match find_to_change(queue.state(), named) {
-            Ok(job) => job,
-            Err(error) => {
-                let detail = error.message();
-                report.refused.push(Refused { job_id: named.clone(), code: error.code_name(), detail });
-                last_error = Some(error);
-                continue;
-            }
-        };
-        if dry_run && job.status.is_over() {
-            report.started.push(Started { job_id: job.id.clone(), cleanup_id: None, new: true });
-            continue;
-        }
-        match create(&dir, &CleanupRequest { job, source: Source::Asked, actor: &actor }) {
-            Ok(created) => {
-                let (id, new) = match created {
-                    Created::New(id) => (id, true),
-                    Created::UnderWay(id) => (id, false),
-                };
-                if let Some(trail) = trail.as_ref().filter(|_| new) {
-                    let (at, object) = (dir.clock.now(), Object::job(&job.id));
-                    trail.record(&Entry::done(
-                        at,
-                        &actor,
-                        "cleanup start",
-                        object,
-                        format!("cleanup {id}"),
-                    ))?;
-                }
-                report.started.push(Started { job_id: job.id.clone(), cleanup_id: Some(id), new });
-            }
-            Err(error) => {
-                let (job_id, detail) = (named.clone(), error.to_string());
-                report.refused.push(Refused { job_id, code: "job-not-over", detail });
-                last_error = Some(error.into());
-            }
-        }
     }
-    let all_unknown = report.started.is_empty() && report.refused.iter().all(|r| r.code == "no-such-job");
-    let ending = match last_error {
-        Some(error) if args.jobs.len() == 1 => return Err(error),
-        Some(error) if all_unknown => Err(error),
-        Some(_) => Ok(Ending::Degraded),
-        None => Ok(Ending::Done),
-    };
-    let answer = WithError::new(report, &ending);
-    let report = &answer.report;
-    context.output.report(&answer, |text| {
+}
+
+impl Show for StartCleanups {
+    fn show(&self, report: &StartReport, text: &mut Text) {
         for started in &report.started {
             let id = started.cleanup_id.as_deref().unwrap_or("(dry run)");
             let word = if started.new { "entered" } else { "is under way" };
@@ -274,11 +181,13 @@ fn start(context: &mut Context, args: &StartArgs) -> Result<Ending, CliError> {
         for refused in &report.refused {
             text.line(format!("job {}: refused: {}", refused.job_id, refused.detail));
         }
-    });
-    if !dry_run && !report.started.is_empty() {
-        context.output.hint("a daemon does it, or: recoveryctl cleanup run");
     }
-    ending
+
+    fn remark(&self, report: &StartReport, output: &mut Output) {
+        if !report.dry_run && !report.started.is_empty() {
+            output.hint("a daemon does it, or: recoveryctl cleanup run");
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

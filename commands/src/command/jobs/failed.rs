@@ -1,34 +1,33 @@
 //! `jobs failed`: what needs somebody's attention.
 
+use recovery::operations::jobs::FailedJobsRequest;
 use recovery::report::failed::{FailedJob, FailedJobs};
-use recovery::state::{Timestamp, human};
+use recovery::state::{Clock, Timestamp, human};
 
 use crate::command::jobs::tone::{status_of, tone_of};
-use crate::command::page::PageArgs;
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
 use crate::text::Text;
 
-pub(crate) fn failed(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = context.queue_to_look(&dir)?;
-    let report = FailedJobs::new(&dir, queue.state(), &page.page(), context.shows_output())?;
-    let now = dir.clock.now();
-    context.output.report(&report, |text| {
+impl Show for FailedJobsRequest {
+    fn show(&self, report: &FailedJobs, text: &mut Text) {
+        let now = Clock::system().now();
         for job in &report.jobs {
             text.gap();
             describe(text, job, now);
         }
-    });
-    if report.output_withheld {
-        context.output.note("what the jobs printed is left out: daemon.viewer_output is false");
     }
-    match report.total {
-        0 => context.output.note("no job has failed, timed out or crashed"),
-        _ => context.output.hint("recoveryctl resume JOB starts the next attempt"),
+
+    fn remark(&self, report: &FailedJobs, output: &mut Output) {
+        if report.output_withheld {
+            output.note("what the jobs printed is left out: daemon.viewer_output is false");
+        }
+        match report.total {
+            0 => output.note("no job has failed, timed out or crashed"),
+            _ => output.hint("recoveryctl resume JOB starts the next attempt"),
+        }
     }
-    Ok(Ending::Done)
 }
 
 fn describe(text: &mut Text, job: &FailedJob, now: Timestamp) {

@@ -18,7 +18,7 @@ pub(super) struct LogArgs {
 
 pub(super) fn log(context: &mut Context, args: &LogArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = context.queue_to_look(&dir)?;
+    let queue = context.operation()?.queue_to_look(&dir)?;
     let job = find_or_lost(&dir, queue.state(), &args.id)?;
     let report = lines_of_job(&dir, &job.id)?;
     context.output.report(&report, |text| {

@@ -1,19 +1,14 @@
 //! `jobs metrics`: figures about re-attachment.
 
+use recovery::operations::jobs::JobMetricsRequest;
 use recovery::report::job_metrics::JobMetrics;
 use recovery::state::human;
 
-use crate::context::Context;
-use crate::error::{CliError, Ending};
-use recovery::operations::history::{last_recovery, past_recoveries};
+use crate::operate::Show;
+use crate::text::Text;
 
-pub(crate) fn metrics(context: &mut Context) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = context.queue_to_look(&dir)?;
-    let last = last_recovery(&mut context.operation()?, &dir);
-    let history = past_recoveries(&mut context.operation()?, &dir);
-    let report = JobMetrics::new(queue.state(), last.as_ref(), &history);
-    context.output.report(&report, |text| {
+impl Show for JobMetricsRequest {
+    fn show(&self, report: &JobMetrics, text: &mut Text) {
         let number = |n: u64| Some(n.to_string());
         text.fields(&[
             ("found running by recoveries", number(report.found_total)),
@@ -27,6 +22,5 @@ pub(crate) fn metrics(context: &mut Context) -> Result<Ending, CliError> {
             ("re-attachment took, mean", report.reattach_ms.mean.map(human::duration)),
             ("re-attachment took, at most", report.reattach_ms.max.map(human::duration)),
         ]);
-    });
-    Ok(Ending::Done)
+    }
 }

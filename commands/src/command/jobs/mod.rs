@@ -13,18 +13,13 @@ pub(crate) mod status;
 pub(crate) mod tone;
 
 use clap::{Args, Subcommand};
-use recovery::operations::jobs::ListJobs;
+use recovery::operations::jobs::{
+    CancelJobs, FailedJobsRequest, JobMetricsRequest, JobsStatusRequest, ListJobs, SentinelsRequest, ShowJob,
+};
 
-use crate::command::jobs::cancel::{CancelArgs, cancel};
-use crate::command::jobs::failed::failed;
 use crate::command::jobs::log::{LogArgs, log};
-use crate::command::jobs::metrics::metrics;
 use crate::command::jobs::output::{OutputArgs, output};
 use crate::command::jobs::prune::{PruneArgs, prune};
-use crate::command::jobs::sentinels::sentinels;
-use crate::command::jobs::show::{ShowArgs, show};
-use crate::command::jobs::status::status;
-use crate::command::page::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::operate::operate;
@@ -39,19 +34,15 @@ pub(crate) struct JobsArgs {
 #[derive(Debug, Subcommand)]
 enum JobsWord {
     List(ListJobs),
-    Show(ShowArgs),
+    Show(ShowJob),
     Output(OutputArgs),
-    Cancel(CancelArgs),
+    Cancel(CancelJobs),
     Prune(PruneArgs),
-    /// Show the running jobs, and what the last recovery made of those that were running
-    Status(PageArgs),
+    Status(JobsStatusRequest),
     Log(LogArgs),
-    /// Show every sentinel, and whether what it says is true
-    Sentinels(PageArgs),
-    /// Show the jobs that failed, timed out or crashed
-    Failed(PageArgs),
-    /// Show figures about re-attachment
-    Metrics,
+    Sentinels(SentinelsRequest),
+    Failed(FailedJobsRequest),
+    Metrics(JobMetricsRequest),
 }
 
 impl JobsArgs {
@@ -64,14 +55,14 @@ impl JobsArgs {
 pub(crate) fn cmd_jobs(context: &mut Context, args: &JobsArgs) -> Result<Ending, CliError> {
     match &args.word {
         JobsWord::List(request) => operate(context, request),
-        JobsWord::Show(args) => show(context, args),
+        JobsWord::Show(request) => operate(context, request),
         JobsWord::Output(args) => output(context, args),
-        JobsWord::Cancel(args) => cancel(context, args),
+        JobsWord::Cancel(request) => operate(context, request),
         JobsWord::Prune(args) => prune(context, args),
-        JobsWord::Status(page) => status(context, page),
+        JobsWord::Status(request) => operate(context, request),
         JobsWord::Log(args) => log(context, args),
-        JobsWord::Sentinels(page) => sentinels(context, page),
-        JobsWord::Failed(page) => failed(context, page),
-        JobsWord::Metrics => metrics(context),
+        JobsWord::Sentinels(request) => operate(context, request),
+        JobsWord::Failed(request) => operate(context, request),
+        JobsWord::Metrics(request) => operate(context, request),
     }
 }

@@ -1,32 +1,29 @@
 //! `jobs sentinels`: every sentinel, and whether what it says is true.
 
+use recovery::operations::jobs::SentinelsRequest;
 use recovery::report::sentinels::{SentinelReport, Sentinels};
-use recovery::state::{Timestamp, human};
+use recovery::state::{Clock, Timestamp, human};
 
 use crate::command::jobs::status::liveness_tone;
-use crate::command::page::PageArgs;
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
-use crate::settings::judging;
 use crate::text::Text;
 
-pub(crate) fn sentinels(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let limits = judging(&context.operation()?).limits;
-    let queue = context.queue_to_look(&dir)?;
-    let report = Sentinels::new(&dir, queue.state(), limits, &page.page())?;
-    let now = dir.clock.now();
-    context.output.report(&report, |text| {
+impl Show for SentinelsRequest {
+    fn show(&self, report: &Sentinels, text: &mut Text) {
+        let now = Clock::system().now();
         for sentinel in &report.sentinels {
             text.gap();
             describe(text, sentinel, now);
         }
-    });
-    if report.total == 0 {
-        context.output.note("no job has a sentinel");
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, report: &Sentinels, output: &mut Output) {
+        if report.total == 0 {
+            output.note("no job has a sentinel");
+        }
+    }
 }
 
 fn describe(text: &mut Text, sentinel: &SentinelReport, now: Timestamp) {

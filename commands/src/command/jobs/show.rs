@@ -1,40 +1,25 @@
 //! `jobs show ID`: everything about one job.
 
-use clap::Args;
+use recovery::operations::jobs::ShowJob;
 use recovery::report::jobs::JobDetail;
-use recovery::report::{held_repositories, lock_of};
-use recovery::state::{Timestamp, human};
+use recovery::state::{Clock, Timestamp, human};
 
 use crate::command::jobs::tone::{status_of, tone_of};
 use crate::command::submit::{command_line, crash_policy, quoted};
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use recovery::operations::jobs::ids::find_or_lost;
 
-/// Show everything about a job
-#[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
-    /// The job's id
-    #[arg(value_name = "ID")]
-    id: String,
-}
-
-pub(crate) fn show(context: &mut Context, args: &ShowArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = context.queue_to_look(&dir)?;
-    let job = find_or_lost(&dir, queue.state(), &args.id)?;
-    let held = held_repositories(&dir, queue.state())?;
-    let lock = lock_of(&dir, queue.state(), job);
-    let detail = JobDetail::new(&dir, queue.state(), &held, job, lock);
-    let now = dir.clock.now();
-    context.output.report(&detail, |text| render(text, &detail, now));
-    for hint in hints(&detail) {
-        context.output.hint(&hint);
+impl Show for ShowJob {
+    fn show(&self, detail: &JobDetail, text: &mut Text) {
+        render(text, detail, Clock::system().now());
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, detail: &JobDetail, output: &mut Output) {
+        hints(detail).iter().for_each(|hint| output.hint(hint));
+    }
 }
 
 fn render(text: &mut Text, detail: &JobDetail, now: Timestamp) {

@@ -1,29 +1,26 @@
 //! `jobs status`: what runs, and what the last recovery made of what was running.
 
+use recovery::operations::jobs::JobsStatusRequest;
 use recovery::report::reattachment::{JobStanding, JobsStatus};
-use recovery::state::{Timestamp, human};
+use recovery::state::{Clock, Timestamp, human};
 
 use crate::command::jobs::tone::{status_of, tone_of};
-use crate::command::page::PageArgs;
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
-use crate::settings::judging;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use recovery::operations::history::last_recovery;
 
-pub(crate) fn status(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let limits = judging(&context.operation()?).limits;
-    let (queue, last) = (context.queue_to_look(&dir)?, last_recovery(&mut context.operation()?, &dir));
-    let report = JobsStatus::new(&dir, queue.state(), last.as_ref(), limits, &page.page())?;
-    let now = dir.clock.now();
-    context.output.report(&report, |text| render(text, &report, now));
-    if report.total == 0 {
-        context.output.note("no job runs");
+impl Show for JobsStatusRequest {
+    fn show(&self, report: &JobsStatus, text: &mut Text) {
+        render(text, report, Clock::system().now());
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, report: &JobsStatus, output: &mut Output) {
+        if report.total == 0 {
+            output.note("no job runs");
+        }
+    }
 }
 
 fn render(text: &mut Text, report: &JobsStatus, now: Timestamp) {

@@ -18,10 +18,10 @@ use recovery::state::names::encode;
 use recovery::state::{StateDir, parse_duration};
 use serde::Serialize;
 
-use crate::command::locks::holders::holders;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::leave_job::{Server, leave_job};
+use recovery::operations::locks::holders;
 
 /// Run a command while holding the lock of a repository, and end as it does
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
     let mut dir = context.operation()?.state_dir_or_create()?;
     // In the incarnation that was lost, numbers would be given twice and survivors be taken for ours.
     dir.settle()?;
-    let holders = holders(context, &dir)?;
+    let holders = holders(&context.operation()?, &dir);
     let caller = Caller::this(std::env::vars_os());
     let jobs = context.settings()?.jobs.clone();
     let trail = Trail::open(&dir)?;
@@ -135,7 +135,7 @@ fn not_run(error: RunUnderError, args: &LockArgs) -> CliError {
 fn rehearse(context: &mut Context, args: &LockArgs) -> Result<Ending, CliError> {
     let dir: Option<StateDir> = context.operation()?.state_dir_if_any()?;
     if let Some(dir) = dir {
-        let holders = holders(context, &dir)?;
+        let holders = holders(&context.operation()?, &dir);
         let lock = recovery::locks::inspect(&dir, &args.repository, &|id, claim| holders.liveness(id, claim))
             .map_err(LockRefused::from)?;
         if let Some(lock) = lock.filter(|l| l.verdict.is_live() || l.unavailable) {

@@ -1,6 +1,5 @@
 //! `locks …`: who has which repository.
 
-pub(crate) mod holders;
 pub(crate) mod lock;
 pub(crate) mod release;
 pub(crate) mod show;
@@ -8,11 +7,13 @@ mod stale;
 
 use clap::{Args, Subcommand};
 
-use crate::command::locks::show::{InspectArgs, active, inspected, recovered};
-use crate::command::locks::stale::{StaleArgs, detect_stale};
-use crate::command::page::PageArgs;
+use recovery::operations::locks::{
+    ActiveLocksRequest, DetectStaleLocks, InspectLocks, RecoveredLocksRequest,
+};
+
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::operate::operate;
 
 /// Show repository locks: who has them, who waits, what the last recovery did
 #[derive(Debug, Args)]
@@ -23,12 +24,10 @@ pub(crate) struct LocksArgs {
 
 #[derive(Debug, Subcommand)]
 enum LocksWord {
-    /// List the locks that are not free
-    Active(PageArgs),
-    /// List what the last recovery did with the locks that it found held
-    Recovered(PageArgs),
-    Inspect(InspectArgs),
-    DetectStale(StaleArgs),
+    Active(ActiveLocksRequest),
+    Recovered(RecoveredLocksRequest),
+    Inspect(InspectLocks),
+    DetectStale(DetectStaleLocks),
 }
 
 impl LocksArgs {
@@ -40,9 +39,9 @@ impl LocksArgs {
 
 pub(crate) fn cmd_locks(context: &mut Context, args: &LocksArgs) -> Result<Ending, CliError> {
     match &args.word {
-        LocksWord::Active(page) => active(context, page),
-        LocksWord::Recovered(page) => recovered(context, page),
-        LocksWord::Inspect(args) => inspected(context, args),
-        LocksWord::DetectStale(args) => detect_stale(context, args),
+        LocksWord::Active(request) => operate(context, request),
+        LocksWord::Recovered(request) => operate(context, request),
+        LocksWord::Inspect(request) => operate(context, request),
+        LocksWord::DetectStale(request) => operate(context, request),
     }
 }

@@ -1,40 +1,25 @@
 //! `locks active`, `recovered` and `inspect`.
 
-use clap::Args;
-use recovery::locks::{LockRefused, inspect, list};
+use recovery::operations::locks::{ActiveLocksRequest, InspectLocks, RecoveredLocksRequest};
 use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedLocks, RecoveredLocks};
-use recovery::state::{Timestamp, human};
+use recovery::state::{Clock, Timestamp, human};
 
-use crate::command::locks::holders::holders;
-use crate::command::page::PageArgs;
-use crate::context::Context;
-use crate::error::{CliError, Ending, ErrorKind};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use recovery::operations::history::last_recovery;
 
-/// Show all that is known of locks, with the evidence
-#[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
-    /// Only the lock of this repository
-    #[arg(value_name = "REPO")]
-    repository: Option<String>,
-    #[command(flatten)]
-    page: PageArgs,
-}
-
-pub(crate) fn active(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let holders = holders(context, &dir)?;
-    let locks = list(&dir, &|id, claim| holders.liveness(id, claim))?;
-    let (queue, now) = (context.queue_to_look(&dir)?, dir.clock.now());
-    let report = ActiveLocks::new(&dir, locks, queue.state(), &page.page())?;
-    context.output.report(&report, |text| text.table(&table(&report.locks, now)));
-    if report.total == 0 {
-        context.output.note("no repository is locked");
+impl Show for ActiveLocksRequest {
+    fn show(&self, report: &ActiveLocks, text: &mut Text) {
+        text.table(&table(&report.locks, Clock::system().now()));
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, report: &ActiveLocks, output: &mut Output) {
+        if report.total == 0 {
+            output.note("no repository is locked");
+        }
+    }
 }
 
 fn table(locks: &[ActiveLock], now: Timestamp) -> Table {
@@ -61,11 +46,8 @@ pub(crate) fn tone_of(verdict: &str) -> Tone {
     }
 }
 
-pub(crate) fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let last = last_recovery(&mut context.operation()?, &dir);
-    let report = RecoveredLocks::new(last.as_ref(), &page.page())?;
-    context.output.report(&report, |text| {
+impl Show for RecoveredLocksRequest {
+    fn show(&self, report: &RecoveredLocks, text: &mut Text) {
         let mut table = Table::new(&["REPOSITORY", "OUTCOME", "HOLDER", "BECAUSE"]);
         for lock in &report.locks {
             let outcome = serde_json::to_value(lock.outcome).unwrap_or_default();
@@ -77,44 +59,31 @@ pub(crate) fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending
             ]);
         }
         text.table(&table);
-    });
-    match (&report.recovery_id, report.total) {
-        (None, _) => context.output.note("there was no recovery yet"),
-        (_, 0) => context.output.note("the last recovery found no lock held"),
-        _ => {}
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, report: &RecoveredLocks, output: &mut Output) {
+        match (&report.recovery_id, report.total) {
+            (None, _) => output.note("there was no recovery yet"),
+            (_, 0) => output.note("the last recovery found no lock held"),
+            _ => {}
+        }
+    }
 }
 
-pub(crate) fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let holders = holders(context, &dir)?;
-    let liveness = |id: &_, claim| holders.liveness(id, claim);
-    let locks = match &args.repository {
-        None => list(&dir, &liveness)?,
-        Some(name) => {
-            let lock = inspect(&dir, name, &liveness).map_err(LockRefused::from)?;
-            vec![lock.ok_or_else(|| no_such_lock(name))?]
-        }
-    };
-    let (queue, now) = (context.queue_to_look(&dir)?, dir.clock.now());
-    let report = InspectedLocks::new(&dir, locks, queue.state(), &args.page.page())?;
-    context.output.report(&report, |text| {
+impl Show for InspectLocks {
+    fn show(&self, report: &InspectedLocks, text: &mut Text) {
+        let now = Clock::system().now();
         for lock in &report.locks {
             text.gap();
             describe(text, lock, now);
         }
-    });
-    if report.total == 0 {
-        context.output.note("no repository was ever locked");
     }
-    Ok(Ending::Done)
-}
 
-pub(crate) fn no_such_lock(repository: &str) -> CliError {
-    CliError::new(ErrorKind::NotFound, format!("no lock of a repository '{repository}' was ever granted"))
-        .code("no-such-lock")
-        .hint("recoveryctl locks inspect")
+    fn remark(&self, report: &InspectedLocks, output: &mut Output) {
+        if report.total == 0 {
+            output.note("no repository was ever locked");
+        }
+    }
 }
 
 fn describe(text: &mut Text, lock: &InspectedLock, now: Timestamp) {

@@ -1,56 +1,27 @@
-//! `locks detect-stale`: the locks whose holders are gone, and with `--release` gives them back.
+//! `locks detect-stale`: the locks whose holders are gone.
 
-use clap::Args;
-use recovery::audit::{AuditError, Entry, Trail};
-use recovery::findings::Object;
-use recovery::locks::{StaleLock, detect_stale as look, release_stale};
+use recovery::operations::locks::DetectStaleLocks;
 use recovery::report::locks::StaleReport;
 
-use crate::command::locks::holders::holders;
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
 
-/// Find the locks whose holders are provably gone
-///
-/// What cannot be judged is named and never given back here: see `release --force`. Ends with 3 when a lock
-/// that was to be given back was not.
-#[derive(Debug, Args)]
-pub(crate) struct StaleArgs {
-    /// Give them back
-    #[arg(long)]
-    release: bool,
-}
+impl Show for DetectStaleLocks {
+    fn show(&self, report: &StaleReport, text: &mut Text) {
+        render(text, report);
+    }
 
-pub(crate) fn detect_stale(context: &mut Context, args: &StaleArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let holders = holders(context, &dir)?;
-    let liveness = |id: &_, claim| holders.liveness(id, claim);
-    let mut found = look(&dir, &liveness)?;
-    let dry_run = context.is_dry_run();
-    if args.release && !dry_run && !found.stale.is_empty() {
-        let trail = Trail::open(&dir)?;
-        let actor = context.actor();
-        let mut enter = |lock: &StaleLock| -> Result<(), AuditError> {
-            let id = lock.lock_id.as_deref().unwrap_or("that cannot be told");
-            let detail = format!("stale; lock id {id}");
-            let object = Object::lock(&lock.repository);
-            let entry = Entry::done(dir.clock.now(), &actor, "release", object, detail);
-            trail.record(&entry.with_evidence(lock.evidence.clone())).map(drop)
-        };
-        release_stale(&dir, &liveness, &mut found, &actor, &mut enter)?;
+    fn remark(&self, report: &StaleReport, output: &mut Output) {
+        if report.found.stale.is_empty() && report.found.unknown.is_empty() {
+            output.note("no lock is stale");
+        }
+        if !self.release && !report.found.stale.is_empty() {
+            output.hint("give them back with: recoveryctl locks detect-stale --release");
+        }
     }
-    let report = StaleReport::new(found, dry_run);
-    context.output.report(&report, |text| render(text, &report));
-    if report.found.stale.is_empty() && report.found.unknown.is_empty() {
-        context.output.note("no lock is stale");
-    }
-    if !args.release && !report.found.stale.is_empty() {
-        context.output.hint("give them back with: recoveryctl locks detect-stale --release");
-    }
-    Ok(if report.is_incomplete() { Ending::Degraded } else { Ending::Done })
 }
 
 fn render(text: &mut Text, report: &StaleReport) {

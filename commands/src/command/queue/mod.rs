@@ -3,22 +3,21 @@
 mod wal;
 
 use clap::{Args, Subcommand};
-use recovery::queue::Method;
-use recovery::report::held_repositories;
-use recovery::report::queue::{
-    QueueMetrics, QueueSnapshot, QueueStatus, RecoveryTotals, findings, last_recovered, not_writable,
+use recovery::operations::queue::{
+    QueueMetricsRequest, QueueSnapshotRequest, QueueStatusRequest, WalStatusRequest,
 };
-use recovery::state::{Timestamp, human};
+use recovery::queue::Method;
+use recovery::report::queue::{QueueMetrics, QueueSnapshot, QueueStatus};
+use recovery::state::{Clock, Timestamp, human};
 
 use crate::command::jobs::list::table;
-use crate::command::page::PageArgs;
-use crate::command::queue::wal::{WalArgs, wal};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::operate::{Show, operate};
+use crate::output::Output;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use recovery::operations::history::{last_recovery, past_recoveries};
 
 /// Look at the queue: who waits for what, and how its log stands
 #[derive(Debug, Args)]
@@ -29,39 +28,31 @@ pub(crate) struct QueueArgs {
 
 #[derive(Debug, Subcommand)]
 enum QueueWord {
-    /// Show how long the line is, who is at its head, and how the queue came back the last time
-    Status,
-    /// Show counters, and how long jobs wait and run
-    Metrics,
-    /// Show every job: those that wait in the order in which they are to start, then the rest
-    Snapshot(PageArgs),
-    Wal(WalArgs),
+    Status(QueueStatusRequest),
+    Metrics(QueueMetricsRequest),
+    Snapshot(QueueSnapshotRequest),
+    Wal(WalStatusRequest),
 }
 
 pub(crate) fn cmd_queue(context: &mut Context, args: &QueueArgs) -> Result<Ending, CliError> {
     match &args.word {
-        QueueWord::Status => status(context),
-        QueueWord::Metrics => metrics(context),
-        QueueWord::Snapshot(page) => snapshot(context, page),
-        QueueWord::Wal(args) => wal(context, args),
+        QueueWord::Status(request) => operate(context, request),
+        QueueWord::Metrics(request) => operate(context, request),
+        QueueWord::Snapshot(request) => operate(context, request),
+        QueueWord::Wal(request) => operate(context, request),
     }
 }
 
-fn status(context: &mut Context) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = context.queue_to_look(&dir)?;
-    let held = held_repositories(&dir, queue.state())?;
-    let last = last_recovery(&mut context.operation()?, &dir);
-    let recovered = last_recovered(last.as_ref());
-    let mut found = findings(queue.replayed());
-    found.extend(not_writable(&queue));
-    let report = QueueStatus::new(&queue, recovered, &held, found);
-    let now = dir.clock.now();
-    context.output.report(&report, |text| render_status(text, &report, now));
-    if report.depth > report.head.len() as u64 {
-        context.output.hint("recoveryctl queue snapshot shows the whole line");
+impl Show for QueueStatusRequest {
+    fn show(&self, report: &QueueStatus, text: &mut Text) {
+        render_status(text, report, Clock::system().now());
     }
-    Ok(if report.findings.is_empty() { Ending::Done } else { Ending::Degraded })
+
+    fn remark(&self, report: &QueueStatus, output: &mut Output) {
+        if report.depth > report.head.len() as u64 {
+            output.hint("recoveryctl queue snapshot shows the whole line");
+        }
+    }
 }
 
 fn render_status(text: &mut Text, report: &QueueStatus, now: Timestamp) {
@@ -124,13 +115,10 @@ fn recovered(report: &QueueStatus, now: Timestamp) -> String {
     format!("{} {from}, {records}{damaged}, in {}", human::ago(now, at), human::duration(r.duration_ms))
 }
 
-fn metrics(context: &mut Context) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = context.queue_to_look(&dir)?;
-    let history = past_recoveries(&mut context.operation()?, &dir);
-    let report = QueueMetrics::new(queue.state(), RecoveryTotals::of(&history));
-    context.output.report(&report, |text| render_metrics(text, &report));
-    Ok(Ending::Done)
+impl Show for QueueMetricsRequest {
+    fn show(&self, report: &QueueMetrics, text: &mut Text) {
+        render_metrics(text, report);
+    }
 }
 
 fn render_metrics(text: &mut Text, report: &QueueMetrics) {
@@ -164,19 +152,18 @@ fn render_metrics(text: &mut Text, report: &QueueMetrics) {
     text.table(&times);
 }
 
-fn snapshot(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = context.queue_to_look(&dir)?;
-    let held = held_repositories(&dir, queue.state())?;
-    let now = dir.clock.now();
-    let report = QueueSnapshot::new(queue.state(), &held, now, &page.page())?;
-    context.output.report(&report, |text| text.table(&table(&report.jobs, now)));
-    if report.jobs.is_empty() {
-        context.output.note("no jobs");
+impl Show for QueueSnapshotRequest {
+    fn show(&self, report: &QueueSnapshot, text: &mut Text) {
+        text.table(&table(&report.jobs, Clock::system().now()));
     }
-    if let Some(cursor) = &report.next_cursor {
-        let shown = format!("{} of {}", report.jobs.len(), human::count(report.total, "job"));
-        context.output.hint(&format!("{shown}; go on with --cursor {cursor}"));
+
+    fn remark(&self, report: &QueueSnapshot, output: &mut Output) {
+        if report.jobs.is_empty() {
+            output.note("no jobs");
+        }
+        if let Some(cursor) = &report.next_cursor {
+            let shown = format!("{} of {}", report.jobs.len(), human::count(report.total, "job"));
+            output.hint(&format!("{shown}; go on with --cursor {cursor}"));
+        }
     }
-    Ok(Ending::Done)
 }

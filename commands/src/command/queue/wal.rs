@@ -1,31 +1,29 @@
 //! `queue wal`: the log on disk, segment by segment.
 
-use clap::Args;
+use recovery::operations::queue::WalStatusRequest;
 use recovery::report::queue::WalStatus;
 use recovery::state::human;
 
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
 
-/// Show the write-ahead log: its segments, and whether every record reads well
-///
-/// Reads all of it. Ends with 3 when something is damaged or missing.
-#[derive(Debug, Args)]
-pub(crate) struct WalArgs {}
-
-pub(crate) fn wal(context: &mut Context, _args: &WalArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = context.queue_to_look(&dir)?;
-    let report = WalStatus::read(&dir, &queue)?;
-    let clean = report.damaged_records == 0 && report.missing.is_empty();
-    context.output.report(&report, |text| render(text, &report, clean));
-    if !clean {
-        context.output.hint("recoveryctl recover mends the log and keeps what cannot be read in quarantine");
+impl Show for WalStatusRequest {
+    fn show(&self, report: &WalStatus, text: &mut Text) {
+        render(text, report, is_clean(report));
     }
-    Ok(if clean { Ending::Done } else { Ending::Degraded })
+
+    fn remark(&self, report: &WalStatus, output: &mut Output) {
+        if !is_clean(report) {
+            output.hint("recoveryctl recover repairs the log and keeps what cannot be read in quarantine");
+        }
+    }
+}
+
+fn is_clean(report: &WalStatus) -> bool {
+    report.damaged_records == 0 && report.missing.is_empty()
 }
 
 fn render(text: &mut Text, report: &WalStatus, clean: bool) {

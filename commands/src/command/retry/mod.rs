@@ -1,16 +1,17 @@
 //! `retry …`: tries again what failed.
 
-pub(crate) mod cleanup;
+mod cleanup;
 mod phase;
 mod webhook;
 
 use clap::{Args, Subcommand};
+use recovery::operations::cleanup::RetryCleanup;
+use recovery::operations::webhooks::RetryDeliveries;
 
-use crate::command::retry::cleanup::{RetryCleanupArgs, retry_cleanup};
 use crate::command::retry::phase::{PhaseArgs, retry_phase};
-use crate::command::retry::webhook::{WebhookArgs, retry_webhook};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::operate::operate;
 
 /// Try again what failed
 #[derive(Debug, Args)]
@@ -21,15 +22,15 @@ pub(crate) struct RetryArgs {
 
 #[derive(Debug, Subcommand)]
 enum RetryWord {
-    Cleanup(RetryCleanupArgs),
+    Cleanup(RetryCleanup),
     Phase(PhaseArgs),
-    Webhook(WebhookArgs),
+    Webhook(RetryDeliveries),
 }
 
 pub(crate) fn cmd_retry(context: &mut Context, args: &RetryArgs) -> Result<Ending, CliError> {
     match &args.word {
-        RetryWord::Cleanup(args) => retry_cleanup(context, args),
+        RetryWord::Cleanup(request) => operate(context, request),
         RetryWord::Phase(args) => retry_phase(context, args),
-        RetryWord::Webhook(args) => retry_webhook(context, args),
+        RetryWord::Webhook(request) => operate(context, request),
     }
 }

@@ -1,45 +1,19 @@
 //! `webhooks log`: what was tried and how it ended.
 
-use clap::Args;
+use recovery::operations::webhooks::DeliveryLogRequest;
 use recovery::report::webhooks::DeliveryLogReport;
-use recovery::state::human;
-use recovery::webhooks::{AttemptRetention, DeliveryLog, DeliveryOutcome, attempts_in};
+use recovery::state::{Clock, human};
+use recovery::webhooks::DeliveryOutcome;
 
-use crate::command::page::PageArgs;
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
+use crate::text::Text;
 
-/// Show the attempts of deliveries, the newest first
-#[derive(Debug, Args)]
-pub(crate) struct LogArgs {
-    /// Only those about this job
-    #[arg(long, value_name = "JOB_ID")]
-    job: Option<String>,
-    /// Only those of this delivery
-    #[arg(long, value_name = "DELIVERY_ID")]
-    delivery: Option<String>,
-    #[command(flatten)]
-    page: PageArgs,
-}
-
-pub(crate) fn log(context: &mut Context, args: &LogArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    // Opening it syncs: what is shown stays.
-    let opened = DeliveryLog::open_if_any(&dir)?;
-    // What is past its time may still be in the log: it goes with the next compaction.
-    let configured = &context.settings()?.webhooks;
-    let retention = AttemptRetention { keep: configured.keep, entries: configured.keep_entries };
-    let mut attempts = retention.of(attempts_in(&dir)?, dir.clock.now());
-    attempts.retain(|a| {
-        let job = args.job.as_ref().is_none_or(|job| a.attempted.job_id.as_ref() == Some(job));
-        job && args.delivery.as_ref().is_none_or(|id| a.attempted.delivery.to_string() == *id)
-    });
-    let problems = opened.map(|l| l.problems().clone()).unwrap_or_default();
-    let report = DeliveryLogReport::new(attempts, &problems, &args.page.page())?;
-    let now = dir.clock.now();
-    context.output.report(&report, |text| {
+impl Show for DeliveryLogRequest {
+    fn show(&self, report: &DeliveryLogReport, text: &mut Text) {
+        let now = Clock::system().now();
         let mut table =
             Table::new(&["WHEN", "DELIVERY", "JOB", ">TRY", "OUTCOME", ">CODE", ">MS", "TO", "BECAUSE"]);
         for e in &report.entries {
@@ -62,9 +36,11 @@ pub(crate) fn log(context: &mut Context, args: &LogArgs) -> Result<Ending, CliEr
             text.gap();
             text.findings(&report.findings);
         }
-    });
-    if report.total == 0 {
-        context.output.note("nothing was tried yet");
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, report: &DeliveryLogReport, output: &mut Output) {
+        if report.total == 0 {
+            output.note("nothing was tried yet");
+        }
+    }
 }

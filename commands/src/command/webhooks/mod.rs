@@ -5,19 +5,18 @@ mod deliver;
 pub(crate) mod discard;
 mod log;
 pub(crate) mod pending;
-mod survey;
 mod trial;
 
 use clap::{Args, Subcommand};
+use recovery::operations::webhooks::{
+    DeliveryLogRequest, DiscardDeliveries, PendingRequest, RecoveredRequest,
+};
 
-use crate::command::page::PageArgs;
 use crate::command::webhooks::deliver::{DeliverArgs, deliver};
-use crate::command::webhooks::discard::{DiscardArgs, discard};
-use crate::command::webhooks::log::{LogArgs, log};
-use crate::command::webhooks::pending::{PendingArgs, pending, recovered};
 use crate::command::webhooks::trial::{TestArgs, test};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::operate::operate;
 
 /// Show, send, test and give up deliveries of webhooks
 #[derive(Debug, Args)]
@@ -28,13 +27,12 @@ pub(crate) struct WebhooksArgs {
 
 #[derive(Debug, Subcommand)]
 enum WebhooksWord {
-    Pending(PendingArgs),
-    /// Show what the last recovery found undelivered, and what became of it
-    Recovered(PageArgs),
-    Log(LogArgs),
+    Pending(PendingRequest),
+    Recovered(RecoveredRequest),
+    Log(DeliveryLogRequest),
     Test(TestArgs),
     Deliver(DeliverArgs),
-    Discard(DiscardArgs),
+    Discard(DiscardDeliveries),
 }
 
 impl WebhooksArgs {
@@ -46,11 +44,11 @@ impl WebhooksArgs {
 
 pub(crate) fn cmd_webhooks(context: &mut Context, args: &WebhooksArgs) -> Result<Ending, CliError> {
     match &args.word {
-        WebhooksWord::Pending(args) => pending(context, args),
-        WebhooksWord::Recovered(page) => recovered(context, page),
-        WebhooksWord::Log(args) => log(context, args),
+        WebhooksWord::Pending(request) => operate(context, request),
+        WebhooksWord::Recovered(request) => operate(context, request),
+        WebhooksWord::Log(request) => operate(context, request),
         WebhooksWord::Test(args) => test(context, args),
         WebhooksWord::Deliver(args) => deliver(context, args),
-        WebhooksWord::Discard(args) => discard(context, args),
+        WebhooksWord::Discard(request) => operate(context, request),
     }
 }

@@ -1,46 +1,18 @@
 //! `webhooks pending` and `webhooks recovered`.
 
-use clap::Args;
-use clap::builder::PossibleValuesParser;
-use recovery::durable::is_held;
+use recovery::operations::webhooks::{PendingRequest, RecoveredRequest};
 use recovery::report::webhooks::{DeliveryStatus, PendingDeliveries, RecoveredDeliveries};
-use recovery::state::{StateDir, human};
-use recovery::webhooks::{DeliveryLog, DeliveryLogState, DeliveryView, attempts_in};
+use recovery::state::{Clock, human};
 
-use crate::command::page::PageArgs;
-use crate::command::webhooks::survey::survey;
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
-use recovery::operations::history::last_recovery;
+use crate::text::Text;
 
-/// Show what is undelivered, parked deliveries included, and how each endpoint does
-#[derive(Debug, Args)]
-pub(crate) struct PendingArgs {
-    /// Only those that stand there
-    #[arg(long, value_name = "STATUS", value_parser = PossibleValuesParser::new(
-        ["pending", "in_flight", "waiting", "parked"]
-    ))]
-    status: Option<String>,
-    #[command(flatten)]
-    page: PageArgs,
-}
-
-/// Whether somebody delivers now.
-pub(crate) fn is_delivering(dir: &StateDir) -> bool {
-    is_held(&dir.paths.deliver_lock()).unwrap_or(false)
-}
-
-pub(crate) fn pending(context: &mut Context, args: &PendingArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let survey = survey(context, &dir)?;
-    let all =
-        [DeliveryStatus::Pending, DeliveryStatus::InFlight, DeliveryStatus::Waiting, DeliveryStatus::Parked];
-    let only = all.into_iter().find(|s| args.status.as_deref() == Some(s.as_str()));
-    let report = PendingDeliveries::new(&survey, only, is_delivering(&dir), &args.page.page())?;
-    let now = dir.clock.now();
-    context.output.report(&report, |text| {
+impl Show for PendingRequest {
+    fn show(&self, report: &PendingDeliveries, text: &mut Text) {
+        let now = Clock::system().now();
         let mut table = Table::new(&["DELIVERY", "JOB", "STATUS", ">TRIED", "NEXT", "TO", "BECAUSE"]);
         for d in &report.deliveries {
             table.row([
@@ -58,11 +30,13 @@ pub(crate) fn pending(context: &mut Context, args: &PendingArgs) -> Result<Endin
             text.gap();
             text.findings(&report.findings);
         }
-    });
-    if report.total == 0 {
-        context.output.note("nothing is undelivered");
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, report: &PendingDeliveries, output: &mut Output) {
+        if report.total == 0 {
+            output.note("nothing is undelivered");
+        }
+    }
 }
 
 fn tone_of(status: DeliveryStatus) -> Tone {
@@ -74,15 +48,8 @@ fn tone_of(status: DeliveryStatus) -> Tone {
     }
 }
 
-pub(crate) fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let last = last_recovery(&mut context.operation()?, &dir);
-    let log = DeliveryLog::open_if_any(&dir)?;
-    let nothing = DeliveryLogState::default();
-    let now = log.as_ref().map_or(&nothing, DeliveryView::state);
-    let tried = attempts_in(&dir)?;
-    let report = RecoveredDeliveries::new(last.as_ref(), now, &tried, &page.page())?;
-    context.output.report(&report, |text| {
+impl Show for RecoveredRequest {
+    fn show(&self, report: &RecoveredDeliveries, text: &mut Text) {
         let mut table = Table::new(&["DELIVERY", "JOB", "WAS", "NOW", ">TRIED", "TO"]);
         for d in &report.deliveries {
             let was = serde_json::to_value(d.was).unwrap_or_default();
@@ -96,11 +63,13 @@ pub(crate) fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending
             ]);
         }
         text.table(&table);
-    });
-    match (&report.recovery_id, report.found_total) {
-        (None, _) => context.output.note("there was no recovery yet"),
-        (_, 0) => context.output.note("the last recovery found nothing undelivered"),
-        _ => {}
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, report: &RecoveredDeliveries, output: &mut Output) {
+        match (&report.recovery_id, report.found_total) {
+            (None, _) => output.note("there was no recovery yet"),
+            (_, 0) => output.note("the last recovery found nothing undelivered"),
+            _ => {}
+        }
+    }
 }

@@ -4,25 +4,11 @@ use recovery::report::why_job::WhyJob;
 
 use crate::command::jobs::status::liveness_tone;
 use crate::command::jobs::tone::{status_of, tone_of};
-use crate::context::Context;
-use crate::error::{CliError, Ending};
 use crate::paint::Tone;
-use crate::settings::judging;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use recovery::operations::jobs::ids::find_or_lost;
 
-pub(crate) fn why_job(context: &mut Context, id: &str) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let settings = judging(&context.operation()?);
-    let queue = context.queue_to_look(&dir)?;
-    let job = find_or_lost(&dir, queue.state(), id)?;
-    let report = WhyJob::of(&dir, queue.state(), job, &settings);
-    context.output.report(&report, |text| render(text, &report));
-    Ok(Ending::Done)
-}
-
-fn render(text: &mut Text, report: &WhyJob) {
+pub(crate) fn render(text: &mut Text, report: &WhyJob) {
     let tone = status_of(report.status).map_or(Tone::Plain, tone_of);
     text.toned(tone, format!("{}  {}", report.object, report.status.replace('_', " ")));
     text.line(format!("  {}", report.because));

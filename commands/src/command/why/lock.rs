@@ -1,46 +1,32 @@
 //! `why lock:REPO`.
 
 use recovery::findings::shell_word;
-use recovery::locks::{LockRefused, inspect};
-use recovery::repair::would_repair_lock;
 use recovery::report::why_lock::WhyLock;
 
-use crate::command::locks::holders::holders;
-use crate::command::locks::show::{no_such_lock, tone_of};
+use crate::command::locks::show::tone_of;
 use crate::command::why::past::render_past;
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::output::Output;
 use crate::paint::Tone;
-use crate::settings::judging;
 use crate::text::Text;
 
-pub(crate) fn why_lock(context: &mut Context, repository: &str) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let holders = holders(context, &dir)?;
-    let info = inspect(&dir, repository, &|id, claim| holders.liveness(id, claim))
-        .map_err(LockRefused::from)?
-        .ok_or_else(|| no_such_lock(repository))?;
-    let repair = would_repair_lock(&dir, &judging(&context.operation()?), repository)?;
-    let queue = context.queue_to_look(&dir)?;
-    let report = WhyLock::of(&dir, info, queue.state(), repair)?;
-    context.output.report(&report, |text| render(text, &report));
-    if report.verdict == "unknown" {
-        // Both refuse what can be proven to live.
-        let can_repair = report.repair.as_ref().is_some_and(|repair| repair.action.is_some());
-        let out = match &report.lock.lock.job_id {
-            _ if can_repair => "repair locks".to_owned(),
-            Some(job) => format!(
-                "repair jobs --assume-dead {} --reason 'known to be over'",
-                shell_word(&job.to_string())
-            ),
-            None => format!("release {} --force", shell_word(repository)),
-        };
-        context.output.hint(&format!("recoveryctl {out}"));
+/// What leads out of a verdict that cannot be given.
+pub(crate) fn remark(report: &WhyLock, output: &mut Output) {
+    if report.verdict != "unknown" {
+        return;
     }
-    Ok(Ending::Done)
+    // Both refuse what can be proven to live.
+    let can_repair = report.repair.as_ref().is_some_and(|repair| repair.action.is_some());
+    let out = match &report.lock.lock.job_id {
+        _ if can_repair => "repair locks".to_owned(),
+        Some(job) => {
+            format!("repair jobs --assume-dead {} --reason 'known to be over'", shell_word(&job.to_string()))
+        }
+        None => format!("release {} --force", shell_word(&report.lock.lock.repository)),
+    };
+    output.hint(&format!("recoveryctl {out}"));
 }
 
-fn render(text: &mut Text, report: &WhyLock) {
+pub(crate) fn render(text: &mut Text, report: &WhyLock) {
     text.toned(tone_of(report.verdict), format!("{}  {}", report.object, report.verdict));
     for (number, piece) in (1..).zip(&report.evidence) {
         text.line(format!("  {number}. {piece}"));

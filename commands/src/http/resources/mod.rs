@@ -1,15 +1,7 @@
 //! The endpoints, a file a resource.
 
-mod cleanup;
 mod jobs;
-mod locks;
-mod orphans;
-mod queue;
-mod recovery;
 mod startup;
-mod state;
-mod trail;
-mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -24,18 +16,7 @@ static OPERATIONS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| TABLE.iter().map(e
 
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
-    let resources = [
-        queue::ENDPOINTS,
-        jobs::ENDPOINTS,
-        cleanup::ENDPOINTS,
-        startup::ENDPOINTS,
-        state::ENDPOINTS,
-        locks::ENDPOINTS,
-        orphans::ENDPOINTS,
-        recovery::ENDPOINTS,
-        webhooks::ENDPOINTS,
-        trail::ENDPOINTS,
-    ];
+    let resources = [jobs::ENDPOINTS, startup::ENDPOINTS];
     resources.into_iter().flatten().chain(OPERATIONS.iter())
 }
 

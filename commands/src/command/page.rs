@@ -1,3 +1,0 @@
-//! Which part of a list a command shows.
-
-pub(crate) use recovery::operations::PageRequest as PageArgs;

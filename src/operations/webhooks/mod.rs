@@ -1,0 +1,28 @@
+//! Operations on deliveries.
+
+mod choose;
+mod discard;
+mod log;
+mod pending;
+mod recovered;
+mod retry;
+
+pub use discard::DiscardDeliveries;
+pub use log::DeliveryLogRequest;
+pub use pending::PendingRequest;
+pub use recovered::RecoveredRequest;
+pub use retry::RetryDeliveries;
+
+use super::context::Context;
+use super::error::OperationError;
+use super::settings::delivering;
+use crate::recovery::recovery_ends;
+use crate::state::StateDir;
+use crate::webhooks::Survey;
+
+/// What is undelivered now.
+pub fn survey(context: &mut Context<'_>, dir: &StateDir) -> Result<Survey, OperationError> {
+    let settings = delivering(context.settings())?;
+    let queue = context.queue_to_look(dir)?;
+    Ok(Survey::take(dir, queue.state(), &settings.endpoints, &recovery_ends(dir))?)
+}
