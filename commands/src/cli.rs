@@ -300,6 +300,7 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     }
     let mut context = Context::new(output, interruption, globals, cli.command.word());
     let outcome = dispatch(&mut context, cli.command);
+    log::finish();
     end(&mut context.output, outcome)
 }
 

@@ -60,6 +60,7 @@ const OPEN: &[&str] = &[
     "--kind",
     "--status",
     "--color",
+    "--log-format",
 ];
 
 /// Options that the trail tells in a place of their own, or that say nothing of the act.

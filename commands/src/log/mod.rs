@@ -9,6 +9,8 @@
 mod fields;
 mod journal;
 mod layer;
+#[cfg(feature = "otel")]
+mod otel;
 mod stream;
 mod text;
 
@@ -88,8 +90,13 @@ pub(crate) fn listen(globals: &Globals, command: &Command) -> Result<(), CliErro
     };
     // Results and errors only: what goes to the file is all the same.
     let least = if globals.quiet { Level::Error } else { Level::Trace };
-    begin(LogLayer::new(process, sink, least, server.map(|_| &FILE)), filter);
-    Ok(())
+    begin(LogLayer::new(process, sink, least, server.map(|_| &FILE)), filter)
+}
+
+/// The last lines and spans are handed on.
+pub(crate) fn finish() {
+    #[cfg(feature = "otel")]
+    otel::finish();
 }
 
 /// Listens in a supervisor or keeper; a filter that cannot be read was refused by the process that hands it on.
@@ -99,7 +106,9 @@ pub(crate) fn listen_hidden(process: &'static str, filter: Option<&str>) {
     // Why a job was not started is read from these lines (`why_not_started`).
     let least = filter.default_level().unwrap_or(LevelFilter::OFF).max(LevelFilter::WARN);
     let filter = own(&filter.with_default(least));
-    begin(LogLayer::new(process, Sink::Json(Stream::stderr()), Level::Trace, None), filter);
+    let layer = LogLayer::new(process, Sink::Json(Stream::stderr()), Level::Trace, None);
+    // It has the environment of its job: no collector is named there, and nothing else can fail.
+    let _ = begin(layer, filter);
 }
 
 /// From now on lines are also kept in the state directory.
@@ -113,10 +122,14 @@ pub(crate) fn given_filter() -> Option<&'static str> {
     FILTER.get().map(String::as_str)
 }
 
-fn begin(layer: LogLayer, filter: Targets) {
-    let registry = tracing_subscriber::registry().with(layer.with_filter(filter));
+fn begin(layer: LogLayer, filter: Targets) -> Result<(), CliError> {
+    #[cfg(feature = "otel")]
+    let registry = tracing_subscriber::registry().with(otel::layer(filter.clone())?);
+    #[cfg(not(feature = "otel"))]
+    let registry = tracing_subscriber::registry();
     // Refused only when somebody listens already, and this is called once a process.
-    let _ = registry.try_init();
+    let _ = registry.with(layer.with_filter(filter)).try_init();
+    Ok(())
 }
 
 fn parse_filter(text: &str) -> Result<Targets, CliError> {
