@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use recovery::logging::{JobLog, Level, LogLine, events};
@@ -150,53 +151,70 @@ fn fields_of(datagram: &[u8]) -> BTreeMap<String, String> {
     text.lines().filter_map(|line| line.split_once('=').map(|(k, v)| (k.into(), v.into()))).collect()
 }
 
+/// A journal that takes what comes, until it is dropped.
+struct Journal {
+    path: std::path::PathBuf,
+    taken: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
+    over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Journal {
+    fn start(path: std::path::PathBuf) -> Journal {
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let (taken, over) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
+        let (to, is_over) = (taken.clone(), over.clone());
+        let thread = std::thread::spawn(move || {
+            let mut bytes = vec![0; 1 << 16];
+            while !is_over.load(Ordering::SeqCst) {
+                if let Ok(n) = socket.recv(&mut bytes) {
+                    to.lock().unwrap().push(fields_of(&bytes[..n]));
+                }
+            }
+        });
+        Journal { path, taken, over, thread: Some(thread) }
+    }
+
+    /// The first event of this kind about this job.
+    fn find(&self, event: &str, job: &str) -> Option<BTreeMap<String, String>> {
+        let is = |fields: &BTreeMap<String, String>, name: &str, value: &str| {
+            fields.get(name).is_some_and(|v| v == value)
+        };
+        let taken = self.taken.lock().unwrap();
+        taken.iter().find(|fields| is(fields, "EVENT", event) && is(fields, "JOB_ID", job)).cloned()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.thread.take().unwrap().join().unwrap();
+        std::fs::remove_file(&self.path).unwrap();
+    }
+}
+
 #[test]
 fn journal_gets_fields_and_message_ids() {
     let scene = Scene::new();
     scene.place.write("config.toml", WEBHOOKS);
     let path = scene.place.path("journal");
-    let journal = UnixDatagram::bind(&path).unwrap();
-    journal.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let journal = Journal::start(path.clone());
     let options = ["--log-format", "journal", "--journal-socket", path.to_str().unwrap()];
     let _daemon = daemon(&scene, &options, None);
-    let mut got: Vec<BTreeMap<String, String>> = Vec::new();
-    let mut take = || {
-        let mut bytes = vec![0; 1 << 16];
-        while let Ok(n) = journal.recv(&mut bytes) {
-            got.push(fields_of(&bytes[..n]));
-        }
-        got.clone()
-    };
-    let asked = std::thread::scope(|scope| {
-        let played = scope.spawn(|| play(&scene));
-        while !played.is_finished() {
-            take();
-        }
-        played.join().unwrap()
-    });
-    let find = |all: &[BTreeMap<String, String>], event: &str, job: &str| {
-        let is_it = |fields: &&BTreeMap<String, String>| {
-            fields.get("EVENT").is_some_and(|e| e == event)
-                && fields.get("JOB_ID").is_some_and(|id| id == job)
-        };
-        all.iter().find(is_it).cloned()
-    };
+    let _receiver = play(&scene);
     wait_for("the lines", || {
-        let all = take();
-        find(&all, events::JOB_CRASHED, "crashes").is_some()
-            && find(&all, events::DELIVERED, "ends").is_some()
+        journal.find(events::JOB_CRASHED, "crashes").is_some()
+            && journal.find(events::DELIVERED, "ends").is_some()
+            && journal.find(events::JOB_ENDED, "ends").is_some()
     });
-    drop(asked);
-    let all = take();
-    let crashed = find(&all, events::JOB_CRASHED, "crashes").unwrap();
+    let crashed = journal.find(events::JOB_CRASHED, "crashes").unwrap();
     assert_eq!((&*crashed["PRIORITY"], &*crashed["SYSLOG_IDENTIFIER"]), ("4", "recoveryctl"));
     assert_eq!(crashed["MESSAGE_ID"], events::message_id(events::JOB_CRASHED).simple().to_string());
-    let ended = find(&all, events::JOB_ENDED, "ends").unwrap();
+    let ended = journal.find(events::JOB_ENDED, "ends").unwrap();
     assert_eq!((&*ended["REPOSITORY"], &*ended["PRIORITY"]), ("web", "6"), "{ended:?}");
-    assert_eq!(said(&scene), "");
     // Without the journal the line is still said.
     drop(journal);
-    std::fs::remove_file(&path).unwrap();
     scene.submit("after", &[], "true");
     wait_for("the text", || said(&scene).contains("job after ended: succeeded"));
 }
@@ -274,4 +292,112 @@ fn what_fails_in_every_round_is_told_now_and_then() {
     let failures = over.split("over after ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     let failures: usize = failures.parse().unwrap();
     assert!(told <= failures.ilog2() as usize + 3, "{told} lines for {failures} failures: {over}");
+}
+
+/// Every text in the state directory's logs, and what was said.
+fn all_said(scene: &Scene) -> String {
+    let daemon = scene.place.state().join("daemon");
+    let logs = ["daemon.log", "supervisors.log"].map(|name| daemon.join(name));
+    let texts = logs.iter().map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    texts.chain([said(scene)]).collect()
+}
+
+#[test]
+fn no_secret_is_said_at_any_level() {
+    let scene = Scene::new();
+    let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    scene.place.write("config.toml", &format!("{WEBHOOKS}secrets = ['{key}']\n"));
+    let asked = AtomicU32::new(0);
+    let receiver = Receiver::start(move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::Status(500),
+        _ => Reply::Status(200),
+    });
+    let mut command = scene.place.command();
+    let stderr = std::fs::File::create(scene.place.path("said")).unwrap();
+    command.args(["-v", "daemon", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(stderr);
+    command.env("RECOVERYCTL_LOG", "trace").env("SOME_PASSWORD", "hunter2-of-the-daemon");
+    let daemon = Daemon { child: command.spawn().unwrap() }.ready_in(&scene.place.state());
+    let info = crate::crash::scene::read_json(&scene.place.state().join("daemon/daemon.json"));
+    let address = info["address"].as_str().unwrap();
+
+    let url = receiver.url("/hook").replace("http://", "http://ana:hunter2-of-the-url@")
+        + "?key=hunter2-of-the-query";
+    let job = serde_json::json!({
+        "id": "secretive",
+        "command": ["sh", "-c", "echo $TOKEN; exit 1", "hunter2-of-the-argument"],
+        "env": { "TOKEN": "hunter2-of-the-job" },
+        "repository": "web",
+        "callbacks": [{ "url": url, "headers": { "authorization": "Bearer hunter2-of-the-header" }, "body": "hunter2-of-the-body" }],
+    })
+    .to_string();
+    let token = std::fs::read_to_string(scene.place.state().join("daemon/admin.token")).unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    let shown = [("Authorization", bearer.as_str()), ("Idempotency-Key", "hunter2-of-the-key")];
+    let reply = crate::http::client::exchange(
+        address,
+        "POST",
+        "/api/jobs?x=hunter2-of-the-target",
+        Some(&job),
+        &shown,
+    );
+    assert!(reply.is_some());
+    let reply = crate::http::client::exchange(address, "POST", "/api/jobs", Some(&job), &shown).unwrap();
+    assert_eq!(reply.status, 201, "{reply:?}");
+    let wrong = [("Authorization", "Bearer hunter2-of-a-stranger")];
+    crate::http::client::exchange(address, "GET", "/api/jobs", None, &wrong).unwrap().is(401);
+    wait_for("the callback to arrive", || receiver.count() == 2);
+    wait_for("its line", || said(&scene).contains("was delivered to"));
+    let under_lock = ["lock", "other", "--", "true", "hunter2-under-a-lock"];
+    let mut lock = scene.place.command();
+    let lock = crate::common::Ran::of(lock.env("RECOVERYCTL_LOG", "trace").args(under_lock)).ends_with(0);
+    assert!(lock.stderr.contains("the lock of repository other is granted"), "{lock:?}");
+    assert_eq!(daemon.terminate(), Some(0));
+
+    let all = all_said(&scene) + &lock.stderr;
+    for part in [
+        "job secretive ended",
+        "\"command-ended\"",
+        "lock-granted",
+        "job.ended did not arrive",
+        "POST /api/jobs",
+    ] {
+        assert!(all.contains(part), "{part} is missing: {all}");
+    }
+    let own = std::fs::read_to_string(scene.place.state().join("daemon/viewer.token")).unwrap();
+    for secret in ["hunter2", &key["whsec_".len()..], token.trim(), own.trim()] {
+        assert!(!all.contains(secret), "{secret}: {all}");
+    }
+}
+
+#[test]
+fn page_on_the_log_names_every_kind_and_its_id() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/log.md")).unwrap();
+    let rows = events::ALL
+        .iter()
+        .map(|kind| format!("| `{}` | {} | `{}` |", kind.name, kind.meaning, kind.message_id().simple()));
+    let missing: Vec<String> = rows.filter(|row| !page.lines().any(|line| line == row)).collect();
+    assert!(missing.is_empty(), "docs/log.md lacks:\n{}", missing.join("\n"));
+}
+
+/// A name that no table has would have no meaning and no `MESSAGE_ID`; one that nobody says is none.
+#[test]
+fn kinds_are_all_said_and_said_by_their_constants() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut sources = String::new();
+    let mut folders = vec![root.join("src"), root.join("commands/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("logging/events.rs") {
+                sources.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let constants = events::ALL.iter().map(|kind| kind.name.to_uppercase().replace('-', "_"));
+    let unsaid: Vec<String> =
+        constants.filter(|name| !sources.contains(&format!("events::{name}"))).collect();
+    assert!(unsaid.is_empty(), "nobody says {unsaid:?}");
+    assert!(!sources.contains("event = \""), "an event is named by its constant");
 }
