@@ -26,4 +26,5 @@ mod queue_files;
 mod queue_state;
 mod recovery_sequence;
 mod startup;
+mod structure;
 mod tree;

@@ -1,0 +1,126 @@
+//! How the source is built: layers, circles, lengths. The layers are those of the table in `ARCHITECTURE.md`.
+
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use source::{Crate, Module, rust_files};
+
+const LONGEST: usize = 600;
+
+/// Files that are still longer. No file may join them.
+const STILL_LONGER: [&str; 4] =
+    ["src/daemon/scheduler.rs", "src/jobs/process_table.rs", "tests/job_verdicts.rs", "tests/supervise.rs"];
+
+/// How many files of a folder still stand in circles, at most: to be lowered with each circle that is dissolved.
+const STILL_IN_CIRCLES: [(&str, usize); 3] = [("src", 110), ("commands/src", 103), ("tui/src", 10)];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The lines of the table of layers, the top one first: the folders of `src/` that each names.
+fn layers() -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let table = text.lines().skip_while(|line| !line.starts_with("src/ ")).skip(1);
+    let table = table.take_while(|line| line.starts_with("  "));
+    let folders = |line: &str| {
+        let words = line.split_whitespace().take_while(|word| word.ends_with('/'));
+        words.map(|word| word.trim_end_matches('/').to_owned()).collect::<Vec<_>>()
+    };
+    let all: Vec<Vec<String>> = table.map(folders).filter(|folders| !folders.is_empty()).collect();
+    assert!(all.len() > 5, "no table of layers in ARCHITECTURE.md");
+    all
+}
+
+/// What stands on one line does not know each other.
+#[test]
+fn layers_arrows_go_down_only() {
+    let layers = layers();
+    let library = Crate::read(&root().join("src"));
+    let layer_of = |folder: &str| layers.iter().position(|line| line.iter().any(|name| name == folder));
+    let folders: BTreeSet<&String> = library.modules().filter_map(|module| module.first()).collect();
+    let unknown: Vec<_> = folders.iter().filter(|folder| layer_of(folder).is_none()).collect();
+    assert!(unknown.is_empty(), "not in the table of layers in ARCHITECTURE.md: {unknown:?}");
+    let mut wrong = Vec::new();
+    for module in library.modules().filter(|module| !module.is_empty()) {
+        for (target, what) in library.uses(module) {
+            let Some(other) = target.first().filter(|other| **other != module[0]) else { continue };
+            if layer_of(other) <= layer_of(&module[0]) {
+                wrong.push(format!("{} uses {what} of {}", module.join("/"), target.join("/")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "arrows that go up:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_form_no_new_circle() {
+    for (folder, most) in STILL_IN_CIRCLES {
+        let sources = Crate::read(&root().join(folder));
+        let uses: BTreeMap<&Module, BTreeMap<Module, String>> =
+            sources.modules().map(|module| (module, sources.uses(module))).collect();
+        let mut found = 0;
+        let mut lines = Vec::new();
+        for circle in circles_in(&uses) {
+            found += circle.len();
+            lines.push(format!("{} files:", circle.len()));
+            for module in &circle {
+                let inner = uses[module].iter().filter(|(target, _)| circle.contains(target));
+                lines.extend(inner.map(|(target, what)| {
+                    format!("  {} uses {what} of {}", module.join("/"), target.join("/"))
+                }));
+            }
+        }
+        assert!(found <= most, "{folder}: {found} files in circles, at most {most}\n{}", lines.join("\n"));
+    }
+}
+
+/// The sets of files of which each leads to each other.
+fn circles_in<'a>(uses: &BTreeMap<&'a Module, BTreeMap<Module, String>>) -> Vec<Vec<&'a Module>> {
+    let modules: Vec<&'a Module> = uses.keys().copied().collect();
+    let place = |module: &Module| modules.binary_search(&module).ok();
+    let next: Vec<Vec<usize>> =
+        modules.iter().map(|module| uses[module].keys().filter_map(place).collect()).collect();
+    let reached: Vec<Vec<bool>> = (0..modules.len()).map(|from| reached_from(from, &next)).collect();
+    let mut done = vec![false; modules.len()];
+    let mut circles = Vec::new();
+    for one in 0..modules.len() {
+        if reached[one][one] && !done[one] {
+            let circle: Vec<usize> =
+                (0..modules.len()).filter(|&other| reached[one][other] && reached[other][one]).collect();
+            circle.iter().for_each(|&other| done[other] = true);
+            circles.push(circle.into_iter().map(|other| modules[other]).collect());
+        }
+    }
+    circles
+}
+
+fn reached_from(from: usize, next: &[Vec<usize>]) -> Vec<bool> {
+    let mut reached = vec![false; next.len()];
+    let mut open = next[from].clone();
+    while let Some(place) = open.pop() {
+        if !std::mem::replace(&mut reached[place], true) {
+            open.extend(&next[place]);
+        }
+    }
+    reached
+}
+
+#[test]
+fn files_are_short() {
+    let mut long = Vec::new();
+    for folder in ["src", "commands", "tui", "lab", "xtask", "tests", "benches"] {
+        let mut files = Vec::new();
+        rust_files(&root().join(folder), &mut files);
+        for file in files {
+            let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+            let name = file.strip_prefix(root()).unwrap().display().to_string();
+            if lines > LONGEST && !STILL_LONGER.contains(&&*name) {
+                long.push(format!("{name}: {lines} lines"));
+            }
+        }
+    }
+    assert!(long.is_empty(), "files of more than {LONGEST} lines:\n{}", long.join("\n"));
+}
