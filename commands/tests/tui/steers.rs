@@ -67,7 +67,7 @@ fn an_orphan_is_found_and_removed() {
     std::fs::write(ghost.join("left"), "over").unwrap();
     let Some(terminal) = Terminal::open(&place) else { return };
     terminal.start("tui --view orphans");
-    terminal.wait_for("Nobody has scanned yet");
+    terminal.wait_for("No scan yet");
     terminal.press(&["a", "Enter", "Tab", "Enter"]);
     // In the list; the line that tells how the scan went has the name before it.
     terminal.wait_for("yes     job_directory");

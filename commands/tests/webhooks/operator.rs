@@ -159,7 +159,7 @@ fn an_open_circuit_names_no_time_that_has_passed() {
     assert!(said().contains("the next comes at"), "{}", said());
     // An operator asks for the parked one, and nobody delivers.
     office.scene.run(&["retry", "webhook", "--all-parked"]).ends_with(0);
-    assert!(said().contains("as soon as somebody delivers"), "{}", said());
+    assert!(said().contains("as soon as a process delivers"), "{}", said());
 }
 
 #[test]

@@ -85,12 +85,19 @@ pub(super) struct Writer {
     frames: Vec<u8>,
 }
 
+/// The largest file that this process may write, in bytes (RLIMIT_FSIZE).
+fn largest_file() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
 impl Log {
     /// Opens the log in `options.folder`; makes what is missing.
     ///
     /// # Errors
     /// The system's error; [`LogError::Lock`] when another process keeps the append lock.
-    pub fn open(disk: &Disk, options: LogOptions) -> Result<Log, LogError> {
+    pub fn open(disk: &Disk, mut options: LogOptions) -> Result<Log, LogError> {
+        // A segment that the process may not write to its end is ended before: the next record has a file of its own.
+        options.segment_bytes = options.segment_bytes.min(largest_file());
         let append_lock = LockFile::open(disk, &options.folder.join("append.lock"))?;
         let sync_lock = LockFile::open(disk, &options.folder.join("sync.lock"))?;
         let page_path = options.folder.join("commit.page");
