@@ -5,7 +5,7 @@
 //! because recovery must find them dead. Their effects come back as a [`Recording`]. `model` knows which
 //! effects are durable at each moment; `image` chooses what a crash keeps of the rest; `check` recovers the
 //! image and checks it. `operations` is the list of all operations, and a test makes sure that together they
-//! take every write path of the library ([`write_paths`]). `ARCHITECTURE.md` says how to add one.
+//! take every write path of the library ([`write_paths`]). `docs/internals.md` says how to add one.
 //!
 //! *Real file systems that lose power.* `shutdown` plays the same operations on an ext4 and an xfs and shuts
 //! them down at each effect.

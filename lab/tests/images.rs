@@ -49,7 +49,7 @@ fn every_write_path_is_tried(passed: &BTreeSet<String>) {
     let Untried { untried, stale } = Untried::find(repository, passed).unwrap();
     assert!(
         untried.is_empty(),
-        "no operation of the laboratory takes these write paths; see ARCHITECTURE.md, \"The crash \
+        "no operation of the laboratory takes these write paths; see docs/internals.md, \"The crash \
          laboratory\":\n{}",
         untried.join("\n")
     );

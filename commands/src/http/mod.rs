@@ -1,11 +1,11 @@
-//! The daemon's HTTP side: an endpoint is a command.
+//! The daemon's HTTP side: an endpoint is an operation of the library.
 //!
-//! What a request says (path, query, JSON body) is checked and becomes the words of a command line
-//! ([`endpoint`], [`request`]); the very function that answers that command line carries it out and writes the
-//! document that `--json` prints, which is the answer, byte for byte ([`execute`]). So there is one grammar, one
-//! check of what is given, one report and one code for each error; HTTP adds status, headers and who asked.
+//! What a request says (path, query, JSON body) is checked by what the operation's request takes ([`from_operation`],
+//! [`endpoint`], [`request`]) and becomes that request; its report is the answer, the same that `--json` prints
+//! ([`execute`]). So there is one check of what is given, one report and one code for each error; HTTP adds status,
+//! headers and who asked. Two endpoints are still answered by their commands ([`resources`]).
 //!
-//! To add an endpoint: a line in the file of its resource in [`resources`].
+//! To add an endpoint: an operation in `src/operations/`, see CONTRIBUTING.md.
 //!
 //! - [`listen`]: where it listens; [`connections`]: each served one request after the other; [`places`]: whose place is
 //!   whose, and when it is over; [`server`]: what all requests share.

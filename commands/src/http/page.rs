@@ -2,7 +2,7 @@
 //!
 //! It holds no data, so that it is served without a token; what it shows it asks for itself, at the endpoints that
 //! everybody asks, with the token that was typed into it. The scripts in `page/` are ES modules that the browser
-//! takes as they are: there is no build step, and nothing comes from elsewhere. See ARCHITECTURE.md, "The web
+//! takes as they are: there is no build step, and nothing comes from elsewhere. See docs/internals.md, "The web
 //! dashboard".
 //!
 //! To add a file: a line in [`ASSETS`].

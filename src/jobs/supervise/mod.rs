@@ -1,6 +1,6 @@
 //! The supervisor: one small process a job, which outlives the process that started it.
 //!
-//! Order of an attempt (see `ARCHITECTURE.md`): own session and subreaper, `sentinel.lock`, the claim
+//! Order of an attempt (see `docs/internals.md`): own session and subreaper, `sentinel.lock`, the claim
 //! verified in the log, the repository, the previous attempt's files moved away, the sentinel, a last check
 //! for a cancel, the command; then heartbeats until it ends, the end of its descendants, `exit.json`, the
 //! `end` record, the repository given back, the lock.
