@@ -604,12 +604,13 @@ fn damaged_files_are_kept_and_judged_by_what_is_left() {
     assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()));
     drop(command);
     // What other tests start is this process for a moment, until its exec: with all that was open here.
-    let is_crashed = |world: &World| world.judge(&job).verdict == Verdict::Crashed;
     let begun = std::time::Instant::now();
-    while !is_crashed(&world) && begun.elapsed() < Duration::from_secs(10) {
+    let mut verdict = world.judge(&job).verdict;
+    while verdict != Verdict::Crashed && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(5));
+        verdict = world.judge(&job).verdict;
     }
-    assert_eq!(world.judge(&job).verdict, Verdict::Crashed);
+    assert_eq!(verdict, Verdict::Crashed);
     std::fs::write(paths.command(), "{").unwrap();
     assert_eq!(world.judge(&job).liveness(), Liveness::Unknown, "nothing tells its process");
     world.reattach();

@@ -16,14 +16,15 @@ use serde::Serialize;
 use super::answer::{Answer, guard};
 use super::auth::{Principal, check_host_of_probe};
 use super::endpoint::Endpoint;
-use super::execute::carry_out;
+use super::execute::in_context;
 use super::problem::Problem;
 use super::server::Shared;
 use super::serving::{admitted, not_made, serve};
 use super::stage::{Stage, recovered};
 use super::{base_path, command, events, metrics, page, resources};
 use crate::error::Ending;
-use recovery::operations::Method;
+use recovery::operations::health::HealthRequest;
+use recovery::operations::{Context, Done, Method, Operation};
 
 /// See [`ready`].
 const LAST_STEP: Duration = Duration::from_millis(200);
@@ -217,11 +218,11 @@ async fn healthy(shared: &Arc<Shared>) -> Answer {
 async fn health(shared: &Arc<Shared>) -> Answer {
     let with = shared.clone();
     let looked = shared.pool.run(move || {
-        let carried = carry_out(with.loaded(), &Principal::probe(), vec!["--json".into(), "health".into()]);
-        let status = if matches!(carried.ended, Ok(Ending::Done)) { 200 } else { 503 };
-        match &carried.ended {
-            Ok(_) => Answer::json(status, carried.document),
-            Err(e) => Problem::of(e, None).into(),
+        let look = |context: &mut Context<'_>| HealthRequest {}.run(context);
+        match in_context(with.site(), &Principal::probe(), (None, false), &["health".into()], look) {
+            Ok(Done { report, ending: Ending::Done }) => json_line(200, &report),
+            Ok(Done { report, .. }) => json_line(503, &report),
+            Err(e) => Problem::of(&e, None).into(),
         }
     });
     looked.await.unwrap_or_else(Answer::from)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use recovery::report::status::State;
 use recovery::state::{StateDir, Timestamp};
 use recovery::system::room_on;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::text::{Kind, Text};
 
@@ -78,17 +78,17 @@ const RECOVERY: &[Figure] = &[
 ];
 
 /// All of them, out of the reports that `report` makes of words.
-pub(super) fn write(text: &mut Text, dir: &StateDir, report: &dyn Fn(&[&str]) -> Option<Value>) {
-    let board = report(&["recovery", "dashboard"]).unwrap_or_default();
+pub(super) fn write(text: &mut Text, dir: &StateDir, report: &dyn Fn(&[&str], Value) -> Option<Value>) {
+    let board = report(&["recovery", "dashboard"], json!({})).unwrap_or_default();
     of_status(text, &board["status"]);
     for (words, figures) in
         [(["queue", "metrics"], QUEUE), (["jobs", "metrics"], JOBS), (["recovery", "metrics"], RECOVERY)]
     {
-        if let Some(report) = report(&words) {
+        if let Some(report) = report(&words, json!({})) {
             figures.iter().for_each(|figure| counter(text, figure, &report[figure.member]));
         }
     }
-    let oldest = report(&["jobs", "list", "--status", "queued", "--reverse", "--limit", "1"]);
+    let oldest = report(&["jobs", "list"], json!({ "status": "queued", "reverse": true, "limit": 1 }));
     let now = dir.clock.now();
     let age =
         |at: &Value| at.as_str().and_then(|at| at.parse::<Timestamp>().ok()).map(|at| now.millis_since(at));

@@ -7,17 +7,19 @@ mod observed;
 mod text;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State as Extract;
 use axum::http::{Request, Response};
-use serde_json::Value;
+use recovery::operations::{Context, TABLE};
+use serde_json::{Value, json};
 
 use super::answer::{Answer, guard};
 use super::auth::Principal;
-use super::execute::carry_out;
+use super::execute::{Carried, in_context};
 use super::server::Shared;
 use super::serving::admitted;
 
@@ -83,9 +85,12 @@ const FORMER: &[(&[&str], &str)] = &[
 ];
 
 fn exposition(shared: &Shared, principal: &Principal, former: bool) -> String {
-    let report = |words: &[&str]| {
-        let line = std::iter::once("--json").chain(words.iter().copied()).map(Into::into).collect();
-        carry_out(shared.loaded(), principal, line).members().map(Value::Object)
+    let report = |words: &[&str], request: Value| {
+        let row = TABLE.iter().find(|row| row.entry.words == words)?;
+        let line: Vec<OsString> = words.iter().map(Into::into).collect();
+        let run = |context: &mut Context<'_>| (row.run)(context, request);
+        let carried = Carried::from(in_context(shared.site(), principal, (None, false), &line, run));
+        carried.members().map(Value::Object)
     };
     let mut text = Text::default();
     figures::write(&mut text, &shared.dir, &report);
@@ -95,14 +100,14 @@ fn exposition(shared: &Shared, principal: &Principal, former: bool) -> String {
         "Loops of the daemon that broke off and were begun again",
         &restarts(shared).to_string(),
     );
-    let recoveries = report(&["recovery", "history", "--limit", "20"]);
-    let attempts = report(&["webhooks", "log", "--limit", "1000"]);
+    let recoveries = report(&["recovery", "history"], json!({ "limit": 20 }));
+    let attempts = report(&["webhooks", "log"], json!({ "limit": 1000 }));
     shared.observed.look(recoveries.as_ref(), attempts.as_ref());
     shared.observed.write(&mut text);
     shared.traffic.write(&mut text);
     if former {
         for (words, prefix) in FORMER {
-            if let Some(Value::Object(members)) = report(words) {
+            if let Some(Value::Object(members)) = report(words, json!({})) {
                 members
                     .iter()
                     .for_each(|(name, value)| of_member(&mut text, &format!("{prefix}_{name}"), value));
