@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_a_fetch_makes_are_its_own_or_anothers() {
+    fn refspec_own_or_foreign_target() {
         for (value, is_anothers) in [
             ("+refs/heads/*:refs/remotes/b/*", false),
             ("+refs/heads/*:refs/remotes/origin/*", true),

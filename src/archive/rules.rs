@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ignored_file_is_kept_by_its_name_or_its_folders() {
+    fn keep_ignored_matches_name_or_folder() {
         let rules = |patterns: &[&str]| KeepRules {
             keep_ignored: patterns.iter().map(|p| (*p).to_owned()).collect(),
             ..KeepRules::default()

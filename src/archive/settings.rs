@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn format_that_is_not_known_is_an_error() {
+    fn settings_unknown_format_is_error() {
         let place = tempfile::tempdir().unwrap();
         let folder = crate::durable::tree::open_top(place.path()).unwrap();
         for (text, is_known) in [
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_as_git_reads_them() {
+    fn settings_match_git() {
         let read = |text: &str| -> Option<Vec<String>> {
             let all = Parser { rest: text.as_bytes() }.all()?;
             let shown = |s: Setting| {

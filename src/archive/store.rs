@@ -305,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outlived_archives_are_the_old_ones_and_those_beyond_the_room() {
+    fn outlived_by_age_and_by_size() {
         let made = |id: &str, age: i64, bytes| {
             unnoted(id, ArchiveForm::Tar, Path::new("x"), Timestamp::from_millis(1000 - age), (bytes, 1))
         };

@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn archive_gives_back_what_was_put_in() {
+    fn tar_round_trip() {
         let folder = tempfile::tempdir().unwrap();
         let (plain, holes) = (folder.path().join("plain"), folder.path().join("holes"));
         let content: Vec<u8> = (0..300_001u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn archive_that_is_damaged_or_cut_off_is_an_error() {
+    fn tar_damaged_or_truncated_is_error() {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes);
         writer.put(&entry(b"folder/", Kind::Folder, 0)).unwrap();
@@ -522,7 +522,7 @@ mod tests {
 
     /// Whatever somebody wrote into it.
     #[test]
-    fn archive_that_was_made_up_is_an_error() {
+    fn tar_arbitrary_bytes_are_error() {
         let read = |records: &[(&'static str, Vec<u8>)], content: &[u8]| {
             let mut bytes = Vec::new();
             let mut writer = Writer::new(&mut bytes);
@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_grows_or_shrinks_while_it_is_read_is_an_error() {
+    fn tar_file_that_changes_length_is_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "12345").unwrap();

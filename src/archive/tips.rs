@@ -405,7 +405,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_of_a_reflog_entry_is_found_behind_any_name() {
+    fn reflog_time_with_any_name() {
         let line = |who: &str| format!("{0} {0} {who} 1700000000 +0100\tcommit: a > b", "0".repeat(40));
         for who in ["A B <a@b>", "A > B <a b@c>", "<>"] {
             assert_eq!(time_of(line(who).as_bytes()), Some(1_700_000_000), "{who}");
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn id_of_takes_forty_digits_and_nothing_else() {
+    fn id_of_accepts_only_forty_digits() {
         let text = "0123456789abcdef0123456789ABCDEF01234567";
         assert_eq!(hex(&id_of(text.as_bytes()).unwrap()), text.to_ascii_lowercase());
         for wrong in ["", "0123", &"g".repeat(40), &"a".repeat(64)] {

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn damaged_bytes_stand_for_the_one_entry_behind_the_last_whole_one() {
+    fn damaged_bytes_count_as_one_entry() {
         let place = |kind| Damage { path: "log".into(), offset: 0, len: 9, kind, after: 1 };
         assert!(is_entry(&place(DamageKind::Record), (2, 2)));
         assert!(!is_entry(&place(DamageKind::Record), (2, 9)), "a segment behind it is gone as well");

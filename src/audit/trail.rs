@@ -94,7 +94,7 @@ fn set_strangers_aside(dir: &StateDir) -> Result<(), DiskError> {
 fn open_log(dir: &StateDir) -> Result<Log, LogError> {
     let options = dir.log_options(dir.paths.audit_log(), "audit", Host::this().boot_id, SEGMENT_BYTES);
     // As for the queue's log.
-    dir.settle_identity(&options.folder)?;
+    dir.sync_identity(&options.folder)?;
     if !options.folder.is_dir() {
         dir.disk.ensure_dir(&options.folder)?;
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_come_back_in_order_and_a_damaged_one_costs_itself() {
+    fn trail_in_order_with_damaged_entry() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("state");
         let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_written_end_is_cut_by_the_next_writer() {
+    fn trail_torn_end_is_cut_by_next_writer() {
         use std::io::Write;
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("state");

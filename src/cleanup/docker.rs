@@ -258,7 +258,7 @@ impl Work<'_> {
             };
             let is_done = matches!(result, StepResult::Done(_));
             self.record.phase_mut(PHASE).items_done += u64::from(is_done);
-            if let Err(e) = self.settle(PHASE, &object.object(), result) {
+            if let Err(e) = self.record_result(PHASE, &object.object(), result) {
                 halted = Some(e);
             }
             self.show();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_whole_names() {
+    fn name_pattern_matches_whole_name() {
         for (pattern, name, fits) in [
             ("cidx-a-*", "cidx-a-x", true),
             ("cidx-a-*", "cidx-a-", true),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_names_one_job() {
+    fn label_names_one_job() {
         for (label, job, names) in [
             ("web.1", "web.1", true),
             ("a%20b", "a b", true),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_decide_before_names_and_age() {
+    fn labels_take_precedence_over_names_and_age() {
         let names = vec!["cidx-{job_id}-*".to_owned()];
         let ownership = Ownership { state_id: "ours", names: &names };
         let (state, since) = (QueueState::default(), Timestamp::from_millis(9_000));

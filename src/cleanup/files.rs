@@ -122,12 +122,14 @@ impl Work<'_> {
             kept
         });
         match kept {
-            Ok(KeepOutcome::NoGit) => self.settle(PHASE, ARCHIVE, StepResult::Done("no_git")),
-            Ok(KeepOutcome::Proven) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
+            Ok(KeepOutcome::NoGit) => self.record_result(PHASE, ARCHIVE, StepResult::Done("no_git")),
+            Ok(KeepOutcome::Proven) => {
+                self.record_result(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted"))
+            }
             Ok(kept @ KeepOutcome::Archived { .. }) => {
                 let notes = &mut self.record.phase_mut(PHASE).notes;
                 notes.extend(kept.told().filter(|note| !notes.contains(note)));
-                self.settle(PHASE, ARCHIVE, StepResult::Done("archived"))
+                self.record_result(PHASE, ARCHIVE, StepResult::Done("archived"))
             }
             Err(CannotKeep::Stopped) => Err(Halt::Stopped),
             Err(why) => {
@@ -135,7 +137,7 @@ impl Work<'_> {
                 self.record.phase_mut(PHASE).is_work_at_risk = is_at_risk;
                 let stays = if is_at_risk { WORK_STAYS } else { "the workspace stays" };
                 let told = format!("{stays}: {why}");
-                self.settle(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
+                self.record_result(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
                 Err(match why {
                     why if why.is_needed() => Halt::InUse(told),
                     why if why.may_pass() => Halt::Failed(told),
@@ -159,14 +161,16 @@ impl Work<'_> {
         // continues it.
         self.intend(PHASE, &[name])?;
         match take_into_trash(&dir.disk, &folder, &trash, identity) {
-            Ok(true) => self.settle(PHASE, TAKE, StepResult::Done("taken"))?,
-            Ok(false) => self.settle(PHASE, TAKE, StepResult::Done("already_gone"))?,
+            Ok(true) => self.record_result(PHASE, TAKE, StepResult::Done("taken"))?,
+            Ok(false) => self.record_result(PHASE, TAKE, StepResult::Done("already_gone"))?,
             // The folder that has the name now came after the plan, which was made while the job was over: it
             // is another one, so the job's workspace is gone.
-            Err(TakeError::Replaced { .. }) => self.settle(PHASE, TAKE, StepResult::Done("replaced"))?,
+            Err(TakeError::Replaced { .. }) => {
+                self.record_result(PHASE, TAKE, StepResult::Done("replaced"))?;
+            }
             Err(error) => {
                 let why = told(&error);
-                self.settle(PHASE, TAKE, StepResult::Failed(why.clone()))?;
+                self.record_result(PHASE, TAKE, StepResult::Failed(why.clone()))?;
                 return Err(Halt::Failed(why));
             }
         }
@@ -200,13 +204,13 @@ impl Work<'_> {
         phase.items_total = phase.items_done + removed.kept_total;
         self.record.bytes_freed += removed.bytes;
         if removed.is_complete() {
-            return self.settle(PHASE, DELETE, StepResult::Done("deleted"));
+            return self.record_result(PHASE, DELETE, StepResult::Done("deleted"));
         }
         if removed.stopped {
             return Err(Halt::Stopped);
         }
-        let why = removed.told_kept(&trash);
-        self.settle(PHASE, DELETE, StepResult::Failed(why.clone()))?;
+        let why = removed.kept_in_words(&trash);
+        self.record_result(PHASE, DELETE, StepResult::Failed(why.clone()))?;
         Err(Halt::Failed(why))
     }
 }

@@ -101,7 +101,7 @@ impl Work<'_> {
     }
 
     fn tool_failed(&mut self, why: String) -> Result<Halt, Halt> {
-        self.settle(PHASE, UNINSTALL, StepResult::Failed(why.clone()))?;
+        self.record_result(PHASE, UNINSTALL, StepResult::Failed(why.clone()))?;
         Ok(Halt::Failed(why))
     }
 
@@ -175,7 +175,7 @@ impl Work<'_> {
         let phase = self.record.phase_mut(PHASE);
         phase.items_done = phase.items_total;
         phase.notes.extend(note);
-        self.settle(PHASE, UNINSTALL, StepResult::Done(how))
+        self.record_result(PHASE, UNINSTALL, StepResult::Done(how))
     }
 }
 

@@ -121,7 +121,7 @@ mod tests {
     use crate::queue::JobSpec;
 
     #[test]
-    fn a_name_that_is_given_again_is_another_job() {
+    fn known_cleanups_reused_id_is_another_job() {
         let first = samples::queued("a", &JobSpec::default());
         let mut second = samples::queued("a", &JobSpec::default());
         second.submitted_at = first.submitted_at.plus_millis(1);

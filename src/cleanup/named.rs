@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_known_by_what_tools_call_them() {
+    fn objects_named_by_tools() {
         let web = container("web", |c| (c.project, c.folder) = (some("shop"), some("/s/jobs/a/app")));
         let shared = container("shared", |c| (c.project, c.folder) = (some("both"), some("/s/jobs/a")));
         let other = container("other", |c| (c.project, c.folder) = (some("both"), some("/home/x")));

@@ -303,7 +303,7 @@ impl<'a> Work<'a> {
     }
 
     /// Writes a step's result.
-    pub(super) fn settle(
+    pub(super) fn record_result(
         &mut self,
         name: CleanupPhaseName,
         step: &str,

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn one_job_a_repository_by_priority_then_order() {
+    fn startable_one_job_a_repository_by_priority() {
         let state =
             state(&[("a", Some("web"), 0), ("b", Some("web"), 5), ("c", None, 0), ("d", Some("api"), 0)]);
         let (none, nobody, now) = (BTreeSet::new(), BTreeMap::new(), Timestamp::default());
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_keeps_later_jobs_of_its_repository_waiting_and_no_others() {
+    fn startable_ticket_blocks_later_jobs_of_its_repository() {
         let state = state(&[("a", Some("web"), 0), ("b", Some("api"), 0), ("c", Some("db"), 5)]);
         let behind = |seq| ["web", "api", "db"].map(|r| (r.to_owned(), seq)).into();
         let (none, now) = (BTreeSet::new(), Timestamp::default());
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_job_keeps_its_repository_and_a_pause_is_kept() {
+    fn startable_respects_running_job_and_pause() {
         let mut state = state(&[("a", Some("web"), 0), ("b", Some("web"), 0), ("c", None, 0)]);
         let mut apply = |seq, ms, operation| {
             let record = Record { at: Timestamp::from_millis(ms), actor: Actor::default(), operation };
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn pause_binds_no_longer_than_its_length_when_the_clock_is_set_back() {
+    fn startable_pause_after_clock_set_back() {
         let (none, nobody) = (BTreeSet::new(), BTreeMap::new());
         let mut state = state(&[("a", None, 0)]);
         let day = 24 * 60 * 60 * 1000;
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_its_repository_sent_back_keeps_its_turn_and_one_that_could_not_start_does_not() {
+    fn startable_turn_after_unclaim_and_after_failed_start() {
         let (none, nobody) = (BTreeSet::new(), BTreeMap::new());
         for (failed_start, early) in [(false, vec![]), (true, vec!["b"])] {
             let mut state = state(&[("a", Some("web"), 0), ("b", Some("web"), 0)]);

@@ -58,10 +58,7 @@ impl PhaseRetry<'_> {
 
     /// Tries the requested phases again. In safe mode only a request counts after which everything that died
     /// runs again. `None` when nothing was run.
-    pub(super) fn retry_what_is_asked(
-        &self,
-        safe: Option<&SafeMode>,
-    ) -> Result<Option<Recovered>, DaemonError> {
+    pub(super) fn retry_requested(&self, safe: Option<&SafeMode>) -> Result<Option<Recovered>, DaemonError> {
         let wanted = self.wanted()?;
         if wanted.is_empty() {
             return Ok(None);
@@ -109,7 +106,7 @@ impl PhaseRetry<'_> {
         while !stop() {
             self.lock.check_its_name(&self.dir.disk)?;
             let Some(safe) = safe_mode(self.dir)? else { return self.whole().map(Some) };
-            if let Some(recovered) = self.retry_what_is_asked(Some(&safe))?
+            if let Some(recovered) = self.retry_requested(Some(&safe))?
                 && matches!(
                     recovered.0.snapshot.outcome,
                     RecoveryOutcome::Completed | RecoveryOutcome::Degraded

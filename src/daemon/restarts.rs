@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_beside_that_breaks_off_is_begun_again_and_counted() {
+    fn panicked_loop_is_restarted_and_counted() {
         let (broke_off, mut runs) = (AtomicU32::new(0), 0);
         kept_going(&broke_off, &|| false, &mut || {
             runs += 1;

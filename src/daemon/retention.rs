@@ -270,7 +270,7 @@ mod tests {
 
     /// A look under way may end long after, and would be the last one for a day.
     #[test]
-    fn look_by_rules_that_were_changed_meanwhile_is_made_again() {
+    fn look_is_repeated_after_rules_changed() {
         let place = tempfile::tempdir().unwrap();
         let dir =
             StateDir::open_or_create(&place.path().join("state"), Disk::real(), Clock::system()).unwrap();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_is_looked_at_before_the_next_day() {
+    fn pending_jobs_are_looked_at_before_next_day() {
         for code in ["job-in-use", "job-still-alive", "job-cleanup-pending", "job-holds-lock"] {
             assert!(passes_soon(code), "{code}");
         }

@@ -94,7 +94,7 @@ impl Circuit {
     }
 
     /// A start came about; true when the circuit was open.
-    pub(super) fn start_came_about(&mut self) -> bool {
+    pub(super) fn start_succeeded(&mut self) -> bool {
         self.failed.clear();
         self.open.take().is_some()
     }
@@ -109,19 +109,19 @@ mod tests {
     }
 
     #[test]
-    fn circuit_stays_closed_for_one_job_however_often_it_fails() {
+    fn circuit_stays_closed_for_one_failing_job() {
         let (mut circuit, now) = (Circuit::default(), Instant::now());
         for _ in 0..20 {
             assert!(!circuit.blames_host(&id("a")));
             circuit.start_failed(&id("a"), now);
             assert_eq!(circuit.allows(now), Allowance::All);
         }
-        assert!(circuit.has_failed(&id("a")) && !circuit.start_came_about());
+        assert!(circuit.has_failed(&id("a")) && !circuit.start_succeeded());
         assert!(circuit.is_clear());
     }
 
     #[test]
-    fn circuit_opens_at_second_different_job_in_a_row() {
+    fn circuit_opens_at_second_failing_job() {
         let (mut circuit, now) = (Circuit::default(), Instant::now());
         circuit.start_failed(&id("a"), now);
         assert!(circuit.blames_host(&id("b")), "the second one is not to blame");
@@ -130,15 +130,15 @@ mod tests {
         assert!(circuit.blames_host(&id("a")));
         assert_eq!(circuit.allows(now + FIRST_PAUSE), Allowance::One);
         // A start that came about in between: they were two faults of two jobs.
-        assert!(circuit.start_came_about());
+        assert!(circuit.start_succeeded());
         circuit.start_failed(&id("a"), now);
-        assert!(circuit.start_came_about() || circuit.is_clear());
+        assert!(circuit.start_succeeded() || circuit.is_clear());
         circuit.start_failed(&id("b"), now);
         assert_eq!(circuit.allows(now), Allowance::All);
     }
 
     #[test]
-    fn pauses_of_an_open_circuit_grow_and_stay_bounded() {
+    fn circuit_pauses_grow_to_bound() {
         let (mut circuit, mut now) = (Circuit::default(), Instant::now());
         let mut pauses = Vec::new();
         for _ in 0..12 {

@@ -175,7 +175,7 @@ impl Starts {
     }
 
     fn came_about(&mut self, dir: &StateDir) {
-        self.circuit.start_came_about();
+        self.circuit.start_succeeded();
         self.failed_at.clear();
         self.forget(dir);
     }
@@ -229,7 +229,7 @@ mod tests {
     /// Until it is reconciled, a start whose supervisor is gone may still show who is to blame for others; a
     /// recovery by another process may reconcile it, and then nothing waits for it any more.
     #[test]
-    fn lost_start_is_kept_until_its_claim_is_settled_and_no_longer() {
+    fn lost_start_is_kept_until_claim_reconciled() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("state");
         let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();

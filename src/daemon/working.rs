@@ -122,7 +122,7 @@ fn schedule(
             take_over(&mut scheduler, again, beside, (config, follower));
         }
         if !(hooks.stop)() {
-            again.retry_what_is_asked(None)?;
+            again.retry_requested(None)?;
         }
     }
     let drain_timeout = again.config.borrow().drain_timeout;

@@ -82,7 +82,7 @@ mod tests {
     use crate::durable::replace::Temporary;
 
     #[test]
-    fn what_is_being_written_stays_and_what_was_left_goes() {
+    fn sweep_keeps_locked_and_removes_abandoned() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::real();
         let writing = Temporary::new(&disk, folder.path()).unwrap();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_form_is_a_temporary_name() {
+    fn temporary_name_has_exact_form() {
         for name in [".tmp-abc", ".tmp-abcdefg", "tmp-abcdef", ".tmp-abc.ef", ".tmp-"] {
             assert!(!is_temporary_name(OsStr::new(name)), "{name}");
         }
@@ -108,7 +108,7 @@ mod tests {
 
     /// Writers and sweeps of the same folder at once: every replacement succeeds and nothing is left.
     #[test]
-    fn sweeping_never_takes_a_file_from_its_writer() {
+    fn sweep_concurrent_with_writers() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::real();
         let done = std::sync::atomic::AtomicUsize::new(0);

@@ -124,14 +124,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usual_file_system_can_do_all_and_nothing_is_left() {
+    fn abilities_on_usual_file_system_leave_nothing() {
         let folder = tempfile::tempdir().unwrap();
         try_abilities(&Disk::real(), folder.path()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn folder_that_is_not_there_is_an_inability_and_full_disk_is_none() {
+    fn abilities_missing_folder_and_full_disk() {
         let folder = tempfile::tempdir().unwrap();
         assert!(try_abilities(&Disk::real(), &folder.path().join("missing")).is_err());
         assert!(passes(&rustix::io::Errno::NOSPC.into()) && !passes(&rustix::io::Errno::INVAL.into()));

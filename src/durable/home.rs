@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn change_is_refused_while_another_folder_has_the_path() {
+    fn home_refuses_changes_in_another_folder() {
         let folder = tempfile::tempdir().unwrap();
         let (root, moved, other) =
             (folder.path().join("root"), folder.path().join("moved"), folder.path().join("other"));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_opened_for_writing_in_a_copy() {
+    fn home_refuses_changes_in_copy() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "x").unwrap();
         let home = Home::open(folder.path()).unwrap().copy_of("/original".into());

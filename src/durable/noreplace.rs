@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn file_moves_and_replaces_nothing_without_the_system_call() {
+    fn rename_without_renameat2() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));
         fs::write(&a, "a").unwrap();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn file_that_was_left_with_two_names_is_moved_by_the_same_call() {
+    fn rename_completes_after_kill_between_names() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));
         fs::write(&a, "a").unwrap();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_takes_no_place_that_is_taken() {
+    fn rename_folder_onto_existing_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));
         fs::create_dir(&a).unwrap();

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn open_regular_refuses_what_is_no_file_without_waiting() {
+    fn open_regular_refuses_special_files() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
         fs::write(at("secret"), "secret").unwrap();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn open_sole_refuses_a_file_with_two_names() {
+    fn open_sole_refuses_hard_link() {
         let place = tempfile::tempdir().unwrap();
         let (one, two) = (place.path().join("one"), place.path().join("two"));
         fs::write(&one, "").unwrap();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn open_theirs_follows_links_of_ours_and_none_behind_a_folder_that_others_write() {
+    fn open_theirs_follows_only_own_links() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
         for folder in ["real", "real/theirs", "real/theirs/deep"] {

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_changed_byte_is_noticed() {
+    fn sealed_detects_every_changed_byte() {
         let text = seal(br#"{"job_id":"nightly","attempts":[1,2]}"#);
         assert_eq!(check(&text), Ok(Proof::Checksum));
         // The line's end says nothing.
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_believed_without_a_checksum_when_it_is_older_than_that() {
+    fn sealed_accepts_old_version_without_checksum() {
         assert_eq!(check(br#"{"version":1,"job_id":"nightly"}"#), Ok(Proof::None));
         assert_eq!(check(br#"{"format":1}"#), Ok(Proof::None));
         assert!(check(br#"{"job_id":"nightly"}"#).is_err());

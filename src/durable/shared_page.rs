@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_too_short_is_refused() {
+    fn page_file_too_short_is_refused() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(SharedPage::LEN - 1).unwrap();
         assert_eq!(SharedPage::map(&file).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
@@ -328,7 +328,7 @@ mod tests {
 
     /// A look into the mapping of an emptied file ended the process with SIGBUS.
     #[test]
-    fn a_page_whose_file_is_emptied_is_lost_and_the_process_goes_on() {
+    fn page_emptied_file_is_lost() {
         let (file, one, other) = mapped_twice();
         one.publish_end(end_of(5));
         one.validate(7);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_mapping_publishes_the_other_sees() {
+    fn page_is_shared_between_mappings() {
         let (_file, one, other) = mapped_twice();
         assert!(!other.is_valid(7));
         one.publish_end(end_of(5));
@@ -363,7 +363,7 @@ mod tests {
 
     /// A page that somebody wrote into gave its number to the next segment, up to 10^18: for ever.
     #[test]
-    fn a_damaged_end_is_not_believed() {
+    fn page_damaged_end_is_rejected() {
         let (_file, one, other) = mapped_twice();
         one.publish_end(end_of(5));
         one.validate(7);
@@ -382,7 +382,7 @@ mod tests {
 
     /// A page that somebody wrote into said that records are synced that nobody has written.
     #[test]
-    fn more_is_not_believed_to_be_synced_than_is_written() {
+    fn page_synced_beyond_written_is_rejected() {
         let (_file, one, other) = mapped_twice();
         one.publish_end(end_of(5));
         one.reset_synced(end_of(5).next_seq - 1);
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_killed_before_the_generation_leaves_the_end_before() {
+    fn page_killed_writer_keeps_old_end() {
         let (_file, one, other) = mapped_twice();
         one.publish_end(end_of(1));
         one.publish_end(end_of(2));
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_never_see_a_mixture_of_two_ends() {
+    fn page_ends_are_atomic() {
         let (_file, one, other) = mapped_twice();
         one.publish_end(end_of(0));
         const LAST: u64 = 200_000;
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiter_returns_when_something_was_published_after_its_ticket() {
+    fn page_wait_returns_after_publish() {
         let (_file, one, other) = mapped_twice();
         let ever = Duration::from_secs(3600);
         let ticket = other.ticket();

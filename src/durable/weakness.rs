@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn weakness_is_told_from_errors_of_the_command() {
+    fn weakness_differs_from_command_errors() {
         let of_host =
             [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::IO, Errno::TXTBSY, Errno::NOSPC];
         assert!(of_host.into_iter().all(|code| is_weakness(&error(code))));
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn weakness_is_found_among_the_causes() {
+    fn weakness_found_in_source_chain() {
         let refused = |code| -> Result<(), DiskError> { Err(error(code)).context("open", Path::new("/x")) };
         assert!(has_weakness(&refused(Errno::MFILE).unwrap_err()));
         assert!(!has_weakness(&refused(Errno::ISDIR).unwrap_err()));

@@ -113,7 +113,7 @@ mod tests {
     use crate::findings::catalogue;
 
     #[test]
-    fn next_commands_are_filled_and_quoted() {
+    fn next_command_is_filled_and_quoted() {
         assert_eq!(fill("x {object} {name} {id}", "lock:web", "7f"), "x lock:web web 7f");
         assert_eq!(fill("x {name}", "queue", ""), "x queue");
         assert_eq!(fill("x {name} y", "lock:my repo;rm", ""), "x 'my repo;rm' y");
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_comes_back_as_it_was_written() {
+    fn finding_round_trip() {
         let finding = Finding::new(&catalogue::LOCK_UNAVAILABLE, "lock:web", "Its metadata is damaged.")
             .with_severity(Severity::Critical);
         let json = serde_json::to_string(&finding).unwrap();

@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_exact_last_line_is_an_exit_line() {
+    fn exit_line_must_be_exact_and_last() {
         for (text, want) in [
             ("work\nExit code: 0\n", 0),
             ("Exit code: 137", 137),
@@ -394,13 +394,13 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_a_long_line_is_no_line() {
+    fn exit_line_not_in_middle_of_long_line() {
         assert_eq!(exit_line(b"Exit code: 0\n", false), None);
         assert_eq!(exit_line(b"...\nExit code: 0\n", false), Some(0));
     }
 
     #[test]
-    fn pid_files_as_crashes_and_editors_leave_them() {
+    fn pid_file_variants() {
         for text in ["4711\n", " 4711 \r\n", "4711", "\u{feff}4711\n", "4711\n\0\0\0", "0004711"] {
             assert_eq!(parse_pid(text.as_bytes()), PidFile::Pid(4711), "{text:?}");
         }

@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_file_is_read() {
+    fn legacy_whole_file() {
         let job = whole(JOB);
         assert_eq!(job.status, Some(LegacyStatus::Running));
         assert_eq!(job.prompt.as_deref(), Some("say \"hi\"\n"));
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_text_costs_only_itself() {
+    fn legacy_broken_text_costs_itself() {
         let with = |title: &[u8]| [br#"{"Status":1,"Title":""#, title, br#"","Prompt":"say it"}"#].concat();
         for (title, read) in [
             (&br"cut emoji \ud83d"[..], "cut emoji \u{fffd}"),
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn from_every_cut_the_members_before_it_are_kept() {
+    fn legacy_cut_keeps_members_before() {
         let text = JOB.as_bytes();
         for cut in 1..text.len() {
             let job = damaged(&text[..cut]);
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_damaged() {
+    fn legacy_non_object_is_damaged() {
         let cases: [&[u8]; 9] =
             [b"", b"\0\0\0\0", b" \n", b"[]", b"7", b"\"Running\"", b"null", b"\xff\xfe{", b"{}"];
         for bytes in cases {
@@ -451,14 +451,14 @@ mod tests {
     }
 
     #[test]
-    fn marks_and_padding_around_a_whole_job_do_no_harm() {
+    fn legacy_bom_and_padding() {
         assert_eq!(whole(&format!("\u{feff}{JOB}\r\n\0\0\0")), whole(JOB));
         let Reading::Trailing(job) = parse(format!("{JOB}:null}}").as_bytes()) else { panic!() };
         assert_eq!(*job, whole(JOB));
     }
 
     #[test]
-    fn a_status_may_be_a_name_and_an_unknown_one_is_damage() {
+    fn legacy_status_by_name() {
         let status = |value: &str| parse(format!(r#"{{"Prompt":"p","Status":{value}}}"#).as_bytes());
         for (value, want) in [("\"Running\"", 6), ("\"gitpulling\"", 2), ("\"12\"", 12), ("3.0", 3)] {
             let Reading::Whole(job) = status(value) else { panic!("{value}") };
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_a_wrong_type_are_left_out() {
+    fn legacy_wrong_types_are_dropped() {
         let job = whole(
             r#"{"status":8,"PROMPT":5,"Title":[],"ExitCode":"-1","QueuePosition":-3,"CreatedAt":12,
             "StartedAt":"soon","Options":[],"ClaudeProcessId":-4,"CowPath":null}"#,
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn times_with_an_offset_or_none_are_read() {
+    fn legacy_times_with_and_without_offset() {
         let at = |text: &str| moment(&Value::from(text)).map(|t| t.to_string());
         assert_eq!(at("2026-03-01T10:30:00+01:00").as_deref(), Some("2026-03-01T09:30:00Z"));
         assert_eq!(at("2026-03-01T09:30:00.5").as_deref(), Some("2026-03-01T09:30:00.5Z"));

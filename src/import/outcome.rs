@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_job_goes_by_the_evidence() {
+    fn outcome_of_running_by_evidence() {
         use OutputTail::{Absent, Ended, Unfinished, Unreadable};
         let crashed = over(JobStatus::Crashed, None);
         let cases = [
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_that_had_not_begun_are_queued_or_crashed() {
+    fn outcome_of_not_begun() {
         let nothing = Evidence::nothing();
         for (status, want) in [
             (LegacyStatus::Created, over(JobStatus::Crashed, None)),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_that_were_over_stay_over() {
+    fn outcome_of_ended_is_kept() {
         let line = evidence(PidFile::Pid(9), OutputTail::Ended(5), ProcessEvidence::None);
         for (status, want) in [
             (LegacyStatus::GitFailed, JobStatus::Failed),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelling_job_is_cancelled_and_only_its_own_process_is_ended() {
+    fn outcome_of_cancelling_ends_own_process() {
         let job = record(LegacyStatus::Cancelling);
         let verdict = |process| {
             judge(Some(&job), &evidence(PidFile::Pid(4711), OutputTail::Unfinished(1), process)).verdict

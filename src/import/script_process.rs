@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_the_script_is_recognised() {
+    fn script_process_is_recognised() {
         for line in [
             "/w/jobs/7/.claude-job-7.sh",
             "./.claude-job-7.sh x",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_names_the_script_is_a_stranger() {
+    fn script_name_in_arguments_is_not_enough() {
         for line in [
             "sleep 100",
             "vim /w/jobs/7/.claude-job-7.sh",
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_process_1_nor_this_process_is_ever_the_script() {
+    fn script_process_is_never_init_or_self() {
         let folder = tempfile::tempdir().unwrap();
         let names = script_names(&["7"]);
         let wanted = Wanted { folder: folder.path(), scripts: &names };

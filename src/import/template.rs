@@ -152,25 +152,25 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_stays_one_argument_and_is_not_expanded_again() {
+    fn template_prompt_is_one_argument() {
         assert_eq!(command(DEFAULT_TEMPLATE), ["claude", "--print", VALUES.prompt]);
         assert_eq!(CommandTemplate::default(), CommandTemplate::parse(DEFAULT_TEMPLATE).unwrap());
     }
 
     #[test]
-    fn placeholders_are_replaced_inside_words() {
+    fn template_replaces_inside_words() {
         let line = "run --dir={workspace}/src '--name={id}: {title}' {repository}{id} ''";
         assert_eq!(command(line), ["run", "--dir=/srv/jobs/7/src", "--name=7: a title", "web ui7", ""]);
     }
 
     #[test]
-    fn other_braces_are_text() {
+    fn template_keeps_other_braces() {
         assert_eq!(command(r#"x '{"a":{"b":1}}' {} { "#), ["x", r#"{"a":{"b":1}}"#, "{}", "{"]);
         assert_eq!(command("x '{{prompt}'"), ["x", &format!("{{{}", VALUES.prompt)]);
     }
 
     #[test]
-    fn bad_templates_are_refused() {
+    fn template_invalid_is_refused() {
         let unknown = |name: &str| Err(TemplateError::Unknown { name: name.to_owned() });
         assert_eq!(CommandTemplate::parse("claude {promt}"), unknown("promt"));
         assert_eq!(CommandTemplate::parse("claude {Prompt}"), unknown("Prompt"));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_cannot_reach_an_argument() {
+    fn template_drops_nul() {
         let values = Values { prompt: "a\0b", ..VALUES };
         assert_eq!(CommandTemplate::default().command(&values)[2], "ab");
     }

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentence_names_the_user_and_what_it_uses() {
+    fn use_sentence_names_user_and_path() {
         let by = User::Process { pid: 7, name: "sh".to_owned(), job: Some("b".to_owned()) };
         let used = Use { by, how: How::Open, what: "data/db".to_owned() };
         assert_eq!(used.to_string(), "process 7 (sh, of job b) has a file of it open: data/db");

@@ -74,7 +74,7 @@ pub(super) fn why_unlisted() -> Option<String> {
 }
 
 /// Those of the hidden processes that count.
-pub(super) fn those_that_could(hidden: &[u32], all: &[u32]) -> Vec<Hidden> {
+pub(super) fn possible_users(hidden: &[u32], all: &[u32]) -> Vec<Hidden> {
     if hidden.is_empty() {
         return Vec::new();
     }
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_and_other_users_sessions_are_apart() {
+    fn is_apart_for_services_and_other_sessions() {
         let job = "/system.slice/recoveryctl.service/job-1";
         for (group, user, apart) in [
             ("/system.slice/sshd.service", 0, true),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_starts_where_jobs_or_this_process_are_is_near() {
+    fn is_near_for_own_and_job_groups() {
         let own = "/user.slice/user-1000.slice/session-1.scope";
         for (group, near) in [
             (own, true),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_started_after_the_folder_was_made_could_be_in_it() {
+    fn hidden_process_older_than_folder_is_excluded() {
         let stat = stat(std::process::id()).unwrap();
         assert!(!stat.is_kernel && stat.threads > 0);
         let hidden = Hidden { pid: std::process::id(), start_time: stat.start_time };

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_those_of_folder_command_and_resume_command() {
+    fn job_paths_from_cwd_command_and_resume() {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().join("state");
         let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn request_that_is_not_understood_may_name_any_folder() {
+    fn job_with_unparsable_request_names_any_folder() {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().join("state");
         let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();

@@ -277,7 +277,7 @@ mod tests {
         6 1 0:50 / /net rw - fuse.sshfs h: rw\n";
 
     #[test]
-    fn location_follows_the_mount_and_not_the_name() {
+    fn location_by_mount_not_name() {
         let table = MountTable::parse(TABLE);
         let seen = |mount| Seen {
             device: 0,
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn mount_is_placed_in_the_file_system_above_it() {
+    fn mount_position_in_parent_file_system() {
         let table = MountTable::parse(TABLE);
         let place = table.place_of(table.get(3).unwrap()).unwrap();
         assert_eq!(place, Location { device: device(8, 2), path: "/vol/a b".into() });
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn overlay_names_its_folders_and_remote_kinds_are_known() {
+    fn overlay_layers_and_network_types() {
         let table = MountTable::parse(TABLE);
         assert_eq!(table.get(5).unwrap().layers(), ["/l1", "/l2", "/data/up", "/w"].map(PathBuf::from));
         let line =

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn layer_is_followed_and_one_that_leads_nowhere_may_be_of_any_folder() {
+    fn overlay_layer_found_or_unknown() {
         let place = tempfile::tempdir().unwrap();
         let place = std::fs::canonicalize(place.path()).unwrap();
         ["state/ghost/a:b,c", "elsewhere/lo", "u"].iter().for_each(|name| {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mounted_nowhere_may_be_an_overlay() {
+    fn overlay_without_mount_is_unknown() {
         let stray = |mounted: &str, device: u64| {
             let table = MountTable::parse(mounted.as_bytes());
             let mut overlays = Overlays::default();

@@ -18,7 +18,7 @@ use super::overlays::Overlays;
 use super::picture::{By, Entered, Picture, Reference, Roots};
 use super::sockets::Sockets;
 use crate::jobs::serves_a_job;
-use crate::system::look_when_settled;
+use crate::system::look_after_exec;
 
 /// Appended by the kernel to the name of a file that was removed.
 const REMOVED: &[u8] = b" (deleted)";
@@ -79,7 +79,7 @@ pub(super) fn gather(picture: &mut Picture) -> Roots {
     for &pid in pids.iter().filter(|&&pid| pid != own) {
         // One that ends, or becomes another program, seems to hide itself for a moment.
         let is_hidden = |told: &Result<(), Silent>| matches!(told, Err(Silent::Hidden));
-        match look_when_settled(pid, || gathering.process(pid), is_hidden) {
+        match look_after_exec(pid, || gathering.process(pid), is_hidden) {
             Ok(()) | Err(Silent::Gone) => {}
             Err(Silent::Hidden) => {
                 hidden.push(pid);
@@ -101,7 +101,7 @@ pub(super) fn gather(picture: &mut Picture) -> Roots {
     }
     sockets.place_in(gathering.picture);
     overlays.place_in(gathering.picture, &roots);
-    picture.hidden = hidden::those_that_could(&hidden, &pids);
+    picture.hidden = hidden::possible_users(&hidden, &pids);
     roots
 }
 
@@ -423,7 +423,7 @@ mod tests {
     use crate::in_use::mounts::device;
 
     #[test]
-    fn line_of_memory_is_parsed() {
+    fn maps_line_is_parsed() {
         let line = b"00400000-00401000 r-xp 00001000 fd:0a 123    /a b/c.so (deleted)";
         let mapped = Mapped::parse(line).unwrap();
         let whole = Mapped {

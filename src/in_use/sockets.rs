@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bound_socket_has_a_number_and_a_path() {
+    fn socket_line_is_parsed() {
         let head = "0000000000000000: 00000002 00000000 00010000 0001 01";
         for (rest, is) in [
             ("    123 /run/a b", Line::Bound(123, Path::new("/run/a b"))),

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn way_passes_what_links_and_dots_lead_through() {
+    fn way_through_links_and_dots() {
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| std::fs::canonicalize(place.path()).unwrap().join(name);
         ["in/sub", "out"].iter().for_each(|name| std::fs::create_dir_all(at(name)).unwrap());

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_tells_what_a_group_was_made_for() {
+    fn cgroup_name_round_trip() {
         let attempt = |incarnation, claim| MadeFor::Attempt { incarnation, claim };
         let lock = |incarnation| MadeFor::Lock { incarnation, lock_id: "0192-ab".to_owned() };
         assert_eq!(MadeFor::parse("41"), attempt(1, 41));

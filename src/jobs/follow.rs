@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_moved_or_replaced_is_followed() {
+    fn follow_truncated_moved_and_replaced() {
         let place = Place::new();
         let mut follower = Follower::new(1);
         assert_eq!(place.read(&mut follower), "", "nothing is there yet");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_at_the_front_is_passed_over_once() {
+    fn follow_skips_hole() {
         let place = Place::new();
         place.print(&"x".repeat(1 << 20));
         let file = fs::OpenOptions::new().write(true).open(place.output()).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_attempt_begins_with_its_own_output() {
+    fn follow_next_attempt() {
         let mut place = Place::new();
         place.print("of the first");
         let mut follower = Follower::new(1);

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn other_jobs_and_servers_are_foreign_and_whatever_bears_no_mark_is_not() {
+    fn kinship_by_marks() {
         assert!(!is_foreign(&[]));
         assert!(!is_foreign(&["RECOVERYCTL_JOB_ID=a", "RECOVERYCTL_STATE_ID=ours"]));
         assert!(is_foreign(&["RECOVERYCTL_JOB_ID=b", "RECOVERYCTL_STATE_ID=ours"]));

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_line_is_read_and_left_out() {
+    fn exit_line_is_parsed_and_excluded() {
         let cases: [(&str, Option<i32>, &str); 7] = [
             ("done\nExit code: 0\n", Some(0), "done\n"),
             ("done\r\nExit code: 137\r\n", Some(137), "done\r\n"),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_begins_with_a_whole_character_and_bad_bytes_are_replaced() {
+    fn tail_starts_at_character_boundary() {
         let (_folder, output) = written("aé€x".as_bytes());
         assert_eq!(output.tail(3).unwrap(), "x");
         assert_eq!(output.tail(4).unwrap(), "€x");

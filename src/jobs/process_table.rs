@@ -19,7 +19,7 @@ use super::traces::{
 };
 use crate::queue::JobId;
 use crate::state::{Identity, StateDir, StatePaths};
-use crate::system::{ProcessIdentity, look_when_settled, process_stat};
+use crate::system::{ProcessIdentity, look_after_exec, process_stat};
 
 /// The processes of this machine, scanned at most once, by whichever thread asks first.
 #[derive(Debug, Default)]
@@ -429,7 +429,7 @@ impl Scan {
             return;
         }
         let is_hidden = |marks: &Option<Marks>| matches!(marks, Some(Marks::Unreadable { .. }));
-        let Some(marks) = look_when_settled(pid, || marks_of(pid), is_hidden) else { return };
+        let Some(marks) = look_after_exec(pid, || marks_of(pid), is_hidden) else { return };
         let at = self.processes.len();
         if let Marks::Read { tokens: Tokens { job: Some(job), .. }, .. } = &marks {
             self.by_job.entry(job.clone()).or_default().push(at);
@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_attempt_without_a_trace_only_a_session_without_leader_is_in_doubt() {
+    fn doubt_needs_leaderless_session_without_trace() {
         let job = "a".parse().unwrap();
         let (root, output) = (Path::new("/s"), Path::new("/s/jobs/a/output.log"));
         let uid = Some(rustix::process::geteuid().as_raw());
@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_leads_nowhere_is_ours_unless_the_id_is_anothers() {
+    fn dangling_directory_name_is_decided_by_id() {
         let job = "a".parse().unwrap();
         let there = std::env::current_dir().unwrap();
         let wanted = Wanted {

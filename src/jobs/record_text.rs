@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_understood_and_a_damaged_one_is_not() {
+    fn record_whole_and_damaged() {
         let mut text = text_of(&document());
         assert!(understand(&text).is_ok() && says(&text, &document()));
         let at = text.iter().position(|&b| b == b'4').unwrap();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn records_without_a_checksum_are_read() {
+    fn record_version_1_without_checksum() {
         let text = former_text_of(&document());
         assert_eq!(understand(&text).unwrap().job_id, document().job_id);
         assert!(says(&text, &document()));

@@ -23,7 +23,7 @@ pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
     if dir.is_copy() {
         return Ok(false);
     }
-    dir.settle()?;
+    dir.record_restore()?;
     let supervised = ProcessTable::new().supervised_claims(dir);
     let fenced = cgroup_name::living_claims(dir);
     if supervised.is_empty() && fenced.is_empty() {

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_inclusive_and_the_future_is_stale() {
+    fn freshness_limits_inclusive_and_future_stale() {
         let limits = FreshnessLimits::default();
         let expected = [
             (0, Freshness::Fresh),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_damaged_and_whole_are_told_apart() {
+    fn sentinel_missing_damaged_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sentinel.json");
         assert_eq!(Sentinel::read(&path).unwrap(), Stored::Missing);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_a_later_version_are_passed_over() {
+    fn sentinel_ignores_unknown_members() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sentinel.json");
         let job = crate::jobs::samples::job("a", 7);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn repository_is_free_only_when_a_survivor_tells_that_it_works_on_others() {
+    fn users_of_repository_by_survivor_marks() {
         let process = |pid| ProcessIdentity { pid, start_time: 1 };
         let attempt = Origin::Attempt(Some("a".parse().unwrap()));
         for origin in [Origin::Lock, Origin::Attempt(None), attempt] {

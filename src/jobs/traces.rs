@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_words_with_all_that_is_needed_are_an_errand() {
+    fn invocation_needs_all_arguments() {
         let named = ["--state-dir", "/s", "--heartbeat-ms", "5", "--job", "a", "--claim", "7"];
         let call = |word: &str| parse(&[&["recoveryctl", word], &named[..], &["--", "--job", "b"]].concat());
         let invocation = SupervisorInvocation { job: b"a".to_vec(), claim: 7, state_dir: "/s".into() };
@@ -198,14 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn output_of_layout_2_is_known_by_its_present_name() {
+    fn output_of_layout_2_is_recognised() {
         let there = Path::new("/s/attempts/a/output.log");
         assert_eq!(in_present_layout(Path::new("/s/jobs/a/output.log")), there);
         assert_eq!(in_present_layout(there), there);
     }
 
     #[test]
-    fn a_removed_file_is_known_by_its_name() {
+    fn output_removed_is_recognised() {
         assert_eq!(without_removal("/s/output.log (deleted)".into()), Path::new("/s/output.log"));
         assert_eq!(without_removal("/s/output.log".into()), Path::new("/s/output.log"));
     }

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn never_started_is_what_nothing_speaks_against() {
+    fn decide_never_started() {
         let claimed = Facts { begun: Begun::Nothing, freshness: None, ..facts(LockFact::Free) };
         assert_eq!(decide(claimed.clone()), Verdict::NeverStarted);
         let attended = Facts { is_attended: true, ..claimed.clone() };
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn control_group_with_processes_that_cannot_be_seen_is_a_sign_of_life() {
+    fn decide_unseen_cgroup_process_is_alive() {
         let origins = [Origin::Same, Origin::OtherNamespace, Origin::EarlierBoot, Origin::OtherMachine];
         for begun in origins.map(Begun::Here) {
             let unseen = Facts { has_unseen: true, begun, ..facts(LockFact::Free) };
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_proves_nothing_is_unknown_whatever_else_is_seen() {
+    fn decide_unusable_lock_is_unknown() {
         let lock = LockFact::Unusable("a network file system".to_owned());
         for begun in [Begun::Nothing, Begun::Here(Origin::Same), Begun::Here(Origin::EarlierBoot)] {
             let verdict = decide(Facts { begun, ..facts(lock.clone()) });
@@ -316,13 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_supervisor_is_stalled_and_alive() {
+    fn decide_stopped_supervisor_is_stalled() {
         let held = Facts { supervisor_lives: true, supervisor_stopped: true, ..facts(LockFact::Held) };
         assert_eq!(decide(held), Verdict::Stalled);
     }
 
     #[test]
-    fn a_hidden_process_forbids_a_verdict_of_death() {
+    fn decide_hidden_process_prevents_death() {
         assert_eq!(decide(facts(LockFact::Free)), Verdict::Crashed);
         let hidden = Facts { doubt: Some("hidden".to_owned()), ..facts(LockFact::Free) };
         assert_eq!(decide(hidden.clone()).liveness(), Liveness::Unknown);

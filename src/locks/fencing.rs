@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_comes_back_and_a_flipped_digit_is_seen() {
+    fn fencing_number_round_trip_and_damage() {
         for token in [0, 1, 42, u64::MAX] {
             let text = format(token);
             let mut bytes: [u8; LENGTH] = text.as_bytes().try_into().unwrap();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_does_not_fall_when_one_or_both_copies_are_lost() {
+    fn fencing_number_never_falls() {
         let now = Timestamp::from_millis(1_772_000_000_000);
         let damaged = MetadataRead::Damaged { why: String::new() };
         assert_eq!(last(Stored::Nothing, &MetadataRead::Missing, now), 0);

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_repository_is_in_the_name_of_both_files_and_of_no_other() {
+    fn lock_file_names_round_trip() {
         assert_eq!(repository_of("web.lock").as_deref(), Some("web"));
         assert_eq!(repository_of("web.lock.json").as_deref(), Some("web"));
         assert_eq!(repository_of("a%2Fb.lock.lock.json").as_deref(), Some("a/b.lock"));

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jobs_place_beside_a_ticket_is_by_priority_and_then_by_arrival() {
+    fn job_goes_first_by_priority_then_arrival() {
         assert!(job_goes_first(0, 7, 7) && job_goes_first(0, 6, 7), "submitted before");
         assert!(!job_goes_first(0, 8, 7), "submitted after");
         assert!(job_goes_first(1, 8, 7), "urgent");

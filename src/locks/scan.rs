@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_marks_name_the_lock_and_other_variables_do_not() {
+    fn marked_lock_from_environment() {
         assert_eq!(marked_lock(b"RECOVERYCTL_LOCK_ID=01-ab").as_deref(), Some("01ab"));
         let mark = format!("{}=1", mark_variable("01-ab"));
         assert_eq!(marked_lock(mark.as_bytes()).as_deref(), Some("01ab"));

@@ -410,7 +410,7 @@ mod tests {
     /// Every combination has a verdict, and a lock is given to another holder only on the positive proofs
     /// that the table names.
     #[test]
-    fn of_all_combinations_only_the_tables_give_a_lock_away() {
+    fn judge_all_combinations_match_table() {
         let here = host("b", "m", 1);
         let flocks = [Flock::Held, Flock::Free, Flock::Unusable("denied".to_owned())];
         for metadata in &metadatas() {

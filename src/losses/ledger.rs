@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_told_until_it_is_acknowledged() {
+    fn loss_is_reported_until_acknowledged() {
         let (_folder, dir) = place();
         assert_eq!(Losses::read(&dir).unwrap(), Losses::default());
         record(&dir, "daemon", &[], &[]).unwrap();
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_just_found_can_be_acknowledged_at_once() {
+    fn loss_acknowledged_in_same_run() {
         let (_folder, dir) = place();
         let one = found("job:a", true);
         let id = numbered_id(&one.code, &one.object.to_string(), Some(&one.sentence), 0);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_damaged_is_a_loss_and_kept() {
+    fn damaged_ledger_is_a_loss() {
         let (_folder, dir) = place();
         record(&dir, "daemon", &[found("job:a", false)], &[]).unwrap();
         let text = std::fs::read_to_string(dir.paths.losses()).unwrap();
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_the_same_when_the_log_begins_anew_behind_it_and_another_when_it_grows() {
+    fn gap_identity_after_restart_and_growth() {
         let (_folder, dir) = place();
         let gap = |last: u64| Found {
             sentence: format!("entries 1 to {last} are gone"),
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn of_very_many_a_number_is_told() {
+    fn many_losses_are_counted() {
         let (_folder, dir) = place();
         let many: Vec<Found> = (0..NAMED + 5).map(|n| found(&format!("job:{n}"), false)).collect();
         record(&dir, "daemon", &many, &[]).unwrap();
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mute_ends_by_itself_or_when_it_is_taken_back() {
+    fn mute_expires_or_is_withdrawn() {
         let (_folder, dir) = place();
         let now = dir.clock.now();
         let one = |object: Option<&str>, ms| Mute {

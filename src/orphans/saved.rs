@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_read_whatever_its_size() {
+    fn plan_round_trip_any_size() {
         for candidates in [0, 1, SHARE - 1, SHARE, SHARE + 1, 70 * SHARE + 1] {
             let plan = made(candidates);
             assert!(
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_json_cannot_say_is_an_error() {
+    fn plan_with_non_utf8_path_is_error() {
         let mut plan = made(3);
         let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"/state/\xff");
         plan.candidates[1].path = Some(path.into());
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_of_version_1_says_what_it_said() {
+    fn plan_version_1_is_read() {
         let text = br#"{"format":1,"plan_id":"p","taken_at":"2026-03-01T09:30:00.000Z",
             "scanned":{"temporary_file":1},
             "candidates":[{"id":"b7d2","kind":"temporary_file","object":"temporary_file:orphans/.tmp-1",

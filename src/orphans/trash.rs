@@ -293,7 +293,7 @@ pub(super) fn empty(
         // The folder first: with the note alone it is nothing, with the folder alone it could not be told.
         let removed = remove_tree(&dir.disk, &going, &())?;
         let is_complete = removed.is_complete();
-        let left = (!is_complete).then(|| removed.told_kept(&slot));
+        let left = (!is_complete).then(|| removed.kept_in_words(&slot));
         if is_complete && slot.join(WHAT).symlink_metadata().is_err() {
             remove_tree(&dir.disk, &slot, &())?;
             kept -= trashed.bytes;

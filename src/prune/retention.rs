@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_stays_while_one_rule_keeps_it() {
+    fn retention_any_rule_keeps() {
         let now = Timestamp::from_millis(1_900_000_000_000);
         let state = state(&[9, 1, 30, 7, 0], now);
         let gone = |keep_days, keep_last| -> Vec<String> {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_ended_in_the_future_is_young() {
+    fn retention_end_in_future() {
         let now = Timestamp::from_millis(1_900_000_000_000);
         let retention = JobRetention { keep_days: Some(1), keep_last: None, crashed: false };
         assert!(retention.outlived(&state(&[-3], now), now).is_empty());

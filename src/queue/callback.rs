@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_of_a_callback_holds_no_secret() {
+    fn callback_display_masks_secrets() {
         let callback = Callback {
             url: "http://u:hunter2@x/?token=hunter3".to_owned(),
             headers: BTreeMap::from([("authorization".to_owned(), "hunter4".to_owned())]),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_would_break_a_request_are_refused_without_their_value() {
+    fn callback_invalid_header_is_refused_without_value() {
         for (name, value) in [
             ("a b", "x"),
             ("", "x"),

@@ -97,7 +97,7 @@ mod tests {
     use super::{check_callback_url, holds_credential, masked_url};
 
     #[test]
-    fn addresses_that_can_be_called() {
+    fn callback_url_valid() {
         for url in [
             "http://localhost",
             "HTTPS://example.org:8443/a?b=c#d",
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_shown_as_scheme_host_and_port() {
+    fn masked_url_shows_scheme_host_port() {
         for (url, shown) in [
             ("http://u:pw@x", "http://***@x"),
             ("https://u:p@w@x:1/a?b=c@d", "https://***@x:1/***"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_is_told_by_its_place_or_its_name() {
+    fn credential_found_by_position_or_name() {
         for text in
             ["http://u:pw@x", "u:pw@x/a", "http://x/a?access_token=t", "http://x?b=1&X-Amz-Signature=s"]
         {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_cannot() {
+    fn callback_url_invalid() {
         for url in [
             "",
             "example.org",

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_that_is_tried_again_is_no_end_and_a_resumed_job_has_two() {
+    fn ends_of_requeued_and_resumed_job() {
         let mut state = QueueState::default();
         let job: crate::queue::JobId = "a".parse().unwrap();
         let spec = JobSpec::default();

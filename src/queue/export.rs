@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_exported_goes_along_and_session_user_and_secrets_stay() {
+    fn export_skips_session_user_and_secrets() {
         let variables = [
             ("PATH", "/opt/bin"),
             ("VIRTUAL_ENV", "/srv/venv"),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_record_can_hold_stays() {
+    fn export_skips_unrecordable() {
         use std::os::unix::ffi::OsStringExt;
         let odd = [(OsString::from("A"), OsString::from_vec(vec![0xff])), ("B".into(), "b".into())];
         assert_eq!(exported(&Export::All, odd).taken.into_keys().collect::<Vec<_>>(), ["B"]);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_one_call_of_git_or_make_stays_unless_it_is_named() {
+    fn export_skips_git_and_make_unless_named() {
         let variables = [
             ("GIT_DIR", "."),
             ("GIT_QUARANTINE_PATH", "/srv/web.git/objects/tmp_objdir-1"),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_git_go_along_together_or_not_at_all() {
+    fn export_git_config_all_or_none() {
         let of = |key: &str, value: &str| {
             taken(
                 "all",
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn address_with_a_password_is_found_wherever_it_stands() {
+    fn export_finds_password_in_address() {
         let secrets = [
             ("HTTP_PROXY", "user:pw@proxy:3128"),
             ("https_proxy", "http://user:pw@proxy:3128"),
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn named_variable_that_does_not_go_along_is_told() {
+    fn export_reports_missing_named_variable() {
         let large = "x".repeat(MOST_BYTES - 8);
         let variables = [("A", large.as_str()), ("Z", "12345"), ("API_TOKEN", "1")];
         let variables = variables.map(|(name, value)| (name.into(), value.into()));

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_with_escapes_are_read() {
+    fn raw_submission_with_escapes() {
         let line = line();
         let raw = RawSubmission::parse(&line).unwrap();
         assert_eq!(raw.at.as_millis(), 1_772_357_400_123);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_cut_anywhere_is_not_understood() {
+    fn raw_submission_cut_anywhere_is_rejected() {
         let line = line();
         for cut in 0..line.len() {
             assert_eq!(RawSubmission::parse(&line[..cut]), None, "{cut}");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn other_operations_and_other_orders_take_the_general_way() {
+    fn raw_submission_other_forms_fall_back() {
         for line in [
             r#"{"at":"2026-03-01T09:30:00.000Z","op":"cancel","by":"ana","job":"a"}"#,
             r#"{"op":"submit","at":"2026-03-01T09:30:00.000Z","by":"ana","job":"a","spec":{}}"#,

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_the_default() {
+    fn request_defaults() {
         let checked = request().check(&defaults()).unwrap();
         assert!(!checked.is_named && checked.submission.job.is_uuid());
         let spec = checked.submission.spec;
@@ -275,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_a_request_sets_are_stronger_than_those_that_go_along() {
+    fn request_env_overrides_export() {
         let env = [("B".to_owned(), "ours".to_owned())].into();
         let spec = JobRequest { env, ..request() }.check(&defaults()).unwrap().submission.spec;
         assert_eq!((spec.env["A"].as_str(), spec.env["B"].as_str()), ("theirs", "ours"));
     }
 
     #[test]
-    fn a_relative_folder_becomes_absolute_or_is_refused() {
+    fn request_relative_cwd() {
         let relative = JobRequest { cwd: Some("./a".into()), ..request() };
         let spec = relative.clone().check(&defaults()).unwrap().submission.spec;
         assert_eq!(spec.cwd.unwrap(), PathBuf::from("/base/a"));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_run_is_refused() {
+    fn request_invalid_is_refused() {
         assert_eq!(refused(|r| r.command.clear()), "the command is empty");
         assert_eq!(refused(|r| r.command[0].clear()), "the command is empty");
         assert!(refused(|r| r.command.push("a\0b".to_owned())).contains("NUL"));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_refused_that_files_or_flags_could_not_have() {
+    fn request_invalid_names_are_refused() {
         for name in ["", "a\nb", "a\0b"] {
             assert!(
                 refused(|r| r.repository = Some(name.to_owned())).starts_with("the repository"),

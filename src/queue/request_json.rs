@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn every_member_is_read() {
+    fn request_json_all_members() {
         let json = r#"{"command":["a","b c"],"id":"n","repository":"web","priority":-3,"env":{"K":"V"},
             "cwd":"/x","timeout":"1m30s","on_crash":"requeue","max_attempts":5,
             "callbacks":["http://a/",{"url":"http://b/"}],"resume_command":["c"],"auto_cleanup":true,
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_say_what_was_meant() {
+    fn request_json_suggests_member() {
         assert_eq!(
             refused(r#"{"command":"make all"}"#),
             "'command' must be a list of words, such as [\"make\", \"all\"], not the text \"make all\""
@@ -308,7 +308,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn request_json_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = JobRequest::from_json(&bytes).map_err(|e| e.to_string());
         }
     }

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn view_has_everything_that_was_acknowledged_before_it() {
+    fn view_has_everything_acknowledged_before() {
         let folder = tempfile::tempdir().unwrap();
         let dir =
             StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn view_notices_damage_that_came_to_the_files() {
+    fn view_notices_damage() {
         let folder = tempfile::tempdir().unwrap();
         let dir =
             StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();

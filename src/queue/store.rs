@@ -73,7 +73,7 @@ pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
         quarantine: dir.quarantine(),
         stamp: Arc::new(move || clock.now().to_string()),
     };
-    dir.settle_identity(&options.folder)?;
+    dir.sync_identity(&options.folder)?;
     // Its name is made durable when the log is verified, before anything in it counts.
     if !options.folder.is_dir() {
         dir.disk.ensure_dir(&options.folder)?;

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_given_once_within_and_between_calls() {
+    fn submit_id_is_given_once() {
         let (_folder, dir) = place();
         let actor = Actor::default();
         let mut submitter = Submitter::new(&dir, &actor);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_our_own_form_is_looked_for_in_the_queue() {
+    fn submit_generated_id_form_is_checked_in_queue() {
         let (_folder, dir) = place();
         let actor = Actor::default();
         let mut submitter = Submitter::new(&dir, &actor);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_submission_left_is_no_job() {
+    fn submit_after_killed_submission() {
         let (_folder, dir) = place();
         let actor = Actor::default();
         std::fs::create_dir(dir.paths.job("a").unwrap().workspace).unwrap();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn together_means_one_record_or_none() {
+    fn submit_together_is_one_record() {
         let (_folder, dir) = place();
         let actor = Actor::default();
         let mut submitter = Submitter::new(&dir, &actor);

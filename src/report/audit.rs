@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_taken_apart_in_every_form_that_was_ever_written() {
+    fn actor_is_parsed_in_every_form() {
         let told = |by| {
             let who = Who::of(by);
             (who.uid, who.user, who.terminal, who.command)

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_values_there_is_neither_mean_nor_maximum() {
+    fn metrics_without_values() {
         assert_eq!(Spread::of(&[]), Spread::default());
         assert_eq!(Spread::of(&[1, 2, 6]), Spread { mean: Some(3), max: Some(6) });
     }

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_cover_a_list_once() {
+    fn pages_cover_list_once() {
         let items: Vec<QueuePosition> = (1..=7).map(|seq| QueuePosition { seq, index: 0 }).collect();
         let backwards: Vec<QueuePosition> = items.iter().rev().copied().collect();
         for (reverse, expected) in [(false, &items), (true, &backwards)] {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_stays_where_it_is_when_the_newest_come_first() {
+    fn cursor_is_stable_newest_first() {
         let page = Page { limit: Some(2), ..Page::default() }.newest_first();
         let (first, cursor) = cut_counted(vec!["a", "b", "c"], &page).unwrap();
         assert_eq!(first, ["c", "b"]);

@@ -365,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_of_the_nearest_rank() {
+    fn percentiles_nearest_rank() {
         assert_eq!(Percentiles::of(Vec::new()), Percentiles::default());
         let p = Percentiles::of((1..=100).rev().collect());
         assert_eq!((p.p50, p.p90, p.p99), (Some(50), Some(90), Some(99)));

@@ -62,7 +62,7 @@ mod tests {
     use crate::state::Clock;
 
     #[test]
-    fn last_turn_is_of_the_daemon_that_is_asked_about() {
+    fn last_turn_needs_matching_pid() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("state");
         let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();

@@ -135,7 +135,7 @@ impl Writer {
     pub(super) fn open(dir: &StateDir) -> Result<Writer, LogError> {
         let options =
             dir.log_options(dir.paths.startup_log(), "startup", Host::this().boot_id, SEGMENT_BYTES);
-        dir.settle_identity(&options.folder)?;
+        dir.sync_identity(&options.folder)?;
         dir.disk.ensure_dir(&dir.paths.startup())?;
         dir.disk.ensure_dir(&options.folder)?;
         Ok(Writer(Log::open(&dir.disk, options)?))

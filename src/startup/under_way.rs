@@ -150,7 +150,7 @@ impl Startup {
         }
         // A full disk must not keep anybody from starting: cleaning up may be what makes room on it.
         // The previous startup enters the log before its marker is overwritten, or it would be lost.
-        let (writer, met, unrecorded) = match settle_previous(dir) {
+        let (writer, met, unrecorded) = match enter_previous(dir) {
             Ok((writer, met)) => (Some(writer), met, None),
             Err(e) if e.refused_change().is_some() => (None, StartReport::by_looking(dir)?, Some(e)),
             Err(e) => return Err(e),
@@ -211,7 +211,7 @@ impl Startup {
     fn writer<'a>(&self, now: &'a mut UnderWay) -> Result<&'a Writer, StartupError> {
         let writer = match now.writer.take() {
             Some(writer) => writer,
-            None => settle_previous(&self.dir)?.0,
+            None => enter_previous(&self.dir)?.0,
         };
         Ok(now.writer.insert(writer))
     }
@@ -376,7 +376,7 @@ impl StartReport {
 
 /// The log learns of an aborted startup before its marker is overwritten; a crash in between repeats that,
 /// and the startup's id keeps it from being counted twice.
-fn settle_previous(dir: &StateDir) -> Result<(Writer, StartReport), StartupError> {
+fn enter_previous(dir: &StateDir) -> Result<(Writer, StartReport), StartupError> {
     let writer = Writer::open(dir)?;
     let marker = read(&dir.paths.startup_marker())?;
     if !matches!(marker, MarkerRead::Missing) {

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_read() {
+    fn cidr_is_parsed() {
         for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "a/8", "10.0.0.0/", "10.0.0.0/-1"] {
             assert_eq!(wrong.parse::<Cidr>(), Err(NotACidr), "{wrong}");
         }

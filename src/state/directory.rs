@@ -162,7 +162,7 @@ impl StateDir {
     /// As [`StateDir::open`], for a process that was started by another one which has opened it that way and says which
     /// folder it was: the way to it is not looked at again. A folder above it that others can change since must not fail
     /// the jobs that are started.
-    pub fn open_as_told(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
+    pub fn open_expected(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         check_folder(root)?;
         StateDir::open_checked(root, disk, clock)
     }
@@ -179,7 +179,7 @@ impl StateDir {
     /// Opens one that exists, for one who puts something in.
     pub fn open_to_write(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         let dir = StateDir::open(root, disk, clock)?;
-        dir.settle_identity(&dir.paths.queue_log())?;
+        dir.sync_identity(&dir.paths.queue_log())?;
         Ok(dir)
     }
 
@@ -258,7 +258,7 @@ impl StateDir {
     /// Call this before a log is first opened, and before the identity is given out: the writer of
     /// `state.json` may have been killed before its name was durable, and with another identity the log would
     /// seem to be a stranger's. Where the log has its page, a process has done this before.
-    pub(crate) fn settle_identity(&self, log: &Path) -> Result<(), DiskError> {
+    pub(crate) fn sync_identity(&self, log: &Path) -> Result<(), DiskError> {
         if log.join("commit.page").exists() { Ok(()) } else { self.disk.sync_dir(self.paths.root()) }
     }
 
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_one_is_private_and_found_again() {
+    fn create_is_private_and_found_again() {
         let temporary = tempfile::tempdir().unwrap();
         let root = temporary.path().join("a/b/state");
         assert!(matches!(open(&root), Err(StateError::Missing { .. })));
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn several_at_once_make_one() {
+    fn create_concurrently_makes_one() {
         let temporary = tempfile::tempdir().unwrap();
         let root = temporary.path().join("state");
         let ids: std::collections::BTreeSet<_> = std::thread::scope(|scope| {
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_other_files_is_left_alone() {
+    fn create_refuses_folder_with_files() {
         let temporary = tempfile::tempdir().unwrap();
         fs::write(temporary.path().join("thesis.txt"), "years of work").unwrap();
         let Err(StateError::NotEmpty { found, .. }) = make(temporary.path()) else { panic!() };
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_creation_is_finished_at_every_step() {
+    fn create_completes_after_interruption() {
         let steps = StatePaths::new(PathBuf::from("/")).folders().len();
         for made in 0..=steps {
             let temporary = tempfile::tempdir().unwrap();
@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_identity_is_never_replaced_by_a_new_one() {
+    fn open_does_not_replace_lost_identity() {
         let temporary = tempfile::tempdir().unwrap();
         let root = temporary.path().join("state");
         let made = make(&root).unwrap();
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_write_and_what_is_no_folder_is_refused() {
+    fn open_refuses_writable_by_others_and_non_folder() {
         let temporary = tempfile::tempdir().unwrap();
         let root = temporary.path().join("state");
         make(&root).unwrap();

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn every_folder_above_counts_and_the_end_itself_does_not() {
+    fn check_way_examines_every_parent() {
         let place = place();
         let (a, b, end) = (place.path().join("a"), place.path().join("a/b"), place.path().join("a/b/end"));
         folder(&a, 0o755);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn way_through_links_and_back_counts() {
+    fn check_way_through_links() {
         let place = place();
         let (open, own) = (place.path().join("open"), place.path().join("own"));
         folder(&open, 0o777);
@@ -367,14 +367,14 @@ mod tests {
     }
 
     #[test]
-    fn group_of_which_nobody_tells_may_have_anybody_in_it() {
+    fn unknown_group_may_have_members() {
         let unknown =
             (50_000..).find(|gid| matches!(Group::from_gid(Gid::from_raw(*gid)), Ok(None))).unwrap();
         assert!(!is_private(unknown));
     }
 
     #[test]
-    fn private_group_is_named_as_its_user_and_has_nobody_else() {
+    fn private_group_has_user_name_and_no_other_member() {
         let group = |name: &str, members: &[&str]| {
             let mem = members.iter().map(|name| (*name).to_owned()).collect();
             Group {
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn file_is_its_owners_to_write() {
+    fn check_file_owner_only() {
         let place = place();
         let file = place.path().join("file");
         write(&file, "").unwrap();
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_read_as_the_kernel_writes_them() {
+    fn acl_is_parsed() {
         let entry = |tag: u16, rights: u16, id: u32| {
             [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
         };
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_a_namespace_gives_are_told_from_those_that_it_does_not() {
+    fn uid_map_numbers() {
         let nobody = 65_534;
         assert_eq!(is_given(nobody, "         0          0 4294967295\n"), Given::All);
         assert_eq!(is_given(nobody, "         0       1000          1\n"), Given::No);

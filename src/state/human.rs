@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_two_units_at_most() {
+    fn duration_has_at_most_two_units() {
         let said = [0, 412, 1100, 2000, 59_999, 240_000, 2_129_000, 7_500_000, 180_000_000].map(duration);
         let expected =
             ["0 ms", "412 ms", "1.1 s", "2 s", "59 s", "4 min", "35 min 29 s", "2 h 5 min", "2 d 2 h"];
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_have_one_unit() {
+    fn age_has_one_unit() {
         let now = Timestamp::from_millis(1_000_000_000);
         let said =
             [0, -119_900, -192_345, -7_200_000, 90_061_000, 1000].map(|ms| ago(now, now.plus_millis(ms)));
@@ -126,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_three_digits() {
+    fn size_has_three_digits() {
         let said = [0, 1023, 1024, 123_456, 22_032_384, 3 << 30, 5 << 40].map(size);
         assert_eq!(said, ["0 B", "1023 B", "1.0 KiB", "120 KiB", "21.0 MiB", "3.0 GiB", "5.0 TiB"]);
     }
 
     #[test]
-    fn nouns_agree_with_their_number() {
+    fn nouns_agree_with_number() {
         assert_eq!([count(0, "job"), count(1, "job"), count(2, "job")], ["0 jobs", "1 job", "2 jobs"]);
         assert_eq!(
             [count(1, "entry"), count(2, "entry"), count(2, "day")],

@@ -73,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_comes_back_and_is_safe(name in "\\PC{1,60}") {
+        fn encode_round_trip_is_safe(name in "\\PC{1,60}") {
             match encode(&name) {
                 Ok(file) => {
                     prop_assert!(!file.contains('/') && !file.starts_with('.'));
@@ -84,7 +84,7 @@ mod tests {
         }
 
         #[test]
-        fn decoding_anything_is_safe(file in ".{0,40}") {
+        fn decode_any_is_safe(file in ".{0,40}") {
             if let Some(name) = decode(&file) {
                 prop_assert_eq!(encode(&name).unwrap(), file);
             }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_names_are_refused() {
+    fn encode_refuses_bad_names() {
         assert_eq!(encode(""), Err(BadName::Empty));
         assert_eq!(encode("a\nb"), Err(BadName::Control));
         assert!(matches!(encode(&"x".repeat(300)), Err(BadName::TooLong { bytes: 300, .. })));

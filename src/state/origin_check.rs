@@ -56,7 +56,7 @@ impl StateDir {
             DirectoryOrigin::Own | DirectoryOrigin::Copied { .. } => {}
             DirectoryOrigin::Unrecorded | DirectoryOrigin::Restored { .. } => match dir.write_down() {
                 Err(e) if !is_refusal(&e) => return Err(e),
-                // A process that only reads can go on; one that acts calls `settle`.
+                // A process that only reads can go on; one that acts calls `record_restore`.
                 _ => {}
             },
         }
@@ -65,7 +65,7 @@ impl StateDir {
 
     /// Records that a backup was restored, where that was not possible when the directory was opened. Until
     /// then the directory passes for the lost incarnation, so call this before judging or starting anything.
-    pub fn settle(&mut self) -> Result<(), StateError> {
+    pub fn record_restore(&mut self) -> Result<(), StateError> {
         match self.origin {
             DirectoryOrigin::Restored { .. } => self.write_down().map_err(|e| self.not_noted(e)),
             DirectoryOrigin::Own | DirectoryOrigin::Unrecorded | DirectoryOrigin::Copied { .. } => Ok(()),

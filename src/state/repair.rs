@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_comes_back_from_the_log() {
+    fn repair_takes_id_from_log() {
         for damage in [None, Some(""), Some("{\"layout\":1,\"sta")] {
             let (_temporary, dir) = made();
             let id = dir.identity.state_id;
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn without_any_witness_a_new_id_is_made() {
+    fn repair_without_witness_makes_new_id() {
         let (_temporary, dir) = made();
         fs::write(dir.paths.jobs().join("a.job.json"), "{}").unwrap();
         fs::remove_file(dir.paths.identity()).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_folders_come_back_and_nothing_is_made_where_nothing_was() {
+    fn repair_restores_missing_folders() {
         let (temporary, dir) = made();
         fs::remove_dir(dir.paths.locks()).unwrap();
         repair(dir.paths.root()).unwrap();
@@ -223,7 +223,7 @@ mod tests {
 
     /// With one digit of the id changed the file could still be read, and the log was left out as a stranger's.
     #[test]
-    fn an_id_that_every_other_file_contradicts_is_not_believed() {
+    fn repair_rejects_contradicted_id() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("state");
         let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();

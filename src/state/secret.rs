@@ -36,7 +36,7 @@ mod tests {
     use super::Secret;
 
     #[test]
-    fn secrets_are_neither_shown_nor_taken_when_they_are_too_short() {
+    fn secret_is_masked_and_not_too_short() {
         assert_eq!(format!("{:?}", Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")), "Some(***)");
         for wrong in ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_QUJD", "whsec_%%%"] {
             assert_eq!(Secret::parse(wrong), None, "{wrong}");

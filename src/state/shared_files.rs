@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_in_place_is_its_own_afterwards_and_nothing_else() {
+    fn unshare_copies_files_written_in_place() {
         let place = tempfile::tempdir().unwrap();
         let (state, other) = (place.path().join("state"), place.path().join("other"));
         std::fs::create_dir(&other).unwrap();

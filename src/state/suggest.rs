@@ -15,7 +15,7 @@ mod tests {
     use super::closest;
 
     #[test]
-    fn only_what_is_close_is_suggested() {
+    fn suggests_only_close_words() {
         let words = ["heartbeat", "stale_after", "poll"];
         assert_eq!(closest("hartbeat", words), Some("heartbeat"));
         assert_eq!(closest("stale-after", words), Some("stale_after"));

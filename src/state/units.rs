@@ -116,24 +116,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_duration_that_is_written_is_read_back(ms in 0u64..10_000_000_000_000) {
+        fn duration_round_trip(ms in 0u64..10_000_000_000_000) {
             let duration = Duration::from_millis(ms);
             prop_assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
         }
 
         #[test]
-        fn a_size_that_is_written_is_read_back(bytes in 0u64..1 << 50) {
+        fn size_round_trip(bytes in 0u64..1 << 50) {
             prop_assert_eq!(parse_size(&format_size(bytes)), Ok(bytes));
         }
 
         #[test]
-        fn any_text_is_read_without_panic(text in "\\PC{0,20}") {
+        fn units_any_text(text in "\\PC{0,20}") {
             let _ = (parse_duration(&text), parse_size(&text));
         }
     }
 
     #[test]
-    fn durations_are_read() {
+    fn parse_duration_forms() {
         let ms = |text| parse_duration(text).map(|d| d.as_millis());
         assert_eq!(ms("250ms"), Ok(250));
         assert_eq!(ms(" 30s "), Ok(30_000));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read() {
+    fn parse_size_forms() {
         assert_eq!(parse_size("4194304"), Ok(4 << 20));
         for four in ["4MiB", "4M", "4mb", "4 MiB", "4194304B", "4096K"] {
             assert_eq!(parse_size(four), Ok(4 << 20), "{four}");

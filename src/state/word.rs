@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_kept_once() {
+    fn word_is_interned() {
         let read = |text: &str| serde_json::from_str::<Report>(text);
         let first = read(r#"{"status":"dormant","verdict":null}"#).unwrap();
         let second = read(r#"{"status":"dormant","verdict":"dormant"}"#).unwrap();

@@ -57,14 +57,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn language_is_read_from_shell_assignments() {
+    fn language_from_shell_assignments() {
         assert_eq!(language_in("LANG=de_DE.UTF-8\n"), Some("de_DE.UTF-8".to_owned()));
         assert_eq!(language_in("# LANG=no\n LANG=\"C\"\nLC_ALL=x\n"), Some("C".to_owned()));
         assert_eq!(language_in("LANG=\nLC_ALL=x\n"), None);
     }
 
     #[test]
-    fn base_names_the_user_and_the_usual_programs() {
+    fn base_environment_of_user() {
         let base = base_environment();
         let value = |name: &str| base.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         assert_eq!(value("PATH"), Some(USUAL_PATH.into()));

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn author_is_the_one_who_could_have_written_it() {
+    fn author_by_owner_and_mode() {
         let own = rustix::process::geteuid().as_raw();
         for (uid, mode, author) in [
             (0, 0o40755, Author::Ourselves),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn author_gets_nothing_opened_that_it_could_not_open_itself() {
+    fn author_cannot_open_more_than_itself() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("secret");
         std::fs::write(&file, "x").unwrap();

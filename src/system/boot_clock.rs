@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offsets_are_read_and_this_process_is_as_old_as_it_is() {
+    fn time_namespace_offsets_and_own_age() {
         assert_eq!(
             parse("monotonic           0         0\nboottime       86400 500000000\n"),
             Some(86_400_500)

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unified_hierarchy_is_found_among_the_mounts() {
+    fn unified_hierarchy_is_found() {
         let hybrid = "45 44 0:32 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
         assert_eq!(folder_in(hybrid, "/"), Some("/sys/fs/cgroup/unified/".into()));
         assert_eq!(folder_in(hybrid, "/a/b"), Some("/sys/fs/cgroup/unified/a/b".into()));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_elses_group_is_taken_for_a_jobs_own() {
+    fn recorded_group_must_have_its_name() {
         assert_eq!(Cgroup::recorded(Path::new("/tmp/job-7"), "job-7"), None, "no control group");
         let Some(own) = own_group() else {
             return skipped("there is no unified hierarchy of control groups");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_left_everything_else_is_still_in_the_group() {
+    fn cgroup_keeps_daemonised_process() {
         let name = format!("recoveryctl-test-{}", std::process::id());
         let group = match Cgroup::create(&name) {
             Ok(group) => group,
@@ -307,7 +307,7 @@ mod tests {
 
     /// In a process of its own: children that other tests start at the same time would be in the group.
     #[test]
-    fn group_that_was_swept_before_it_could_be_joined_is_no_fence() {
+    fn cgroup_swept_before_join() {
         const ALONE: &str = "RECOVERYCTL_TEST_ALONE";
         if std::env::var_os(ALONE).is_none() {
             let name = std::thread::current().name().unwrap().to_owned();

@@ -187,14 +187,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(ms in -62_135_596_800_000i64..253_402_300_799_000) {
+        fn timestamp_round_trip(ms in -62_135_596_800_000i64..253_402_300_799_000) {
             let t = Timestamp::from_millis(ms);
             prop_assert_eq!(t.to_string().parse::<Timestamp>().unwrap(), t);
         }
     }
 
     #[test]
-    fn foreign_forms_are_read() {
+    fn timestamp_foreign_forms() {
         let t: Timestamp = "2026-03-01T09:30:05.1234561Z".parse().unwrap();
         assert_eq!(t.to_string(), "2026-03-01T09:30:05.123Z");
         assert!("yesterday".parse::<Timestamp>().is_err());

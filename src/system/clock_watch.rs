@@ -64,7 +64,7 @@ mod tests {
     const DAY: i64 = 24 * 60 * 60 * 1000;
 
     #[test]
-    fn jump_ahead_is_told_until_it_is_taken_back_or_a_day_has_passed() {
+    fn jump_ahead_until_reverted_or_a_day() {
         let at = |watch: &mut ClockWatch, clock_ms: i64, boot_ms: u64| {
             watch
                 .look(Timestamp::from_millis(clock_ms), Duration::from_millis(boot_ms))

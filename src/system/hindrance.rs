@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn process_of_another_user_hinders_an_ordinary_user_and_not_root() {
+    fn hindrance_of_other_users_process() {
         let own = rustix::process::geteuid().as_raw();
         assert_eq!(hindrance_of(std::process::id(), own), Hindrance::Unknown);
         assert_eq!(hindrance_of(std::process::id(), own + 1), Hindrance::OtherUser { uid: own });

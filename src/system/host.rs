@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn relation_rests_on_id_and_kernel_start_together() {
+    fn relation_by_boot_id_and_kernel_start() {
         let here = host("b", "m", 1, Some(1000));
         let expected = [
             (host("b", "m", 1, Some(1000)), Relation::Here { is_disputed: false }),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn kernel_start_is_read_where_proc_shows_it() {
+    fn kernel_start_from_proc() {
         assert!(Host::this().booted_at.is_some_and(|at| at > 0));
     }
 }

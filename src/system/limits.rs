@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limit_is_read_and_shown_as_written() {
+    fn limit_round_trip() {
         for text in ["nofile=4096", "core=unlimited", "as=1073741824:2147483648", "nproc=10:unlimited"] {
             assert_eq!(text.parse::<Limit>().unwrap().to_string(), text);
         }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_soft_limit_is_never_above_the_hard_one() {
+    fn usual_soft_limit_at_most_hard() {
         let low = Rlimit { current: Some(3), maximum: Some(5) };
         assert_eq!(usual(Resource::Nofile, &low), Some(5));
         assert_eq!(usual(Resource::Fsize, &low), Some(5));

@@ -14,13 +14,13 @@ mod hindrance;
 mod host;
 pub mod inherited;
 mod limits;
+mod new_process;
 mod parallel_map;
 mod process;
 mod process_probe;
 mod process_table;
 mod restricted;
 mod search_path;
-mod settling;
 mod tool;
 mod usage;
 
@@ -35,6 +35,7 @@ pub use hindrance::{Hindrance, hindrance_of};
 pub(crate) use host::SAME_START_SECONDS;
 pub use host::{Host, Relation};
 pub use limits::{BadLimit, Confinement, Limit};
+pub(crate) use new_process::look_after_exec;
 pub(crate) use parallel_map::parallel_map;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,
@@ -44,7 +45,6 @@ pub use process_probe::{ProcessProbe, other_user_of, probe_process, user_of};
 pub use process_table::{ProcessEntry, descendants, process_table};
 pub(crate) use restricted::Restricted;
 pub use search_path::{NoProgram, SearchPath};
-pub(crate) use settling::look_when_settled;
 pub(crate) use tool::wait as wait_for_tool;
 pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_in_the_order_of_the_items() {
+    fn parallel_map_keeps_order() {
         for count in [0, 1, FEW - 1, FEW, 10 * FEW + 7] {
             let items: Vec<usize> = (0..count).collect();
             let doubled = parallel_map(items.clone(), |n| 2 * n);

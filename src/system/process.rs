@@ -294,13 +294,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_brackets_does_not_move_the_fields() {
+    fn stat_with_brackets_in_name() {
         let stat = Stat::parse(b"7 (a) R 1 (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 3 0 12345 0 0").unwrap();
         assert_eq!((stat.state, stat.threads, stat.start_time), (b'S', 3, 12345));
     }
 
     #[test]
-    fn a_zombie_is_gone_and_another_start_time_is_another_process() {
+    fn presence_of_zombie_and_reused_pid() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id();
         let born = start_time(pid).unwrap();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_found_by_its_mark_and_ended() {
+    fn marked_process_is_ended() {
         let mark = format!("RECOVERYCTL_TEST_MARK={}", std::process::id());
         let (name, value) = mark.split_once('=').unwrap();
         let mut child = std::process::Command::new("sleep").arg("60").env(name, value).spawn().unwrap();

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn stopped_zombie_successor_and_user_are_seen() {
+    fn probe_stopped_zombie_and_successor() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let process = ProcessIdentity { pid: child.id(), start_time: start_time(child.id()).unwrap() };
         assert_eq!(probe_process(process).presence, Presence::Alive);

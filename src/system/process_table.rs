@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_and_its_parent_are_in_the_table() {
+    fn process_table_has_self_and_parent() {
         let table = process_table();
         let this = table.iter().find(|p| p.identity == ProcessIdentity::this()).unwrap();
         assert!(!this.arguments.is_empty());
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_brings_its_session_and_others_their_children() {
+    fn descendants_of_leader_and_others() {
         let table = [
             process(10, 1, 10),
             process(11, 10, 10),

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn program_has_nothing_but_what_it_is_handed() {
+    fn restricted_inherits_only_passed_descriptors() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("in"), "handed").unwrap();
         let [kept, given] = [(); 2].map(|()| std::fs::File::open(folder.path()).unwrap());
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn program_runs_as_the_user_that_it_is_given() {
+    fn restricted_runs_as_given_user() {
         let account = Account { uid: 61_000, gid: 61_001, groups: vec![61_002] };
         if !rustix::process::geteuid().is_root() {
             let mut sh = Restricted::new(Path::new(SH));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn program_ends_with_the_thread_that_waits_for_it() {
+    fn restricted_ends_with_waiting_thread() {
         let child = std::thread::spawn(|| {
             let mut sh = Restricted::new(Path::new(SH));
             sh.end_with_us().args(["-c", "exec sleep 600"]);

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn only_absolute_folders_are_searched() {
+    fn search_path_absolute_only() {
         for wrong in ["", "bin", "/a/../b", "/a:b", "./x"] {
             assert_eq!(SearchPath::new(vec!["/usr/bin".into(), wrong.into()]), None, "{wrong}");
         }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn program_is_found_where_nobody_else_could_put_it() {
+    fn search_path_skips_writable_by_others() {
         let place = tempfile::tempdir().unwrap();
         let [one, two, work] = ["one", "two", "work"].map(|name| place.path().join(name));
         let path = SearchPath::new(vec![one.clone(), two.clone()]).unwrap();

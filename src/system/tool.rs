@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn tool_is_ended_with_all_that_it_started() {
+    fn tool_timeout_ends_descendants() {
         let mark = format!("{}.ended", std::process::id());
         let time = format!("600.{}", std::process::id());
         let script =
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn output_of_a_tool_takes_no_more_room_than_a_part_of_it() {
+    fn tool_output_room_is_bounded() {
         let mut file = tempfile::tempfile().unwrap();
         for _ in 0..9 {
             std::io::Write::write_all(&mut file, &[b'x'; 1 << 20]).unwrap();

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_living_process_uses_memory_and_a_successor_is_not_taken_for_it() {
+    fn usage_of_living_and_successor() {
         let this = ProcessIdentity::this();
         assert!(usage_of(&[this])[&this.pid].memory_bytes > 0);
         assert!(usage_of(&[ProcessIdentity { start_time: this.start_time + 1, ..this }]).is_empty());

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_refused_in_every_disguise() {
+    fn addresses_refuse_metadata_in_all_forms() {
         let none = rules(&[], &[]);
         for address in [
             "169.254.169.254",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_rule_counts_and_a_refusal_before_a_permission() {
+    fn addresses_longest_prefix_then_refusal() {
         let some = rules(&["10.0.0.0/8", "10.1.2.0/24"], &["10.1.0.0/16", "10.1.2.7"]);
         for (address, expected) in [
             ("10.9.9.9", true),

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_codes_mean() {
+    fn meaning_of_status_codes() {
         for (code, meaning) in [
             (200, Meaning::Delivered),
             (204, Meaning::Delivered),
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_in_all_its_forms() {
+    fn retry_after_forms() {
         let now: Timestamp = "1994-11-06T08:48:37.000Z".parse().unwrap();
         let hour = Duration::from_secs(3600);
         for (value, seconds) in [

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn twice_as_many_as_may_stay_are_worth_a_compaction() {
+    fn is_exceeded_by_count() {
         let some = AttemptRetention { keep: Duration::from_secs(3600), entries: 1000 };
         assert!(!some.is_exceeded(&counts(2000, 0), 0, at(1)));
         assert!(some.is_exceeded(&counts(2001, 0), 0, at(1)));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_goes_after_a_day_or_as_soon_as_it_is_to_be_kept() {
+    fn is_exceeded_by_age() {
         let long = AttemptRetention { keep: Duration::from_secs(30 * 24 * 3600), entries: 10_000 };
         let month = 30 * DAY_MS;
         assert!(!long.is_exceeded(&counts(10, 1000), 0, at(month)));

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_opens_longer_each_time_and_closes_at_the_first_success() {
+    fn breaker_opens_longer_and_closes_at_success() {
         let settings = BreakerSettings {
             failures: 2,
             pause: Duration::from_secs(10),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_under_way_when_it_opened_changes_nothing() {
+    fn breaker_ignores_attempts_under_way() {
         let settings =
             BreakerSettings { failures: 1, pause: Duration::from_secs(10), pause_max: Duration::MAX };
         let (mut breaker, now) = (Breaker::default(), Instant::now());

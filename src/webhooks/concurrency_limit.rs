@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_attempts_give_their_place_up_until_there_are_too_many() {
+    fn slow_attempts_free_slots_up_to_cap() {
         let (mut places, begin) = (ConcurrencyLimit::new(2), Instant::now());
         let mut now = begin;
         for round in 0..8 {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_never_less_places_than_configured() {
+    fn slots_at_least_as_configured() {
         let now = Instant::now();
         for (configured, most) in [(1, 8), (32, 256), (200, 1024), (2000, 2000)] {
             let mut places = ConcurrencyLimit::new(configured);

@@ -129,7 +129,7 @@ impl Engine {
             settings.secrets.push(make_own_secret(dir)?);
         }
         let mut log = DeliveryLog::open(dir)?;
-        settle(&mut log, &settings)?;
+        interrupt_lost(&mut log, &settings)?;
         let limits = Limits {
             per_endpoint: settings.per_endpoint,
             strict_order: settings.strict_order,
@@ -146,7 +146,10 @@ impl Engine {
             scheduler.restore_circuit(endpoint, circuit.failures, now + rest);
         }
         for (endpoint, until) in log.state().retry_after().iter().filter(|(_, until)| **until > at) {
-            scheduler.restore_wish(endpoint, now + bounded(until.millis_since(at), settings.retry_after_max));
+            scheduler.restore_retry_after(
+                endpoint,
+                now + bounded(until.millis_since(at), settings.retry_after_max),
+            );
         }
         let (outbox, inbox) = unbounded_channel();
         let feed = Feed(outbox.clone());
@@ -429,7 +432,7 @@ impl Engine {
             self.rest().await;
             self.write(Vec::new())?;
         }
-        settle(&mut self.log, &self.settings)?;
+        interrupt_lost(&mut self.log, &self.settings)?;
         self.log.commit()?;
         self.done.left = self.scheduler.pending() as u64;
         Ok(self.done)
@@ -538,7 +541,7 @@ pub(super) fn take_lock(dir: &StateDir, purpose: &str) -> Result<FileLock, Engin
 
 /// For the holder of the lock: no other process sends, so every attempt that is recorded as under way is
 /// lost. Returns those.
-pub(super) fn settle(
+pub(super) fn interrupt_lost(
     log: &mut DeliveryLog,
     settings: &Settings,
 ) -> Result<Vec<DeliveryId>, DeliveryLogError> {

@@ -215,7 +215,7 @@ fn kept_attempts(
     now: Timestamp,
 ) -> impl Iterator<Item = Operation> {
     let counts = move |a: &PastAttempt| {
-        let wish = a.attempted.wish();
+        let wish = a.attempted.retry_after();
         wish.is_some_and(|(endpoint, until)| {
             until > now && state.retry_after().get(&endpoint) == Some(&until)
         })

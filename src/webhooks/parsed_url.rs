@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn below_is_what_the_client_calls_below() {
+    fn covers_as_client_normalises() {
         for own in ["http://h/ok/hooks", "HTTP://user:x@H:80/ok/hooks/", "http://h/ok/./other/../hooks"] {
             for below in [
                 "",
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_out_is_not_below() {
+    fn covers_rejects_paths_leading_out() {
         for other in [
             "http://h/ok/hooks/../../ok/dotdot",
             "http://h/ok/hooks/%2e%2e/%2E%2E/ok/enc",
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_part_of_the_address() {
+    fn covers_compares_query() {
         assert!(covers("http://h/in?team=a", "http://h/in?team=a#f"));
         assert!(!covers("http://h/in?team=a", "http://h/in?team=b"));
         assert!(!covers("http://h/in?team=a", "http://h/in/b?team=a"));

@@ -72,7 +72,7 @@ pub struct Attempted {
 
 impl Attempted {
     /// The endpoint that asked to be left alone, and until when.
-    pub fn wish(&self) -> Option<(String, Timestamp)> {
+    pub fn retry_after(&self) -> Option<(String, Timestamp)> {
         self.not_before.map(|until| (endpoint_of(&self.url), until))
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::delivery::{DeliveryId, Event};
 use super::derive::{Deriver, RecoveryEnd, ids_of_job, ids_of_recovery};
-use super::engine::{EngineError, settle, take_lock};
+use super::engine::{EngineError, interrupt_lost, take_lock};
 use super::log::{DeliveryLog, Problems};
 use super::record::DeliveryState;
 use super::settings::Settings;
@@ -91,7 +91,7 @@ pub fn recover(
     let mut log = DeliveryLog::open(dir)?;
     let problems = log.problems().clone();
     let lost: HashSet<DeliveryId> = match &lock {
-        Some(_) => settle(&mut log, settings)?.into_iter().collect(),
+        Some(_) => interrupt_lost(&mut log, settings)?.into_iter().collect(),
         None => HashSet::new(),
     };
     let since = log.state().endpoints().clone();

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_are_used_up_and_the_receivers_wish_is_the_least() {
+    fn pause_after_uses_retry_after_as_minimum() {
         let pauses = [10, 100].map(Duration::from_secs);
         let half: Chance = || 0.5;
         let s = Duration::from_secs;
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_is_spread() {
+    fn jitter_is_spread() {
         let mut lower = 0;
         for _ in 0..1000 {
             let part = chance();

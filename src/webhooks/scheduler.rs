@@ -141,7 +141,7 @@ impl DeliveryScheduler {
     }
 
     /// The endpoint asked to be left alone until then, when its process had not ended yet.
-    pub fn restore_wish(&mut self, endpoint: &str, until: Instant) {
+    pub fn restore_retry_after(&mut self, endpoint: &str, until: Instant) {
         self.change(endpoint, |e, _| e.not_before = Some(until));
     }
 
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_an_endpoint_in_order_and_endpoints_in_turn() {
+    fn scheduler_in_order_per_endpoint_and_round_robin() {
         let (mut scheduler, now) = (DeliveryScheduler::new(limits(1, false)), Instant::now());
         let all: Vec<_> =
             (1..=6).map(|n| delivery(n, if n < 4 { "http://a/" } else { "http://b/" })).collect();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn in_strict_order_the_oldest_holds_up_the_others_until_it_is_parked() {
+    fn scheduler_strict_order_blocks_until_parked() {
         let (mut scheduler, now) = (DeliveryScheduler::new(limits(5, true)), Instant::now());
         let all: Vec<_> = (1..=3).map(|n| delivery(n, "http://a/")).collect();
         all.iter().for_each(|d| scheduler.add(d.clone(), Some(now)));
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_endpoint_is_probed_by_one_and_the_others_go_on() {
+    fn scheduler_probes_dead_endpoint_singly() {
         let (mut scheduler, now) = (DeliveryScheduler::new(limits(4, false)), Instant::now());
         let dead: Vec<_> = (1..=5).map(|n| delivery(n, "http://dead/")).collect();
         dead.iter().for_each(|d| scheduler.add(d.clone(), Some(now)));
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operators_retry_passes_an_open_circuit() {
+    fn scheduler_retry_passes_open_circuit() {
         let (mut scheduler, now) = (DeliveryScheduler::new(limits(1, false)), Instant::now());
         let (one, two) = (delivery(1, "http://a/"), delivery(2, "http://a/"));
         scheduler.add(one.clone(), None);
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_to_be_left_alone_is() {
+    fn scheduler_honours_retry_after() {
         let (mut scheduler, now) = (DeliveryScheduler::new(limits(1, false)), Instant::now());
         let all: Vec<_> = (1..=2).map(|n| delivery(n, "http://a/")).collect();
         all.iter().for_each(|d| scheduler.add(d.clone(), Some(now)));

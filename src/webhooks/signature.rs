@@ -29,7 +29,7 @@ mod tests {
 
     /// The example of the specification's reference implementations.
     #[test]
-    fn the_published_example() {
+    fn signature_published_example() {
         let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let signed =
             signature(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b"{\"test\": 2432232314}");
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_secret_there_is_no_signature() {
+    fn signature_needs_secret() {
         assert_eq!(signature(&[], "a", 0, b""), None);
     }
 }

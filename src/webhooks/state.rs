@@ -137,9 +137,9 @@ impl DeliveryLogState {
         match operation {
             Operation::Begin { delivery, attempt } => self.begin(delivery, attempt, at),
             Operation::Attempted(attempted) => {
-                let wish = attempted.wish();
+                let wish = attempted.retry_after();
                 self.attempted(attempted)?;
-                self.note_wish(wish, at);
+                self.note_retry_after(wish, at);
                 Ok(())
             }
             Operation::Interrupted { deliveries } => {
@@ -230,7 +230,7 @@ impl DeliveryLogState {
     }
 
     /// The newest wish of an endpoint counts; those that are over are of no use.
-    fn note_wish(&mut self, wish: Option<(String, Timestamp)>, at: Timestamp) {
+    fn note_retry_after(&mut self, wish: Option<(String, Timestamp)>, at: Timestamp) {
         if let Some((endpoint, until)) = wish {
             self.retry_after.retain(|_, until| *until > at);
             self.retry_after.insert(endpoint, until);
@@ -309,7 +309,9 @@ impl DeliveryLogState {
                 state.settled.extend(deliveries);
             }
             Operation::KeptEndpoint { name, since } => drop(state.endpoints.insert(name, since)),
-            Operation::KeptAttempt { ended_at, attempted } => state.note_wish(attempted.wish(), ended_at),
+            Operation::KeptAttempt { ended_at, attempted } => {
+                state.note_retry_after(attempted.retry_after(), ended_at);
+            }
             _ => {}
         }
         Ok(())
@@ -389,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_course_from_begin_to_end() {
+    fn state_progress_from_begin_to_end() {
         let mut state = DeliveryLogState::default();
         assert_eq!(state.apply(record(0, retry(1))), Err(DeliveryRefusal::NeverTried(id(1))));
         state.apply(record(1, begin(1, 1))).unwrap();
@@ -421,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_left_alone_as_it_asked_last_until_an_operator_asks_again() {
+    fn state_retry_after_until_operator_retries() {
         let mut state = DeliveryLogState::default();
         let asks = |n, attempt, until| {
             let mut operation = attempted(n, attempt, DeliveryOutcome::Retry);
@@ -488,7 +490,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_has_arrived_stays_so_and_a_refusal_changes_nothing(
+        fn state_settled_stays_and_refusals_change_nothing(
             operations in prop::collection::vec(operation(), 0..60)
         ) {
             let mut state = DeliveryLogState::default();
@@ -518,7 +520,7 @@ mod tests {
         }
 
         #[test]
-        fn a_compaction_says_the_same(operations in prop::collection::vec(operation(), 0..60)) {
+        fn state_compaction_is_equivalent(operations in prop::collection::vec(operation(), 0..60)) {
             let mut state = DeliveryLogState::default();
             for (n, operation) in operations.into_iter().enumerate() {
                 let _ = state.apply(record(i64::try_from(n).unwrap(), operation)); // Refusals are part of it.

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_is_scheme_host_and_port() {
+    fn endpoint_is_scheme_host_port() {
         for (url, endpoint) in [
             ("HTTP://u:p@Host:80/a?b", "http://host"),
             ("https://host:443", "https://host"),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_targets_are_one() {
+    fn equal_targets_are_shared() {
         let mut targets = DeliveryTargets::default();
         let one = targets.shared(DeliveryTarget::of_callback(Callback::to("http://a/")));
         assert!(Arc::ptr_eq(&one, &targets.shared(DeliveryTarget::of_callback(Callback::to("http://a/")))));

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_document_names_type_time_and_data() {
+    fn default_document_members() {
         let body: serde_json::Value = serde_json::from_slice(&body_of(&delivery(None))).unwrap();
         assert_eq!(body["type"], "job.ended");
         assert_eq!(body["timestamp"], "2026-03-01T09:30:00.123Z");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_braces_are_replaced_and_other_braces_stay() {
+    fn template_replaces_names_and_keeps_other_braces() {
         let template = r#"{"text":"{job_id} {status}","code":{exit_code},"n":{attempt},"o":{},"x":"{nobody}"#;
         let filled = String::from_utf8(body_of(&delivery(Some(template)))).unwrap();
         assert_eq!(filled, r#"{"text":"nightly \"x\" failed","code":null,"n":2,"o":{},"x":"{nobody}"#);

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn run_counts_only_when_git_ends_by_itself_and_says_nothing_else() {
+    fn git_run_with_failure_or_stderr_is_rejected() {
         let place = tempfile::tempdir().unwrap();
         let home = place.path().join("git");
         let search = SearchPath::default();

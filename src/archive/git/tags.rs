@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_of_a_tag_is_told_by_a_whole_line_only() {
+    fn tag_time_needs_whole_line() {
         let head = |name: &str| {
             format!(
                 "object {}\ntype commit\ntag {name}\ntagger a <a@b> 1700000000 +0000\n\nm",

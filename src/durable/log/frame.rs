@@ -237,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(seq in 0u64..10_000_000_000_000_000, payload in "[ -~]{0,200}") {
+        fn frame_round_trip(seq in 0u64..10_000_000_000_000_000, payload in "[ -~]{0,200}") {
             let mut out = Vec::new();
             encode(&mut out, seq, payload.as_bytes());
             let frame = decode(&out).unwrap();
@@ -245,7 +245,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_scanned_to_an_end(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn scan_any_bytes_ends(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let covered: u64 = Scan::new(&bytes, 0).map(|i| match i {
                 Item::Record { frame, .. } => frame.len as u64,
                 Item::Damaged { len, .. } | Item::Torn { len, .. } => len,
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn every_damaged_byte_costs_one_record_at_most() {
+    fn scan_damaged_byte_costs_one_record() {
         let whole = three();
         for at in 0..whole.len() {
             for wrong in [whole[at] ^ 1, 0, b'\n', 0xff] {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_leaves_the_records_before_it() {
+    fn scan_cut_keeps_records_before() {
         let whole = three();
         let ends: Vec<usize> = Scan::new(&whole, 0)
             .map(|i| if let Item::Record { offset, frame } = i { offset as usize + frame.len } else { 0 })
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_in_the_middle_are_damage_and_the_rest_is_found() {
+    fn scan_zeros_in_middle() {
         let mut bytes = three();
         let second = HEAD + 3 + 1;
         bytes[second..second + 20].fill(0);

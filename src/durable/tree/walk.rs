@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn walk_sees_everything_but_what_links_lead_to() {
+    fn walk_does_not_follow_links() {
         let place = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join("secret"), "").unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn walk_reaches_what_is_deeper_than_a_path_may_be_long() {
+    fn walk_deeper_than_path_max() {
         let place = tempfile::tempdir().unwrap();
         let name = CString::new("d".repeat(200)).unwrap();
         let mut at = open_top(place.path()).unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn walk_ends_at_what_cannot_be_read_and_names_it() {
+    fn walk_stops_at_unreadable_and_names_it() {
         let place = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(place.path().join("vault/inside")).unwrap();
         struct Refuses;

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_entry_is_listed_once_and_whole() {
+    fn catalogue_entries_are_unique_and_complete() {
         // Every table of the folder, also one that nobody thought of here.
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/findings/catalogue");
         let tables: Vec<String> = std::fs::read_dir(folder)
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_understood() {
+    fn catalogue_suggests_for_misspelt_code() {
         assert_eq!(suggest("lock-holder-gon"), Some("lock-holder-gone"));
         assert_eq!(suggest("LOCK_KEPT"), Some("lock-kept"));
         assert_eq!(suggest("torn"), Some("log-torn-tail"));

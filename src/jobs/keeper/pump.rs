@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn pump_appends_what_is_printed_until_nobody_can_print() {
+    fn pump_until_last_writer_closes() {
         let (_folder, mut writer, mut pump) = pump(1 << 20);
         assert_eq!(pump.turn().0, Turn::Empty);
         writer.write_all(b"one ").unwrap();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn pump_goes_on_behind_a_file_that_was_truncated() {
+    fn pump_after_truncation() {
         let (_folder, mut writer, mut pump) = pump(1 << 20);
         writer.write_all(b"before").unwrap();
         assert_eq!(pump.turn().0, Turn::Moved);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_holds_after_every_turn_and_the_newest_line_is_kept() {
+    fn output_limit_holds_and_keeps_newest() {
         let (_folder, mut writer, mut pump) = pump(64 << 10);
         for round in 0..40 {
             writer.write_all(format!("{round:07}\n").repeat(1000).as_bytes()).unwrap();

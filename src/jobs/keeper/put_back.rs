@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn removed_renamed_and_replaced_output_is_written_anew_and_nothing_of_the_jobs_is_lost() {
+    fn put_back_removed_renamed_or_replaced_output() {
         let folder = tempfile::tempdir().unwrap();
         let (disk, path) = (Disk::real(), folder.path().join("workspace/output.log"));
         std::fs::create_dir(path.parent().unwrap()).unwrap();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_line_printed_what_has_the_name_is_put_aside_all_the_same() {
+    fn put_back_empty_output() {
         let folder = tempfile::tempdir().unwrap();
         let (disk, path) = (Disk::real(), folder.path().join("output.log"));
         let file = disk.open_or_create(&path).unwrap();

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn requeued_only_while_attempts_are_left() {
+    fn after_crash_requeues_while_attempts_left() {
         let at = |ms| AfterCrash::Requeue { not_before: Timestamp::from_millis(ms) };
         assert_eq!(crashed(CrashPolicy::Requeue, 3, 1), at(0));
         let AfterCrash::Requeue { not_before } = crashed(CrashPolicy::Requeue, 3, 2) else { panic!() };
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_stay_bounded_and_are_spread() {
+    fn requeue_pauses_grow_bounded_with_jitter() {
         let pauses = RequeuePauses::default();
         let ids: Vec<JobId> = (0..100).map(|n| format!("job-{n}").parse().unwrap()).collect();
         for id in &ids {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pauses_are_what_was_configured() {
+    fn requeue_pauses_as_configured() {
         let id = "a".parse().unwrap();
         let none = RequeuePauses { first: Duration::ZERO, longest: Duration::from_secs(600) };
         assert_eq!(none.after(&id, 7), 0);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_are_tried_again_ever_later_and_not_for_ever() {
+    fn failed_starts_pause_grows_then_crash() {
         let pauses: Vec<i64> = (1..=12).map(start_pause_ms).collect();
         let seconds = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300];
         assert_eq!(pauses, seconds.map(|s| s * 1_000));

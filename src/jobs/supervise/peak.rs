@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_process_had_before_does_not_count() {
+    fn peak_excludes_memory_before_exec() {
         let peak = |seen| Peak { seen, ..Peak::of(1) };
         let mib = |n: u64| Some(n << 20);
         assert_eq!(peak(mib(2)).most(mib(12), mib(12)), mib(2));

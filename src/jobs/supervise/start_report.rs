@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn report_is_read_as_it_was_told_and_silence_is_none() {
+    fn start_report_round_trip() {
         for of_host in [true, false] {
             let failure = StartFailure { why: "no process: try again".to_owned(), of_host };
             let (reader, writer) = ReportReader::pipe().unwrap();

@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zombie_still_tells_whether_it_had_a_handler() {
+    fn handlers_of_zombie() {
         for (script, expected) in [("trap : TERM; exit 0", true), ("exit 0", false)] {
             let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
             let pid = Pid::from_child(&child);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn living_command_tells_whether_it_handles_what_asks_for_its_end() {
+    fn handlers_of_living_command() {
         let cases = [
             ("trap : TERM", true),
             ("trap : HUP", true),

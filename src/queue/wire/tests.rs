@@ -177,7 +177,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_short_cut_agrees_with_the_full_parser(s in submission_of(), actor in actor(), at in time()) {
+    fn fast_path_agrees_with_parser(s in submission_of(), actor in actor(), at in time()) {
         let record = Record { at, actor, operation: Operation::Submit(s.clone()) };
         let payload = record.to_line().unwrap();
         prop_assert!(!payload.contains(&b'\n'));
@@ -195,7 +195,7 @@ proptest! {
     }
 
     #[test]
-    fn every_operation_comes_back(operation in other_operation(), actor in actor(), at in time()) {
+    fn record_round_trip_every_operation(operation in other_operation(), actor in actor(), at in time()) {
         let record = Record { at, actor, operation };
         let line = record.to_line().unwrap();
         prop_assert!(!line.contains(&b'\n'));
@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_is_read_panics(mut line in submission_of().prop_map(|s| {
+    fn record_any_bytes(mut line in submission_of().prop_map(|s| {
         let actor = Actor::default();
         Record { at: Timestamp::default(), actor, operation: Operation::Submit(s) }.to_line().unwrap()
     }), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
@@ -218,7 +218,7 @@ proptest! {
 }
 
 #[test]
-fn a_line_with_its_members_in_another_order_takes_the_full_parser() {
+fn record_other_member_order() {
     let line = br#"{"op":"submit","at":"2026-03-01T09:30:00Z","by":"x","spec":{"command":["a"]},"job":"j"}"#;
     assert!(RawSubmission::parse(line).is_none());
     let replayed = replayed(line);
@@ -228,7 +228,7 @@ fn a_line_with_its_members_in_another_order_takes_the_full_parser() {
 }
 
 #[test]
-fn a_record_of_a_later_version_is_strange_and_counts_as_passed() {
+fn record_of_later_version_is_undecodable() {
     let lines: [&[u8]; 4] = [
         br#"{"at":"2026-03-01T09:30:00.000Z","op":"teleport","by":"x","job":"j"}"#,
         br#"{"at":"2026-03-01T09:30:00.000Z","op":"claim","by":"x","job":"j"}"#,

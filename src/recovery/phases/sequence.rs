@@ -354,7 +354,7 @@ mod tests {
 
     /// Side by side, the lock that `jobs` holds on a dead job's sentinel would pass for a supervisor's.
     #[test]
-    fn locks_are_judged_when_the_jobs_are_settled() {
+    fn graph_locks_after_jobs() {
         let folder = tempfile::tempdir().unwrap();
         let dir =
             StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();

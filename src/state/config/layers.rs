@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stronger_layer_wins_and_is_named() {
+    fn layers_later_wins_and_is_named() {
         let mut c = file("lock_wait = '1s'\n\n[jobs]\nheartbeat = \"5s\"\non_crash = 'fail'\n").unwrap();
         c.apply_environment([("RECOVERYCTL_LOCK_WAIT", "2s"), ("RECOVERYCTL_JOB_ID", "x"), ("HOME", "/")])
             .unwrap();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_read_back_from_what_is_shown() {
+    fn defaults_round_trip() {
         let defaults = empty();
         for key in KEYS {
             let mut other = empty();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_name_the_line_and_what_was_meant() {
+    fn unknown_key_names_line_and_suggestion() {
         for (text, line, suggestion) in [
             ("\n[jobs]\nhartbeat = '1s'", 3, Some("jobs.heartbeat")),
             ("heartbeat = '1s'", 1, Some("jobs.heartbeat")),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_name_the_line_and_what_would_do() {
+    fn wrong_value_names_line_and_accepted_values() {
         let wrong = message("[daemon]\nworkers = 'four'");
         assert_eq!(
             wrong,
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_contradict_each_other_are_refused() {
+    fn contradicting_settings_are_refused() {
         let wrong = message("[jobs]\nheartbeat = '3m'");
         assert!(wrong.contains("jobs.stale_after contradicts"), "{wrong}");
         let wrong = message("[jobs]\ndead_after = '1m'\n");
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_commands_have_two_forms() {
+    fn sizes_and_commands_in_two_forms() {
         let c = file("[queue]\nsegment_bytes = 8388608").unwrap();
         assert_eq!(c.settings().queue.segment_bytes, 8 << 20);
         let c = file("[queue]\nsegment_bytes = '8MiB'").unwrap();

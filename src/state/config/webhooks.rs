@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_with_everything() {
+    fn endpoint_with_all_keys() {
         let text = format!(
             "[webhooks]\nsecrets = ['{KEY}', 'file:/run/secret']\nretry = ['1s', '2m']\nallow = []\n\
              [[webhooks.endpoints]]\nname = 'ops'\nurl = 'https://ops/x'\nevents = ['job.ended']\n\
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_secrets_is_told_without_showing_them() {
+    fn secret_errors_do_not_show_secret() {
         for text in [
             "[webhooks]\nsecrets = 'whsec_hunter2'",
             "[webhooks]\nsecrets = ['whsec_hunter2']",

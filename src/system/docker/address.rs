@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn host_comes_before_context_and_variable_before_file() {
+    fn docker_host_before_context_before_file() {
         let place = tempfile::tempdir().unwrap();
         let docker = place.path().join(".docker");
         write_context(&docker, "rootless", "unix:///a/docker.sock");
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn engine_that_cannot_be_asked_is_unknown_and_not_absent() {
+    fn engine_unreachable_is_unknown() {
         let place = tempfile::tempdir().unwrap();
         let docker = place.path().join(".docker");
         write_context(&docker, "far", "ssh://user@host");
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn each_socket_that_is_there_is_an_engine_and_none_is_one_only_without_a_trace() {
+    fn engine_sockets_and_traces() {
         let place = tempfile::tempdir().unwrap();
         let [first, second, link] = ["a.sock", "b.sock", "link.sock"].map(|name| place.path().join(name));
         let all = [first.clone(), link.clone(), second.clone()];
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn rootless_sockets_and_those_of_podman_are_looked_for() {
+    fn engine_rootless_and_podman_sockets() {
         let sockets = environment(&[("XDG_RUNTIME_DIR", "/run/user/7"), ("HOME", "/h")]).sockets();
         for path in ["/var/run/docker.sock", "/run/user/7/docker.sock", "/run/user/7/podman/podman.sock"] {
             assert!(sockets.contains(&PathBuf::from(path)), "{path}");

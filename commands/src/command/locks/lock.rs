@@ -59,7 +59,7 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
     leave_job(context, Server::Lock)?;
     let mut dir = context.operation()?.state_dir_or_create()?;
     // In the incarnation that was lost, numbers would be given twice and survivors be taken for ours.
-    dir.settle()?;
+    dir.record_restore()?;
     let holders = holders(&context.operation()?, &dir);
     let caller = Caller::this(std::env::vars_os());
     let jobs = context.settings()?.jobs.clone();

@@ -11,7 +11,7 @@ const NEW: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Examines a process, and again when it hides something: once if it is old, repeatedly while it is new.
-pub(crate) fn look_when_settled<T>(pid: u32, mut look: impl FnMut() -> T, hides: impl Fn(&T) -> bool) -> T {
+pub(crate) fn look_after_exec<T>(pid: u32, mut look: impl FnMut() -> T, hides: impl Fn(&T) -> bool) -> T {
     let mut seen = look();
     while hides(&seen) {
         let is_new = process_stat(pid).is_ok_and(|stat| age_of(stat.identity) < NEW);
@@ -35,17 +35,17 @@ mod tests {
             looks += 1;
             looks
         };
-        look_when_settled(pid, look, |seen| *seen < 3)
+        look_after_exec(pid, look, |seen| *seen < 3)
     }
 
     #[test]
-    fn new_process_is_looked_at_until_it_shows_itself_and_an_old_one_once_more() {
+    fn new_process_is_probed_until_exec() {
         assert_eq!(looks_at(1), 2);
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let age = || age_of(process_stat(child.id()).unwrap().identity);
         // On a busy machine it may be old already.
         assert!(looks_at(child.id()) == 3 || age() >= NEW);
-        look_when_settled(child.id(), || (), |()| true);
+        look_after_exec(child.id(), || (), |()| true);
         let age = age();
         child.kill().unwrap();
         child.wait().unwrap();
