@@ -5,7 +5,7 @@
 //! queue in every process.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::OnceLock;
 
@@ -144,6 +144,28 @@ impl QueueState {
     /// The jobs that wait, in the order in which they are to start.
     pub fn queued(&self) -> impl Iterator<Item = &Job> {
         self.order().iter().filter_map(|(_, _, id)| self.jobs.get(id))
+    }
+
+    /// Which places in the line some of the jobs that wait have, the first being 1: in one pass over the line, and no
+    /// further than the last of them.
+    pub fn positions<'a>(&self, jobs: impl Iterator<Item = &'a Job>) -> HashMap<&'a JobId, u64> {
+        let waiting = jobs.filter(|job| job.status == JobStatus::Queued);
+        let mut wanted: Vec<(OrderKey, &JobId)> = waiting.map(|job| (order_key(job), &job.id)).collect();
+        wanted.sort_unstable();
+        let mut wanted = wanted.into_iter().peekable();
+        let mut positions = HashMap::new();
+        if wanted.peek().is_none() {
+            return positions;
+        }
+        for (position, key) in (1..).zip(self.order()) {
+            if let Some((_, id)) = wanted.next_if(|(next, _)| next == key) {
+                positions.insert(id, position);
+            }
+            if wanted.peek().is_none() {
+                break;
+            }
+        }
+        positions
     }
 
     /// The jobs that have an attempt under way.

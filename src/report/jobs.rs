@@ -1,6 +1,6 @@
 //! Reports about jobs: the list and one job.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
 use crate::jobs::findings::{ConditionReport, conditions_of};
 use crate::jobs::{FreshnessLimits, JudgeContext, ProcessTable, judge};
-use crate::queue::{Callback, CrashPolicy, EndedBy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
+use crate::queue::{Callback, CrashPolicy, EndedBy, Job, JobSpec, JobStatus, QueueState, Transition};
 use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
@@ -72,12 +72,9 @@ impl JobList {
             .collect();
         let total = wanted.len() as u64;
         let (part, next_cursor) = cut(wanted, &page.newest_first(), |j| j.place)?;
-        let is_queued = |j: &&Job| j.status == JobStatus::Queued;
-        // One pass over the line for the whole page, and none when nobody on it waits.
-        let line = part.iter().any(is_queued).then(|| (1..).zip(state.queued()).map(|(n, j)| (&j.id, n)));
-        let places: HashMap<&JobId, u64> = line.into_iter().flatten().collect();
+        let positions = state.positions(part.iter().copied());
         let numbered =
-            |j: &Job| JobSummary { position: places.get(&j.id).copied(), ..summary(state, held, j) };
+            |j: &Job| JobSummary { position: positions.get(&j.id).copied(), ..summary(state, held, j) };
         Ok(JobList { jobs: part.into_iter().map(numbered).collect(), total, next_cursor })
     }
 }
@@ -179,7 +176,7 @@ impl JobDetail {
         let spec: JobSpec = job.spec().unwrap_or_default();
         let run = job.run_state();
         let mut summary = summary(state, held, job);
-        summary.position = (1..).zip(state.queued()).find(|(_, j)| j.id == job.id).map(|(n, _)| n);
+        summary.position = state.positions(std::iter::once(job)).get(&job.id).copied();
         JobDetail {
             summary,
             resume_command: spec.resume_command,
