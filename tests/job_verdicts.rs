@@ -790,7 +790,7 @@ fn a_job_whose_process_lives_is_not_resumed() {
     let ids: Vec<JobId> = ["a", "none", "a"].iter().map(|id| id.parse().unwrap()).collect();
     let straggler = Living::marked(&job, world.dir.paths.root());
     let report = resume(&world.dir, &mut world.queue, &ids, false, &settings()).unwrap();
-    let codes: Vec<&str> = report.refused.iter().map(|r| r.code).collect();
+    let codes: Vec<&str> = report.refused.iter().map(|r| &*r.code).collect();
     assert_eq!(codes, ["job-still-alive", "no-such-job"]);
     drop(straggler);
     std::fs::write(paths.checkpoint(), "half").unwrap();

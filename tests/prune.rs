@@ -167,7 +167,7 @@ fn what_nothing_refers_to_goes_and_stays_gone() {
     let mut removed: Vec<&str> = report.removed.iter().map(|job| job.job_id.as_str()).collect();
     removed.sort_unstable();
     assert_eq!(removed, GOING);
-    let kept: Vec<(&str, &str)> = report.kept.iter().map(|k| (k.job_id.as_str(), k.code)).collect();
+    let kept: Vec<(&str, &str)> = report.kept.iter().map(|k| (k.job_id.as_str(), &*k.code)).collect();
     assert_eq!(kept, [("crashed", "job-resumable"), ("needed", "job-callback-pending")]);
     assert!(report.trash.bytes_freed > 0 && report.trash.emptied == 4);
     check_gone(&dir, "after the prune");

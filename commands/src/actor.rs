@@ -35,6 +35,11 @@ impl Invoker {
         Invoker { uid, user, terminal: from.to_owned(), line: masked_line(arguments) }
     }
 
+    /// The command line's words, for a daemon.
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.line.split(' ').map(str::to_owned).collect()
+    }
+
     /// Whether it is root.
     pub(crate) fn is_root(&self) -> bool {
         self.uid == Some(0)

@@ -49,7 +49,7 @@ use crate::log;
 use crate::operate::operate;
 use crate::output::Output;
 use crate::paint::ColorChoice;
-use crate::remote::forward;
+use crate::remote::{Target, target};
 use crate::surroundings;
 
 /// Brings a batch-job server back after any crash: nothing acknowledged is lost, nothing alive is
@@ -151,7 +151,7 @@ impl Command {
 impl Command {
     /// Whether a daemon can be asked for it. Others work where they are given: on a terminal, on files of this
     /// machine, or as a process of their own.
-    pub(crate) fn is_for_a_daemon(&self) -> bool {
+    fn is_for_a_daemon(&self) -> bool {
         !matches!(
             self,
             Command::Init(_)
@@ -171,50 +171,28 @@ impl Command {
         matches!(self, Command::Health(args) if args.is_plugin())
     }
 
-    /// Whether it only says how all stands.
-    pub(crate) fn is_a_look(&self) -> bool {
-        matches!(self, Command::Health(_) | Command::Status(_))
-    }
-
     /// Whether it needs neither a state directory nor a daemon.
     pub(crate) fn is_offline(&self) -> bool {
         matches!(self, Command::Explain(_) | Command::Completions(_) | Command::Man(_) | Command::Openapi(_))
     }
 
-    /// Whether it is for the state directory that is named, and for that to have been made.
-    fn works_on_a_state_directory(&self) -> bool {
-        let is_for_none =
-            matches!(self, Command::Init(_) | Command::Demo(_) | Command::Config(_) | Command::State(_));
-        !is_for_none && !self.is_offline()
-    }
-
-    /// Whether it may change something: what only looks is named, all else may.
-    pub(crate) fn changes(&self) -> bool {
-        match self {
-            Command::Queue(_)
-            | Command::Why(_)
-            | Command::Audit(_)
-            | Command::Status(_)
-            | Command::Health(_)
-            | Command::Recovery(_) => false,
-            // One picture; live it is no command for a daemon.
-            Command::Tui(_) => false,
-            Command::Findings(args) => args.changes(),
-            Command::Jobs(args) => args.changes(),
-            Command::Locks(args) => args.changes(),
-            Command::Startup(args) => args.changes(),
-            Command::State(args) => args.changes(),
-            Command::Cleanup(args) => args.changes(),
-            Command::Orphans(args) => args.changes(),
-            Command::Webhooks(args) => args.changes(),
-            _ => true,
-        }
+    /// Whether it works on the state directory itself and changes it; other changes are operations, which see to it.
+    fn changes_by_itself(&self) -> bool {
+        matches!(
+            self,
+            Command::Lock(_)
+                | Command::Work(_)
+                | Command::Run(_)
+                | Command::Daemon(_)
+                | Command::Import(_)
+                | Command::Recover(_)
+        )
     }
 }
 
 /// Carries a command out.
-pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
-    if command.changes() && command.works_on_a_state_directory() && !context.is_dry_run() {
+fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
+    if command.changes_by_itself() && !context.is_elsewhere() && !context.is_dry_run() {
         context.operation()?.refuse_in_a_copy()?;
     }
     match command {
@@ -262,13 +240,6 @@ pub(crate) fn definition() -> clap::Command {
     Cli::command().after_long_help(status_table())
 }
 
-/// Globals and command of a command line.
-pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Command), clap::Error> {
-    let matches = definition().try_get_matches_from(arguments)?;
-    let Cli { globals, command } = Cli::from_arg_matches(&matches)?;
-    Ok((globals, command))
-}
-
 /// Parses, runs, and turns the outcome into an exit status.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     let guessed = Guess::from(arguments);
@@ -287,21 +258,35 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     if let Err(error) = log::listen(&globals, &cli.command) {
         return end(&mut output, Err(error));
     }
-    if is_for_elsewhere(&globals, &cli.command) {
-        return match forward(&mut output, &globals, &cli.command, arguments) {
-            Ok(status) => status,
-            // Its caller knows no other statuses, and reads one line.
-            Err(error) if cli.command.is_plugin() && !output.is_json() => {
-                output.bytes(plugin_line("UNKNOWN", &error.message()).as_bytes());
-                end(&mut output, Ok(Ending::Command(3)))
-            }
-            Err(error) => end(&mut output, Err(error)),
-        };
-    }
+    let daemon = match is_for_elsewhere(&globals, &cli.command).then(|| elsewhere(&globals, &cli.command)) {
+        // Its caller knows no other statuses, and reads one line.
+        Some(Err(error)) if cli.command.is_plugin() && !output.is_json() => {
+            output.bytes(plugin_line("UNKNOWN", &error.message()).as_bytes());
+            return end(&mut output, Ok(Ending::Command(3)));
+        }
+        Some(Err(error)) => return end(&mut output, Err(error)),
+        Some(Ok(daemon)) => Some(daemon),
+        None => None,
+    };
     let mut context = Context::new(output, interruption, globals, cli.command.word());
+    if let Some(daemon) = daemon {
+        context.ask(daemon);
+    }
     let outcome = dispatch(&mut context, cli.command);
     log::finish();
     end(&mut context.output, outcome)
+}
+
+/// The daemon that is named, if it can be asked for this.
+fn elsewhere(globals: &Globals, command: &Command) -> Result<Target, CliError> {
+    let daemon = target(globals)?;
+    if !command.is_for_a_daemon() {
+        let message = format!("'{}' works where it is given, not through a daemon", command.word());
+        return Err(CliError::new(ErrorKind::Usage, message)
+            .code("not-through-a-daemon")
+            .hint("leave --url and --socket out"));
+    }
+    Ok(daemon)
 }
 
 /// Whether a daemon is to be asked. To the daemon itself `--socket` says where it listens; the dashboard asks
@@ -403,7 +388,7 @@ fn answer_without_command(error: &clap::Error, guessed: Guess) -> ExitCode {
 }
 
 /// Message and tips out of clap's text: the first line, and the lines that begin with `tip:`.
-pub(crate) fn usage_error(rendered: &str) -> CliError {
+fn usage_error(rendered: &str) -> CliError {
     let mut lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
     let message = lines.next().unwrap_or("wrong usage").trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.collect();

@@ -1,26 +1,27 @@
-//! What a command works with: settings, state directory, output, who asks, signals.
+//! What a command works with: settings, state directory or daemon, output, who asks, signals.
 
-use std::ffi::OsString;
-use std::fmt;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use recovery::jobs::marks;
 use recovery::locks::Caller;
-use recovery::operations::{self, Call, FrontEnd, Inside, Site};
+use recovery::operations::{self, Call, Done, FrontEnd, Inside, Interrupt, Operation, Site, Ticker};
 use recovery::queue::{Actor, JobId};
 use recovery::recovery::Observer;
 use recovery::state::StateDir;
 use recovery::state::config::Settings;
+use serde_json::Value;
 
 use crate::actor::Invoker;
 use crate::configuration::{self, Loaded, Reader};
 use crate::error::{CliError, ErrorKind};
 use crate::globals::Globals;
 use crate::internal::keeper_command;
-use crate::interruption::Interruption;
+use crate::interruption::{Interruption, Watched};
 use crate::output::Output;
 use crate::progress;
+use crate::remote::{self, Target};
+use crate::wire::Asked;
 
 /// One call of the program.
 #[derive(Debug)]
@@ -33,24 +34,10 @@ pub(crate) struct Context {
     invoker: Invoker,
     word: &'static str,
     loaded: Option<Loaded>,
-    /// What a client of the daemon sent with its command.
-    client: Option<Client>,
-}
-
-/// A client of the daemon: what it sent with its command, and what it may see.
-pub(crate) struct Client {
-    /// What its standard input, or the file that it named, holds.
-    pub(crate) input: Box<dyn BufRead + Send>,
-    /// The folder that it works in.
-    pub(crate) folder: Option<PathBuf>,
-    /// Whether it may see what jobs print.
-    pub(crate) sees_output: bool,
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("folder", &self.folder).finish_non_exhaustive()
-    }
+    /// Who carries operations out, when not this process.
+    daemon: Option<Target>,
+    /// The file that the operation reads; `-` is standard input.
+    input: Option<PathBuf>,
 }
 
 impl Context {
@@ -62,7 +49,8 @@ impl Context {
         globals: Globals,
         word: &'static str,
     ) -> Context {
-        Context { output, interruption, globals, invoker: Invoker::this(), word, loaded: None, client: None }
+        let (invoker, loaded, daemon, input) = (Invoker::this(), None, None, None);
+        Context { output, interruption, globals, invoker, word, loaded, daemon, input }
     }
 
     /// The same with a configuration that was read already.
@@ -70,57 +58,64 @@ impl Context {
         Context { loaded: Some(loaded), ..self }
     }
 
-    /// For a client of the daemon: with the daemon's configuration, in the client's name.
-    pub(crate) fn remote(
-        output: Output,
-        interruption: Interruption,
-        globals: Globals,
-        word: &'static str,
-        invoker: Invoker,
-        (loaded, client): (Loaded, Client),
-    ) -> Context {
-        Context { output, interruption, globals, invoker, word, loaded: Some(loaded), client: Some(client) }
+    /// From now on a daemon carries operations out.
+    pub(crate) fn ask(&mut self, daemon: Target) {
+        self.daemon = Some(daemon);
     }
 
-    /// What a client of the daemon sends as its input; `None` when the input is this process's own.
-    pub(crate) fn client_input(&mut self) -> Option<Box<dyn BufRead + Send>> {
-        self.client.as_mut().map(|client| std::mem::replace(&mut client.input, Box::new(io::empty())))
+    /// Whether a daemon carries operations out.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.daemon.is_some()
     }
 
-    /// Whether what jobs print may be shown: to everybody but some clients of the daemon.
-    pub(crate) fn shows_output(&self) -> bool {
-        self.client.as_ref().is_none_or(|client| client.sees_output)
+    /// From now on operations read this file.
+    pub(crate) fn reads(&mut self, file: PathBuf) {
+        self.input = Some(file);
     }
 
-    /// The process that gives the command, by what it runs inside of; `None` for a client of the daemon.
-    pub(crate) fn caller(&self) -> Option<Caller> {
-        self.client.is_none().then(|| Caller::this(std::env::vars_os()))
-    }
-
-    /// Whether this command was started by that job.
-    pub(crate) fn runs_inside_job(&self, dir: &StateDir, job: &JobId) -> bool {
-        let is = |name: &str, value: String| std::env::var(name).is_ok_and(|set| set == value);
-        self.client.is_none()
-            && is(marks::JOB_ID, job.to_string())
-            && is(marks::STATE_ID, dir.identity.state_id.to_string())
-    }
-
-    /// The folder at which the relative paths of the command's giver begin.
-    pub(crate) fn folder(&self) -> Option<PathBuf> {
-        match &self.client {
-            Some(client) => client.folder.clone(),
-            None => std::env::current_dir().ok(),
+    /// Carries an operation out, here or in a daemon; `None` when the reader of its results has seen enough.
+    pub(crate) fn carry_out<O: Operation>(
+        &mut self,
+        request: &O,
+    ) -> Result<Option<Done<O::Report>>, CliError> {
+        match self.daemon.clone() {
+            Some(daemon) => remote::carry_out(self, &daemon, request),
+            None => operations::run(&mut self.operation()?, request).map(Some),
         }
     }
 
-    /// Whether the command came from a client of the daemon.
-    pub(crate) fn is_remote(&self) -> bool {
-        self.client.is_some()
+    /// A request as a daemon is asked.
+    pub(crate) fn asked(&self, operation: String, request: Value) -> Asked {
+        Asked {
+            operation,
+            request,
+            dry_run: self.globals.dry_run,
+            is_agreed: self.globals.yes,
+            reason: self.globals.reason.clone(),
+            lock_wait: self.globals.lock_wait.clone(),
+            folder: std::env::current_dir().ok(),
+            is_streamed: !self.output.is_json(),
+            shows_progress: !self.output.is_quiet(),
+            words: self.invoker.words(),
+        }
     }
 
-    /// The variables of the one who gives the command; a client of the daemon sends none.
-    pub(crate) fn variables(&self) -> Vec<(OsString, OsString)> {
-        if self.client.is_none() { std::env::vars_os().collect() } else { Vec::new() }
+    /// All that the operation reads, for a daemon.
+    pub(crate) fn whole_input(&mut self) -> Result<Vec<u8>, CliError> {
+        let Some(file) = self.input.clone() else { return Ok(Vec::new()) };
+        let mut bytes = Vec::new();
+        opened(&file, &mut self.output)?.read_to_end(&mut bytes).map_err(|e| unreadable(&file, &e))?;
+        Ok(bytes)
+    }
+
+    /// The process that gives the command, by what it runs inside of.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::this(std::env::vars_os())
+    }
+
+    /// See [`operations::Context::runs_inside_job`].
+    pub(crate) fn runs_inside_job(&mut self, dir: &StateDir, job: &JobId) -> bool {
+        self.operation().is_ok_and(|operation| operation.runs_inside_job(dir, job))
     }
 
     /// The configuration with its origins; read at the first call.
@@ -149,20 +144,20 @@ impl Context {
             variable: |name| std::env::var_os(name),
             queue: None,
         };
-        let inside =
-            || Inside { variables: std::env::vars_os().collect(), folder: std::env::current_dir().ok() };
-        let inside = self.client.is_none().then(inside);
+        let folder = std::env::current_dir().ok();
+        let inside = Inside { variables: std::env::vars_os().collect(), folder: folder.clone() };
         let call = Call {
             actor: self.actor(),
             dry_run: self.globals.dry_run,
-            sees_output: self.shows_output(),
-            folder: self.folder(),
-            inside,
+            sees_output: true,
+            is_streamed: !self.output.is_json(),
+            inside: Some(inside),
+            folder,
         };
         let front = Front {
             output: &mut self.output,
             interruption: &self.interruption,
-            client: self.client.as_mut(),
+            input: self.input.clone(),
             is_agreed: self.globals.yes,
         };
         Ok(operations::Context::new(site, call, front))
@@ -210,31 +205,37 @@ impl Context {
         self.globals.dry_run
     }
 
-    /// Refuses `--dry-run` where nobody can say beforehand what will happen: a recovery decides by what it
-    /// meets while it mends. Comes before anything is touched.
-    pub(crate) fn refuse_dry_run(&self) -> Result<(), CliError> {
-        if !self.is_dry_run() {
-            return Ok(());
-        }
-        let message =
-            format!("'{}' cannot be rehearsed: --dry-run is not for it; nothing was done", self.word);
-        Err(CliError::new(ErrorKind::Usage, message)
-            .code("no-dry-run")
-            .hint("see how things stand with: recoveryctl status")
-            .hint("see what waits with: recoveryctl queue status"))
-    }
-
-    /// See [`operations::Context::confirm`].
-    pub(crate) fn confirm(&mut self, question: &str) -> Result<(), CliError> {
-        self.operation()?.confirm(question)
+    /// See [`operations::Context::refuse_dry_run`].
+    pub(crate) fn refuse_dry_run(&mut self) -> Result<(), CliError> {
+        let word = self.word;
+        if self.is_dry_run() { self.operation()?.refuse_dry_run(word) } else { Ok(()) }
     }
 }
 
-/// The terminal, or a client's streams, as an operation sees them.
+fn unreadable(file: &std::path::Path, error: &io::Error) -> CliError {
+    CliError::new(ErrorKind::Failed, format!("cannot read {}: {error}", file.display())).code("input")
+}
+
+fn opened(file: &std::path::Path, output: &mut Output) -> Result<Box<dyn BufRead + Send>, CliError> {
+    if file.as_os_str() == "-" {
+        if io::stdin().is_terminal() {
+            output.note("reading jobs from the terminal, a JSON object a line; Ctrl-D ends");
+        }
+        return Ok(Box::new(BufReader::with_capacity(1 << 16, io::stdin())));
+    }
+    let cannot = |e: io::Error| unreadable(file, &e);
+    let opened = recovery::durable::plain::open(file).map_err(cannot)?;
+    if opened.metadata().map_err(cannot)?.is_dir() {
+        return Err(cannot(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    Ok(Box::new(BufReader::with_capacity(1 << 16, opened)))
+}
+
+/// The terminal, as an operation sees it.
 struct Front<'a> {
     output: &'a mut Output,
     interruption: &'a Interruption,
-    client: Option<&'a mut Client>,
+    input: Option<PathBuf>,
     /// `--yes` was given.
     is_agreed: bool,
 }
@@ -256,18 +257,51 @@ impl FrontEnd for Front<'_> {
         Some(matches!(answer.as_str(), "y" | "yes"))
     }
 
-    fn stopped(&self) -> Option<CliError> {
-        self.interruption.sent_away()
+    fn interrupt(&self) -> Arc<dyn Interrupt> {
+        Arc::new(Watched(self.interruption.clone()))
+    }
+
+    fn catch(&mut self) -> Arc<dyn Interrupt> {
+        self.interruption.catch();
+        self.interrupt()
+    }
+
+    fn print(&mut self, text: &[u8]) {
+        self.output.bytes(text);
+    }
+
+    fn print_foreign(&mut self, bytes: &[u8]) {
+        self.output.foreign_bytes(bytes);
+    }
+
+    fn flush(&mut self) -> bool {
+        self.output.flush()
+    }
+
+    fn is_unread(&self) -> bool {
+        self.output.reader_is_gone()
+    }
+
+    fn fail(&mut self, error: &CliError) {
+        self.output.error(error);
+    }
+
+    fn ticker(&mut self) -> Option<Ticker> {
+        let bar = progress::ticker(self.output)?;
+        Some(Box::new(move |line| {
+            bar.set_message(line.to_owned());
+            bar.tick();
+        }))
     }
 
     fn observer(&self) -> Option<Observer> {
         progress::observer(self.output)
     }
 
-    fn input(&mut self) -> Box<dyn BufRead + Send> {
-        match &mut self.client {
-            Some(client) => std::mem::replace(&mut client.input, Box::new(io::empty())),
-            None => Box::new(io::BufReader::new(io::stdin())),
+    fn input(&mut self) -> Result<Box<dyn BufRead + Send>, CliError> {
+        match &self.input {
+            Some(file) => opened(file, self.output),
+            None => Ok(Box::new(io::empty())),
         }
     }
 }

@@ -10,15 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use recovery::operations::Interrupt;
+
 use crate::error::{CliError, ErrorKind};
+use crate::output::reader_of_stdout_is_gone;
 
 /// The two flags of the two signals.
 #[derive(Debug, Clone)]
 pub(crate) struct Interruption {
     interrupted: Arc<AtomicBool>,
     terminated: Arc<AtomicBool>,
-    /// Signals are for the process, not for a command that a client of the daemon gives.
-    is_remote: bool,
     handlers: Arc<Mutex<Vec<SigId>>>,
 }
 
@@ -27,16 +28,6 @@ impl Interruption {
     pub(crate) fn install() -> Result<Interruption, CliError> {
         Interruption::register()
             .map_err(|e| CliError::new(ErrorKind::Failed, format!("cannot handle signals: {e}")))
-    }
-
-    /// Of a command that a client of the daemon gives: it is to end when the flag is up.
-    pub(crate) fn remote(gone: Arc<AtomicBool>) -> Interruption {
-        Interruption {
-            interrupted: gone,
-            terminated: Arc::default(),
-            is_remote: true,
-            handlers: Arc::default(),
-        }
     }
 
     fn register() -> std::io::Result<Interruption> {
@@ -57,7 +48,7 @@ impl Interruption {
         let interrupted = flag_for(SIGINT, ErrorKind::Interrupted)?;
         let terminated = flag_for(SIGTERM, ErrorKind::Terminated)?;
         let handlers = Arc::new(Mutex::new(handlers));
-        Ok(Interruption { interrupted, terminated, is_remote: false, handlers })
+        Ok(Interruption { interrupted, terminated, handlers })
     }
 
     /// Whether both signals have come: a sender of both does not want to wait.
@@ -65,24 +56,10 @@ impl Interruption {
         self.interrupted.load(Ordering::SeqCst) && self.terminated.load(Ordering::SeqCst)
     }
 
-    /// Whether it is of a command that a client of the daemon gives, in the daemon's process.
-    pub(crate) fn is_remote(&self) -> bool {
-        self.is_remote
-    }
-
     /// From now on the first signal only asks.
     pub(crate) fn catch(&self) {
-        if self.is_remote {
-            return;
-        }
         self.interrupted.store(false, Ordering::SeqCst);
         self.terminated.store(false, Ordering::SeqCst);
-    }
-
-    /// The error to end with, once the client of the daemon that gave this command has left, or may not ask any
-    /// more. For commands that wait and leave signals as they are.
-    pub(crate) fn sent_away(&self) -> Option<CliError> {
-        if self.is_remote { self.requested() } else { None }
     }
 
     /// From now on signals are somebody else's, who listens to them already: that of a command of ours, which we
@@ -111,6 +88,26 @@ impl Interruption {
         } else {
             None
         }
+    }
+}
+
+impl Interrupt for Interruption {
+    fn requested(&self) -> Option<CliError> {
+        Interruption::requested(self)
+    }
+}
+
+/// The signals, and whether the reader of the results is gone.
+pub(crate) struct Watched(pub(crate) Interruption);
+
+impl Interrupt for Watched {
+    fn requested(&self) -> Option<CliError> {
+        self.0.requested()
+    }
+
+    /// `recover | head -1`: nobody would see what it comes to. The next one goes on where it was.
+    fn is_in_vain(&self) -> bool {
+        reader_of_stdout_is_gone()
     }
 }
 

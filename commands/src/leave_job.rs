@@ -8,7 +8,6 @@ use std::process::Command;
 
 use recovery::jobs::{leave_attempts_group, marks, supervisor_above};
 
-use crate::context::Context;
 use crate::error::{CliError, ErrorKind};
 use crate::internal::own_program;
 
@@ -33,10 +32,10 @@ impl Server {
 }
 
 /// Returns when this process is in no job, or a part of one; else it becomes the same program again, outside.
-pub(crate) fn leave_job(context: &Context, server: Server) -> Result<(), CliError> {
+pub(crate) fn leave_job(server: Server) -> Result<(), CliError> {
     let job = std::env::var_os(marks::JOB_ID);
     let has_left = job.is_none() && std::env::var_os(marks::ROLE).is_some();
-    if context.interruption.is_remote() || has_left {
+    if has_left {
         return Ok(());
     }
     let supervisor = supervisor_above();

@@ -34,6 +34,7 @@ mod surroundings;
 mod table;
 mod text;
 mod tui_recovery;
+mod wire;
 
 fn main() -> std::process::ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();

@@ -18,10 +18,20 @@ pub(crate) trait Show: Operation {
 
 /// Carries it out and shows the report.
 pub(crate) fn operate<O: Show>(context: &mut Context, request: &O) -> Result<Ending, CliError> {
-    let outcome = request.run(&mut context.operation()?);
+    let outcome = context.carry_out(request);
+    shown(context, request, outcome)
+}
+
+/// Shows what came of it.
+pub(crate) fn shown<O: Show>(
+    context: &mut Context,
+    request: &O,
+    outcome: Result<Option<Done<O::Report>>, CliError>,
+) -> Result<Ending, CliError> {
     let output = &mut context.output;
     match outcome {
-        Ok(Done { report, ending }) => {
+        Ok(None) => Ok(Ending::Done),
+        Ok(Some(Done { report, ending })) => {
             output.report(&report, |text| request.show(&report, text));
             request.remark(&report, output);
             Ok(ending)

@@ -17,25 +17,20 @@ use crate::paint::{ColorChoice, Paint, Tone};
 use crate::table::printable;
 use crate::text::Text;
 
-/// Whose streams they are, and what is behind them.
+/// What is behind the streams: whether a person types, reads the results, reads the notes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Streams {
-    /// A person types, reads the results, reads the notes.
-    pub(crate) stdin_is_terminal: bool,
-    pub(crate) stdout_is_terminal: bool,
-    pub(crate) stderr_is_terminal: bool,
-    /// They are of a client of the daemon, not this process's.
-    pub(crate) are_remote: bool,
+struct Streams {
+    stdin_is_terminal: bool,
+    stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
 }
 
 impl Streams {
-    /// This process's own.
-    pub(crate) fn own() -> Streams {
+    fn own() -> Streams {
         Streams {
             stdin_is_terminal: io::stdin().is_terminal(),
             stdout_is_terminal: io::stdout().is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),
-            are_remote: false,
         }
     }
 }
@@ -66,17 +61,6 @@ impl<R> WithError<R> {
     }
 }
 
-/// Hands a question on to a client.
-pub(crate) type Question = Box<dyn FnMut(&str) + Send>;
-
-/// Where a client's streams end.
-pub(crate) struct RemoteStreams {
-    pub(crate) stdout: Box<dyn Write + Send>,
-    pub(crate) stderr: Box<dyn Write + Send>,
-    /// Gets a question that the client is to answer.
-    pub(crate) question: Question,
-}
-
 /// Where results and notes go.
 pub(crate) struct Output {
     json: bool,
@@ -85,7 +69,6 @@ pub(crate) struct Output {
     streams: Streams,
     stdout: BufWriter<Box<dyn Write + Send>>,
     stderr: Box<dyn Write + Send>,
-    question: Option<Question>,
     paint: Paint,
     paint_notes: Paint,
     /// A JSON document was printed; there must not be a second.
@@ -112,7 +95,6 @@ impl Output {
             streams: Streams::own(),
             stdout: BufWriter::with_capacity(1 << 16, Box::new(io::stdout())),
             stderr: Box::new(io::stderr()),
-            question: None,
             paint: Paint::for_stream(color, &io::stdout()),
             paint_notes: Paint::for_stream(color, &io::stderr()),
             document_printed: false,
@@ -121,43 +103,20 @@ impl Output {
         }
     }
 
-    /// To a client of the daemon; `colors` says whether its results and its notes are painted.
-    pub(crate) fn remote(
-        (json, quiet, verbose): (bool, bool, u8),
-        streams: Streams,
-        colors: (bool, bool),
-        to: RemoteStreams,
-    ) -> Output {
+    /// One that writes nowhere.
+    pub(crate) fn nowhere() -> Output {
         Output {
-            json,
-            quiet,
-            verbose,
-            streams: Streams { are_remote: true, ..streams },
-            stdout: BufWriter::with_capacity(1 << 16, to.stdout),
-            stderr: to.stderr,
-            question: Some(to.question),
-            paint: Paint::fixed(colors.0),
-            paint_notes: Paint::fixed(colors.1),
-            document_printed: false,
-            failure: None,
-            escaper: ControlCharEscaper::default(),
+            streams: Streams::default(),
+            stdout: BufWriter::new(Box::new(io::sink())),
+            stderr: Box::new(io::sink()),
+            ..Output::new(false, true, 0, ColorChoice::Never)
         }
-    }
-
-    /// Whether results and notes are painted.
-    pub(crate) fn colors(&self) -> [bool; 2] {
-        [self.paint.is_on(), self.paint_notes.is_on()]
-    }
-
-    /// Whether the streams are a client's.
-    pub(crate) fn is_remote(&self) -> bool {
-        self.streams.are_remote
     }
 
     /// Whether nobody reads the results any more: the other end of the pipe is closed, the terminal is lost. Found
     /// out without writing, so that a command that waits can end then. A file always has a reader.
     pub(crate) fn reader_is_gone(&self) -> bool {
-        !self.streams.are_remote && reader_of_stdout_is_gone()
+        reader_of_stdout_is_gone()
     }
 
     /// Whether `--quiet` was given.
@@ -298,11 +257,6 @@ impl Output {
     /// Asks a question on stderr and reads the answer; `None` when nobody can be asked.
     pub(crate) fn ask(&mut self, question: &str) -> Option<String> {
         if !self.streams.stdin_is_terminal || !self.streams.stderr_is_terminal {
-            return None;
-        }
-        if let Some(ask) = &mut self.question {
-            // The client asks, and sends the command again when the answer is yes.
-            ask(&format!("{} [y/N] ", printable(question)));
             return None;
         }
         let _ = write!(io::stderr(), "{} [y/N] ", printable(question));

@@ -12,8 +12,7 @@ use crate::output::Output;
 
 /// Who shows a recovery's progress; `None` when nothing is to be shown.
 pub(crate) fn observer(output: &Output) -> Option<Observer> {
-    // A client is not told of progress in the daemon's own words: it has the phases' report.
-    if output.is_quiet() || output.is_remote() {
+    if output.is_quiet() {
         return None;
     }
     if std::io::stderr().is_terminal() && !output.is_json() {
@@ -21,6 +20,12 @@ pub(crate) fn observer(output: &Output) -> Option<Observer> {
     }
     let lines = Mutex::new(Lines::default());
     Some(Arc::new(move |s: &Snapshot| lines.lock().unwrap_or_else(PoisonError::into_inner).show(s)))
+}
+
+/// A line that tells how far other work is, on a terminal.
+pub(crate) fn ticker(output: &Output) -> Option<ProgressBar> {
+    let is_wanted = std::io::stderr().is_terminal() && !output.is_quiet() && !output.is_json();
+    is_wanted.then(ProgressBar::new_spinner)
 }
 
 /// The same for a daemon, whose log has a line for each change of a phase's status.

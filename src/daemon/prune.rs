@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::removal_blockers::{CleanupNeed, RemovalBlockers, waits_for_cleanup};
 use crate::cleanup::{
@@ -20,7 +21,7 @@ use crate::state::StateDir;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The cleanup of a job that is to go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PruneCleanup {
     /// Whose.
     pub job_id: JobId,
@@ -33,7 +34,7 @@ pub struct PruneCleanup {
 }
 
 /// The result of a prune.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CleanedPrune {
     #[serde(flatten)]
     pub report: PruneReport,

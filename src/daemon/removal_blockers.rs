@@ -131,7 +131,7 @@ impl<'a> RemovalBlockers<'a> {
 
 /// Whether a job stays for want of a cleanup.
 pub(super) fn waits_for_cleanup(kept: &KeptJob) -> bool {
-    is_for_cleanup(kept.code)
+    is_for_cleanup(&kept.code)
 }
 
 /// Whether this is the code of a job that waits for its cleanup.

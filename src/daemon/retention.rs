@@ -166,7 +166,7 @@ impl Retainer {
                 human::count(removed, "job")
             );
         }
-        if report.kept.iter().any(|kept| passes_soon(kept.code)) {
+        if report.kept.iter().any(|kept| passes_soon(&kept.code)) {
             self.look_again(true, self.open);
         }
         if self.free.is_empty() {
@@ -228,7 +228,7 @@ fn look(
         let of = |id: &String| by_id.get(id).copied();
         let waiting: Vec<&Job> =
             report.kept.iter().filter(|k| waits_for_cleanup(k)).filter_map(|k| of(&k.job_id)).collect();
-        let pending = report.kept.iter().any(|kept| passes_soon(kept.code));
+        let pending = report.kept.iter().any(|kept| passes_soon(&kept.code));
         // A cleanup that cannot be entered now is entered with the next look.
         let open = needs.enter_cleanups(waiting.into_iter()).map_or_else(
             |e| {

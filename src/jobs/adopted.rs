@@ -39,7 +39,7 @@ pub(crate) fn judge_adopted(look: &JudgeContext<'_>, job: &Job) -> Judgement {
         }
     };
     let mut evidence =
-        vec![Evidence { kind: "command", detail: format!("process {} {detail}", adopted.pid) }];
+        vec![Evidence { kind: "command".into(), detail: format!("process {} {detail}", adopted.pid) }];
     let verdict = verdict.unwrap_or_else(|| outcome_of(job, adopted, is_this_boot, &mut evidence));
     let is_stopped = is_this_boot && sighting.is_stopped;
     let conditions = is_stopped.then_some(Condition::CommandStopped { process }).into_iter().collect();
@@ -47,7 +47,7 @@ pub(crate) fn judge_adopted(look: &JudgeContext<'_>, job: &Job) -> Judgement {
 }
 
 fn outcome_of(job: &Job, adopted: &Adopted, is_this_boot: bool, evidence: &mut Vec<Evidence>) -> Verdict {
-    let mut saw = |detail: String| evidence.push(Evidence { kind: "output", detail });
+    let mut saw = |detail: String| evidence.push(Evidence { kind: "output".into(), detail });
     match exit_line(&adopted.output) {
         Ok(Some(code)) => {
             saw(format!("the last line of its output says exit code {code}"));

@@ -28,7 +28,6 @@ use crate::system::{Host, LocalDevice, ProcessIdentity};
 pub struct Evidence {
     /// The kind: `lock`, `sentinel`, `heartbeat`, `supervisor`, `command`, `exit`, `host`, `processes`,
     /// `cgroup`, `output`, `verdict`.
-    #[serde(deserialize_with = "crate::state::word::word")]
     pub kind: Word,
     /// The observation.
     pub detail: String,
@@ -170,7 +169,7 @@ fn of_a_copy(look: &JudgeContext<'_>, job: &Job) -> Option<Judgement> {
 }
 
 fn unknown(job: &Job, why: String) -> Judgement {
-    let evidence = vec![Evidence { kind: "verdict", detail: why.clone() }];
+    let evidence = vec![Evidence { kind: "verdict".into(), detail: why.clone() }];
     Judgement { evidence, ..blank(job, Verdict::Unknown { why }) }
 }
 

@@ -102,7 +102,7 @@ impl Sentinel {
 }
 
 /// When a supervisor last touched its sentinel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     #[serde(rename = "heartbeat_at")]
     pub at: Timestamp,
@@ -139,6 +139,12 @@ pub enum Freshness {
     Stale,
     /// So old that the supervisor is hardly alive.
     Dead,
+}
+
+impl std::fmt::Display for Freshness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 impl Freshness {

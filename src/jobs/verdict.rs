@@ -26,7 +26,9 @@ use super::sentinel::Freshness;
 use crate::system::{Host, ProcessIdentity, Relation};
 
 /// Whether a job lives, as reports have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Liveness {
     /// A process of it lives, or may live.
@@ -35,6 +37,12 @@ pub enum Liveness {
     Dead,
     /// Neither can be proven: hands off.
     Unknown,
+}
+
+impl std::fmt::Display for Liveness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 impl Liveness {

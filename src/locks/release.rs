@@ -16,6 +16,9 @@
 //! - When the former holder gives its lock back, it finds its grant released and leaves the note in place; it can
 //!   never give back a later grant, because the id is compared.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::fencing;
 use super::held_by::HeldBy;
 use super::inspector::LockInspector;
@@ -30,7 +33,8 @@ use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
 
 /// From when on the repository is free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Effective {
     /// It is free.
     Now,

@@ -4,7 +4,7 @@
 //! Only provably stale locks are given back; those that cannot be judged are named and left alone.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::inspector::LockInspector;
 use super::list::{LockInfo, list};
@@ -16,7 +16,7 @@ use crate::queue::Actor;
 use crate::state::StateDir;
 
 /// A lock whose holder is provably gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StaleLock {
     /// Which repository.
     pub repository: String,
@@ -33,7 +33,7 @@ pub struct StaleLock {
 }
 
 /// A lock that cannot be judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnknownLock {
     /// Which repository.
     pub repository: String,
@@ -46,7 +46,7 @@ pub struct UnknownLock {
 }
 
 /// The result of a search for stale locks.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct StaleLocks {
     /// Those of dead holders, in order of the repositories' names.
     pub stale: Vec<StaleLock>,

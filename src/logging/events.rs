@@ -78,6 +78,7 @@ kinds! {
     CLEANUP_ENDED = "cleanup-ended", "A cleanup is done.";
     CLEANUP_RETRIED = "cleanup-retried", "A cleanup failed, and is tried again or waits for an operator.";
     ORPHANS_SCANNED = "orphans-scanned", "A look for orphaned files, containers and processes ended.";
+    NOTE = "note", "What an operation of a client tells besides its report.";
     TROUBLE = "trouble", "An error that is worked around; while it lasts, lines are left out and counted.";
     TROUBLE_OVER = "trouble-over", "What failed works again.";
     LINES_LOST = "lines-lost", "Nobody took lines of this log; so many were left out.";

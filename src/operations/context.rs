@@ -37,6 +37,8 @@ pub struct Call {
     pub dry_run: bool,
     /// Whether what jobs print may be shown.
     pub sees_output: bool,
+    /// Whether results are shown as they come ([`FrontEnd::print`]); else they are all in the report at the end.
+    pub is_streamed: bool,
     /// What the asking process runs inside of; `None` for a client of the daemon.
     pub inside: Option<Inside>,
     /// The folder at which the relative paths of the request begin.
@@ -69,8 +71,43 @@ pub trait FrontEnd {
     /// Whether a person agrees; `None` when nobody can be asked.
     fn agrees(&mut self, question: &str) -> Option<bool>;
 
-    /// The error to end with, once it was asked to end.
-    fn stopped(&self) -> Option<OperationError> {
+    /// How the operation learns that it is to end.
+    fn interrupt(&self) -> Arc<dyn Interrupt> {
+        Arc::new(Uninterrupted)
+    }
+
+    /// From now on the first request to end only asks: the operation looks for it. Else a signal ends the process at
+    /// once, which is safe at every instruction.
+    fn catch(&mut self) -> Arc<dyn Interrupt> {
+        self.interrupt()
+    }
+
+    /// The error to end with, once the asker has gone away. For operations that wait, and leave signals as they are.
+    fn sent_away(&self) -> Option<OperationError> {
+        None
+    }
+
+    /// A result that is settled before the end, or a part of one.
+    fn print(&mut self, _text: &[u8]) {}
+
+    /// The same of bytes that another program printed, which a terminal is not to obey.
+    fn print_foreign(&mut self, _bytes: &[u8]) {}
+
+    /// Hands on what was printed so far; false when nobody reads it.
+    fn flush(&mut self) -> bool {
+        true
+    }
+
+    /// Whether nobody reads any more what is printed.
+    fn is_unread(&self) -> bool {
+        false
+    }
+
+    /// A failure of one of many objects, while the others go on.
+    fn fail(&mut self, _error: &OperationError) {}
+
+    /// Shows how far work of many steps is; `None` when nobody looks.
+    fn ticker(&mut self) -> Option<Ticker> {
         None
     }
 
@@ -80,8 +117,35 @@ pub trait FrontEnd {
     }
 
     /// What the request reads beside itself: standard input, or the file that was named.
-    fn input(&mut self) -> Box<dyn BufRead + Send> {
-        Box::new(io::empty())
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    fn input(&mut self) -> Result<Box<dyn BufRead + Send>, OperationError> {
+        Ok(Box::new(io::empty()))
+    }
+}
+
+/// Shows a line that says how far the work is, in place of the one before.
+pub type Ticker = Box<dyn Fn(&str) + Send + Sync>;
+
+/// How work learns that it is to end; shared with the threads that do it.
+pub trait Interrupt: Send + Sync {
+    /// The error to end with, once it was asked to end.
+    fn requested(&self) -> Option<OperationError>;
+
+    /// Whether nobody would see what it comes to.
+    fn is_in_vain(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody asks it to end.
+#[derive(Debug)]
+pub struct Uninterrupted;
+
+impl Interrupt for Uninterrupted {
+    fn requested(&self) -> Option<OperationError> {
+        None
     }
 }
 
@@ -266,6 +330,18 @@ impl<'a> Context<'a> {
         self.call.actor.why.as_deref()
     }
 
+    /// Refuses a dry run of what cannot be tried without doing it. Comes before anything is touched.
+    pub fn refuse_dry_run(&self, what: &str) -> Result<(), OperationError> {
+        if !self.is_dry_run() {
+            return Ok(());
+        }
+        let message = format!("'{what}' cannot be rehearsed: --dry-run is not for it; nothing was done");
+        Err(OperationError::new(ErrorKind::Usage, message)
+            .code("no-dry-run")
+            .hint("see how things stand with: recoveryctl status")
+            .hint("see what waits with: recoveryctl queue status"))
+    }
+
     /// Enters into the audit trail what was done, or begun, and cannot be refused any more: that the trail cannot be
     /// written is told, and stops nothing.
     pub fn enter(&mut self, dir: &StateDir, action: &str, object: &str, detail: String) {
@@ -283,6 +359,11 @@ impl<'a> Context<'a> {
     /// Whether what jobs print may be shown.
     pub fn shows_output(&self) -> bool {
         self.call.sees_output
+    }
+
+    /// Whether results are shown as they come.
+    pub fn is_streamed(&self) -> bool {
+        self.call.is_streamed
     }
 
     /// Whether a client of the daemon asks.

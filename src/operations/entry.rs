@@ -14,10 +14,18 @@ use super::error::{Ending, OperationError};
 /// its body (serde), by the same names.
 pub trait Operation: Serialize + DeserializeOwned + JsonSchema + clap::Args {
     /// What it answers with.
-    type Report: Serialize + JsonSchema + std::fmt::Debug + Send + Sync + 'static;
+    type Report: Serialize + DeserializeOwned + JsonSchema + std::fmt::Debug + Send + Sync + 'static;
 
     /// Its name, its endpoint, and who may ask for it.
     const ENTRY: Entry;
+
+    /// Reads a request that is a whole document.
+    ///
+    /// # Errors
+    /// When it is none.
+    fn from_document(document: &[u8]) -> Result<Self, OperationError> {
+        serde_json::from_slice(document).map_err(OperationError::bad_request)
+    }
 
     /// Carries it out, or, in a dry run, tells what would be done.
     fn run(&self, context: &mut Context<'_>) -> Result<Done<Self::Report>, OperationError>;
@@ -110,6 +118,10 @@ pub struct Entry {
     pub needs_reason: bool,
     /// One of these fields must be given.
     pub one_of: &'static [&'static str],
+    /// The body of the endpoint is the request as one document, which the operation reads and checks itself.
+    pub is_document: bool,
+    /// It changes what a copy of a state directory is: it is for copies.
+    pub for_copies: bool,
 }
 
 impl Entry {
@@ -130,6 +142,8 @@ impl Entry {
             cached: false,
             needs_reason: false,
             one_of: &[],
+            is_document: false,
+            for_copies: false,
         }
     }
 
@@ -151,6 +165,28 @@ impl Entry {
     /// Of an operation that has no endpoint: it works where it is asked for.
     pub const fn local(method: Method, words: &'static [&'static str]) -> Entry {
         Entry::new(method, words, "", "")
+    }
+
+    /// Path and query of a request that reads.
+    pub fn target(&self, request: &Value) -> String {
+        let mut path = self.path.to_owned();
+        let mut query: Vec<String> = Vec::new();
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        for (name, value) in request.as_object().into_iter().flatten() {
+            let place = format!("{{{name}}}");
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let values: Vec<String> = values.iter().map(|value| encoded(&text(value))).collect();
+            match path.contains(&place) {
+                true => path = path.replace(&place, &values.concat()),
+                false => query.extend(values.iter().map(|value| format!("{name}={value}"))),
+            }
+        }
+        if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
+    }
+
+    /// Its words as one text, by which a front end names it.
+    pub fn name(&self) -> String {
+        self.words.join(" ")
     }
 
     /// See [`Entry::created`].
@@ -178,10 +214,26 @@ impl Entry {
         Entry { cached: true, ..self }
     }
 
+    /// See [`Entry::is_document`].
+    pub const fn of_document(self) -> Entry {
+        Entry { is_document: true, ..self }
+    }
+
+    /// See [`Entry::for_copies`].
+    pub const fn for_copies(self) -> Entry {
+        Entry { for_copies: true, ..self }
+    }
+
     /// See [`Entry::one_of`].
     pub const fn one_of(self, one_of: &'static [&'static str]) -> Entry {
         Entry { one_of, ..self }
     }
+}
+
+/// A name as a part of a path or a query.
+fn encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// What a front end gets that knows no types: the document, and how it ended.
@@ -208,6 +260,15 @@ impl Answered {
     }
 }
 
+/// A request as a front end has it that knows no types.
+#[derive(Debug, Clone, Copy)]
+pub enum Requested<'a> {
+    /// Its members.
+    Members(&'a Value),
+    /// A document, as it came.
+    Document(&'a [u8]),
+}
+
 /// An operation in the table: what can be done with it without knowing its types.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -219,12 +280,12 @@ pub struct Row {
     pub report: fn(&mut SchemaGenerator) -> Schema,
     /// The definition of its arguments.
     pub arguments: fn() -> clap::Command,
-    /// See [`Operation::run`]; the request as JSON.
-    pub run: fn(&mut Context<'_>, Value) -> Answered,
+    /// See [`Operation::run`].
+    pub run: fn(&mut Context<'_>, Requested<'_>) -> Answered,
     /// See [`Operation::pin`].
-    pub pin: fn(&mut Context<'_>, Value) -> Value,
+    pub pin: fn(&mut Context<'_>, Requested<'_>) -> Value,
     /// See [`Operation::run_pinned`].
-    pub run_pinned: fn(&mut Context<'_>, Value, &Value, bool) -> Answered,
+    pub run_pinned: fn(&mut Context<'_>, Requested<'_>, &Value, bool) -> Answered,
 }
 
 /// The row of an operation.
@@ -234,14 +295,11 @@ pub(super) const fn row<O: Operation>() -> Row {
         request: |schemas| schemas.root_schema_for::<O>(),
         report: |schemas| schemas.subschema_for::<O::Report>(),
         arguments: || O::augment_args(clap::Command::new("recoveryctl")),
-        run: |context, request| {
-            let run = |request: O| checked::<O>(context).and_then(|()| request.run(context));
-            Answered::of(parsed::<O>(request).and_then(run))
-        },
+        run: |context, request| Answered::of(parsed::<O>(request).and_then(|request| run(context, &request))),
         pin: |context, request| parsed::<O>(request).map_or(Value::Null, |request| request.pin(context)),
         run_pinned: |context, request, pinned, is_repeated| {
             let run = |request: O| {
-                checked::<O>(context)?;
+                check_home::<O>(context)?;
                 request.run_pinned(context, pinned, is_repeated)
             };
             Answered::of(parsed::<O>(request).and_then(run))
@@ -249,14 +307,42 @@ pub(super) const fn row<O: Operation>() -> Row {
     }
 }
 
+/// Carries an operation out.
+pub fn run<O: Operation>(context: &mut Context<'_>, request: &O) -> Result<Done<O::Report>, OperationError> {
+    check_home::<O>(context)?;
+    request.run(context)
+}
+
 /// Nothing is changed in a copy of a state directory.
-fn checked<O: Operation>(context: &Context<'_>) -> Result<(), OperationError> {
-    match O::ENTRY.method.changes() && !context.is_dry_run() {
+fn check_home<O: Operation>(context: &Context<'_>) -> Result<(), OperationError> {
+    match O::ENTRY.method.changes() && !O::ENTRY.for_copies && !context.is_dry_run() {
         true => context.refuse_in_a_copy(),
         false => Ok(()),
     }
 }
 
-fn parsed<O: Operation>(request: Value) -> Result<O, OperationError> {
-    serde_json::from_value(request).map_err(OperationError::bad_request)
+fn parsed<O: Operation>(request: Requested<'_>) -> Result<O, OperationError> {
+    match request {
+        Requested::Members(members) => O::deserialize(members).map_err(OperationError::bad_request),
+        Requested::Document(document) => O::from_document(document),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn target_has_path_and_query() {
+        let entry = Entry::get(&["x"], "/api/jobs/{id}/output", "");
+        assert_eq!(
+            entry.target(&json!({ "id": "a/b ü%?&#" })),
+            "/api/jobs/a%2Fb%20%C3%BC%25%3F%26%23/output"
+        );
+        let request = json!({ "id": "a", "kind": ["x", "y"] });
+        assert_eq!(entry.target(&request), "/api/jobs/a/output?kind=x&kind=y");
+        assert_eq!(entry.target(&json!({ "id": "a", "all": true })), "/api/jobs/a/output?all=true");
+    }
 }

@@ -17,7 +17,8 @@ use serde_json::Value;
 use strum::VariantArray;
 
 /// How a command ended that did not fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// All of it.
     Done,
@@ -232,6 +233,20 @@ impl OperationError {
         causes.split_off(1)
     }
 
+    /// One that a daemon tells of: its document, read back.
+    pub fn told(ErrorDocument { error }: ErrorDocument) -> OperationError {
+        let kind = ErrorKind::ALL.iter().find(|kind| kind.status() == error.exit);
+        let told = error
+            .causes
+            .into_iter()
+            .rev()
+            .fold(None, |cause, message| Some(Box::new(Told { message, cause })));
+        let told = Told { message: error.message, cause: told };
+        let hints = error.hint.iter().flat_map(|hint| hint.lines()).map(str::to_owned).collect();
+        let kind = kind.copied().unwrap_or(ErrorKind::Failed);
+        OperationError { hints, ..OperationError::new(kind, told).code(error.code) }
+    }
+
     /// The document that `--json` prints.
     pub fn document(&self) -> ErrorDocument {
         let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
@@ -240,6 +255,25 @@ impl OperationError {
         ErrorDocument {
             error: ErrorBody { code: self.code.clone().into_owned(), message, causes, hint, exit },
         }
+    }
+}
+
+/// A message and its causes, as a daemon told them.
+#[derive(Debug)]
+struct Told {
+    message: String,
+    cause: Option<Box<Told>>,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Told {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
     }
 }
 

@@ -17,6 +17,7 @@ mod error;
 pub mod findings;
 pub mod health;
 pub mod history;
+pub mod interrupt;
 pub mod jobs;
 pub mod locks;
 pub mod orphans;
@@ -28,35 +29,42 @@ pub mod settings;
 pub mod startup;
 pub mod state;
 pub mod status;
+pub mod tokens;
 pub mod trail;
 pub mod webhooks;
 pub mod why;
 
 use entry::row;
 
-pub use context::{Call, Context, FrontEnd, Inside, Site};
-pub use entry::{Answered, Done, Entry, Method, Operation, Row};
+pub use context::{Call, Context, FrontEnd, Inside, Interrupt, Site, Ticker, Uninterrupted};
+pub use entry::{Answered, Done, Entry, Method, Operation, Requested, Row, run};
 pub use error::{
     Ending, ErrorDocument, ErrorKind, OperationError, PATH_EXPOSED, Partial, exposed, quoted, remedies,
     status_table,
 };
 pub use page::PageRequest;
 
-/// Every operation that has an endpoint.
+/// Every operation. Those without a path have no endpoint: a daemon is asked for them by a command line's front end.
 pub static TABLE: &[Row] = &[
     row::<queue::QueueStatusRequest>(),
     row::<queue::QueueMetricsRequest>(),
     row::<queue::QueueSnapshotRequest>(),
     row::<queue::RepairQueue>(),
+    row::<queue::RepairRequest>(),
     row::<queue::WalStatusRequest>(),
     row::<jobs::JobsStatusRequest>(),
     row::<jobs::SentinelsRequest>(),
     row::<jobs::JobMetricsRequest>(),
     row::<jobs::FailedJobsRequest>(),
     row::<jobs::ResumeJobs>(),
+    row::<jobs::SubmitJob>(),
+    row::<jobs::SubmitJobs>(),
     row::<jobs::ListJobs>(),
     row::<jobs::ShowJob>(),
     row::<jobs::ShowOutput>(),
+    row::<jobs::PrintOutput>(),
+    row::<jobs::JobLogRequest>(),
+    row::<jobs::PruneJobs>(),
     row::<jobs::CancelJobs>(),
     row::<locks::ActiveLocksRequest>(),
     row::<locks::RecoveredLocksRequest>(),
@@ -67,6 +75,8 @@ pub static TABLE: &[Row] = &[
     row::<orphans::OrphanCandidates>(),
     row::<orphans::CleanupOrphans>(),
     row::<orphans::OrphansLogRequest>(),
+    row::<orphans::RestoreOrphans>(),
+    row::<orphans::EmptyTrash>(),
     row::<cleanup::CleanupStateRequest>(),
     row::<cleanup::QueuedCleanups>(),
     row::<cleanup::ResumingCleanups>(),
@@ -77,17 +87,22 @@ pub static TABLE: &[Row] = &[
     row::<cleanup::PruneArchives>(),
     row::<cleanup::StartCleanups>(),
     row::<cleanup::RetryCleanup>(),
+    row::<cleanup::RunCleanups>(),
+    row::<cleanup::SkipCleanupPhase>(),
     row::<startup::StartupDetectionRequest>(),
     row::<startup::CleanupLogRequest>(),
     row::<startup::StartupHistoryRequest>(),
     row::<startup::StartupLogRequest>(),
     row::<startup::ClearStartup>(),
     row::<state::StateRequest>(),
+    row::<state::AdoptState>(),
     row::<recovery::PhasesRequest>(),
     row::<recovery::DashboardRequest>(),
     row::<recovery::RecoveryMetricsRequest>(),
     row::<recovery::RecoveryHistoryRequest>(),
     row::<recovery::SkipPhase>(),
+    row::<recovery::RetryPhase>(),
+    row::<recovery::Recover>(),
     row::<status::StatusRequest>(),
     row::<health::HealthRequest>(),
     row::<findings::ListFindings>(),
@@ -98,6 +113,10 @@ pub static TABLE: &[Row] = &[
     row::<webhooks::RecoveredRequest>(),
     row::<webhooks::DeliveryLogRequest>(),
     row::<webhooks::RetryDeliveries>(),
+    row::<webhooks::DiscardDeliveries>(),
+    row::<webhooks::DeliverWebhooks>(),
+    row::<webhooks::TestWebhook>(),
     row::<trail::AuditRequest>(),
     row::<why::WhyRequest>(),
+    row::<tokens::RotateTokens>(),
 ];

@@ -21,7 +21,7 @@ pub struct WhyRequest {
 }
 
 /// The evidence, by the kind of object.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[allow(missing_docs)]
 pub enum Why {

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::retention::{JobRetention, ended_at};
 use super::trash::{TrashEmptied, delete_slots, slots, slots_without_job};
@@ -13,9 +14,9 @@ use crate::jobs::trash_slots::slot_names;
 use crate::jobs::{
     JudgeContext, Liveness, ProcessTable, RecoverSettings, Verdict, judge, judge_locked, lock_job,
 };
-use crate::queue::{Job, JobId, Operation, Queue, QueueError, QueueState};
+use crate::queue::{Job, JobId, JobStatus, Operation, Queue, QueueError, QueueState};
 use crate::state::names::BadName;
-use crate::state::{StateDir, Timestamp};
+use crate::state::{StateDir, Timestamp, Word};
 use crate::system::Host;
 
 /// Jobs that one transaction removes: each keeps a lock, and no process can append during it.
@@ -28,26 +29,26 @@ const IN_USE: &str = "job-in-use";
 pub type StillNeeded<'a> = dyn Fn(&Job) -> Option<(&'static str, String)> + 'a;
 
 /// A job that is gone, or would go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pruned {
     pub job_id: String,
     /// How it had ended.
-    pub status: &'static str,
+    pub status: JobStatus,
     pub finished_at: Timestamp,
 }
 
 /// A job that is old enough to go and stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeptJob {
     pub job_id: String,
     /// `job-resumable`, `job-still-alive`, `job-liveness-unknown`, `job-in-use`, `job-not-movable`, or the
     /// caller's code for something that still refers to it.
-    pub code: &'static str,
+    pub code: Word,
     pub detail: String,
 }
 
 /// The result of a prune.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PruneReport {
     /// The jobs that are gone.
     pub removed: Vec<Pruned>,
@@ -220,11 +221,11 @@ pub fn prune_some(
 }
 
 fn pruned(job: &Job) -> Pruned {
-    Pruned { job_id: job.id.to_string(), status: job.status.as_str(), finished_at: ended_at(job) }
+    Pruned { job_id: job.id.to_string(), status: job.status, finished_at: ended_at(job) }
 }
 
 fn kept(job: &Job, code: &'static str, detail: String) -> KeptJob {
-    KeptJob { job_id: job.id.to_string(), code, detail }
+    KeptJob { job_id: job.id.to_string(), code: code.into(), detail }
 }
 
 fn removal(jobs: &[JobId]) -> Vec<Operation> {

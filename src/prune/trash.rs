@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{ArchiveSource, KeepRequest, KeepRules, keep};
@@ -26,7 +27,8 @@ pub fn slots(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
 }
 
 /// The result of emptying the trash.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PruneTrashEmptied")]
 pub struct TrashEmptied {
     /// Workspaces that are gone.
     pub emptied: u64,

@@ -6,42 +6,60 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use super::callback::Callback;
 use super::callback_url::masked_url;
 use super::record::Submission;
 use super::spec::{CrashPolicy, JobSpec};
-use crate::state::JobId;
 use crate::state::names::{BadName, encode};
+use crate::state::{JobId, format_duration};
 
 /// A job as requested, unchecked.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct JobRequest {
     /// Program and arguments.
     pub command: Vec<String>,
     /// A name for it; without one it gets a new id.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The repository it works on.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
     /// Higher goes first.
     pub priority: i32,
     /// Added to the environment.
     pub env: BTreeMap<String, String>,
     /// Where it runs; its workspace when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
     /// Time limit of an attempt.
+    #[serde(rename = "timeout", serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// What happens when its process vanishes; the configured policy when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub on_crash: Option<CrashPolicy>,
     /// How many attempts `requeue` may make in all; the configured number when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
     /// Callbacks for its end.
     pub callbacks: Vec<Callback>,
     /// Run instead of `command` when it continues from a checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resume_command: Option<Vec<String>>,
     /// Clean up after its end.
     pub auto_cleanup: bool,
     /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+}
+
+/// As [`parse_duration`](crate::state::parse_duration) reads it.
+fn as_text<S: Serializer>(timeout: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match timeout {
+        Some(timeout) => to.serialize_str(&format_duration(*timeout)),
+        None => to.serialize_none(),
+    }
 }
 
 /// Defaults for members that a request leaves out.

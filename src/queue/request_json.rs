@@ -146,12 +146,18 @@ impl Address {
 impl Member {
     fn typed<T: DeserializeOwned>(&'static self, value: Value) -> Result<T, BadRequest> {
         let found = describe(&value);
-        serde_json::from_value(value).map_err(|_| self.wrong(found))
+        serde_json::from_value(whole(value)).map_err(|_| self.wrong(found))
     }
 
     fn wrong(&'static self, found: String) -> BadRequest {
         BadRequest::Kind { member: self.name, expected: self.expected, found }
     }
+}
+
+/// To JSON 1.0 is a whole number.
+fn whole(value: Value) -> Value {
+    let number = value.as_f64().filter(|n| value.is_f64() && n.fract() == 0.0 && n.abs() < 9e15);
+    number.and_then(|n| format!("{n:.0}").parse::<i64>().ok()).map_or(value, Value::from)
 }
 
 /// The names of all members, for messages.
@@ -280,8 +286,12 @@ mod tests {
             title: Some("t".to_owned()),
         };
         assert_eq!(JobRequest::from_json(json.as_bytes()).unwrap(), expected);
+        let written = serde_json::to_vec(&expected).unwrap();
+        assert_eq!(JobRequest::from_json(&written).unwrap(), expected);
         let ms = JobRequest::from_json(br#"{"command":["a"],"timeout_ms":1500,"id":null}"#).unwrap();
         assert_eq!((ms.timeout, ms.id), (Some(Duration::from_millis(1500)), None));
+        let whole = JobRequest::from_json(br#"{"command":["a"],"max_attempts":2.0}"#).unwrap();
+        assert_eq!(whole.max_attempts, Some(2));
     }
 
     #[test]

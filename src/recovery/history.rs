@@ -25,7 +25,7 @@ const VERSION: u32 = 1;
 const KEPT: usize = 100;
 
 /// A recovery that came to its end, with what its phases kept of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecoveryRecord {
     /// How it ended.
     #[serde(flatten)]

@@ -20,7 +20,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::history::RecoveryRecord;
@@ -31,7 +32,7 @@ use crate::durable::tree::remove_tree;
 use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, is_held};
 use crate::logging::{error_chain, events};
 use crate::state::names::decode;
-use crate::state::{ATTEMPT_FILES, CHECKPOINT, DirectoryOrigin, StateDir, StateError, StatePaths};
+use crate::state::{ATTEMPT_FILES, CHECKPOINT, DirectoryOrigin, StateDir, StateError, StatePaths, Word};
 use tracing::debug;
 
 /// How often a copy is begun again because a process wrote in between.
@@ -71,7 +72,7 @@ pub enum RehearseError {
 }
 
 /// The result of a rehearsal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Rehearsal {
     /// The record of the copy's recovery.
     #[serde(flatten)]
@@ -85,16 +86,16 @@ pub struct Rehearsal {
 }
 
 /// A file that a recovery would change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Relative to the state directory.
     pub path: PathBuf,
     /// `created`, `changed` or `removed`.
-    pub change: &'static str,
+    pub change: Word,
 }
 
 /// The result of hashing the original.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Proof {
     /// How many files were read.
     pub files: u64,
@@ -387,7 +388,7 @@ fn changes(before: &Hashes, after: &Hashes) -> Vec<Change> {
             (true, true) => "changed",
             (true, false) => "removed",
         };
-        Change { path, change }
+        Change { path, change: Word::from(change) }
     };
     differ.into_iter().filter(|path| !is_own(path)).map(change).collect()
 }

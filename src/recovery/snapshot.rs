@@ -156,7 +156,7 @@ impl PhaseProgress {
 }
 
 /// A recovery at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     /// Names the run; sorts by time.
     pub recovery_id: Uuid,

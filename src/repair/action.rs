@@ -1,11 +1,12 @@
 //! What a repair tells.
 
 use crate::findings::Object;
+use crate::state::Word;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A part of the state that is repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "RepairPart")]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -34,10 +35,10 @@ impl Part {
 }
 
 /// One act, on one object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RepairAction {
     /// What is done: `drop-damaged-record`, `free-lock`.
-    pub action: &'static str,
+    pub action: Word,
     /// To what: `file:PATH`, `job:ID`, `lock:REPOSITORY`, `webhook:ID`.
     pub object: Object,
     /// Why.
@@ -55,7 +56,15 @@ pub struct RepairAction {
 
 impl RepairAction {
     pub(super) fn new(action: &'static str, object: Object, reason: String, detail: String) -> RepairAction {
-        RepairAction { action, object, reason, detail, done: false, error: None, is_in_queue_log: false }
+        RepairAction {
+            action: action.into(),
+            object,
+            reason,
+            detail,
+            done: false,
+            error: None,
+            is_in_queue_log: false,
+        }
     }
 
     pub(super) fn is_same(&self, other: &RepairAction) -> bool {
@@ -64,7 +73,7 @@ impl RepairAction {
 }
 
 /// Something that only an operator can decide about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "RepairLeft")]
 pub struct Left {
     /// What.
@@ -78,7 +87,7 @@ pub struct Left {
 }
 
 /// How the queue stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct QueueCondition {
     pub jobs: u64,
     pub last_seq: u64,
@@ -92,7 +101,7 @@ pub struct QueueCondition {
 }
 
 /// How the jobs stand.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct JobsCondition {
     pub running: u64,
     pub alive: u64,
@@ -104,7 +113,7 @@ pub struct JobsCondition {
 }
 
 /// How the locks stand.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LocksCondition {
     pub live: u64,
     pub free: u64,
@@ -113,7 +122,7 @@ pub struct LocksCondition {
 }
 
 /// How the deliveries stand.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveriesCondition {
     pub damaged_records: u64,
     pub missing_records: u64,
@@ -123,7 +132,7 @@ pub struct DeliveriesCondition {
 }
 
 /// How everything stands that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "RepairCondition")]
 pub struct Condition {
     /// Acts that are called for, and things that an operator must decide about.
@@ -139,7 +148,7 @@ pub struct Condition {
 }
 
 /// What was wrong, what was done, how it stands.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RepairReport {
     /// What was looked at.
     pub parts: Vec<Part>,

@@ -49,7 +49,7 @@ pub(super) fn look(
             }
         }
     }
-    actions.sort_by(|a, b| (a.action, &a.object).cmp(&(b.action, &b.object)));
+    actions.sort_by(|a, b| (&a.action, &a.object).cmp(&(&b.action, &b.object)));
     Ok((condition, actions, left))
 }
 

@@ -7,16 +7,12 @@ use crate::jobs::{ExitRecord, Output};
 use crate::queue::{EndedAttempt, EndedBy, Job, JobStatus};
 use crate::state::{StateDir, Timestamp};
 
-use crate::state::Word;
-
 /// An attempt, the present one included.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct AttemptReport {
     pub attempt: u32,
-    #[serde(deserialize_with = "crate::state::word::word")]
-    #[schemars(with = "JobStatus")]
-    pub status: Word,
+    pub status: JobStatus,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     pub duration_ms: Option<i64>,
@@ -49,7 +45,7 @@ impl AttemptReport {
         let mut all: Vec<AttemptReport> = run.attempts.iter().map(|a| ended(dir, job, a)).collect();
         if job.status == JobStatus::Running {
             all.push(AttemptReport {
-                status: job.status.as_str(),
+                status: job.status,
                 started_at: run.started_at,
                 ..blank(dir, job, job.attempt)
             });
@@ -62,7 +58,7 @@ fn ended(dir: &StateDir, job: &Job, attempt: &EndedAttempt) -> AttemptReport {
     let exit = exit_of(dir, job, attempt.attempt);
     let resources = exit.as_ref().and_then(|e| e.resources);
     AttemptReport {
-        status: attempt.status.as_str(),
+        status: attempt.status,
         started_at: attempt.started_at,
         finished_at: Some(attempt.finished_at),
         duration_ms: ran_for(attempt.started_at, Some(attempt.finished_at)),
@@ -85,7 +81,7 @@ fn blank(dir: &StateDir, job: &Job, attempt: u32) -> AttemptReport {
     let output_bytes = output.as_ref().and_then(|o| o.len().ok());
     AttemptReport {
         attempt,
-        status: job.status.as_str(),
+        status: job.status,
         started_at: None,
         finished_at: None,
         duration_ms: None,

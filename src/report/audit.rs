@@ -44,7 +44,6 @@ pub struct AuditEntry {
     #[serde(default)]
     pub evidence: Vec<String>,
     /// `trail` or `queue`.
-    #[serde(deserialize_with = "crate::state::word::word")]
     pub source: Word,
     /// Its number there.
     pub seq: u64,
@@ -114,7 +113,7 @@ impl AuditReport {
             entries.extend(new.map(|entry| shown(entry, "queue", *seq)));
         }
         entries.retain(|entry| filter.matches(entry));
-        entries.sort_by(|a, b| (a.at, a.source, a.seq).cmp(&(b.at, b.source, b.seq)));
+        entries.sort_by(|a, b| (a.at, &a.source, a.seq).cmp(&(b.at, &b.source, b.seq)));
         let total = entries.len() as u64;
         let (entries, next_cursor) = cut_counted(entries, &page.newest_first())?;
         Ok(AuditReport { entries, total, next_cursor, findings })
@@ -145,7 +144,7 @@ fn shown(entry: Entry, source: &'static str, seq: u64) -> AuditEntry {
         result: entry.result,
         detail: entry.detail,
         evidence: entry.evidence,
-        source,
+        source: source.into(),
         seq,
     }
 }

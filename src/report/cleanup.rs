@@ -159,7 +159,7 @@ pub struct CleanupState {
 }
 
 /// `cleanup queue` and `cleanup resuming`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CleanupList {
     pub cleanups: Vec<CleanupEntry>,
@@ -251,7 +251,7 @@ impl CompletedList {
 }
 
 /// `cleanup archive list`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ArchiveList {
     /// The newest first.

@@ -1,7 +1,7 @@
 //! The report on jobs that need somebody's attention: failed, timed out, crashed.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::jobs::CheckpointFile;
 use super::page::{BadCursor, Page, cut};
@@ -15,12 +15,11 @@ const TAIL_BYTES: u64 = 2048;
 const TAIL_LINES: usize = 10;
 
 /// One job.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct FailedJob {
     pub job_id: String,
-    #[schemars(with = "crate::queue::JobStatus")]
-    pub status: &'static str,
+    pub status: JobStatus,
     pub reason: String,
     pub exit_code: Option<i32>,
     pub signal: Option<i32>,
@@ -36,7 +35,7 @@ pub struct FailedJob {
 }
 
 /// The jobs, those first that entered the queue last. Cancelled ones are not among them: somebody wanted that.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct FailedJobs {
     pub jobs: Vec<FailedJob>,
@@ -68,7 +67,7 @@ fn report(dir: &StateDir, job: &Job, shows_output: bool) -> FailedJob {
     let run = job.run_state();
     FailedJob {
         job_id: job.id.to_string(),
-        status: job.status.as_str(),
+        status: job.status,
         reason: reason(job),
         exit_code: run.exit_code,
         signal: run.signal,

@@ -1,7 +1,7 @@
 //! The findings of the status, as a list.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::page::{BadCursor, Page, cut_counted};
 use crate::findings::{Finding, Severity};
@@ -20,7 +20,7 @@ pub struct FindingFilter {
 }
 
 /// The findings, the worst first.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct FindingList {
     pub findings: Vec<Finding>,
@@ -31,7 +31,7 @@ pub struct FindingList {
 }
 
 /// Findings of one code.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct FindingGroup {
     pub code: String,

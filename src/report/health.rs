@@ -1,13 +1,13 @@
 //! Whether all is well, in a few members: for probes and for monitoring.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::status::{Reason, State, Status};
 use crate::findings::Severity;
 
 /// See the module.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Health {
     /// False when somebody is to be called: the state is none of `healthy`, `attention` and `recovering`.

@@ -1,13 +1,13 @@
 //! Figures about re-attachment, over all recoveries that came to their end.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::queue::{EndedAttempt, JobStatus, QueueState};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
 
 /// The figures.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct JobMetrics {
     pub found_total: u64,
@@ -26,7 +26,7 @@ pub struct JobMetrics {
 }
 
 /// Milliseconds, over the recoveries that the history still has; `null` without any.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Spread {
     pub mean: Option<u64>,

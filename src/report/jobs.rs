@@ -21,9 +21,7 @@ use crate::system::Host;
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct JobSummary {
     pub job_id: String,
-    #[serde(deserialize_with = "crate::state::word::word")]
-    #[schemars(with = "JobStatus")]
-    pub status: Word,
+    pub status: JobStatus,
     pub attempt: u32,
     pub repository: Option<String>,
     pub priority: i32,
@@ -90,7 +88,7 @@ pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSum
     let (exit_code, signal) = (run.exit_code.filter(|_| has_begun), run.signal.filter(|_| has_begun));
     JobSummary {
         job_id: job.id.to_string(),
-        status: job.status.as_str(),
+        status: job.status,
         attempt: job.attempt,
         repository: job.repository.as_deref().map(str::to_owned),
         priority: job.priority,
@@ -116,7 +114,6 @@ pub struct JobDetail {
     pub command: Vec<String>,
     pub resume_command: Option<Vec<String>>,
     /// Names only: values may be secrets.
-    #[serde(deserialize_with = "crate::state::word::named_words", default)]
     pub env: BTreeMap<String, Word>,
     pub cwd: Option<String>,
     pub timeout_ms: Option<u64>,
@@ -180,7 +177,7 @@ impl JobDetail {
         JobDetail {
             summary,
             resume_command: spec.resume_command,
-            env: spec.env.into_keys().map(|name| (name, "***")).collect(),
+            env: spec.env.into_keys().map(|name| (name, "***".into())).collect(),
             cwd: spec.cwd.map(|c| c.display().to_string()),
             timeout_ms: spec.timeout_ms,
             on_crash: spec.on_crash,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::page::{BadCursor, Page, cut_counted};
+use crate::jobs::Liveness;
 use crate::locks::{
     Effective, LockInfo, LockMetadata, LockState, LockVerdict, LocksRecovered, RecoveredLock,
 };
@@ -31,11 +32,8 @@ pub struct ActiveLock {
     pub pid: Option<u32>,
     pub host: Option<String>,
     /// Of the holder: `alive`, `dead` or `unknown`; `null` when nobody holds it.
-    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
-    #[schemars(with = "Option<crate::jobs::Liveness>")]
-    pub liveness: Option<Word>,
+    pub liveness: Option<Liveness>,
     /// Of the lock: `live`, `free`, `stale` or `unknown`.
-    #[serde(deserialize_with = "crate::state::word::word")]
     pub verdict: Word,
     pub recovered: bool,
     pub unavailable: bool,
@@ -54,7 +52,6 @@ pub struct InLine {
     /// 1 for the next.
     pub position: usize,
     /// `job` or `process`.
-    #[serde(deserialize_with = "crate::state::word::word")]
     pub kind: Word,
     pub job_id: Option<JobId>,
     /// Not to be started before.
@@ -70,7 +67,7 @@ impl InLine {
     fn of_job(job: &Job) -> InLine {
         InLine {
             position: 0,
-            kind: "job",
+            kind: "job".into(),
             job_id: Some(job.id.clone()),
             not_before: job.not_before,
             ticket: None,
@@ -84,7 +81,7 @@ impl InLine {
         let note = waiter.note.as_ref();
         InLine {
             position: 0,
-            kind: "process",
+            kind: "process".into(),
             job_id: None,
             not_before: None,
             ticket: Some(waiter.number),
@@ -257,7 +254,7 @@ fn active_lock(
         pid: known.and_then(|i| i.pid),
         host: known.and_then(|i| i.host.clone()),
         liveness: liveness(&info.verdict),
-        verdict: info.verdict.as_str(),
+        verdict: info.verdict.as_str().into(),
         recovered: info.recovered,
         unavailable: info.unavailable,
         waiting_total: waiting_line.len() as u64,
@@ -267,17 +264,17 @@ fn active_lock(
 }
 
 /// Of the holder, in the words that are used for jobs.
-fn liveness(verdict: &LockVerdict) -> Option<&'static str> {
+fn liveness(verdict: &LockVerdict) -> Option<Liveness> {
     match verdict {
-        LockVerdict::Live | LockVerdict::LiveUnidentified => Some("alive"),
-        LockVerdict::Stale => Some("dead"),
-        LockVerdict::Unknown { .. } => Some("unknown"),
+        LockVerdict::Live | LockVerdict::LiveUnidentified => Some(Liveness::Alive),
+        LockVerdict::Stale => Some(Liveness::Dead),
+        LockVerdict::Unknown { .. } => Some(Liveness::Unknown),
         LockVerdict::Free => None,
     }
 }
 
 /// What the last recovery did with the locks that it found held.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveredLocks {
     /// `null` when there was no recovery.
@@ -308,7 +305,7 @@ impl RecoveredLocks {
 }
 
 /// A release, done or rehearsed.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ReleaseReport {
     pub repository: String,
@@ -317,7 +314,7 @@ pub struct ReleaseReport {
     pub dry_run: bool,
     pub forced: bool,
     /// `now`, or `when_the_flock_is_free`: as soon as the former holder's process lets go or is ended.
-    pub effective: &'static str,
+    pub effective: Effective,
     /// What it breaks, one sentence each.
     pub breaks: Vec<String>,
     pub evidence: Vec<String>,
@@ -328,17 +325,13 @@ pub struct ReleaseReport {
 impl ReleaseReport {
     /// Of a lock that was given back.
     pub fn done(released: Released) -> ReleaseReport {
-        let effective = match released.effective {
-            Effective::Now => "now",
-            Effective::WhenTheFlockIsFree => "when_the_flock_is_free",
-        };
         ReleaseReport {
             repository: released.repository,
             lock_id: released.lock_id,
             released: true,
             dry_run: false,
             forced: released.forced,
-            effective,
+            effective: released.effective,
             breaks: released.breaks,
             evidence: released.evidence,
             was: released.was,
@@ -347,7 +340,7 @@ impl ReleaseReport {
 }
 
 /// What a look for stale locks found, and what was given back.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct StaleReport {
     #[serde(flatten)]

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::page::{BadCursor, Page, cut_counted};
 use crate::durable::DiskError;
 use crate::findings::catalogue;
-use crate::findings::{Finding, Object};
+use crate::findings::{Finding, Object, Severity};
 use crate::orphans::{
     Candidate, Check, Executed, LogEntry, OrphanKind, OrphanPlan, Trashed, entries, plan, trashed,
 };
 use crate::state::{StateDir, Timestamp, human};
 
 /// `scan`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ScanReport {
     /// Null in a rehearsal: no plan was saved that could be carried out.
@@ -29,6 +29,10 @@ pub struct ScanReport {
     pub bytes_total: u64,
     /// Candidates that a check protects.
     pub protected_total: u64,
+    /// The candidates by kind.
+    pub kinds: BTreeMap<OrphanKind, KindTotals>,
+    /// All that is found, by severity.
+    pub severities: BTreeMap<Severity, u64>,
     /// With `--only-changes`: those that the scan before did not tell. What a daemon or a recovery found meanwhile was
     /// told to nobody.
     pub findings: Vec<Finding>,
@@ -40,6 +44,10 @@ impl ScanReport {
     /// not saved.
     pub fn new(plan: &OrphanPlan, before: Option<&BTreeSet<(String, Object)>>, dry_run: bool) -> ScanReport {
         let mut findings = plan.findings();
+        let mut severities: BTreeMap<Severity, u64> = Severity::ALL.into_iter().map(|s| (s, 0)).collect();
+        for finding in &findings {
+            *severities.entry(finding.severity).or_default() += 1;
+        }
         if let Some(before) = before {
             findings.retain(|f| !before.contains(&(f.code.to_string(), f.object.clone())));
         }
@@ -50,9 +58,40 @@ impl ScanReport {
             candidates_total: plan.candidates.len() as u64,
             bytes_total: plan.bytes_total(),
             protected_total: plan.protected_total(),
+            kinds: KindTotals::of(plan),
+            severities,
             findings,
             dry_run,
         }
+    }
+}
+
+/// The candidates of a kind.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub struct KindTotals {
+    /// Those that can be removed.
+    pub removable: u64,
+    /// Those that a check protects.
+    pub protected: u64,
+    /// Disk space of those that can be removed.
+    pub bytes: u64,
+}
+
+impl KindTotals {
+    fn of(plan: &OrphanPlan) -> BTreeMap<OrphanKind, KindTotals> {
+        let mut kinds: BTreeMap<OrphanKind, KindTotals> =
+            plan.scanned.keys().map(|kind| (*kind, KindTotals::default())).collect();
+        for candidate in &plan.candidates {
+            let totals = kinds.entry(candidate.kind).or_default();
+            if candidate.safe {
+                totals.removable += 1;
+                totals.bytes += candidate.bytes;
+            } else {
+                totals.protected += 1;
+            }
+        }
+        kinds
     }
 }
 
@@ -197,7 +236,7 @@ impl OrphanTotals {
 }
 
 /// What is gone.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RemovedEntry {
     pub id: String,
@@ -209,7 +248,7 @@ pub struct RemovedEntry {
 }
 
 /// What a check protects.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RefusedEntry {
     pub id: String,
@@ -219,7 +258,7 @@ pub struct RefusedEntry {
 }
 
 /// What could not be removed.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct FailedEntry {
     pub id: String,
@@ -228,7 +267,7 @@ pub struct FailedEntry {
 }
 
 /// `orphans cleanup`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct OrphansCleanup {
     pub plan_id: String,
@@ -273,7 +312,7 @@ impl OrphansCleanup {
 }
 
 /// `orphans cleanup-log`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct OrphansLog {
     /// The newest first.

@@ -11,7 +11,7 @@ use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, r
 use crate::durable::{DiskError, IoContext};
 use crate::findings::catalogue;
 use crate::findings::{Finding, Object};
-use crate::queue::{Counts, Job, Queue, QueueState, RecoveredQueue, Replayed};
+use crate::queue::{Counts, Job, JobStatus, Queue, QueueState, RecoveredQueue, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
 use crate::state::{StateDir, Timestamp};
 use crate::state::{Word, human};
@@ -20,7 +20,6 @@ use crate::state::{Word, human};
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct QueueStatus {
-    #[serde(deserialize_with = "crate::state::word::word")]
     pub state: Word,
     pub depth: u64,
     pub counts: Counts,
@@ -61,7 +60,8 @@ impl QueueStatus {
                 () if damaged => "damaged",
                 () if not_writable(queue).is_some() => "degraded",
                 () => "healthy",
-            },
+            }
+            .into(),
             depth: counts.queued,
             counts,
             head: line(state, held).take(HEAD).collect(),
@@ -94,7 +94,7 @@ pub fn waiting_for(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> Op
 }
 
 /// Counters since the queue was made, and how long jobs wait and run.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct QueueMetrics {
     pub enqueued_total: u64,
@@ -112,7 +112,7 @@ pub struct QueueMetrics {
 }
 
 /// Ended attempts by outcome.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Finished {
     pub succeeded: u64,
@@ -133,7 +133,7 @@ pub struct RecoveryTotals {
 }
 
 /// Nearest-rank percentiles, milliseconds; `null` without a value.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Percentiles {
     pub p50: Option<i64>,
@@ -272,7 +272,7 @@ impl QueueSnapshot {
         page: &Page,
     ) -> Result<QueueSnapshot, BadCursor> {
         let waiting = state.queued();
-        let rest = state.jobs().filter(|j| j.status != crate::queue::JobStatus::Queued);
+        let rest = state.jobs().filter(|j| j.status != JobStatus::Queued);
         // The cursor counts places in this very order.
         let ordered: Vec<(u64, &Job)> = (1..).zip(waiting.chain(rest)).collect();
         let total = ordered.len() as u64;
@@ -280,7 +280,7 @@ impl QueueSnapshot {
         let (part, next_cursor) = cut(ordered, page, place)?;
         let jobs = part.into_iter().map(|(n, job)| {
             let mut job = summary(state, held, job);
-            job.position = job.position.or((job.status == "queued").then_some(n));
+            job.position = job.position.or((job.status == JobStatus::Queued).then_some(n));
             job
         });
         Ok(QueueSnapshot { seq: state.last_seq(), taken_at: at, jobs: jobs.collect(), total, next_cursor })
@@ -288,7 +288,7 @@ impl QueueSnapshot {
 }
 
 /// The log on disk.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct WalStatus {
     pub segments: Vec<SegmentStatus>,
@@ -304,7 +304,7 @@ pub struct WalStatus {
 }
 
 /// One segment.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct SegmentStatus {
     pub file: String,

@@ -46,18 +46,11 @@ pub struct LastReattachment {
 #[allow(missing_docs)]
 pub struct JobStanding {
     pub job_id: String,
-    #[serde(deserialize_with = "crate::state::word::word")]
-    #[schemars(with = "JobStatus")]
-    pub status: Word,
+    pub status: JobStatus,
     pub attempt: u32,
-    #[serde(deserialize_with = "crate::state::word::word")]
-    #[schemars(with = "Liveness")]
-    pub liveness: Word,
-    #[serde(deserialize_with = "crate::state::word::word")]
+    pub liveness: Liveness,
     pub verdict: Word,
-    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
-    #[schemars(with = "Option<Freshness>")]
-    pub freshness: Option<Word>,
+    pub freshness: Option<Freshness>,
     pub heartbeat_at: Option<Timestamp>,
     pub heartbeat_age_ms: Option<i64>,
     /// Of the command, unless it is dead.
@@ -141,11 +134,11 @@ fn standing(
     let is_dead = judgement.liveness() == Liveness::Dead;
     JobStanding {
         job_id: job.id.to_string(),
-        status: job.status.as_str(),
+        status: job.status,
         attempt: job.attempt,
-        liveness: judgement.liveness().as_str(),
-        verdict: judgement.verdict.as_str(),
-        freshness: judgement.freshness.map(Freshness::as_str),
+        liveness: judgement.liveness(),
+        verdict: judgement.verdict.as_str().into(),
+        freshness: judgement.freshness,
         heartbeat_at: judgement.heartbeat.map(|h| h.at),
         heartbeat_age_ms: judgement.heartbeat.map(|h| h.age_ms),
         pid: judgement.command.filter(|_| !is_dead).map(|c| c.pid),

@@ -11,6 +11,7 @@ use crate::findings::Finding;
 use crate::recovery::{
     HistoryEntry, PhaseGraph, PhaseProgress, PhaseStatus, RecoveryOutcome, RecoveryRecord, Snapshot, counter,
 };
+use crate::state::Word;
 
 /// The phases of the recovery that runs, or ran last.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -46,11 +47,11 @@ impl Phases {
 
 /// Figures about all recoveries. Totals count since the state directory was made (by versions before these
 /// counters: what the history still knows); durations are of the last hundred.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveryMetrics {
     /// By outcome.
-    pub recoveries_total: BTreeMap<&'static str, u64>,
+    pub recoveries_total: BTreeMap<Word, u64>,
     pub last_duration_ms: Option<u64>,
     pub mean_duration_ms: Option<u64>,
     pub phase_duration_ms: BTreeMap<String, PhaseDuration>,
@@ -63,7 +64,7 @@ pub struct RecoveryMetrics {
 }
 
 /// How long a phase took.
-#[derive(Debug, Serialize, Default, PartialEq, Eq, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, Default, PartialEq, Eq, JsonSchema)]
 #[allow(missing_docs)]
 pub struct PhaseDuration {
     pub last: u64,
@@ -86,7 +87,7 @@ impl RecoveryMetrics {
             last.and_then(|last| last.totals.get(name)).copied().unwrap_or_default().max(remembered)
         };
         let ended = |outcome| history.iter().filter(|e| e.outcome == outcome).count() as u64;
-        let by_outcome = OUTCOMES.map(|o| (o.word(), total(&counter(o), ended(o))));
+        let by_outcome = OUTCOMES.map(|o| (Word::from(o.word()), total(&counter(o), ended(o))));
         // What was cut short tells no duration.
         let whole: Vec<&HistoryEntry> = history.iter().filter(|e| e.ended_at.is_some()).collect();
         let sum = |of: fn(&HistoryEntry) -> u64| history.iter().map(of).sum();
@@ -123,7 +124,7 @@ fn mean(values: &[u64]) -> Option<u64> {
 }
 
 /// The recoveries that were, the newest first.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveryHistory {
     pub recoveries: Vec<HistoryEntry>,
@@ -141,7 +142,7 @@ impl RecoveryHistory {
 }
 
 /// What came of a phase that was tried again.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "PhaseRetry")]
 #[allow(missing_docs)]
 pub struct RetryReport {
@@ -157,13 +158,13 @@ pub struct RetryReport {
     /// How the whole stands now; null where nothing was ever recovered.
     pub outcome: Option<RecoveryOutcome>,
     /// Who tried: `daemon`, or this process.
-    pub by: &'static str,
+    pub by: Word,
     /// Whether nothing was tried, and this only says where the phase stands.
     pub dry_run: bool,
 }
 
 /// A phase behind the one that was tried again.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Waited {
     pub phase: String,
@@ -172,7 +173,7 @@ pub struct Waited {
 
 impl RetryReport {
     /// Out of the record of the recovery that did it; `None` when it knows no such phase.
-    pub fn new(snapshot: &Snapshot, component: &str, by: &'static str) -> Option<RetryReport> {
+    pub fn new(snapshot: &Snapshot, component: &str, by: Word) -> Option<RetryReport> {
         let phase = snapshot.phase(component)?;
         let others = snapshot.phases.iter().filter(|p| !p.carried_over && p.phase != component);
         Some(RetryReport {
@@ -200,7 +201,7 @@ impl RetryReport {
             message: Some("there was no recovery yet: the whole sequence would run".to_owned()),
             waited: Vec::new(),
             outcome: None,
-            by: "nobody",
+            by: "nobody".into(),
             dry_run: true,
         }
     }

@@ -3,24 +3,26 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::page::{BadCursor, Page, cut_counted};
 use crate::durable::DiskError;
-use crate::jobs::{FreshnessLimits, JudgeContext, Judgement, ProcessTable, Sentinel, jobs_with_files, judge};
+use crate::jobs::{
+    Freshness, FreshnessLimits, JudgeContext, Judgement, Liveness, ProcessTable, Sentinel, jobs_with_files,
+    judge,
+};
 use crate::queue::{Job, JobDocument, JobId, JobStatus, QueuePosition, QueueState};
-use crate::state::{StateDir, Timestamp};
+use crate::state::{StateDir, Timestamp, Word};
 use crate::system::Host;
 
 /// One sentinel. What the file does not tell, because it is damaged, is `null`.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct SentinelReport {
     pub job_id: String,
     /// Where the queue has the job; `null` when it knows none of that id.
-    #[schemars(with = "Option<JobStatus>")]
-    pub status: Option<&'static str>,
+    pub status: Option<JobStatus>,
     pub attempt: Option<u32>,
     pub claim: Option<u64>,
     /// The command's process.
@@ -35,19 +37,17 @@ pub struct SentinelReport {
     pub started_at: Option<Timestamp>,
     pub heartbeat_at: Option<Timestamp>,
     pub heartbeat_age_ms: Option<i64>,
-    #[schemars(with = "Option<crate::jobs::Freshness>")]
-    pub freshness: Option<&'static str>,
+    pub freshness: Option<Freshness>,
     pub lock_held: bool,
-    #[schemars(with = "crate::jobs::Liveness")]
-    pub liveness: &'static str,
-    pub verdict: &'static str,
+    pub liveness: Liveness,
+    pub verdict: Word,
     pub evidence: Vec<String>,
     pub damaged: bool,
     pub path: String,
 }
 
 /// All sentinels: of known jobs as they entered the queue, then the others by name.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Sentinels {
     pub sentinels: Vec<SentinelReport>,
@@ -138,7 +138,7 @@ fn of_judgement(judgement: &Judgement, status: Option<JobStatus>, path: String) 
     let command = judgement.command.or_else(|| said?.command);
     SentinelReport {
         job_id: judgement.job_id.to_string(),
-        status: status.map(JobStatus::as_str),
+        status,
         attempt: said.map(|s| s.attempt),
         claim: said.map(|s| s.claim),
         pid: command.map(|c| c.pid),
@@ -151,10 +151,10 @@ fn of_judgement(judgement: &Judgement, status: Option<JobStatus>, path: String) 
         started_at: said.map(|s| s.started_at),
         heartbeat_at: judgement.heartbeat.map(|h| h.at),
         heartbeat_age_ms: judgement.heartbeat.map(|h| h.age_ms),
-        freshness: judgement.freshness.map(crate::jobs::Freshness::as_str),
+        freshness: judgement.freshness,
         lock_held: judgement.lock_held,
-        liveness: judgement.liveness().as_str(),
-        verdict: judgement.verdict.as_str(),
+        liveness: judgement.liveness(),
+        verdict: judgement.verdict.as_str().into(),
         evidence: judgement.evidence.iter().map(|e| e.detail.clone()).collect(),
         damaged: judgement.sentinel.is_damaged(),
         path,

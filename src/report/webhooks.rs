@@ -12,8 +12,8 @@ use crate::recovery::RecoveryRecord;
 use crate::state::{Timestamp, Word};
 use crate::webhooks::findings::{findings, problem_findings};
 use crate::webhooks::{
-    Delivery, DeliveryId, DeliveryLogRecovery, DeliveryLogState, DeliveryRefusal, DeliveryState,
-    FoundDelivery, PastAttempt, Problems, Survey, Undelivered, Was,
+    Delivery, DeliveryId, DeliveryLogRecovery, DeliveryLogState, DeliveryOutcome, DeliveryRefusal,
+    DeliveryState, Event, FoundDelivery, PastAttempt, Problems, Survey, Undelivered, Was,
 };
 
 /// Where a delivery stands.
@@ -116,9 +116,7 @@ fn status_of(u: &Undelivered) -> DeliveryStatus {
 pub struct PendingDelivery {
     pub delivery_id: DeliveryId,
     pub job_id: Option<String>,
-    #[serde(deserialize_with = "crate::state::word::word")]
-    #[schemars(with = "crate::webhooks::Event")]
-    pub event: Word,
+    pub event: Event,
     /// Without passwords and tokens.
     pub url: String,
     /// The configured endpoint that it is for; `null` for a job's callback.
@@ -143,7 +141,7 @@ impl PendingDelivery {
         PendingDelivery {
             delivery_id: delivery.id,
             job_id: delivery.job_id().map(ToString::to_string),
-            event: delivery.event.as_str(),
+            event: delivery.event,
             url: delivery.target.shown(),
             endpoint: delivery.target.name.clone(),
             at: delivery.at,
@@ -155,6 +153,17 @@ impl PendingDelivery {
     }
 }
 
+/// Whether an endpoint is sent anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Circuit {
+    /// It is.
+    #[default]
+    Closed,
+    /// Nothing is sent until `open_until`.
+    Open,
+}
+
 /// What waits for one endpoint: scheme, host and port.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
@@ -163,9 +172,7 @@ pub struct EndpointLine {
     #[serde(flatten)]
     pub counts: DeliveryCounts,
     pub oldest_at: Option<Timestamp>,
-    /// `open`: nothing is sent until `open_until`.
-    #[serde(deserialize_with = "crate::state::word::word")]
-    pub circuit: Word,
+    pub circuit: Circuit,
     pub open_until: Option<Timestamp>,
     pub failures: u32,
     pub last_error: Option<String>,
@@ -224,20 +231,19 @@ fn by_endpoint(survey: &Survey) -> Vec<EndpointLine> {
     let named = lines.into_iter().map(|(endpoint, line)| EndpointLine {
         endpoint: endpoint.to_owned(),
         not_before: survey.retry_after.get(endpoint).copied(),
-        circuit: if line.open_until.is_some() { "open" } else { "closed" },
+        circuit: if line.open_until.is_some() { Circuit::Open } else { Circuit::Closed },
         ..line
     });
     named.collect()
 }
 
 /// A delivery that the last recovery found undelivered.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveredDelivery {
     pub delivery_id: DeliveryId,
     pub job_id: Option<String>,
-    #[schemars(with = "crate::webhooks::Event")]
-    pub event: &'static str,
+    pub event: Event,
     pub url: String,
     pub attempts: u32,
     /// Where it stood when it was found.
@@ -248,7 +254,7 @@ pub struct RecoveredDelivery {
 }
 
 /// What the last recovery found undelivered.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveredDeliveries {
     /// `null` when there was no recovery.
@@ -319,7 +325,7 @@ fn recovered(
     RecoveredDelivery {
         delivery_id: found.delivery_id,
         job_id: found.job_id,
-        event: found.event.as_str(),
+        event: found.event,
         // Earlier versions kept more of it.
         url: masked_url(&found.url),
         attempts: known.unwrap_or(0).max(least),
@@ -336,14 +342,10 @@ pub struct DeliveryLogEntry {
     pub at: Timestamp,
     pub delivery_id: DeliveryId,
     pub job_id: Option<String>,
-    #[serde(deserialize_with = "crate::state::word::word")]
-    #[schemars(with = "crate::webhooks::Event")]
-    pub event: Word,
+    pub event: Event,
     pub url: String,
     pub attempt: u32,
-    #[serde(deserialize_with = "crate::state::word::word")]
-    #[schemars(with = "crate::webhooks::DeliveryOutcome")]
-    pub outcome: Word,
+    pub outcome: DeliveryOutcome,
     pub status_code: Option<u16>,
     pub duration_ms: u64,
     pub error: Option<String>,
@@ -373,10 +375,10 @@ impl DeliveryLogReport {
             at: ended_at,
             delivery_id: a.delivery,
             job_id: a.job_id,
-            event: a.event.as_str(),
+            event: a.event,
             url: masked_url(&a.url),
             attempt: a.attempt,
-            outcome: a.outcome.as_str(),
+            outcome: a.outcome,
             status_code: a.status_code,
             duration_ms: a.duration_ms,
             error: a.error,
@@ -388,7 +390,7 @@ impl DeliveryLogReport {
 }
 
 /// A delivery that is tried again, or given up.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ChosenDelivery {
     pub delivery_id: DeliveryId,
@@ -408,11 +410,11 @@ impl ChosenDelivery {
 }
 
 /// One that is not.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RefusedDelivery {
     pub delivery_id: String,
-    pub code: &'static str,
+    pub code: Word,
     pub detail: String,
 }
 
@@ -421,7 +423,7 @@ impl RefusedDelivery {
     pub fn unknown(id: &str) -> RefusedDelivery {
         RefusedDelivery {
             delivery_id: id.to_owned(),
-            code: "no-such-delivery",
+            code: "no-such-delivery".into(),
             detail: "there is no such undelivered delivery".to_owned(),
         }
     }
@@ -436,12 +438,12 @@ impl RefusedDelivery {
             | DeliveryRefusal::OtherAttempt { .. }
             | DeliveryRefusal::Compaction => "refused",
         };
-        RefusedDelivery { delivery_id: id.to_string(), code, detail: refusal.to_string() }
+        RefusedDelivery { delivery_id: id.to_string(), code: code.into(), detail: refusal.to_string() }
     }
 }
 
 /// What is tried again.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "WebhookRetry")]
 #[allow(missing_docs)]
 pub struct RetryReport {
@@ -451,7 +453,7 @@ pub struct RetryReport {
 }
 
 /// What is given up.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct DiscardReport {
     pub discarded: Vec<ChosenDelivery>,

@@ -24,18 +24,13 @@ use crate::system::{Host, Presence, ProcessIdentity, command_line, probe_process
 pub struct WhyJob {
     /// `job:ID`.
     pub object: Object,
-    #[serde(deserialize_with = "crate::state::word::word")]
-    #[schemars(with = "JobStatus")]
-    pub status: Word,
+    pub status: JobStatus,
     pub attempt: u32,
     /// What keeps it there, in one sentence.
     pub because: String,
     /// What became of its present attempt; `null` when it is not running.
-    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
     pub verdict: Option<Word>,
-    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
-    #[schemars(with = "Option<Liveness>")]
-    pub liveness: Option<Word>,
+    pub liveness: Option<Liveness>,
     /// What the verdict rests on, in the order in which it was looked at. Of a job that is over: what proved the end of
     /// its last attempt, where nobody saw it end.
     pub evidence: Vec<Evidence>,
@@ -52,13 +47,11 @@ pub struct WhyJob {
 #[allow(missing_docs)]
 pub struct JobProcess {
     /// `supervisor`, `command` or `other`.
-    #[serde(deserialize_with = "crate::state::word::word")]
     pub role: Word,
     pub pid: u32,
     /// In clock ticks since boot.
     pub start_time: u64,
     /// `alive`, `stopped`, `zombie`, `gone` or `hidden`.
-    #[serde(deserialize_with = "crate::state::word::word")]
     pub state: Word,
     /// The user it acts as.
     pub uid: Option<u32>,
@@ -89,11 +82,11 @@ impl WhyJob {
         let of_other_times = living.remove(&job.id).into_iter().flat_map(|living| living.processes);
         WhyJob {
             object: Object::job(&job.id),
-            status: job.status.as_str(),
+            status: job.status,
             attempt: job.attempt,
             because,
-            verdict: judged.map(|j| j.verdict.as_str()),
-            liveness: judged.map(|j| j.liveness().as_str()),
+            verdict: judged.map(|j| j.verdict.as_str().into()),
+            liveness: judged.map(Judgement::liveness),
             evidence: judged.map_or_else(|| of_the_last_end(job), |j| j.evidence.clone()),
             proven_at: judged.is_none().then(|| proven_at(job)).flatten(),
             processes: match judged {
@@ -108,7 +101,7 @@ impl WhyJob {
 /// What proved the end of its last attempt, which nobody saw.
 fn of_the_last_end(job: &Job) -> Vec<Evidence> {
     let pieces = job.run_state().attempts.last().into_iter().flat_map(|attempt| &attempt.evidence);
-    pieces.map(|piece| Evidence { kind: "proof", detail: piece.clone() }).collect()
+    pieces.map(|piece| Evidence { kind: "proof".into(), detail: piece.clone() }).collect()
 }
 
 /// When that was seen.
@@ -215,10 +208,10 @@ fn shown(role: &'static str, process: ProcessIdentity) -> JobProcess {
     };
     let is_alive = sighting.presence == Presence::Alive;
     JobProcess {
-        role,
+        role: role.into(),
         pid: process.pid,
         start_time: process.start_time,
-        state,
+        state: state.into(),
         uid: is_alive.then(|| user_of(process.pid)).flatten(),
         command_line: if is_alive { command_line(process.pid) } else { Vec::new() },
     }

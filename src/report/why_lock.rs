@@ -19,7 +19,6 @@ pub struct WhyLock {
     /// `lock:REPOSITORY`.
     pub object: Object,
     /// `live`, `free`, `stale` or `unknown`.
-    #[serde(deserialize_with = "crate::state::word::word")]
     pub verdict: Word,
     /// What the verdict rests on, in the order in which it was looked at.
     pub evidence: Vec<String>,
@@ -43,7 +42,6 @@ pub struct WhyLock {
 #[allow(missing_docs)]
 pub struct Repairable {
     /// `null` when only an operator can decide.
-    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
     pub action: Option<Word>,
     pub reason: String,
     pub evidence: Vec<String>,
@@ -63,13 +61,13 @@ impl WhyLock {
         Ok(WhyLock {
             past: releases(dir, &object),
             object,
-            verdict: info.verdict.as_str(),
+            verdict: info.verdict.as_str().into(),
             evidence: info.evidence.clone(),
             reason: info.reason.clone(),
             copy,
             running_job,
             repair: repair.map(|r| Repairable {
-                action: r.act.map(crate::locks::LockAct::as_str),
+                action: r.act.map(|act| act.as_str().into()),
                 reason: r.reason,
                 evidence: r.evidence,
             }),

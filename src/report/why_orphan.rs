@@ -15,7 +15,6 @@ pub struct WhyOrphan {
     /// `container:ID`, `job_directory:NAME`, …
     pub object: String,
     /// `orphan`, `protected`, `unknown` or `gone`.
-    #[serde(deserialize_with = "crate::state::word::word")]
     pub verdict: Word,
     /// Every check that was made, with its answer and what was seen.
     pub evidence: Vec<String>,
@@ -39,7 +38,7 @@ impl WhyOrphan {
         let (plan_id, taken_at) = explained.plan.clone().unzip();
         WhyOrphan {
             object: candidate.object.clone(),
-            verdict: explained.verdict().as_str(),
+            verdict: explained.verdict().as_str().into(),
             evidence: explained.candidate.evidence(),
             reason: explained.objection().map(|c| format!("{}: {}", c.check, c.evidence)),
             plan_id,
@@ -56,7 +55,7 @@ impl WhyOrphan {
         let last = past.first()?;
         Some(WhyOrphan {
             object: name.to_owned(),
-            verdict: OrphanVerdict::Gone.as_str(),
+            verdict: OrphanVerdict::Gone.as_str().into(),
             evidence: Vec::new(),
             reason: Some(format!("it was removed at {}", last.at)),
             plan_id: None,

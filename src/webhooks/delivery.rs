@@ -73,6 +73,12 @@ pub enum Event {
     Test,
 }
 
+impl std::fmt::Display for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 impl Event {
     /// Those that an endpoint can ask for.
     pub const ALL: [Event; 5] = [

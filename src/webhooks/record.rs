@@ -28,6 +28,12 @@ pub enum DeliveryOutcome {
     Refused,
 }
 
+impl std::fmt::Display for DeliveryOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 impl DeliveryOutcome {
     pub const fn as_str(self) -> &'static str {
         match self {

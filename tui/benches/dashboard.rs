@@ -18,13 +18,11 @@ use std::time::{Duration, Instant};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
-use recovery::queue::{Actor, Queue};
-use recovery::recovery::Settings;
-use recovery::startup::StartedBy;
+use recovery::queue::Queue;
 use recovery::state::{StateDir, Timestamp};
 use recovery_tui::message::Message;
 use recovery_tui::view::{Theme, draw};
-use recovery_tui::{DirectorySource, Model, Setting, View, read_once, update};
+use recovery_tui::{Directory, Model, OperationSource, Setting, View, read_once, update};
 use support::floor::timed;
 use support::table::{Target, heading, not_measured, row};
 use support::{library, median, time};
@@ -53,16 +51,8 @@ fn main() {
     }
 }
 
-fn source(dir: &StateDir) -> DirectorySource {
-    let actor = Actor { by: "bench".to_owned(), why: None };
-    let scanning = recovery::orphans::OrphanSettings::new(actor.clone());
-    let settings = Settings {
-        by: StartedBy::Recover,
-        jobs: recovery::jobs::RecoverSettings::new(actor),
-        write_records: false,
-        webhooks: recovery::webhooks::Settings::default(),
-    };
-    DirectorySource::new(dir.clone(), settings, scanning)
+fn source(dir: &StateDir) -> OperationSource<Directory> {
+    OperationSource::new(Directory::with_defaults(dir.clone()))
 }
 
 fn model(view: View, now: Timestamp) -> Model {

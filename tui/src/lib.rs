@@ -29,6 +29,6 @@ pub use model::{Model, Setting, View};
 pub use picture::svg;
 pub use plain::{picture, read_once, text_of};
 pub use run::{End, Options, OwnRecovery, Runner, run};
-pub use source::{Daemon, DaemonSource, DirectorySource, Source, Trouble};
+pub use source::{Directory, OperationSource, Operator, Source, Trouble};
 pub use update::update;
 pub use watch::Sources;

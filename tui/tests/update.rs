@@ -2,6 +2,7 @@
 //! is done that was not confirmed.
 
 use crate::support;
+use recovery::queue::JobStatus;
 use std::sync::Arc;
 
 use crate::support::{NOW, Names, model, overview, reports, showing};
@@ -48,7 +49,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         }))
     });
     let output = ("[a-c]", ".{0,80}").prop_map(|(id, text)| {
-        let output = Output { job_id: id.clone(), attempt: 1, status: "running", bytes: 9, text };
+        let output = Output { job_id: id.clone(), attempt: 1, status: JobStatus::Running, bytes: 9, text };
         Answer::Object(Object::Output(id), Arc::new(output))
     });
     prop_oneof![4 => list, 3 => whole, 1 => output, 1 => Just(Answer::Progress(None))]

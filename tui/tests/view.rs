@@ -3,6 +3,7 @@
 //! `UPDATE_SNAPSHOTS=1 cargo test -p recovery-tui` writes them anew; look at what changed.
 
 use crate::support;
+use recovery::queue::JobStatus;
 use std::sync::Arc;
 
 use crate::support::{
@@ -123,7 +124,8 @@ fn pages() {
     compare_all("page-reading", &page);
     let object = Object::Output("build".into());
     let text = (0..200).map(|n| format!("line {n} \x1b[31mred\x1b[0m\tend {}\n", "x".repeat(n))).collect();
-    let output = Output { job_id: "build".into(), attempt: 1, status: "running", bytes: 90_000, text };
+    let output =
+        Output { job_id: "build".into(), attempt: 1, status: JobStatus::Running, bytes: 90_000, text };
     update(&mut page, Message::Answer(Answer::Object(object, Arc::new(output))));
     compare_all("page-output", &page);
     press(&mut page, &[Key::Char('g')]);

@@ -9,14 +9,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use recovery::daemon::running_daemon;
 use recovery::durable::Disk;
-use recovery::jobs::RecoverSettings;
-use recovery::queue::{Actor, JobStatus, Queue};
-use recovery::recovery::Settings;
-use recovery::startup::StartedBy;
+use recovery::queue::{JobStatus, Queue};
 use recovery::state::{Clock, StateDir};
 use recovery::system::{end_process, marked_processes};
 use recovery_tui::view::Theme;
-use recovery_tui::{DirectorySource, Model, Setting, View, picture, read_once, svg};
+use recovery_tui::{Directory, Model, OperationSource, Setting, View, picture, read_once, svg};
 
 /// As jobs have them in their environment.
 const JOB_ID: &str = "RECOVERYCTL_JOB_ID";
@@ -46,14 +43,6 @@ fn draw(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let place = tempfile::tempdir()?;
     let stage = Stage { binary: built(root)?, state: place.path().join("state"), mark: MARK.to_owned() };
     let dir = stage.crash()?;
-    let actor = Actor { by: "picture".to_owned(), why: None };
-    let scanning = recovery::orphans::OrphanSettings::new(actor.clone());
-    let settings = Settings {
-        by: StartedBy::Recover,
-        jobs: RecoverSettings::new(actor),
-        write_records: false,
-        webhooks: recovery::webhooks::Settings::default(),
-    };
     let setting = Setting {
         program: "recoveryctl".to_owned(),
         source: "/var/lib/recoveryctl".to_owned(),
@@ -61,7 +50,7 @@ fn draw(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         is_recovering: false,
     };
     let mut model = Model::new(setting, View::Overview, (96, 26), dir.clock.now());
-    read_once(&mut model, &mut DirectorySource::new(dir, settings, scanning));
+    read_once(&mut model, &mut OperationSource::new(Directory::with_defaults(dir)));
     let out = root.join(&arguments.out);
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder)?;

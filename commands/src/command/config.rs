@@ -10,8 +10,8 @@ use crate::configuration::our_variables;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
-use crate::settings::delivering;
 use crate::table::{Cell, Table};
+use recovery::operations::settings::delivering;
 use recovery::operations::settings::docker_client;
 
 /// Variables of ours that are no settings: two that name files, and what jobs get.

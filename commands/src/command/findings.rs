@@ -29,13 +29,6 @@ enum FindingsWord {
     Unmute(UnmuteFindings),
 }
 
-impl FindingsArgs {
-    /// Whether it may change something.
-    pub(crate) fn changes(&self) -> bool {
-        self.word.is_some()
-    }
-}
-
 pub(crate) fn cmd_findings(context: &mut Context, args: &FindingsArgs) -> Result<Ending, CliError> {
     match &args.word {
         Some(FindingsWord::Ack(request)) => operate(context, request),

@@ -1,7 +1,6 @@
 //! `health`: whether all is well, for probes and monitoring.
 
 use clap::Args;
-use recovery::operations::Operation;
 use recovery::operations::health::HealthRequest;
 use recovery::report::health::Health;
 use recovery::report::status::State;
@@ -86,7 +85,7 @@ impl HealthArgs {
 }
 
 pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<Ending, CliError> {
-    let looked = context.operation().and_then(|mut context| HealthRequest {}.run(&mut context));
+    let looked = context.carry_out(&HealthRequest {});
     let done = match looked {
         // A plugin's caller reads its line and its status, not ours. What was looked at and is damaged is no riddle.
         Err(error) if args.nagios && !context.output.is_json() => {
@@ -96,6 +95,7 @@ pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<End
         }
         other => other?,
     };
+    let Some(done) = done else { return Ok(Ending::Done) };
     let report = done.report;
     let service = args.service(&report);
     context.output.report(&report, |text| {

@@ -38,7 +38,7 @@ fn render(text: &mut Text, answer: &RepairAnswer) {
         };
         table.row([
             Cell::from(act.object.to_string()),
-            Cell::from(act.action),
+            Cell::from(&*act.action),
             Cell::toned(done, tone),
             Cell::toned(format!("{}: {}", act.reason, act.detail), Tone::Faint),
         ]);

@@ -35,13 +35,6 @@ enum StartupWord {
     Clear(ClearStartup),
 }
 
-impl StartupArgs {
-    /// Whether it may change something.
-    pub(crate) fn changes(&self) -> bool {
-        matches!(self.word, StartupWord::Clear(_))
-    }
-}
-
 pub(crate) fn cmd_startup(context: &mut Context, args: &StartupArgs) -> Result<Ending, CliError> {
     match &args.word {
         StartupWord::Detection(request) => operate(context, request),

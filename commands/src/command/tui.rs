@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use clap::Args;
-use recovery::startup::StartedBy;
 use recovery::state::Clock;
 use recovery_tui::action::quoted;
 use recovery_tui::message::{Answer, Ask};
 use recovery_tui::view::{SMALLEST, Theme};
 use recovery_tui::{
-    DaemonSource, DirectorySource, End, Model, Options, Runner, Setting, Source, Sources, Trouble, View,
+    Directory, End, Model, OperationSource, Options, Runner, Setting, Source, Sources, Trouble, View,
     picture, read_once, run, text_of,
 };
 use serde::Serialize;
@@ -18,8 +17,6 @@ use crate::context::Context;
 use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::remote::WatchedDaemon;
-use crate::settings::recovering;
-use recovery::operations::settings::scanning;
 
 /// Watch and steer everything in the terminal: what is wrong, what is happening, what to press
 ///
@@ -123,8 +120,7 @@ impl Asked {
     /// The state directory, with or without a daemon.
     fn directory(context: &mut Context) -> Result<Asked, CliError> {
         let dir = context.state_dir()?;
-        let settings = recovering(&context.operation()?, StartedBy::Recover, false)?;
-        let scanning = scanning(&context.operation()?);
+        let site = context.operation()?.site().clone();
         let loaded = context.configuration()?;
         let root = dir.paths.root();
         let mut environment = vec![("RECOVERYCTL_STATE_DIR", root.to_owned())];
@@ -132,7 +128,7 @@ impl Asked {
         environment.extend(config.map(|file| ("RECOVERYCTL_CONFIG", file)));
         let (name, clock) = (root.display().to_string(), dir.clock.clone());
         let sources: Sources =
-            Arc::new(move || Box::new(DirectorySource::new(dir.clone(), settings.clone(), scanning.clone())));
+            Arc::new(move || Box::new(OperationSource::new(Directory::new(dir.clone(), site.clone()))));
         let runner = Arc::new(OwnCommands { options: Vec::new(), environment });
         Ok(Asked { name, options: Vec::new(), clock, sources, runner })
     }
@@ -156,7 +152,7 @@ impl Asked {
         daemon.follow()?;
         let runner = Arc::new(OwnCommands { options: options.clone(), environment: Vec::new() });
         let sources: Sources = Arc::new(move || match daemon.another() {
-            Ok(daemon) => Box::new(DaemonSource::new(daemon)),
+            Ok(daemon) => Box::new(OperationSource::new(daemon)),
             Err(e) => Box::new(NoSource(e.message())),
         });
         Ok(Asked { name, options, clock: Clock::system(), sources, runner })

@@ -12,15 +12,16 @@ use recovery::startup::{StartedBy, safe_mode};
 use recovery::state::{StateDir, Timestamp, human};
 use serde::Serialize;
 
-use crate::command::recover::ending;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::leave_job::{Server, leave_job};
 use crate::log::{self, LogArgs};
 use crate::paint::Tone;
-use crate::settings::{cancellable, recovering, run_options, scheduling};
+use crate::settings::{recovering, run_options, scheduling};
 use crate::text::Text;
+use recovery::operations::interrupt::cancellable;
 use recovery::operations::jobs::ids::find_to_change;
+use recovery::operations::recovery::ending;
 
 /// Run queued jobs without a daemon
 #[derive(Debug, Args)]
@@ -84,7 +85,7 @@ impl WorkReport {
 pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending, CliError> {
     debug_assert!(args.once);
     context.refuse_dry_run()?;
-    leave_job(context, Server::Work)?;
+    leave_job(Server::Work)?;
     let dir = context.state_dir()?;
     let dir = context.notice_restore(dir)?;
     log::keep_in(&dir);
@@ -95,7 +96,7 @@ pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending,
 
 pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
-    leave_job(context, Server::Work)?;
+    leave_job(Server::Work)?;
     let dir = context.state_dir()?;
     let dir = context.notice_restore(dir)?;
     log::keep_in(&dir);
@@ -171,10 +172,11 @@ fn recovered_queue(context: &mut Context, dir: &StateDir) -> Result<Queue, CliEr
     let recovery = Recovery::new(dir, recovering(&context.operation()?, StartedBy::Work, true)?)
         .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
     let options = run_options(&context.operation()?, "work", &[], None);
-    let cancel = options.cancel.clone();
-    let (record, queue) = cancellable(&context.interruption, &cancel, || recovery.run(&options))?;
+    context.interruption.catch();
+    let (record, queue) =
+        cancellable(&context.interruption, &options.cancel.clone(), || recovery.run(&options))?;
     if !matches!(record.snapshot.outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {
-        ending(context, &record)?;
+        ending(&mut context.operation()?, &record)?;
     }
     match queue {
         Some(queue) => Ok(queue),
@@ -183,7 +185,7 @@ fn recovered_queue(context: &mut Context, dir: &StateDir) -> Result<Queue, CliEr
 }
 
 fn report(
-    context: &Context,
+    context: &mut Context,
     dir: &StateDir,
     scheduler: &Scheduler,
     only: &BTreeSet<JobId>,
@@ -222,12 +224,12 @@ fn report(
 }
 
 /// What is waited for is what this command runs inside of: it would be for ever.
-fn why_not_by_caller(context: &Context, dir: &StateDir, job: &Job) -> Option<String> {
+fn why_not_by_caller(context: &mut Context, dir: &StateDir, job: &Job) -> Option<String> {
     if job.status == JobStatus::Running && context.runs_inside_job(dir, &job.id) {
         return Some("it is the job that this command runs inside".to_owned());
     }
     let repository = job.repository.as_deref().filter(|_| job.status == JobStatus::Queued)?;
-    let holder = context.caller()?.is_inside(dir, repository)?;
+    let holder = context.caller().is_inside(dir, repository)?;
     Some(format!(
         "its repository is held by {holder}, and this command runs inside it: submit the job, and it starts when \
          that has ended"

@@ -1,14 +1,7 @@
-//! `POST /api/admin/command`: a whole command line, carried out here in the client's name, for `--url` and
-//! `--socket`: the client writes what comes back to its own streams and ends with the same status.
-//!
-//! The body is a line of JSON ([`CommandRequest`]) and behind it the command's input, which is read as the command
-//! reads it. The answer is a row of
-//! frames, each a byte that says what it is, four bytes of length (the first the highest) and the content:
-//! `o` for stdout, `e` for stderr, `q` a question that the client is to ask, and at the end `x` with the exit
-//! status in one byte.
+//! `POST /api/admin/command`: an operation for a command line elsewhere (`--url`, `--socket`), with its input, and with
+//! what it tells while it works. See `wire.rs`; the other end is `remote/`.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, BufRead};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,10 +10,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts as Head;
 use axum::http::{HeaderValue, Request, Response, header};
-use clap::error::ErrorKind as ClapKind;
 use hyper::body::Bytes;
 use recovery::daemon::Role;
-use serde::{Deserialize, Serialize};
+use recovery::operations::{self, Answered, Call, FrontEnd, Interrupt, Requested, Row, TABLE, Ticker};
+use recovery::recovery::{Observer, Snapshot};
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, guard};
@@ -30,37 +24,15 @@ use super::events::{RaisedAtTheEnd, Received, dismissed};
 use super::problem::Problem;
 use super::server::Shared;
 use super::serving::admitted;
-use crate::cli::{self, Command};
-use crate::context::{Client, Context};
 use crate::error::{CliError, ErrorKind};
-use crate::globals::Globals;
-use crate::interruption::Interruption;
-use crate::output::{Output, RemoteStreams, Streams};
+use crate::wire::{Asked, Ended, Told};
 
-/// Frames that may wait for a slow client before the command waits for it.
+/// Frames that may wait for a slow client before the operation waits for it.
 const FRAMES: usize = 16;
-
+/// What is printed waits until it is so much, bytes, or is to be handed on.
+const PART: usize = 64 << 10;
 /// How long an answer waits for its first frame before it begins.
 const SOON: Duration = Duration::from_millis(100);
-
-/// What a client asks for.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CommandRequest {
-    /// The words behind the program's name, without those that say which daemon is asked.
-    pub(crate) arguments: Vec<String>,
-    /// Where its relative paths begin.
-    pub(crate) folder: Option<PathBuf>,
-    /// Which of stdin, stdout and stderr are terminals.
-    pub(crate) terminals: [bool; 3],
-    /// Whether stdout and stderr are painted.
-    pub(crate) colors: [bool; 2],
-}
-
-/// The frames of an answer.
-pub(crate) const STDOUT: u8 = b'o';
-pub(crate) const STDERR: u8 = b'e';
-pub(crate) const QUESTION: u8 = b'q';
-pub(crate) const STATUS: u8 = b'x';
 
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
@@ -92,9 +64,13 @@ async fn start(
         Problem::new(503, "busy", "too many commands", "other clients' commands go on").retry_after(1)
     })?;
     let (line, rest) = shared.bodies.command(body, principal.role).await?;
-    let asked: CommandRequest = serde_json::from_slice(&line)
-        .map_err(|e| Problem::malformed(format!("the first line is no command: {e}")))?;
-    let keeps_all = asked.arguments.iter().any(|word| word == "--all-or-nothing");
+    let asked: Asked = serde_json::from_slice(&line)
+        .map_err(|e| Problem::malformed(format!("the first line is no request: {e}")))?;
+    let row = TABLE.iter().find(|row| row.entry.name() == asked.operation).ok_or_else(|| {
+        Problem::invalid(format!("'{}' is no operation of this version", asked.operation))
+            .next("compare its version: recoveryctl --version there and here")
+    })?;
+    let keeps_all = asked.request["all_or_nothing"] == true;
     let input = shared.bodies.input(rest, keeps_all).await?;
     let (tell, mut frames) = mpsc::channel(FRAMES);
     let gone = Arc::new(AtomicBool::new(false));
@@ -102,9 +78,17 @@ async fn start(
     let (with, of_client, by) = (shared.clone(), gone.clone(), principal.clone());
     let carried = tokio::task::spawn_blocking(move || {
         let _slot = slot;
-        let status = carry_out(&with, &by, &asked, input, &tell, of_client);
+        let far = Far {
+            is_agreed: asked.is_agreed,
+            shows_progress: asked.shows_progress,
+            tell: tell.clone(),
+            gone: of_client,
+            input: Some(input),
+            printed: Vec::new(),
+        };
+        let ended = ended(carry_out(&with, &by, row, &asked, far));
         // Nobody is told when the client has left.
-        let _ = tell.blocking_send(frame(STATUS, &[status]));
+        let _ = tell.blocking_send(Told::Ended(Box::new(ended)).frame().into());
     });
     let (shared, head) = (shared.clone(), head.clone());
     tokio::spawn(async move {
@@ -115,114 +99,147 @@ async fn start(
         }
     });
     // Proxies made with Go's server (Caddy) end an answer that begins while they still look whether the request goes on:
-    // a command that has something to say soon is waited for.
+    // an operation that has something to tell soon is waited for.
     let first = tokio::time::timeout(SOON, frames.recv()).await.ok().flatten();
     Ok(Received { first, frames, _gone: Some(at_the_end) })
 }
 
-/// The exit status.
-fn carry_out(
-    shared: &Shared,
-    principal: &Principal,
-    asked: &CommandRequest,
-    input: Input,
-    tell: &mpsc::Sender<Bytes>,
-    gone: Arc<AtomicBool>,
-) -> u8 {
-    let arguments: Vec<_> =
-        std::iter::once("recoveryctl".into()).chain(asked.arguments.iter().map(Into::into)).collect();
-    let parsed = cli::parse(&arguments);
-    let (json, quiet, verbose) =
-        parsed.as_ref().map_or((false, false, 0), |(g, _)| (g.json, g.quiet, g.verbose));
-    let mut output = output(asked, (json, quiet, verbose), tell);
-    let (globals, command) = match parsed {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            let kind = match error.kind() {
-                ClapKind::DisplayHelp | ClapKind::DisplayVersion => ErrorKind::Failed,
-                _ => ErrorKind::Usage,
-            };
-            return cli::status_of(&mut output, Err(CliError::new(kind, error.render().to_string())));
-        }
-    };
-    if let Err(refused) = may(principal, &globals, &command) {
-        return cli::status_of(&mut output, Err(refused));
+fn carry_out(shared: &Shared, principal: &Principal, row: &Row, asked: &Asked, far: Far) -> Answered {
+    let refused = |error| Answered { ended: Err(error), document: Vec::new() };
+    if principal.role == Role::Viewer && row.entry.method.changes() {
+        let message = format!("the viewer's token is for looking, not for '{}'", asked.operation);
+        let error = CliError::new(ErrorKind::NotAuthorised, message);
+        return refused(error.hint("show the token in daemon/admin.token"));
     }
-    let mut loaded = shared.loaded();
-    if let Some(wait) = &globals.lock_wait
+    let mut site = shared.site();
+    if let Some(wait) = &asked.lock_wait
         && let Err(e) =
-            Arc::make_mut(&mut loaded.configuration).apply_flag("lock_wait", "--lock-wait", wait.as_ref())
+            Arc::make_mut(&mut site.configuration).apply_flag("lock_wait", "--lock-wait", wait.as_ref())
     {
-        return cli::status_of(&mut output, Err(e.into()));
+        return refused(e.into());
     }
-    let invoker = principal.invoker(&arguments[1..]);
-    let sees_output = principal.sees_output;
-    let client = Client { input: Box::new(input), folder: asked.folder.clone(), sees_output };
-    let interruption = Interruption::remote(gone);
-    let mut context =
-        Context::remote(output, interruption, globals, command.word(), invoker, (loaded, client));
-    let outcome = cli::dispatch(&mut context, command);
-    cli::status_of(&mut context.output, outcome)
-}
-
-/// Whether this client may give this command here.
-fn may(principal: &Principal, globals: &Globals, command: &Command) -> Result<(), CliError> {
-    if globals.state_dir.is_some() || globals.config.is_some() || globals.url.is_some() {
-        let message = "a daemon has one state directory and one configuration: its own";
-        return Err(CliError::new(ErrorKind::Usage, message));
-    }
-    if !command.is_for_a_daemon() {
-        let message = format!("'{}' works where it is given, not through a daemon", command.word());
-        return Err(CliError::new(ErrorKind::Usage, message).code("not-through-a-daemon"));
-    }
-    if principal.role == Role::Viewer && command.changes() {
-        let message = format!("the viewer's token is for looking, not for '{}'", command.word());
-        return Err(
-            CliError::new(ErrorKind::NotAuthorised, message).hint("show the token in daemon/admin.token")
-        );
-    }
-    Ok(())
-}
-
-fn output(asked: &CommandRequest, how: (bool, bool, u8), tell: &mpsc::Sender<Bytes>) -> Output {
-    let stream = |kind| Box::new(Frames { kind, tell: tell.clone() });
-    let mut questions = Frames { kind: QUESTION, tell: tell.clone() };
-    let to = RemoteStreams {
-        stdout: stream(STDOUT),
-        stderr: stream(STDERR),
-        question: Box::new(move |question| {
-            // A client that has left answers nothing.
-            let _ = questions.write_all(question.as_bytes());
-        }),
+    let words: Vec<_> = asked.words.iter().map(Into::into).collect();
+    let word = row.entry.words.first().copied().unwrap_or_default();
+    let call = Call {
+        actor: principal.invoker(&words).actor(word, asked.reason.as_deref()),
+        dry_run: asked.dry_run,
+        sees_output: principal.sees_output,
+        is_streamed: asked.is_streamed,
+        inside: None,
+        folder: asked.folder.clone(),
     };
-    let [stdin_is_terminal, stdout_is_terminal, stderr_is_terminal] = asked.terminals;
-    let streams = Streams { stdin_is_terminal, stdout_is_terminal, stderr_is_terminal, are_remote: true };
-    Output::remote(how, streams, (asked.colors[0], asked.colors[1]), to)
+    let mut context = operations::Context::new(site, call, far);
+    let answered = (row.run)(&mut context, Requested::Members(&asked.request));
+    context.front().flush();
+    answered
 }
 
-/// Writes frames of one kind.
-struct Frames {
-    kind: u8,
+fn ended(Answered { ended, document }: Answered) -> Ended {
+    match ended {
+        Ok(ending) => {
+            let report = String::from_utf8(document).ok().and_then(|text| RawValue::from_string(text).ok());
+            Ended { ending: Some(ending), report, failure: None }
+        }
+        Err(error) => {
+            let report = error.report_json().and_then(|report| to_raw_value(&report).ok());
+            Ended { ending: None, report, failure: Some(error.document()) }
+        }
+    }
+}
+
+/// A client, as an operation sees it.
+struct Far {
+    is_agreed: bool,
+    shows_progress: bool,
     tell: mpsc::Sender<Bytes>,
+    /// The client has left, or may not ask any more.
+    gone: Arc<AtomicBool>,
+    input: Option<Input>,
+    printed: Vec<u8>,
 }
 
-impl Write for Frames {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tell
-            .blocking_send(frame(self.kind, bytes))
-            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl Far {
+    /// To a client that has left nothing is told.
+    fn tell(&mut self, told: &Told) {
+        self.flush();
+        let _ = self.tell.blocking_send(told.frame().into());
     }
 }
 
-fn frame(kind: u8, content: &[u8]) -> Bytes {
-    let mut frame = Vec::with_capacity(content.len() + 5);
-    frame.push(kind);
-    frame.extend(u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes());
-    frame.extend_from_slice(content);
-    frame.into()
+impl FrontEnd for Far {
+    fn warn(&mut self, sentence: &str) {
+        self.tell(&Told::Warning(sentence.to_owned()));
+    }
+
+    fn note(&mut self, sentence: &str) {
+        self.tell(&Told::Note(sentence.to_owned()));
+    }
+
+    fn agrees(&mut self, question: &str) -> Option<bool> {
+        if self.is_agreed {
+            return Some(true);
+        }
+        // The client asks, and sends the request again when the answer is yes.
+        self.tell(&Told::Question(question.to_owned()));
+        None
+    }
+
+    fn interrupt(&self) -> Arc<dyn Interrupt> {
+        Arc::new(Gone(self.gone.clone()))
+    }
+
+    fn sent_away(&self) -> Option<CliError> {
+        self.interrupt().requested()
+    }
+
+    fn print(&mut self, text: &[u8]) {
+        self.printed.extend_from_slice(text);
+        if self.printed.len() > PART {
+            self.flush();
+        }
+    }
+
+    fn print_foreign(&mut self, bytes: &[u8]) {
+        self.tell(&Told::Foreign(bytes.to_vec()));
+    }
+
+    fn flush(&mut self) -> bool {
+        if !self.printed.is_empty() {
+            let printed = Told::Printed(std::mem::take(&mut self.printed));
+            let _ = self.tell.blocking_send(printed.frame().into());
+        }
+        !self.tell.is_closed()
+    }
+
+    fn fail(&mut self, error: &CliError) {
+        self.tell(&Told::Failed(error.document()));
+    }
+
+    fn ticker(&mut self) -> Option<Ticker> {
+        let tell = self.shows_progress.then(|| self.tell.clone())?;
+        Some(Box::new(move |line| drop(tell.blocking_send(Told::Tick(line.to_owned()).frame().into()))))
+    }
+
+    fn observer(&self) -> Option<Observer> {
+        let tell = self.shows_progress.then(|| self.tell.clone())?;
+        Some(Arc::new(move |snapshot: &Snapshot| {
+            drop(tell.blocking_send(Told::Progress(Box::new(snapshot.clone())).frame().into()));
+        }))
+    }
+
+    fn input(&mut self) -> Result<Box<dyn BufRead + Send>, CliError> {
+        Ok(self
+            .input
+            .take()
+            .map_or_else(|| Box::new(io::empty()) as Box<dyn BufRead + Send>, |i| Box::new(i)))
+    }
+}
+
+/// The client has left, or may not ask any more.
+struct Gone(Arc<AtomicBool>);
+
+impl Interrupt for Gone {
+    fn requested(&self) -> Option<CliError> {
+        self.0.load(Ordering::SeqCst).then(|| CliError::new(ErrorKind::Interrupted, "interrupted"))
+    }
 }

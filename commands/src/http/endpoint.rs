@@ -1,8 +1,8 @@
-//! What an endpoint is: method, path, the command that answers it, what may be given, and the report that it
-//! answers with.
+//! What an endpoint is: an operation, and what may be given to it.
 
-use recovery::operations::{Method, Row};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use std::ops::Deref;
+
+use recovery::operations::{Entry, Row};
 
 /// Where something is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,42 +56,19 @@ pub(super) struct Parameter {
     pub(super) about: &'static str,
 }
 
-/// How an endpoint is answered.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Act {
-    /// By this command.
-    Command(&'static [&'static str]),
-    /// By this operation.
-    Operation(&'static Row),
-    /// A job enters the queue: the body is the job.
-    Submit,
-}
-
-/// What an answer looks like.
-pub(super) type Describe = fn(&mut SchemaGenerator) -> Schema;
-
-fn of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
-    schemas.subschema_for::<T>()
-}
-
-/// See the module.
+/// An operation's endpoint: the operation's entry, and what may be given.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Endpoint {
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    pub(super) act: Act,
+    pub(super) row: &'static Row,
     pub(super) parameters: &'static [Parameter],
-    /// The report that it answers with.
-    pub(super) answer: Describe,
-    /// Its answer may be given again for a moment, while nothing has changed; takes no parameters.
-    pub(super) is_kept: bool,
-    /// One of these members must say something.
-    pub(super) one_of: &'static [&'static str],
-    /// A write that makes sense while the daemon recovers.
-    pub(super) steers_recovery: bool,
-    /// Its answer is what a job prints, and nothing without that.
-    pub(super) shows_output: bool,
-    pub(super) summary: &'static str,
+}
+
+impl Deref for Endpoint {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.row.entry
+    }
 }
 
 /// The parameter of a change that makes a rehearsal of it.
@@ -110,56 +87,6 @@ impl Endpoint {
         let of_writes = OF_WRITES.iter().filter(|_| self.method.changes()).filter(move |p| !is_own(p));
         self.parameters.iter().chain(of_writes)
     }
-
-    /// With these.
-    pub(super) const fn with(self, parameters: &'static [Parameter]) -> Endpoint {
-        Endpoint { parameters, ..self }
-    }
-
-    /// Also while the daemon recovers.
-    pub(super) const fn while_recovering(self) -> Endpoint {
-        Endpoint { steers_recovery: true, ..self }
-    }
-}
-
-const fn endpoint<T: JsonSchema>(
-    method: Method,
-    path: &'static str,
-    words: &'static [&'static str],
-    summary: &'static str,
-) -> Endpoint {
-    let act = Act::Command(words);
-    Endpoint {
-        method,
-        path,
-        act,
-        parameters: &[],
-        answer: of::<T>,
-        is_kept: false,
-        one_of: &[],
-        steers_recovery: false,
-        shows_output: false,
-        summary,
-    }
-}
-
-/// A change, answered with a `T`.
-pub(super) const fn post<T: JsonSchema>(
-    path: &'static str,
-    words: &'static [&'static str],
-    summary: &'static str,
-) -> Endpoint {
-    endpoint::<T>(Method::Post, path, words, summary)
-}
-
-/// A member of the body.
-pub(super) const fn member(name: &'static str, shape: Shape, to: To, about: &'static str) -> Parameter {
-    given(name, Place::Body, shape, to, about)
-}
-
-/// The same, which must be given.
-pub(super) const fn required(parameter: Parameter) -> Parameter {
-    Parameter { required: true, ..parameter }
 }
 
 const fn given(name: &'static str, place: Place, shape: Shape, to: To, about: &'static str) -> Parameter {

@@ -6,23 +6,13 @@ use recovery::operations::{Method, Row};
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::endpoint::{Act, Endpoint, Parameter, Place, Shape, To};
+use super::endpoint::{Endpoint, Parameter, Place, Shape, To};
 
 /// The endpoint of an operation. Made once, kept as long as the process lives.
 pub(super) fn endpoint(row: &'static Row) -> Endpoint {
-    let entry = row.entry;
-    Endpoint {
-        method: entry.method,
-        path: entry.path,
-        act: Act::Operation(row),
-        parameters: Vec::leak(parameters(row)),
-        answer: row.report,
-        is_kept: entry.cached,
-        one_of: entry.one_of,
-        steers_recovery: entry.while_recovering,
-        shows_output: entry.shows_output,
-        summary: entry.summary,
-    }
+    // The members of a document are the operation's to read.
+    let parameters = if row.entry.is_document { Vec::new() } else { parameters(row) };
+    Endpoint { row, parameters: Vec::leak(parameters) }
 }
 
 fn parameters(row: &Row) -> Vec<Parameter> {

@@ -5,11 +5,9 @@
 //! other writes change nothing when they are done again.
 
 use recovery::daemon::{OpenKey, PriorRequest, StoredAnswer};
-use recovery::queue::JobId;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::answer::Answer;
-use super::endpoint::Act;
 use super::problem::Problem;
 use super::serving::Write;
 use recovery::logging::{error_chain, events};
@@ -43,7 +41,7 @@ pub(super) fn carry_out(write: &Write<'_>, key: &str) -> Answer {
         Ok(PriorRequest::Answered(kept)) => replayed(kept),
         Ok(PriorRequest::Unfinished(pins)) => finish(write, &open, &pins, true),
         Ok(PriorRequest::Nothing) => {
-            let pins = pins_of(write);
+            let pins = write.pin();
             match open.begin(&pins) {
                 Ok(()) => finish(write, &open, &pins, false),
                 Err(e) => {
@@ -56,7 +54,7 @@ pub(super) fn carry_out(write: &Write<'_>, key: &str) -> Answer {
 }
 
 fn finish(write: &Write<'_>, open: &OpenKey<'_>, pins: &Value, again: bool) -> Answer {
-    let answer = carry_out_pinned(write, pins, again);
+    let answer = write.run_pinned(pins, again);
     // What failed by a fault of ours, or came too early, may go well when it is sent again.
     if answer.status < 500 {
         let kept = StoredAnswer {
@@ -84,24 +82,4 @@ fn replayed(kept: StoredAnswer) -> Answer {
     };
     let answer = Answer::new(kept.status, content_type, kept.body);
     Answer { location: kept.location, replayed: true, ..answer }
-}
-
-/// What this very request is to do.
-fn pins_of(write: &Write<'_>) -> Value {
-    match write.endpoint.act {
-        Act::Submit => json!({ "job_id": JobId::new() }),
-        Act::Operation(row) => write.pin(row),
-        Act::Command(_) => Value::Null,
-    }
-}
-
-fn carry_out_pinned(write: &Write<'_>, pins: &Value, again: bool) -> Answer {
-    match write.endpoint.act {
-        Act::Submit => {
-            let pinned = pins["job_id"].as_str().and_then(|id| id.parse().ok());
-            write.submit(pinned.as_ref(), again)
-        }
-        Act::Operation(row) => write.run_pinned(row, pins, again),
-        Act::Command(_) => write.command(),
-    }
 }

@@ -3,7 +3,7 @@
 //! What a request says (path, query, JSON body) is checked by what the operation's request takes ([`from_operation`],
 //! [`endpoint`], [`request`]) and becomes that request; its report is the answer, the same that `--json` prints
 //! ([`execute`]). So there is one check of what is given, one report and one code for each error; HTTP adds status,
-//! headers and who asked. Two endpoints are still answered by their commands ([`resources`]).
+//! headers and who asked. [`resources`] lists them.
 //!
 //! To add an endpoint: an operation in `src/operations/`, see CONTRIBUTING.md.
 //!
@@ -13,7 +13,7 @@
 //! - [`serving`]: one request from its head to its answer; [`body`]: how much of its body is read; [`single_flight`]: requests
 //!   that ask the same share an answer that was begun after each of them came; [`response_cache`]: an answer is given again while
 //!   nothing has changed; [`idempotency`]: requests that are sent again.
-//! - [`command`]: a whole command line, for `--url` and `--socket`; its other end is `remote/`.
+//! - [`command`]: an operation for a command line elsewhere (`--url`, `--socket`); its other end is `remote/`.
 //! - [`page`]: the web dashboard; it asks the same endpoints as everybody else.
 //!
 //! Nothing that touches a disk runs on the threads that serve connections: it runs on a bounded pool.
@@ -49,11 +49,6 @@ mod watched_stream;
 /// The description of all endpoints, as `/openapi.json` has it.
 pub(crate) fn description() -> serde_json::Value {
     openapi::description()
-}
-
-/// What both ends of a command that is given to a daemon know.
-pub(crate) mod frames {
-    pub(crate) use super::command::{CommandRequest, QUESTION, STATUS, STDERR, STDOUT};
 }
 
 pub(crate) use listen::{Listeners, SocketRefused, Why as WhyNoSocket};

@@ -1,11 +1,11 @@
-//! From a request to a command line: what is given is checked against what the endpoint takes.
+//! From a request to an operation's: what is given is checked against what the endpoint takes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::endpoint::{Act, DRY_RUN, Endpoint, Parameter, Place, Shape, To};
+use super::endpoint::{DRY_RUN, Endpoint, Parameter, Place, Shape, To};
 use super::problem::Problem;
 
 /// What a request gives, each parameter by its name.
@@ -44,11 +44,11 @@ impl Given {
             };
             given.add(&parameter, values)?;
         }
-        match endpoint.act {
-            // The job is checked where it is read.
-            Act::Submit => {}
-            _ if !endpoint.method.changes() => {}
-            _ => given.read_body(endpoint, parts.body)?,
+        match endpoint.is_document {
+            // Its members are checked where they are read.
+            true => check_json(parts.body)?,
+            false if endpoint.method.changes() => given.read_body(endpoint, parts.body)?,
+            false => {}
         }
         let missing = endpoint.all_parameters().find(|p| p.required && given.texts(p.name).is_empty());
         let says = |name: &&&str| given.texts(name).iter().any(|value| value != "false");
@@ -120,14 +120,17 @@ impl Given {
         Value::Object(endpoint.parameters.iter().filter_map(member).collect())
     }
 
-    /// The command line behind the program's name; questions are answered with yes, for a client
-    /// has said what is to be done, `force` included.
-    pub(super) fn command_line(&self, endpoint: &Endpoint, words: &[&str]) -> Vec<OsString> {
+    /// The command line behind the program's name that asks for the same, for the audit trail.
+    pub(super) fn command_line(&self, endpoint: &Endpoint) -> Vec<OsString> {
+        if endpoint.is_document {
+            // It may hold secrets: the trail gets the words that make the object, not what it is.
+            return endpoint.words.iter().map(OsString::from).collect();
+        }
         let mut line: Vec<OsString> = vec!["--json".into()];
         if endpoint.method.changes() {
             line.push("--yes".into());
         }
-        line.extend(words.iter().map(OsString::from));
+        line.extend(endpoint.words.iter().map(OsString::from));
         let mut free: Vec<&String> = Vec::new();
         for parameter in endpoint.all_parameters() {
             let Some(values) = self.values.get(parameter.name) else { continue };
@@ -144,6 +147,11 @@ impl Given {
         line.extend(free.into_iter().map(OsString::from));
         line
     }
+}
+
+fn check_json(body: &[u8]) -> Result<(), Problem> {
+    let read = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+    read.map(drop).map_err(|_| Problem::malformed("the body is no JSON".to_owned()))
 }
 
 fn find(endpoint: &Endpoint, name: &str, places: &[Place]) -> Option<Parameter> {
@@ -255,7 +263,7 @@ mod tests {
     use crate::http::resources;
 
     fn endpoint(path: &str) -> &'static Endpoint {
-        resources::all().find(|e| e.path == path && !matches!(e.act, Act::Submit)).unwrap()
+        resources::all().find(|e| e.path == path && !e.is_document).unwrap()
     }
 
     fn line(path: &str, of_path: &[(&str, &str)], query: &str, body: &str) -> Result<Vec<String>, u16> {
@@ -263,12 +271,7 @@ mod tests {
         let of_path: Vec<_> = of_path.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let parts = Parts { path: &of_path, query, body: body.as_bytes() };
         let given = Given::read(endpoint, parts).map_err(|problem| problem.status)?;
-        let words = match endpoint.act {
-            Act::Command(words) => words,
-            Act::Operation(row) => row.entry.words,
-            Act::Submit => unreachable!(),
-        };
-        let line = given.command_line(endpoint, words);
+        let line = given.command_line(endpoint);
         Ok(line.into_iter().map(|word| word.into_string().unwrap()).collect())
     }
 

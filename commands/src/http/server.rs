@@ -75,11 +75,6 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The configuration as it is now.
-    pub(super) fn loaded(&self) -> Loaded {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Where operations are carried out.
     pub(super) fn site(&self) -> Site {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);

@@ -9,23 +9,20 @@ use axum::http::{Request, Response, header};
 use hyper::body::Bytes;
 use recovery::daemon::{IdempotencyStore, Role};
 use recovery::operations::jobs::output_withheld;
-use recovery::operations::{self, Row};
-use recovery::queue::JobId;
+use recovery::operations::{self, Answered, Requested};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, guard};
 use super::auth::{Peer, Principal, bearer_of, check_host, shown_token, tell_role, user_at_socket};
-use super::endpoint::{Act, DRY_RUN, Endpoint};
-use super::execute::{Carried, carry_out, in_context, with_context};
+use super::endpoint::{DRY_RUN, Endpoint};
+use super::execute::{in_context, members};
 use super::idempotency;
 use super::places::{Kind, Place};
 use super::problem::Problem;
 use super::request::{Given, Parts, decoded};
 use super::server::Shared;
 use super::stage::recovered;
-use crate::cli;
-use crate::command::submit::submit_json;
 use crate::error::CliError;
 use tracing::{Instrument as _, info_span};
 
@@ -113,7 +110,7 @@ async fn answer(
     let query = head.uri.query().unwrap_or_default();
     let given = Given::read(endpoint, Parts { path: &path, query, body: &body })?;
     if endpoint.method.changes() {
-        if !endpoint.steers_recovery && !recovered(&shared.stage, PATIENCE).await {
+        if !endpoint.while_recovering && !recovered(&shared.stage, PATIENCE).await {
             let detail = "the daemon recovers; what is asked for can be done when it has";
             return Err(Problem::new(503, "recovering", "recovering", detail)
                 .retry_after(1)
@@ -149,8 +146,8 @@ async fn look(
         let looked = async move {
             let shared = with.clone();
             let of = with.clone();
-            let make = move || answer_of(answer_by_table(&of, &principal, endpoint, &given), 200).tagged();
-            let look = move || match endpoint.is_kept {
+            let make = move || carry_out(&of, &principal, endpoint, &given, &[]).tagged();
+            let look = move || match endpoint.cached {
                 true => with.response_cache.answer(&with.dir, endpoint.path, make),
                 false => make(),
             };
@@ -180,28 +177,34 @@ fn output_alone(answer: Answer) -> Answer {
 }
 
 /// Carries out what an endpoint is for.
-fn answer_by_table(shared: &Shared, principal: &Principal, endpoint: &Endpoint, given: &Given) -> Carried {
-    match endpoint.act {
-        Act::Submit => Carried::nothing(),
-        Act::Command(words) => carry_out(shared.loaded(), principal, given.command_line(endpoint, words)),
-        Act::Operation(row) => {
-            let request = given.request(endpoint);
-            operate(shared, principal, (endpoint, row), given, |context| (row.run)(context, request)).into()
-        }
-    }
+fn carry_out(
+    shared: &Shared,
+    principal: &Principal,
+    endpoint: &Endpoint,
+    given: &Given,
+    body: &[u8],
+) -> Answer {
+    operate(shared, principal, endpoint, (given, body), |context, requested| {
+        answer_of(endpoint, given, &(endpoint.row.run)(context, requested))
+    })
 }
 
 /// Does something with the operation behind an endpoint.
 fn operate<T>(
     shared: &Shared,
     principal: &Principal,
-    (endpoint, row): (&Endpoint, &Row),
-    given: &Given,
-    run: impl FnOnce(&mut operations::Context<'_>) -> T,
+    endpoint: &Endpoint,
+    (given, body): (&Given, &[u8]),
+    run: impl FnOnce(&mut operations::Context<'_>, Requested<'_>) -> T,
 ) -> T {
-    let words = given.command_line(endpoint, row.entry.words);
+    let words = given.command_line(endpoint);
     let how = (given.texts("reason").first().map(String::as_str), given.is_on(DRY_RUN));
-    in_context(shared.site(), principal, how, &words, run)
+    let members = given.request(endpoint);
+    let requested = match endpoint.is_document {
+        true => Requested::Document(body),
+        false => Requested::Members(&members),
+    };
+    in_context(shared.site(), principal, how, &words, |context| run(context, requested))
 }
 
 async fn write(
@@ -259,80 +262,25 @@ impl Write<'_> {
         digest.finalize().to_vec()
     }
 
+    /// Without a key.
     fn carry_out(&self) -> Answer {
-        match self.endpoint.act {
-            Act::Submit => self.submit(None, false),
-            _ => self.command(),
-        }
-    }
-
-    /// By the endpoint's command.
-    pub(super) fn command(&self) -> Answer {
-        answer_of(answer_by_table(self.shared, self.principal, self.endpoint, &self.given), 200)
+        carry_out(self.shared, self.principal, self.endpoint, &self.given, &self.body)
     }
 
     /// What the operation is to do, before it does it.
-    pub(super) fn pin(&self, row: &Row) -> Value {
-        let request = self.given.request(self.endpoint);
-        let pin = |context: &mut operations::Context<'_>| (row.pin)(context, request);
-        operate(self.shared, self.principal, (self.endpoint, row), &self.given, pin)
+    pub(super) fn pin(&self) -> Value {
+        let given = (&self.given, &*self.body);
+        operate(self.shared, self.principal, self.endpoint, given, self.endpoint.row.pin)
     }
 
-    /// By the endpoint's operation, what was pinned.
-    pub(super) fn run_pinned(&self, row: &Row, pins: &Value, again: bool) -> Answer {
-        let request = self.given.request(self.endpoint);
-        let run = |context: &mut operations::Context<'_>| (row.run_pinned)(context, request, pins, again);
-        answer_of(operate(self.shared, self.principal, (self.endpoint, row), &self.given, run).into(), 200)
+    /// Carries out what was pinned.
+    pub(super) fn run_pinned(&self, pins: &Value, again: bool) -> Answer {
+        let given = (&self.given, &*self.body);
+        operate(self.shared, self.principal, self.endpoint, given, |context, requested| {
+            let answered = (self.endpoint.row.run_pinned)(context, requested, pins, again);
+            answer_of(self.endpoint, &self.given, &answered)
+        })
     }
-
-    /// A job enters the queue.
-    pub(super) fn submit(&self, pinned: Option<&JobId>, may_be_in: bool) -> Answer {
-        let line = self.given.command_line(self.endpoint, &["submit", "--from=-"]);
-        let arguments: Vec<_> = std::iter::once("recoveryctl".into()).chain(line).collect();
-        let Ok((globals, _)) = cli::parse(&arguments) else { return not_made().into() };
-        let Ok(body) = serde_json::from_slice::<Value>(&self.body) else {
-            return Problem::malformed("the body is no JSON".to_owned()).into();
-        };
-        // To JSON 1.0 is a whole number. What is written otherwise is read as it came.
-        let body = if has_whole_fractions(&body) {
-            serde_json::to_vec(&whole(body)).map_or_else(|_| self.body.clone(), Bytes::from)
-        } else {
-            self.body.clone()
-        };
-        // The command itself may hold secrets: the trail gets the words that make it, not what it is.
-        let words = ["submit".into()];
-        let carried =
-            with_context(self.shared.loaded(), globals, "submit", (self.principal, &words), |context| {
-                submit_json(context, &body, pinned, may_be_in)
-            });
-        let made = if self.given.is_on(DRY_RUN) { 200 } else { 201 };
-        let members = carried.members();
-        let mut answer = answer_of(carried, made);
-        if answer.status == 201 {
-            let id = members.as_ref().and_then(|members| members.get("job_id")?.as_str());
-            answer.location = id.map(|id| format!("/api/jobs/{}", encoded(id)));
-        }
-        answer
-    }
-}
-
-/// A number with a fraction that is nothing, and which can be written without it.
-fn as_whole(value: &Value) -> Option<i64> {
-    let number = value.as_f64().filter(|n| value.is_f64() && n.fract() == 0.0 && n.abs() < 9e15)?;
-    format!("{number:.0}").parse().ok()
-}
-
-fn has_whole_fractions(body: &Value) -> bool {
-    body.as_object().is_some_and(|members| members.values().any(|value| as_whole(value).is_some()))
-}
-
-fn whole(mut body: Value) -> Value {
-    for value in body.as_object_mut().into_iter().flat_map(|members| members.values_mut()) {
-        if let Some(number) = as_whole(value) {
-            *value = number.into();
-        }
-    }
-    body
 }
 
 /// A path part.
@@ -341,12 +289,18 @@ fn encoded(part: &str) -> String {
     part.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-/// The document, or why there is none.
-pub(super) fn answer_of(carried: Carried, done: u16) -> Answer {
-    match &carried.ended {
-        Ok(_) => Answer::json(done, carried.document),
-        Err(error) => Problem::of(error, carried.members()).into(),
+/// The document, or why there is none; of what was made, where it is.
+fn answer_of(endpoint: &Endpoint, given: &Given, answered: &Answered) -> Answer {
+    if let Err(error) = &answered.ended {
+        return Problem::of(error, members(answered)).into();
     }
+    if !endpoint.created || given.is_on(DRY_RUN) {
+        return Answer::json(200, answered.document.clone());
+    }
+    let made = members(answered);
+    let id = made.as_ref().and_then(|members| members.get("job_id")?.as_str());
+    let location = id.map(|id| format!("{}/{}", endpoint.path, encoded(id)));
+    Answer { location, ..Answer::json(201, answered.document.clone()) }
 }
 
 pub(super) fn not_made() -> Problem {

@@ -21,7 +21,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// Where a daemon is.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// `HOST:PORT`, the path below which a proxy offers it, and the token to show.
     Tcp {
         authority: String,
@@ -32,7 +32,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Target::Tcp { authority, base, .. } => format!("http://{authority}{base}"),
             Target::Socket(path) => path.display().to_string(),

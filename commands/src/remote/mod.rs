@@ -1,13 +1,16 @@
-//! `--url` and `--socket`: a command is given to a daemon, and what it writes comes back to this process's
-//! streams; so does its exit status. The other end is `http/command.rs`.
+//! `--url` and `--socket`: operations are carried out by a daemon. The request goes there, its report comes back and is
+//! shown here. The other end is `http/command.rs`, what both say is `wire.rs`.
 //!
-//! The dashboard asks for reports instead (`watched.rs`).
+//! The dashboard asks for reports by `GET` instead (`watched.rs`).
 //!
-//! Signals end this process, and with its connection the command at the other end.
+//! Signals end this process, and with its connection the operation at the other end.
 
 mod connect;
-mod forward;
+mod operation;
+mod target;
 mod watched;
 
-pub(crate) use forward::forward;
+pub(crate) use connect::Target;
+pub(crate) use operation::carry_out;
+pub(crate) use target::target;
 pub(crate) use watched::WatchedDaemon;

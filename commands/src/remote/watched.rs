@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
+use recovery::operations::Operation;
 use recovery::recovery::Snapshot;
-use recovery_tui::{Daemon, Trouble};
+use recovery_tui::{Operator, Trouble};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use super::connect::{Target, next_part};
-use super::forward::{refused, target};
+use super::operation::refused;
+use super::target::target;
 use crate::error::{CliError, ErrorKind};
 use crate::globals::Globals;
 
@@ -77,17 +79,21 @@ fn runtime() -> Result<Runtime, CliError> {
     runtime.map_err(|e| CliError::new(ErrorKind::Failed, e))
 }
 
-impl Daemon for WatchedDaemon {
-    fn get(&mut self, path: &str) -> Result<Vec<u8>, Trouble> {
-        self.runtime.block_on(get(&self.target, path))
-    }
-
-    fn happened(&mut self) -> u64 {
-        self.told.happened.load(Ordering::Acquire)
+impl Operator for WatchedDaemon {
+    fn carry_out<O: Operation>(&mut self, request: &O) -> Result<O::Report, Trouble> {
+        let request = serde_json::to_value(request).map_err(|e| e.to_string())?;
+        let body = self.runtime.block_on(get(&self.target, &O::ENTRY.target(&request)))?;
+        serde_json::from_slice(&body).map_err(|e| {
+            format!("what the daemon answers is not understood ({e}); is it of another version?").into()
+        })
     }
 
     fn recovering(&mut self) -> Option<Arc<Snapshot>> {
         self.told.recovery().clone()
+    }
+
+    fn stamp(&mut self) -> u64 {
+        self.told.happened.load(Ordering::Acquire)
     }
 }
 

@@ -138,10 +138,7 @@ fn input_that_breaks_off_ends_the_command_and_half_a_line_is_no_job() {
     let served = Served::new();
     let mut stream = TcpStream::connect(&served.address).unwrap();
     stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
-    let asked = json!({
-        "arguments": ["submit", "--export", "none", "--from=-"], "folder": null,
-        "terminals": [false, false, false], "colors": [false, false],
-    });
+    let asked = json!({ "operation": "submit --from", "request": {} });
     let begun = format!(
         "{asked}\n{{\"id\":\"whole\",\"command\":[\"true\"]}}\n{{\"id\":\"half\",\"command\":[\"true\"]}}"
     );

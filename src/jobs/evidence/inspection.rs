@@ -38,7 +38,7 @@ impl<'a> Inspection<'a> {
     }
 
     fn saw(&mut self, kind: &'static str, detail: String) {
-        self.evidence.push(Evidence { kind, detail });
+        self.evidence.push(Evidence { kind: kind.into(), detail });
     }
 
     pub(super) fn conclude(mut self, lock: LockFact, how: String) -> Judgement {

@@ -98,7 +98,7 @@ fn of_workspace(look: &JudgeContext<'_>, id: &JobId, rules: &KeepRules) -> Optio
     }
     let judgement = judge(look, &Job::from(document.clone()));
     if judgement.liveness() == Liveness::Alive {
-        let seen = judgement.evidence.into_iter().filter(|e| matches!(e.kind, "lock" | "processes"));
+        let seen = judgement.evidence.into_iter().filter(|e| matches!(&*e.kind, "lock" | "processes"));
         let detail = seen.map(|e| e.detail).collect::<Vec<_>>().join("; ");
         return Some(ReconstructedJob::Alive { job: id.clone(), detail });
     }

@@ -12,7 +12,7 @@ use crate::jobs::process_table::ProcessTable;
 use crate::jobs::trash_slots::is_in_trash;
 use crate::jobs::verdict::{Liveness, Verdict};
 use crate::queue::{Job, JobId, Operation, Queue};
-use crate::state::StateDir;
+use crate::state::{StateDir, Word};
 use crate::system::Host;
 
 /// A supervisor that has recorded the end is gone within this.
@@ -31,17 +31,17 @@ pub struct Resumed {
 }
 
 /// A job that does not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeRefused {
     pub job_id: JobId,
     /// `no-such-job`, `job-not-resumable`, `job-being-removed`, `job-command-unknown`, `job-still-alive` or
     /// `job-liveness-unknown`.
-    pub code: &'static str,
+    pub code: Word,
     pub detail: String,
 }
 
 /// The result of a resume.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ResumeReport {
     /// Queued again.
     pub resumed: Vec<Resumed>,
@@ -136,8 +136,9 @@ fn judge_when_left(look: &JudgeContext<'_>, job: &Job) -> Judgement {
 }
 
 fn refusal_of(judgement: &Judgement) -> Option<ResumeRefused> {
-    let refused =
-        |code, detail: String| Some(ResumeRefused { job_id: judgement.job_id.clone(), code, detail });
+    let refused = |code, detail: String| {
+        Some(ResumeRefused { job_id: judgement.job_id.clone(), code: Word::from(code), detail })
+    };
     match (&judgement.verdict, judgement.liveness()) {
         (_, Liveness::Dead) => None,
         (Verdict::Unknown { why }, _) => refused("job-liveness-unknown", why.clone()),
@@ -156,7 +157,11 @@ fn check<'a>(
     id: &JobId,
     alive: &HashMap<JobId, ResumeRefused>,
 ) -> Result<&'a Job, ResumeRefused> {
-    let refused = |code, detail: &str| ResumeRefused { job_id: id.clone(), code, detail: detail.to_owned() };
+    let refused = |code, detail: &str| ResumeRefused {
+        job_id: id.clone(),
+        code: Word::from(code),
+        detail: detail.to_owned(),
+    };
     let Some(job) = job else { return Err(refused("no-such-job", "there is no such job")) };
     if !job.status.is_resumable() {
         return Err(refused("job-not-resumable", &format!("it {}", job.status.said())));

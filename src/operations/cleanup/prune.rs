@@ -33,7 +33,7 @@ pub struct PruneArchives {
 const SIZE: &str = r"^([0-9]{1,7}(\.[0-9]{1,3})?\s?[KMGT](i?[Bb])?|[0-9]{1,18}\s?[Bb]?)$";
 
 /// What was removed.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ArchivePruned")]
 #[allow(missing_docs)] // The members are the published form.
 pub struct PrunedReport {
@@ -43,7 +43,7 @@ pub struct PrunedReport {
 }
 
 /// An archive that is gone, or would go.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RemovedArchive {
     pub archive_id: String,

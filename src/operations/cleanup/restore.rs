@@ -22,7 +22,7 @@ pub struct RestoreArchive {
 }
 
 /// What was unpacked.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ArchiveRestored")]
 #[allow(missing_docs)] // The members are the published form.
 pub struct RestoredReport {

@@ -18,7 +18,7 @@ pub struct RetryCleanup {
 }
 
 /// What is tried again.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CleanupRetry")]
 #[allow(missing_docs)] // The members are the published form.
 pub struct RetryCleanupReport {
@@ -64,7 +64,7 @@ impl Operation for RetryCleanup {
 }
 
 /// The record of a cleanup, to be looked at.
-pub fn find_cleanup(dir: &StateDir, id: &str) -> Result<CleanupRecord, OperationError> {
+pub(super) fn find_cleanup(dir: &StateDir, id: &str) -> Result<CleanupRecord, OperationError> {
     let found = list(dir)?.into_iter().find(|record| record.cleanup_id == id);
     found.ok_or_else(|| CreateRefused::NoSuchCleanup { id: id.to_owned() }.into())
 }

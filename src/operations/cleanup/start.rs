@@ -16,7 +16,7 @@ pub struct StartCleanups {
 }
 
 /// What became of each job's cleanup.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CleanupStart")]
 #[allow(missing_docs)] // The members are the published form.
 pub struct StartReport {
@@ -26,7 +26,7 @@ pub struct StartReport {
 }
 
 /// A cleanup that is entered, or under way.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct StartedCleanup {
     pub job_id: JobId,
@@ -36,7 +36,7 @@ pub struct StartedCleanup {
 }
 
 /// A job that is not cleaned up.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RefusedCleanup {
     pub job_id: String,

@@ -6,6 +6,7 @@ use crate::losses::{LossCheck, Losses, acknowledged};
 use crate::operations::jobs::ids::{NotUnique, unique};
 use crate::operations::prelude::*;
 use crate::operations::status::status_of;
+use crate::state::Word;
 
 /// Acknowledge that something is lost: it is told no more
 ///
@@ -18,12 +19,13 @@ pub struct AckFindings {
     pub ids: Vec<String>,
     /// All losses that are told now
     #[arg(long, conflicts_with = "ids")]
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(skip)]
     pub all: bool,
 }
 
 /// What was acknowledged.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "FindingsAck")]
 #[allow(missing_docs)] // The members are the published form.
 pub struct AckReport {
@@ -33,11 +35,11 @@ pub struct AckReport {
 }
 
 /// A finding that was not.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RefusedFinding {
     pub id: String,
-    pub code: &'static str,
+    pub code: Word,
     pub detail: String,
 }
 
@@ -87,7 +89,9 @@ impl Operation for AckFindings {
         if let (Some(first), true) = (refused.first(), acknowledged.is_empty()) {
             let kind = if first.code == NO_SUCH { ErrorKind::NotFound } else { ErrorKind::Refused };
             let message = format!("{}: {}", first.id, first.detail);
-            return Err(OperationError::new(kind, message).code(first.code).hint("recoveryctl findings"));
+            return Err(OperationError::new(kind, message)
+                .code(first.code.to_string())
+                .hint("recoveryctl findings"));
         }
         let is_whole = refused.is_empty();
         Ok(Done::complete_if(is_whole, AckReport { acknowledged, refused, dry_run }))
@@ -102,7 +106,7 @@ fn sorted<'a>(
 ) -> (Vec<&'a Finding>, Vec<RefusedFinding>) {
     let (mut meant, mut refused) = (Vec::new(), Vec::new());
     for id in ids {
-        let refuse = |code, detail: String| RefusedFinding { id: id.clone(), code, detail };
+        let refuse = |code, detail: String| RefusedFinding { id: id.clone(), code: Word::from(code), detail };
         let known = findings.iter().map(|finding| finding.id.as_str());
         let found = match unique(known, id) {
             Ok(whole) => findings.iter().find(|finding| finding.id == whole),

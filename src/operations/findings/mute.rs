@@ -34,7 +34,7 @@ pub struct UnmuteFindings {
 }
 
 /// What does not count for a while, or counts again.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "FindingsMute")]
 #[allow(missing_docs)] // The members are the published form.
 pub struct MuteReport {

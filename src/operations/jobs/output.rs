@@ -97,7 +97,7 @@ pub fn output_withheld() -> OperationError {
 }
 
 /// How much an attempt has printed, in bytes.
-pub fn printed(dir: &StateDir, job: &Job, attempt: u32) -> Result<u64, OperationError> {
+pub(super) fn printed(dir: &StateDir, job: &Job, attempt: u32) -> Result<u64, OperationError> {
     match file_of(dir, job, attempt)?.len() {
         Err(e) if e.is_not_found() => Ok(0),
         other => Ok(other?),

@@ -70,7 +70,7 @@ impl Operation for ResumeJobs {
         };
         refused.extend(done.refused.into_iter().map(|r| RefusedResume {
             job_id: r.job_id.to_string(),
-            code: r.code.to_owned(),
+            code: r.code.to_string(),
             detail: r.detail,
         }));
         ResumeReport { resumed: done.resumed, refused, dry_run }.judged()

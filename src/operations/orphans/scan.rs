@@ -6,7 +6,7 @@ use crate::operations::locks::holders;
 use crate::operations::prelude::*;
 use crate::operations::settings::scanning;
 use crate::operations::status::status_of;
-use crate::orphans::{OrphanKind, OrphanPlan, ScanContext, rehearse, scan};
+use crate::orphans::{OrphanKind, OrphanPlan, ScanContext, plan, rehearse, scan};
 use crate::queue::Queue;
 use crate::report::cleanup::CleanupState;
 use crate::report::orphans::ScanReport;
@@ -24,6 +24,10 @@ pub struct ScanOrphans {
     #[arg(long = "kind", value_name = "KIND", value_parser = orphan_kind)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<OrphanKind>,
+    /// Tell only what the scan before did not find, and nothing when there is nothing
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_changes: bool,
 }
 
 impl Operation for ScanOrphans {
@@ -34,13 +38,16 @@ impl Operation for ScanOrphans {
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<ScanReport>, OperationError> {
         let dir = context.state_dir()?;
+        let before = if self.only_changes { plan(&dir)? } else { None };
         let found = make_plan(context, &dir, &self.kinds)?;
-        Ok(Done::all(ScanReport::new(&found, None, context.is_dry_run())))
+        let before = before.as_ref().map(OrphanPlan::told).unwrap_or_default();
+        let before = self.only_changes.then_some(&before);
+        Ok(Done::all(ScanReport::new(&found, before, context.is_dry_run())))
     }
 }
 
 /// Scans, and saves the plan; a dry run saves nothing.
-pub fn make_plan(
+fn make_plan(
     context: &mut Context<'_>,
     dir: &StateDir,
     kinds: &[OrphanKind],

@@ -60,7 +60,7 @@ impl RepairPart {
 }
 
 /// What was done about each thing.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form.
 pub struct RepairAnswer {
     #[serde(flatten)]
@@ -70,7 +70,7 @@ pub struct RepairAnswer {
 }
 
 /// A job that was declared dead.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct AssumedDead {
     pub job_id: String,

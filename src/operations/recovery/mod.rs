@@ -4,12 +4,16 @@ mod dashboard;
 mod history;
 mod metrics;
 mod phases;
+mod recover;
+mod retry;
 mod skip;
 
 pub use dashboard::DashboardRequest;
 pub use history::RecoveryHistoryRequest;
 pub use metrics::RecoveryMetricsRequest;
 pub use phases::PhasesRequest;
+pub use recover::{Recover, Recovered, Run, ending};
+pub use retry::RetryPhase;
 pub use skip::{SkipPhase, SkipReport};
 
 use super::context::Context;

@@ -17,7 +17,7 @@ pub struct SkipPhase {
 }
 
 /// Whether the phase is passed over.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "PhaseSkip")]
 #[allow(missing_docs)] // The members are the published form.
 pub struct SkipReport {

@@ -11,7 +11,7 @@ plain_requests! {
 }
 
 /// What a clearing did.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "StartupCleared")]
 #[allow(missing_docs)] // The members are the published form.
 pub struct ClearReport {

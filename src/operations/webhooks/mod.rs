@@ -1,17 +1,21 @@
 //! Operations on deliveries.
 
 mod choose;
+mod deliver;
 mod discard;
 mod log;
 mod pending;
 mod recovered;
 mod retry;
+mod trial;
 
+pub use deliver::{DeliverWebhooks, WebhooksDelivered};
 pub use discard::DiscardDeliveries;
 pub use log::DeliveryLogRequest;
 pub use pending::PendingRequest;
 pub use recovered::RecoveredRequest;
 pub use retry::RetryDeliveries;
+pub use trial::{TestWebhook, WebhookTest};
 
 use super::context::Context;
 use super::error::OperationError;

@@ -1,5 +1,7 @@
 //! One job: its report, its output, and the evidence of its verdict.
 
+use recovery::jobs::Liveness;
+use recovery::queue::JobStatus;
 use recovery::report::attempts::AttemptReport;
 use recovery::report::jobs::JobDetail;
 use recovery::report::why_job::WhyJob;
@@ -127,7 +129,7 @@ pub struct Output {
     /// Of which attempt, and whether it runs.
     pub attempt: u32,
     /// The job's status.
-    pub status: &'static str,
+    pub status: JobStatus,
     /// How much it has printed in all, bytes.
     pub bytes: u64,
     /// The end of it.
@@ -174,12 +176,11 @@ impl Document for WhyJob {
 
     fn lines(&self, _now: Timestamp) -> Vec<DocumentLine> {
         let mut lines = vec![DocumentLine::toned(self.because.clone(), Tone::Strong)];
-        if let Some(verdict) = self.verdict {
-            let liveness = self.liveness.unwrap_or_default();
+        if let Some((verdict, liveness)) = self.verdict.as_ref().zip(self.liveness) {
             let tone = match liveness {
-                "alive" => Tone::Good,
-                "dead" => Tone::Warning,
-                _ => Tone::Bad,
+                Liveness::Alive => Tone::Good,
+                Liveness::Dead => Tone::Warning,
+                Liveness::Unknown => Tone::Bad,
             };
             lines.push(DocumentLine::toned(format!("{liveness} ({})", verdict.replace('_', " ")), tone));
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use recovery::queue::JobStatus;
 use recovery::report::attempts::ran_for;
 use recovery::report::jobs::{JobList, JobSummary};
 use recovery::state::{Timestamp, human};
@@ -32,26 +33,26 @@ impl Jobs {
 }
 
 /// How a status looks.
-pub(crate) fn tone_of(status: &str) -> Tone {
+pub(crate) fn tone_of(status: JobStatus) -> Tone {
     match status {
-        "running" => Tone::Busy,
-        "succeeded" => Tone::Good,
-        "failed" | "timed_out" => Tone::Bad,
-        "crashed" => Tone::Warning,
-        "cancelled" => Tone::Quiet,
-        _ => Tone::Plain,
+        JobStatus::Running => Tone::Busy,
+        JobStatus::Succeeded => Tone::Good,
+        JobStatus::Failed | JobStatus::TimedOut => Tone::Bad,
+        JobStatus::Crashed => Tone::Warning,
+        JobStatus::Cancelled => Tone::Quiet,
+        JobStatus::Queued => Tone::Plain,
     }
 }
 
 /// The actions on jobs of these statuses.
-pub(crate) fn actions(jobs: &[(&str, &str)]) -> Vec<Action> {
-    let of = |statuses: &[&str]| -> Vec<String> {
-        let meant = jobs.iter().filter(|(_, status)| statuses.contains(status));
+pub(crate) fn actions(jobs: &[(&str, JobStatus)]) -> Vec<Action> {
+    let of = |is_meant: fn(JobStatus) -> bool| -> Vec<String> {
+        let meant = jobs.iter().filter(|(_, status)| is_meant(*status));
         meant.map(|(id, _)| (*id).to_owned()).collect()
     };
-    let resumable = of(&["crashed", "failed", "timed_out", "cancelled"]);
-    let open = of(&["queued", "running"]);
-    let over = of(&["succeeded", "crashed", "failed", "timed_out", "cancelled"]);
+    let resumable = of(JobStatus::is_resumable);
+    let open = of(|status| !status.is_over());
+    let over = of(JobStatus::is_over);
     let mut actions = Vec::new();
     if !resumable.is_empty() {
         actions.extend([Action::resume(&resumable), Action::resume_fresh(&resumable)]);
@@ -82,7 +83,7 @@ impl Listing for Jobs {
         let job = self.job(row);
         match column {
             0 => Cell::plain(&*job.job_id),
-            1 => Cell::toned(job.status, tone_of(job.status)),
+            1 => Cell::toned(job.status.as_str(), tone_of(job.status)),
             2 => Cell::plain(job.attempt.to_string()),
             3 if job.priority != 0 => Cell::plain(job.priority.to_string()),
             4 => Cell::plain(job.repository.as_deref().unwrap_or_default()),
@@ -98,7 +99,7 @@ impl Listing for Jobs {
         let (a, b) = (self.job(a), self.job(b));
         match column {
             0 => a.job_id.cmp(&b.job_id),
-            1 => a.status.cmp(b.status),
+            1 => a.status.as_str().cmp(b.status.as_str()),
             2 => a.attempt.cmp(&b.attempt),
             3 => b.priority.cmp(&a.priority),
             4 => a.repository.cmp(&b.repository),
@@ -113,7 +114,7 @@ impl Listing for Jobs {
         let job = self.job(row);
         let texts = [&job.repository, &job.waiting_for, &job.reason, &job.title];
         has(&job.job_id, needle)
-            || has(job.status, needle)
+            || has(job.status.as_str(), needle)
             || texts.into_iter().flatten().any(|text| has(text, needle))
     }
 
@@ -139,7 +140,7 @@ impl Listing for Jobs {
     }
 
     fn actions(&self, rows: &[usize]) -> Vec<Action> {
-        let jobs: Vec<(&str, &str)> =
+        let jobs: Vec<(&str, JobStatus)> =
             rows.iter().map(|&row| self.job(row)).map(|job| (&*job.job_id, job.status)).collect();
         actions(&jobs)
     }
@@ -151,7 +152,7 @@ fn took(job: &JobSummary) -> Option<i64> {
 
 /// How long the last attempt ran, or has run so far.
 fn ran(job: &JobSummary, now: Timestamp) -> String {
-    let until = job.finished_at.or((job.status == "running").then_some(now));
+    let until = job.finished_at.or((job.status == JobStatus::Running).then_some(now));
     let ran = ran_for(job.started_at, until).and_then(|ms| u64::try_from(ms).ok());
     ran.map_or_else(String::new, human::duration)
 }

@@ -45,7 +45,7 @@ impl Locks {
 
 /// Locks that need attention come first.
 fn urgency(lock: &ActiveLock) -> u8 {
-    match lock.verdict {
+    match &*lock.verdict {
         "unknown" => 0,
         "stale" => 1,
         "live" => 2,
@@ -64,7 +64,7 @@ fn tone_of(verdict: &str) -> Tone {
 
 fn actions(lock: &ActiveLock) -> Vec<Action> {
     let id = lock.lock_id.as_deref();
-    match lock.verdict {
+    match &*lock.verdict {
         "stale" => vec![Action::release(&lock.repository, id, false)],
         "live" | "unknown" => vec![Action::release(&lock.repository, id, true)],
         _ => Vec::new(),
@@ -88,7 +88,7 @@ impl Listing for Locks {
         let lock = self.lock(row);
         match column {
             0 => Cell::plain(&*lock.repository),
-            1 => Cell::toned(lock.verdict, tone_of(lock.verdict)),
+            1 => Cell::toned(&*lock.verdict, tone_of(&lock.verdict)),
             2 if lock.verdict != "free" => Cell::plain(lock.holder.as_deref().unwrap_or("not known")),
             3 => Cell::plain(lock.acquired_at.map_or_else(String::new, |at| human::ago(now, at))),
             4 if !lock.waiting.is_empty() => Cell::plain(lock.waiting.len().to_string()),
@@ -157,7 +157,7 @@ impl Document for WhyLock {
         let mut field = |name: &str, value: Option<String>| {
             lines.extend(value.map(|value| DocumentLine::field(name, value)));
         };
-        field("verdict", Some(self.verdict.to_owned()));
+        field("verdict", Some(self.verdict.to_string()));
         field("against it", self.reason.clone());
         field("holder", lock.holder.clone());
         field("since", lock.acquired_at.map(|at| format!("{} ({at})", human::ago(now, at))));
@@ -177,7 +177,7 @@ impl Document for WhyLock {
         }));
         lines.extend(past_lines(&self.past, now));
         if let Some(repair) = &self.repair {
-            let act = repair.action.unwrap_or("nothing, only you can decide");
+            let act = repair.action.as_deref().unwrap_or("nothing, only you can decide");
             let text = format!("A repair would do: {act}: {}", repair.reason);
             lines.push(DocumentLine { text, tone: Tone::Warning, indent: 2 });
             lines.extend(repair.evidence.iter().map(DocumentLine::piece));

@@ -171,7 +171,7 @@ impl Document for WhyOrphan {
     }
 
     fn lines(&self, now: Timestamp) -> Vec<DocumentLine> {
-        let mut lines = vec![DocumentLine::field("verdict", self.verdict)];
+        let mut lines = vec![DocumentLine::field("verdict", &self.verdict)];
         lines.extend(self.reason.as_ref().map(|reason| DocumentLine::field("against it", reason)));
         lines.extend(self.candidate.iter().flat_map(|c| lines_of(c, self.plan_id.as_deref())));
         lines.extend(self.taken_at.map(|at| DocumentLine::field("scanned", human::ago(now, at))));

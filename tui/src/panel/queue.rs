@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use recovery::queue::JobStatus;
 use recovery::report::queue::{QueueStatus, Waiting};
 use recovery::state::{Timestamp, human};
 
@@ -105,7 +106,8 @@ impl Listing for Queue {
     }
 
     fn actions(&self, rows: &[usize]) -> Vec<Action> {
-        let jobs: Vec<(&str, &str)> = rows.iter().map(|&row| (&*self.line[row].job_id, "queued")).collect();
+        let jobs: Vec<(&str, JobStatus)> =
+            rows.iter().map(|&row| (&*self.line[row].job_id, JobStatus::Queued)).collect();
         actions(&jobs)
     }
 }

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use recovery::report::webhooks::{
-    DeliveryLogEntry, DeliveryLogReport, DeliveryStatus, EndpointLine, PendingDeliveries, PendingDelivery,
+    Circuit, DeliveryLogEntry, DeliveryLogReport, DeliveryStatus, EndpointLine, PendingDeliveries,
+    PendingDelivery,
 };
 use recovery::state::{Timestamp, human};
 
@@ -73,7 +74,7 @@ impl Listing for Webhooks {
         match column {
             0 => Cell::toned(delivery.status.as_str(), tone_of(delivery.status)),
             1 => Cell::plain(job_of(delivery)),
-            2 => Cell::plain(delivery.event),
+            2 => Cell::plain(delivery.event.as_str()),
             3 => Cell::plain(delivery.attempts.to_string()),
             4 => Cell::plain(delivery.next_try_at.map_or_else(String::new, |at| human::ago(now, at))),
             5 => Cell::plain(&*delivery.url),
@@ -87,7 +88,7 @@ impl Listing for Webhooks {
         match column {
             0 => a.status.as_str().cmp(b.status.as_str()),
             1 => job_of(a).cmp(job_of(b)),
-            2 => a.event.cmp(b.event),
+            2 => a.event.as_str().cmp(b.event.as_str()),
             3 => b.attempts.cmp(&a.attempts),
             4 => a.next_try_at.cmp(&b.next_try_at),
             5 => a.url.cmp(&b.url),
@@ -107,7 +108,7 @@ impl Listing for Webhooks {
             counted(c.in_flight, DeliveryStatus::InFlight),
             counted(c.pending, DeliveryStatus::Pending),
         ];
-        let open = self.pending.by_endpoint.iter().filter(|e| e.circuit == "open").count();
+        let open = self.pending.by_endpoint.iter().filter(|e| e.circuit == Circuit::Open).count();
         if open > 0 {
             cells.push(Cell::toned(format!("{} paused", human::count(open, "endpoint")), Tone::Warning));
         }
@@ -133,7 +134,7 @@ impl Listing for Webhooks {
         field("tries", Some(delivery.attempts.to_string()));
         field("next try", delivery.next_try_at.map(|at| at.to_string()));
         field("last error", delivery.last_error.clone());
-        let rests = self.pending.by_endpoint.iter().filter(|e| e.circuit == "open");
+        let rests = self.pending.by_endpoint.iter().filter(|e| e.circuit == Circuit::Open);
         lines.extend(rests.filter(|e| delivery.url.starts_with(&e.endpoint)).map(rest));
         lines.push(DocumentLine::toned("Tries", Tone::Strong));
         let tries = self.log.entries.iter().rev().filter(|e| e.delivery_id == delivery.delivery_id);

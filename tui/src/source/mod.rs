@@ -1,12 +1,11 @@
-//! The sources of the dashboard: a state directory, or a daemon elsewhere, over HTTP. A new source answers
-//! every [`Ask`] with the same reports.
+//! Where the dashboard's content comes from: operations, carried out in a state directory or by a daemon elsewhere. So
+//! what it shows is what commands and endpoints tell.
 
-mod daemon;
 mod directory;
-mod output;
+mod operations;
 
-pub use daemon::{Daemon, DaemonSource};
-pub use directory::DirectorySource;
+pub use directory::Directory;
+pub use operations::{OperationSource, Operator};
 
 use crate::message::{Answer, Ask};
 
@@ -23,11 +22,6 @@ impl<T: Into<String>> From<T> for Trouble {
     fn from(why: T) -> Trouble {
         Trouble::NotRead(why.into())
     }
-}
-
-/// The text for objects without evidence.
-fn no_evidence(about: &str) -> String {
-    format!("there is no evidence about '{about}': job:ID, lock:REPOSITORY and orphan:ID have some")
 }
 
 /// Answers the dashboard's requests. Called from one thread, and may take its time.

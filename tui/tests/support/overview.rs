@@ -111,7 +111,7 @@ fn overview(
         last_seq: 1_204,
         phases: Phases { recovery_id: None, outcome, phases, findings: Vec::new() },
         queue: QueueStatus {
-            state: "healthy",
+            state: "healthy".into(),
             depth: counts.queued,
             counts,
             head: Vec::new(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use recovery::audit::Outcome;
 use recovery::cleanup::{CleanupPhaseName, CleanupPhaseStatus, CleanupStatus, Source};
 use recovery::orphans::{Check, OrphanKind};
+use recovery::queue::JobStatus;
 use recovery::queue::{Counts, RecoveredQueue};
 use recovery::report::audit::{AuditEntry, AuditReport};
 use recovery::report::cleanup::{CleanupCounts, CleanupEntry, CleanupState, CompletedList, PhaseEntry};
@@ -17,6 +18,7 @@ use recovery::report::webhooks::{
     DeliveryCounts, DeliveryLogReport, DeliveryStatus, PendingDeliveries, PendingDelivery,
 };
 use recovery::startup::{StartupEntry, StartupOutcome};
+use recovery::webhooks::Event;
 use recovery_tui::View;
 use recovery_tui::listing::Listing;
 use recovery_tui::panel::audit::Audit;
@@ -51,8 +53,16 @@ fn age(i: usize) -> i64 {
 
 pub fn jobs(names: Names, count: usize) -> Jobs {
     let job = |i: usize| {
-        let status = ["running", "queued", "crashed", "succeeded", "failed", "timed_out", "cancelled"][i % 7];
-        let is_over = !matches!(status, "running" | "queued");
+        let status = [
+            JobStatus::Running,
+            JobStatus::Queued,
+            JobStatus::Crashed,
+            JobStatus::Succeeded,
+            JobStatus::Failed,
+            JobStatus::TimedOut,
+            JobStatus::Cancelled,
+        ][i % 7];
+        let is_over = status.is_over();
         JobSummary {
             job_id: names.name(i),
             status,
@@ -60,18 +70,19 @@ pub fn jobs(names: Names, count: usize) -> Jobs {
             repository: i.is_multiple_of(2).then(|| names.name(i + 4)),
             priority: i32::try_from(i % 4).unwrap() - 1,
             position: None,
-            waiting_for: (status == "queued").then(|| format!("job:{}", names.name(i + 5))),
+            waiting_for: (status == JobStatus::Queued).then(|| format!("job:{}", names.name(i + 5))),
             not_before: None,
             submitted_at: before(age(i)),
-            started_at: (status != "queued").then(|| before(age(i) - 1000)),
+            started_at: (status != JobStatus::Queued).then(|| before(age(i) - 1000)),
             finished_at: is_over.then_some(NOW),
             exit_code: match status {
-                "succeeded" => Some(0),
-                "failed" => Some(2),
+                JobStatus::Succeeded => Some(0),
+                JobStatus::Failed => Some(2),
                 _ => None,
             },
-            signal: (status == "timed_out").then_some(15),
-            reason: (status == "crashed").then(|| "its processes vanished without an exit record".to_owned()),
+            signal: (status == JobStatus::TimedOut).then_some(15),
+            reason: (status == JobStatus::Crashed)
+                .then(|| "its processes vanished without an exit record".to_owned()),
             title: i.is_multiple_of(5).then(|| names.name(i + 2)),
         }
     };
@@ -91,7 +102,7 @@ fn queue(names: Names, count: usize) -> Queue {
     let recovered = RecoveredQueue { records_damaged: 1, ..RecoveredQueue::default() };
     Queue {
         status: QueueStatus {
-            state: if count == 5 { "damaged" } else { "healthy" },
+            state: if count == 5 { "damaged" } else { "healthy" }.into(),
             depth: count as u64,
             counts,
             head: Vec::new(),
@@ -122,7 +133,7 @@ fn locks(names: Names, count: usize) -> Locks {
                 pid: None,
                 host: None,
                 liveness: None,
-                verdict,
+                verdict: verdict.into(),
                 recovered: false,
                 unavailable: verdict == "unknown",
                 waiting_total: (i % 3) as u64,
@@ -286,7 +297,7 @@ fn webhooks(names: Names, count: usize) -> Webhooks {
     let delivery = |i: usize| PendingDelivery {
         delivery_id: format!("00000000-0000-8000-8000-{i:012}").parse().unwrap(),
         job_id: (i % 5 != 4).then(|| names.name(i)),
-        event: "job.succeeded",
+        event: Event::JobEnded,
         url: format!("https://hooks.example.com/{}", names.name(i + 1)),
         endpoint: None,
         at: before(age(i)),
@@ -325,7 +336,7 @@ fn audit(names: Names, count: usize) -> Audit {
         result: if i % 4 == 3 { Outcome::Failed } else { Outcome::Done },
         detail: names.name(i + 2),
         evidence: Vec::new(),
-        source: "trail",
+        source: "trail".into(),
         seq: i as u64,
     };
     Audit(AuditReport {

@@ -30,13 +30,6 @@ enum ArchiveWord {
     Prune(PruneArchives),
 }
 
-impl ArchiveArgs {
-    /// Whether it may change something.
-    pub(crate) fn changes(&self) -> bool {
-        matches!(self.word, ArchiveWord::Restore(_) | ArchiveWord::Prune(_))
-    }
-}
-
 pub(crate) fn cmd_archive(context: &mut Context, args: &ArchiveArgs) -> Result<Ending, CliError> {
     match &args.word {
         ArchiveWord::List(request) => operate(context, request),

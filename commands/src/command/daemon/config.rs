@@ -8,7 +8,8 @@ use recovery::state::StateDir;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::settings::{delivering, pauses, recovering, retention, scheduling};
+use crate::settings::{pauses, recovering, retention, scheduling};
+use recovery::operations::settings::delivering;
 use recovery::operations::settings::{cleaning, scanning_at_start};
 
 pub(crate) fn config(

@@ -35,7 +35,8 @@ use crate::leave_job::{Server as Leaving, leave_job};
 use crate::log::{self, LogArgs};
 use crate::notice::Notice;
 use crate::progress;
-use crate::settings::{cancellable, run_options};
+use crate::settings::run_options;
+use recovery::operations::interrupt::cancellable;
 
 /// Recover, then run and watch jobs, in the foreground; SIGTERM or SIGINT ends it and leaves the jobs running
 #[derive(Debug, Args)]
@@ -117,7 +118,7 @@ fn listener(
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
     context.operation()?.refuse_to_make_one_inside_a_job()?;
-    leave_job(context, Leaving::Daemon)?;
+    leave_job(Leaving::Daemon)?;
     descriptors::raise();
     let operation = context.operation()?;
     let dir = operation.state_dir_or_create();
@@ -174,6 +175,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         let at = info.address.as_ref().map_or_else(String::new, |a| format!(", http://{a}"));
         info!(event = events::DAEMON_READY, "ready: process {}, recovery {outcome}{at}", info.pid);
     };
+    interruption.catch();
     let served = cancellable(&interruption, &cancel, || {
         serve(&dir, settings, &mut ready, &|| {
             notice.turned();

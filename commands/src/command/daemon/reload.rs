@@ -3,7 +3,6 @@
 //! daemon's log and in the audit trail. A configuration that cannot be used is told, and the old one kept.
 
 use std::cell::RefCell;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,7 +20,7 @@ use crate::error::{CliError, ErrorKind};
 use crate::globals::Globals;
 use crate::http::Server;
 use crate::interruption::Interruption;
-use crate::output::{Output, RemoteStreams, Streams};
+use crate::output::Output;
 
 /// What a daemon has taken hold of when it comes up: its folder, its address, how its queue's log is written.
 const AT_START: &[&str] = &["state_dir", "lock_wait", "daemon.listen", "queue.segment_bytes"];
@@ -112,13 +111,8 @@ impl Hangup {
 
     /// One that writes nowhere.
     fn context(&self, loaded: Loaded) -> Context {
-        let to = RemoteStreams {
-            stdout: Box::new(io::sink()),
-            stderr: Box::new(io::sink()),
-            question: Box::new(|_| {}),
-        };
-        let output = Output::remote((false, true, 0), Streams::default(), (false, false), to);
-        Context::new(output, self.interruption.clone(), self.globals.clone(), "daemon").configured(loaded)
+        Context::new(Output::nowhere(), self.interruption.clone(), self.globals.clone(), "daemon")
+            .configured(loaded)
     }
 
     fn tell_changes(&self, new: &Loaded) {

@@ -1,10 +1,11 @@
 //! The acts, in their order: before the crash, the crash, the recovery, the rest, the verdict.
 
 use clap::Args;
-use recovery::orphans::OrphanSettings;
+use recovery::operations::interrupt::cancellable;
 use recovery::queue::{Queue, SnapshotFile};
 use recovery::recovery::{Recovery, RunOptions};
 use recovery::startup::StartedBy;
+use recovery_tui::Directory;
 use serde::Serialize;
 
 use super::cast::{CAST, COUNTED_BEFORE, Fate, WORKERS};
@@ -15,7 +16,8 @@ use super::render::render;
 use super::stage::Stage;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::settings::{cancellable, recovery_settings};
+use crate::progress;
+use crate::settings::recovery_settings;
 use crate::tui_recovery::{self, FullScreen};
 
 /// See a real crash and a real recovery, in a temporary directory that is removed afterwards
@@ -138,13 +140,18 @@ fn recover(context: &mut Context, stage: &Stage, facts: &mut Facts, tui: bool) -
     let recovery = Recovery::new(&stage.dir, recovery_settings(&actor, StartedBy::Recover))
         .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
     let options = RunOptions { purpose: "demo".to_owned(), by: actor.by.clone(), ..RunOptions::default() };
-    let cancel = options.cancel.clone();
-    let interruption = context.interruption.clone();
-    let settings = recovery_settings(&actor, StartedBy::Recover);
-    let scanning = OrphanSettings::new(actor);
-    let full_screen = tui.then(|| FullScreen { settings, scanning, interruption: interruption.clone() });
+    let (cancel, interruption) = (options.cancel.clone(), context.interruption.clone());
+    let dir = &stage.dir;
+    interruption.catch();
     let (record, queue) = cancellable(&interruption, &cancel, || {
-        tui_recovery::run(&mut context.output, &stage.dir, recovery, options, full_screen)
+        if !tui || !tui_recovery::is_possible(&context.output) {
+            let options = RunOptions { observer: progress::observer(&context.output), ..options };
+            return Ok(recovery.run(&options)?);
+        }
+        let (directory, theme) =
+            (Directory::with_defaults(dir.clone()), tui_recovery::theme_of(&mut context.output));
+        let interruption = interruption.clone();
+        tui_recovery::run(dir, recovery, options, FullScreen { directory, interruption, theme })
     })?;
     if let Some(interrupted) = interruption.requested() {
         return Err(interrupted);

@@ -4,7 +4,7 @@ use recovery::operations::jobs::FailedJobsRequest;
 use recovery::report::failed::{FailedJob, FailedJobs};
 use recovery::state::{Clock, Timestamp, human};
 
-use crate::command::jobs::tone::{status_of, tone_of};
+use crate::command::jobs::tone::tone_of;
 use crate::operate::Show;
 use crate::output::Output;
 use crate::paint::Tone;
@@ -32,8 +32,8 @@ impl Show for FailedJobsRequest {
 
 fn describe(text: &mut Text, job: &FailedJob, now: Timestamp) {
     let when = job.finished_at.map_or_else(String::new, |at| format!(", {}", human::ago(now, at)));
-    let status = job.status.replace('_', " ");
-    let tone = status_of(job.status).map_or(Tone::Plain, tone_of);
+    let status = job.status.as_str().replace('_', " ");
+    let tone = tone_of(job.status);
     text.toned(tone, format!("{}  {status}: {}{when}", job.job_id, job.reason));
     text.fields(&[
         ("attempt", Some(job.attempt.to_string())),

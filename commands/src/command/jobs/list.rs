@@ -6,7 +6,7 @@ use recovery::report::attempts::ran_for;
 use recovery::report::jobs::{JobList, JobSummary};
 use recovery::state::{Clock, Timestamp, human};
 
-use crate::command::jobs::tone::{status_of, tone_of};
+use crate::command::jobs::tone::tone_of;
 use crate::operate::Show;
 use crate::output::Output;
 use crate::paint::Tone;
@@ -34,10 +34,10 @@ pub(crate) fn table(jobs: &[JobSummary], now: Timestamp) -> Table {
     let mut table =
         Table::new(&["JOB", "STATUS", ">TRY", ">PRIO", "REPOSITORY", "SUBMITTED", ">RAN", ">EXIT", "NOTE"]);
     for job in jobs {
-        let status = status_of(job.status).map_or(Tone::Plain, tone_of);
+        let status = tone_of(job.status);
         table.row([
             Cell::from(&job.job_id),
-            Cell::toned(job.status, status),
+            Cell::toned(job.status.as_str(), status),
             Cell::from(job.attempt.to_string()),
             Cell::from(if job.priority == 0 { String::new() } else { job.priority.to_string() }),
             Cell::from(job.repository.as_deref().unwrap_or_default()),
@@ -52,7 +52,7 @@ pub(crate) fn table(jobs: &[JobSummary], now: Timestamp) -> Table {
 
 /// How long the last attempt ran, or has run so far.
 fn ran(job: &JobSummary, now: Timestamp) -> String {
-    let until = job.finished_at.or((job.status == JobStatus::Running.as_str()).then_some(now));
+    let until = job.finished_at.or((job.status == JobStatus::Running).then_some(now));
     let ran = ran_for(job.started_at, until).and_then(|ms| u64::try_from(ms).ok());
     ran.map_or_else(String::new, human::duration)
 }

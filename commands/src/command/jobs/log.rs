@@ -1,37 +1,28 @@
 //! `jobs log ID`: what the daemon and the job's supervisors said of a job.
 
-use clap::Args;
-use recovery::logging::{Level, LogLine, lines_of_job};
+use recovery::logging::{JobLog, Level, LogLine};
+use recovery::operations::jobs::JobLogRequest;
 
-use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::operate::Show;
+use crate::output::Output;
 use crate::paint::Tone;
-use recovery::operations::jobs::ids::find_or_lost;
+use crate::text::Text;
 
-/// Show what the daemon and the supervisor said of a job, as far as their logs go back
-#[derive(Debug, Args)]
-pub(super) struct LogArgs {
-    /// The job's id
-    #[arg(value_name = "ID")]
-    id: String,
-}
-
-pub(super) fn log(context: &mut Context, args: &LogArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let queue = context.operation()?.queue_to_look(&dir)?;
-    let job = find_or_lost(&dir, queue.state(), &args.id)?;
-    let report = lines_of_job(&dir, &job.id)?;
-    context.output.report(&report, |text| {
+impl Show for JobLogRequest {
+    fn show(&self, report: &JobLog, text: &mut Text) {
         for line in &report.lines {
             text.toned(tone_of(line.level), render(line));
         }
-    });
-    if report.lines.is_empty() {
-        context
-            .output
-            .note(&format!("nothing was said of job {}, or the logs do not go back so far", job.id));
     }
-    Ok(Ending::Done)
+
+    fn remark(&self, report: &JobLog, output: &mut Output) {
+        if report.lines.is_empty() {
+            output.note(&format!(
+                "nothing was said of job {}, or the logs do not go back so far",
+                report.job_id
+            ));
+        }
+    }
 }
 
 fn render(line: &LogLine) -> String {

@@ -14,12 +14,11 @@ pub(crate) mod tone;
 
 use clap::{Args, Subcommand};
 use recovery::operations::jobs::{
-    CancelJobs, FailedJobsRequest, JobMetricsRequest, JobsStatusRequest, ListJobs, SentinelsRequest, ShowJob,
+    CancelJobs, FailedJobsRequest, JobLogRequest, JobMetricsRequest, JobsStatusRequest, ListJobs,
+    PrintOutput, PruneJobs, SentinelsRequest, ShowJob,
 };
 
-use crate::command::jobs::log::{LogArgs, log};
-use crate::command::jobs::output::{OutputArgs, output};
-use crate::command::jobs::prune::{PruneArgs, prune};
+use crate::command::jobs::output::output;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::operate::operate;
@@ -35,32 +34,25 @@ pub(crate) struct JobsArgs {
 enum JobsWord {
     List(ListJobs),
     Show(ShowJob),
-    Output(OutputArgs),
+    Output(PrintOutput),
     Cancel(CancelJobs),
-    Prune(PruneArgs),
+    Prune(PruneJobs),
     Status(JobsStatusRequest),
-    Log(LogArgs),
+    Log(JobLogRequest),
     Sentinels(SentinelsRequest),
     Failed(FailedJobsRequest),
     Metrics(JobMetricsRequest),
-}
-
-impl JobsArgs {
-    /// Whether it may change something.
-    pub(crate) fn changes(&self) -> bool {
-        matches!(self.word, JobsWord::Cancel(_) | JobsWord::Prune(_))
-    }
 }
 
 pub(crate) fn cmd_jobs(context: &mut Context, args: &JobsArgs) -> Result<Ending, CliError> {
     match &args.word {
         JobsWord::List(request) => operate(context, request),
         JobsWord::Show(request) => operate(context, request),
-        JobsWord::Output(args) => output(context, args),
+        JobsWord::Output(request) => output(context, request),
         JobsWord::Cancel(request) => operate(context, request),
-        JobsWord::Prune(args) => prune(context, args),
+        JobsWord::Prune(request) => operate(context, request),
         JobsWord::Status(request) => operate(context, request),
-        JobsWord::Log(args) => log(context, args),
+        JobsWord::Log(request) => operate(context, request),
         JobsWord::Sentinels(request) => operate(context, request),
         JobsWord::Failed(request) => operate(context, request),
         JobsWord::Metrics(request) => operate(context, request),

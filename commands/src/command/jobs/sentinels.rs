@@ -1,6 +1,8 @@
 //! `jobs sentinels`: every sentinel, and whether what it says is true.
 
+use recovery::jobs::Freshness;
 use recovery::operations::jobs::SentinelsRequest;
+use recovery::queue::JobStatus;
 use recovery::report::sentinels::{SentinelReport, Sentinels};
 use recovery::state::{Clock, Timestamp, human};
 
@@ -30,10 +32,10 @@ fn describe(text: &mut Text, sentinel: &SentinelReport, now: Timestamp) {
     let verdict = sentinel.verdict.replace('_', " ");
     let title = format!("{}  {} ({verdict})", sentinel.job_id, sentinel.liveness);
     text.toned(liveness_tone(sentinel.liveness), title);
-    let freshness = sentinel.freshness.unwrap_or_default();
+    let freshness = sentinel.freshness.map_or("", Freshness::as_str);
     text.fields(&[
         ("attempt", sentinel.attempt.map(|n| n.to_string())),
-        ("job is", Some(sentinel.status.unwrap_or("not in the queue").replace('_', " "))),
+        ("job is", Some(sentinel.status.map_or("not in the queue", JobStatus::as_str).replace('_', " "))),
         ("command", sentinel.pid.map(|pid| format!("process {pid}"))),
         ("supervisor", sentinel.supervisor_pid.map(|pid| format!("process {pid}"))),
         ("host", sentinel.host.clone()),

@@ -4,7 +4,7 @@ use recovery::operations::jobs::ShowJob;
 use recovery::report::jobs::JobDetail;
 use recovery::state::{Clock, Timestamp, human};
 
-use crate::command::jobs::tone::{status_of, tone_of};
+use crate::command::jobs::tone::tone_of;
 use crate::command::submit::{command_line, crash_policy, quoted};
 use crate::operate::Show;
 use crate::output::Output;
@@ -24,8 +24,8 @@ impl Show for ShowJob {
 
 fn render(text: &mut Text, detail: &JobDetail, now: Timestamp) {
     let job = &detail.summary;
-    let tone = status_of(job.status).map_or(Tone::Plain, tone_of);
-    text.toned(tone, format!("{}  {}", job.status.to_uppercase(), job.job_id));
+    let tone = tone_of(job.status);
+    text.toned(tone, format!("{}  {}", job.status.as_str().to_uppercase(), job.job_id));
     text.fields(&fields(detail, now));
     text.gap();
     let mut history = Table::new(&["WHEN", "AGO", "STATUS", ">TRY", "WHY", "BY"]);
@@ -56,7 +56,7 @@ fn attempts(detail: &JobDetail, now: Timestamp) -> Table {
         let printed = attempt.output_bytes.map_or_else(String::new, human::size);
         table.row([
             Cell::from(attempt.attempt.to_string()),
-            Cell::toned(attempt.status, status_of(attempt.status).map_or(Tone::Plain, tone_of)),
+            Cell::toned(attempt.status.as_str(), tone_of(attempt.status)),
             Cell::from(attempt.started_at.map_or_else(String::new, |at| human::ago(now, at))),
             ms(attempt.duration_ms.and_then(|n| u64::try_from(n).ok())),
             number(attempt.exit_code),

@@ -1,10 +1,11 @@
 //! `jobs status`: what runs, and what the last recovery made of what was running.
 
+use recovery::jobs::Liveness;
 use recovery::operations::jobs::JobsStatusRequest;
 use recovery::report::reattachment::{JobStanding, JobsStatus};
 use recovery::state::{Clock, Timestamp, human};
 
-use crate::command::jobs::tone::{status_of, tone_of};
+use crate::command::jobs::tone::tone_of;
 use crate::operate::Show;
 use crate::output::Output;
 use crate::paint::Tone;
@@ -64,9 +65,9 @@ fn table(jobs: &[JobStanding], now: Timestamp) -> Table {
     for job in jobs {
         table.row([
             Cell::from(&job.job_id),
-            Cell::toned(job.status, status_of(job.status).map_or(Tone::Plain, tone_of)),
+            Cell::toned(job.status.as_str(), tone_of(job.status)),
             Cell::from(job.attempt.to_string()),
-            Cell::toned(job.liveness, liveness_tone(job.liveness)),
+            Cell::toned(job.liveness.as_str(), liveness_tone(job.liveness)),
             Cell::from(job.heartbeat_at.map_or_else(String::new, |at| human::ago(now, at))),
             Cell::from(job.pid.map_or_else(String::new, |pid| pid.to_string())),
             Cell::from(job.memory_bytes.map_or_else(String::new, |n| format!("{} MiB", n >> 20))),
@@ -80,10 +81,10 @@ fn table(jobs: &[JobStanding], now: Timestamp) -> Table {
 }
 
 /// The tone of a liveness.
-pub(crate) fn liveness_tone(liveness: &str) -> Tone {
+pub(crate) fn liveness_tone(liveness: Liveness) -> Tone {
     match liveness {
-        "alive" => Tone::Good,
-        "unknown" => Tone::Bad,
-        _ => Tone::Warning,
+        Liveness::Alive => Tone::Good,
+        Liveness::Unknown => Tone::Bad,
+        Liveness::Dead => Tone::Warning,
     }
 }

@@ -15,8 +15,3 @@ pub(crate) fn tone_of(status: JobStatus) -> Tone {
         JobStatus::Crashed => Tone::Warning,
     }
 }
-
-/// The status of a word of ours.
-pub(crate) fn status_of(word: &str) -> Option<JobStatus> {
-    JobStatus::ALL.iter().copied().find(|s| s.as_str() == word)
-}

@@ -56,7 +56,7 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
         return rehearse(context, args);
     }
     context.operation()?.refuse_to_make_one_inside_a_job()?;
-    leave_job(context, Server::Lock)?;
+    leave_job(Server::Lock)?;
     let mut dir = context.operation()?.state_dir_or_create()?;
     // In the incarnation that was lost, numbers would be given twice and survivors be taken for ours.
     dir.record_restore()?;

@@ -30,13 +30,6 @@ enum LocksWord {
     DetectStale(DetectStaleLocks),
 }
 
-impl LocksArgs {
-    /// Whether it may change something.
-    pub(crate) fn changes(&self) -> bool {
-        matches!(self.word, LocksWord::DetectStale(_))
-    }
-}
-
 pub(crate) fn cmd_locks(context: &mut Context, args: &LocksArgs) -> Result<Ending, CliError> {
     match &args.word {
         LocksWord::Active(request) => operate(context, request),

@@ -27,7 +27,7 @@ fn table(locks: &[ActiveLock], now: Timestamp) -> Table {
     for lock in locks {
         table.row([
             Cell::from(&lock.repository),
-            Cell::toned(lock.verdict, tone_of(lock.verdict)),
+            Cell::toned(&*lock.verdict, tone_of(&lock.verdict)),
             Cell::from(lock.holder.as_deref().unwrap_or("not known")),
             Cell::from(lock.acquired_at.map_or_else(String::new, |at| human::ago(now, at))),
             Cell::from(if lock.waiting.is_empty() { String::new() } else { lock.waiting.len().to_string() }),
@@ -88,7 +88,7 @@ impl Show for InspectLocks {
 
 fn describe(text: &mut Text, lock: &InspectedLock, now: Timestamp) {
     let about = &lock.lock;
-    text.toned(tone_of(about.verdict), format!("{}  {}", about.repository, about.verdict));
+    text.toned(tone_of(&about.verdict), format!("{}  {}", about.repository, about.verdict));
     let at = |at: Timestamp| format!("{at} ({})", human::ago(now, at));
     let note = lock.released_by.as_ref().map(|note| {
         let force = if note.forced { ", by force" } else { "" };

@@ -3,11 +3,12 @@
 mod trash;
 
 use clap::{Args, Subcommand};
-use recovery::operations::orphans::{CleanupOrphans, OrphanCandidates, OrphansLogRequest};
+use recovery::operations::orphans::{
+    CleanupOrphans, EmptyTrash, OrphanCandidates, OrphansLogRequest, RestoreOrphans,
+};
 use recovery::report::orphans::{CandidatesReport, OrphansCleanup, OrphansLog};
 use recovery::state::{Clock, human};
 
-use crate::command::orphans::trash::{RestoreArgs, empty, restore};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::operate::{Show, operate};
@@ -27,17 +28,8 @@ enum OrphansWord {
     Candidates(OrphanCandidates),
     Cleanup(CleanupOrphans),
     CleanupLog(OrphansLogRequest),
-    /// Move removed folders back to where they were
-    Restore(RestoreArgs),
-    /// Delete what can be restored, and give its space back
-    EmptyTrash,
-}
-
-impl OrphansArgs {
-    /// Whether it may change something.
-    pub(crate) fn changes(&self) -> bool {
-        !matches!(self.word, OrphansWord::Candidates(_) | OrphansWord::CleanupLog(_))
-    }
+    Restore(RestoreOrphans),
+    EmptyTrash(EmptyTrash),
 }
 
 pub(crate) fn cmd_orphans(context: &mut Context, args: &OrphansArgs) -> Result<Ending, CliError> {
@@ -45,8 +37,8 @@ pub(crate) fn cmd_orphans(context: &mut Context, args: &OrphansArgs) -> Result<E
         OrphansWord::Candidates(request) => operate(context, request),
         OrphansWord::Cleanup(request) => operate(context, request),
         OrphansWord::CleanupLog(request) => operate(context, request),
-        OrphansWord::Restore(args) => restore(context, args),
-        OrphansWord::EmptyTrash => empty(context),
+        OrphansWord::Restore(request) => operate(context, request),
+        OrphansWord::EmptyTrash(request) => operate(context, request),
     }
 }
 

@@ -6,9 +6,9 @@ mod webhook;
 
 use clap::{Args, Subcommand};
 use recovery::operations::cleanup::RetryCleanup;
+use recovery::operations::recovery::RetryPhase;
 use recovery::operations::webhooks::RetryDeliveries;
 
-use crate::command::retry::phase::{PhaseArgs, retry_phase};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::operate::operate;
@@ -23,14 +23,14 @@ pub(crate) struct RetryArgs {
 #[derive(Debug, Subcommand)]
 enum RetryWord {
     Cleanup(RetryCleanup),
-    Phase(PhaseArgs),
+    Phase(RetryPhase),
     Webhook(RetryDeliveries),
 }
 
 pub(crate) fn cmd_retry(context: &mut Context, args: &RetryArgs) -> Result<Ending, CliError> {
     match &args.word {
         RetryWord::Cleanup(request) => operate(context, request),
-        RetryWord::Phase(args) => retry_phase(context, args),
+        RetryWord::Phase(request) => operate(context, request),
         RetryWord::Webhook(request) => operate(context, request),
     }
 }

@@ -5,8 +5,8 @@ mod textfile;
 use std::path::PathBuf;
 
 use clap::Args;
-use recovery::operations::orphans::{ScanOrphans, make_plan};
-use recovery::orphans::{OrphanPlan, plan};
+use recovery::operations::Done;
+use recovery::operations::orphans::ScanOrphans;
 use recovery::report::orphans::ScanReport;
 use recovery::state::human;
 
@@ -24,9 +24,6 @@ pub(crate) struct ScanArgs {
     /// End with status 4 when there are findings
     #[arg(long)]
     exit_code: bool,
-    /// Tell only what the scan before did not find, and nothing when there is nothing
-    #[arg(long)]
-    only_changes: bool,
     /// Write figures for Prometheus' textfile collector to this file
     #[arg(long, value_name = "FILE")]
     textfile: Option<PathBuf>,
@@ -39,16 +36,11 @@ Every candidate is in the plan with its checks: see 'orphans candidates'. One sc
 the plan nor the textfile is written.";
 
 pub(crate) fn cmd_scan(context: &mut Context, args: &ScanArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let dry_run = context.is_dry_run();
-    let before = if args.only_changes { plan(&dir)? } else { None };
-    let found = make_plan(&mut context.operation()?, &dir, &args.request.kinds)?;
-    if let Some(file) = args.textfile.as_ref().filter(|_| !dry_run) {
-        write_textfile(&dir, &found, file)?;
+    let Some(Done { report, .. }) = context.carry_out(&args.request)? else { return Ok(Ending::Done) };
+    if let Some(file) = args.textfile.as_ref().filter(|_| !report.dry_run) {
+        write_textfile(&report, file)?;
     }
-    let before = before.as_ref().map(OrphanPlan::told).unwrap_or_default();
-    let report = ScanReport::new(&found, args.only_changes.then_some(&before), dry_run);
-    context.output.report(&report, |text| render(text, &report, args.only_changes));
+    context.output.report(&report, |text| render(text, &report, args.request.only_changes));
     Ok(if args.exit_code && !report.findings.is_empty() { Ending::Findings } else { Ending::Done })
 }
 

@@ -17,14 +17,13 @@ impl Show for DeliveryLogRequest {
         let mut table =
             Table::new(&["WHEN", "DELIVERY", "JOB", ">TRY", "OUTCOME", ">CODE", ">MS", "TO", "BECAUSE"]);
         for e in &report.entries {
-            let tone =
-                if e.outcome == DeliveryOutcome::Delivered.as_str() { Tone::Good } else { Tone::Warning };
+            let tone = if e.outcome == DeliveryOutcome::Delivered { Tone::Good } else { Tone::Warning };
             table.row([
                 Cell::from(human::ago(now, e.at)),
                 Cell::from(e.delivery_id.to_string()),
-                Cell::from(e.job_id.as_deref().unwrap_or(e.event)),
+                Cell::from(e.job_id.as_deref().unwrap_or(e.event.as_str())),
                 Cell::from(e.attempt.to_string()),
-                Cell::toned(e.outcome, tone),
+                Cell::toned(e.outcome.as_str(), tone),
                 Cell::from(e.status_code.map_or_else(String::new, |c| c.to_string())),
                 Cell::from(e.duration_ms.to_string()),
                 Cell::from(&e.url),

@@ -9,11 +9,9 @@ mod trial;
 
 use clap::{Args, Subcommand};
 use recovery::operations::webhooks::{
-    DeliveryLogRequest, DiscardDeliveries, PendingRequest, RecoveredRequest,
+    DeliverWebhooks, DeliveryLogRequest, DiscardDeliveries, PendingRequest, RecoveredRequest, TestWebhook,
 };
 
-use crate::command::webhooks::deliver::{DeliverArgs, deliver};
-use crate::command::webhooks::trial::{TestArgs, test};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::operate::operate;
@@ -30,16 +28,9 @@ enum WebhooksWord {
     Pending(PendingRequest),
     Recovered(RecoveredRequest),
     Log(DeliveryLogRequest),
-    Test(TestArgs),
-    Deliver(DeliverArgs),
+    Test(TestWebhook),
+    Deliver(DeliverWebhooks),
     Discard(DiscardDeliveries),
-}
-
-impl WebhooksArgs {
-    /// Whether it may change something.
-    pub(crate) fn changes(&self) -> bool {
-        !matches!(self.word, WebhooksWord::Pending(_) | WebhooksWord::Recovered(_) | WebhooksWord::Log(_))
-    }
 }
 
 pub(crate) fn cmd_webhooks(context: &mut Context, args: &WebhooksArgs) -> Result<Ending, CliError> {
@@ -47,8 +38,8 @@ pub(crate) fn cmd_webhooks(context: &mut Context, args: &WebhooksArgs) -> Result
         WebhooksWord::Pending(request) => operate(context, request),
         WebhooksWord::Recovered(request) => operate(context, request),
         WebhooksWord::Log(request) => operate(context, request),
-        WebhooksWord::Test(args) => test(context, args),
-        WebhooksWord::Deliver(args) => deliver(context, args),
+        WebhooksWord::Test(request) => operate(context, request),
+        WebhooksWord::Deliver(request) => operate(context, request),
         WebhooksWord::Discard(request) => operate(context, request),
     }
 }

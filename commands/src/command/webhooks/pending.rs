@@ -17,7 +17,7 @@ impl Show for PendingRequest {
         for d in &report.deliveries {
             table.row([
                 Cell::from(d.delivery_id.to_string()),
-                Cell::from(d.job_id.as_deref().unwrap_or(d.event)),
+                Cell::from(d.job_id.as_deref().unwrap_or(d.event.as_str())),
                 Cell::toned(d.status.as_str(), tone_of(d.status)),
                 Cell::from(d.attempts.to_string()),
                 Cell::from(d.next_try_at.map_or_else(String::new, |at| human::ago(now, at))),
@@ -55,7 +55,7 @@ impl Show for RecoveredRequest {
             let was = serde_json::to_value(d.was).unwrap_or_default();
             table.row([
                 Cell::from(d.delivery_id.to_string()),
-                Cell::from(d.job_id.as_deref().unwrap_or(d.event)),
+                Cell::from(d.job_id.as_deref().unwrap_or(d.event.as_str())),
                 Cell::from(was.as_str().unwrap_or_default()),
                 Cell::toned(d.status.as_str(), tone_of(d.status)),
                 Cell::from(d.attempts.to_string()),

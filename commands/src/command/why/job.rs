@@ -3,17 +3,15 @@
 use recovery::report::why_job::WhyJob;
 
 use crate::command::jobs::status::liveness_tone;
-use crate::command::jobs::tone::{status_of, tone_of};
-use crate::paint::Tone;
+use crate::command::jobs::tone::tone_of;
 use crate::table::{Cell, Table};
 use crate::text::Text;
 
 pub(crate) fn render(text: &mut Text, report: &WhyJob) {
-    let tone = status_of(report.status).map_or(Tone::Plain, tone_of);
-    text.toned(tone, format!("{}  {}", report.object, report.status.replace('_', " ")));
+    let tone = tone_of(report.status);
+    text.toned(tone, format!("{}  {}", report.object, report.status.as_str().replace('_', " ")));
     text.line(format!("  {}", report.because));
-    if let Some(verdict) = report.verdict {
-        let liveness = report.liveness.unwrap_or_default();
+    if let Some((verdict, liveness)) = report.verdict.as_ref().zip(report.liveness) {
         text.gap();
         text.toned(liveness_tone(liveness), format!("{liveness} ({})", verdict.replace('_', " ")));
         for (number, piece) in (1..).zip(&report.evidence) {
@@ -32,9 +30,9 @@ pub(crate) fn render(text: &mut Text, report: &WhyJob) {
         let mut table = Table::new(&["ROLE", ">PID", "STATE", ">USER", "COMMAND"]);
         for process in &report.processes {
             table.row([
-                Cell::from(process.role),
+                Cell::from(&*process.role),
                 Cell::from(process.pid.to_string()),
-                Cell::from(process.state),
+                Cell::from(&*process.state),
                 Cell::from(process.uid.map_or_else(String::new, |uid| uid.to_string())),
                 Cell::from(process.command_line.join(" ").chars().take(60).collect::<String>()),
             ]);

@@ -27,7 +27,7 @@ pub(crate) fn remark(report: &WhyLock, output: &mut Output) {
 }
 
 pub(crate) fn render(text: &mut Text, report: &WhyLock) {
-    text.toned(tone_of(report.verdict), format!("{}  {}", report.object, report.verdict));
+    text.toned(tone_of(&report.verdict), format!("{}  {}", report.object, report.verdict));
     for (number, piece) in (1..).zip(&report.evidence) {
         text.line(format!("  {number}. {piece}"));
     }
@@ -46,7 +46,7 @@ pub(crate) fn render(text: &mut Text, report: &WhyLock) {
     ]);
     if let Some(repair) = &report.repair {
         text.gap();
-        let act = repair.action.unwrap_or("nothing, only you can decide");
+        let act = repair.action.as_deref().unwrap_or("nothing, only you can decide");
         text.toned(Tone::Warning, format!("repair would do: {act}: {}", repair.reason));
         repair.evidence.iter().for_each(|piece| text.toned(Tone::Faint, format!("  - {piece}")));
     }

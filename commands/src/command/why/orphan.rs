@@ -8,7 +8,7 @@ use crate::paint::Tone;
 use crate::text::Text;
 
 pub(crate) fn render(text: &mut Text, report: &WhyOrphan) {
-    let tone = match report.verdict {
+    let tone = match &*report.verdict {
         "orphan" => Tone::Good,
         "unknown" => Tone::Warning,
         _ => Tone::Plain,

@@ -14,12 +14,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State as Extract;
 use axum::http::{Request, Response};
-use recovery::operations::{Context, TABLE};
+use recovery::operations::{Context, Requested, TABLE};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, guard};
 use super::auth::Principal;
-use super::execute::{Carried, in_context};
+use super::execute::{in_context, members};
 use super::server::Shared;
 use super::serving::admitted;
 
@@ -88,9 +88,8 @@ fn exposition(shared: &Shared, principal: &Principal, former: bool) -> String {
     let report = |words: &[&str], request: Value| {
         let row = TABLE.iter().find(|row| row.entry.words == words)?;
         let line: Vec<OsString> = words.iter().map(Into::into).collect();
-        let run = |context: &mut Context<'_>| (row.run)(context, request);
-        let carried = Carried::from(in_context(shared.site(), principal, (None, false), &line, run));
-        carried.members().map(Value::Object)
+        let run = |context: &mut Context<'_>| (row.run)(context, Requested::Members(&request));
+        members(&in_context(shared.site(), principal, (None, false), &line, run)).map(Value::Object)
     };
     let mut text = Text::default();
     figures::write(&mut text, &shared.dir, &report);

@@ -5,8 +5,6 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::http::endpoint::Describe;
-
 /// The schemas of reports, each once.
 pub(super) struct Schemas(SchemaGenerator);
 
@@ -18,7 +16,7 @@ impl Schemas {
     }
 
     /// Of an endpoint's report; a reference.
-    pub(super) fn of_report(&mut self, describe: Describe) -> Value {
+    pub(super) fn of_report(&mut self, describe: fn(&mut SchemaGenerator) -> Schema) -> Value {
         describe(&mut self.0).into()
     }
 

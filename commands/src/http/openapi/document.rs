@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Schemas, components};
 use super::fixed_routes;
-use super::job::job_request;
 use super::operation::operation;
 use crate::http::resources;
 
@@ -23,7 +22,7 @@ pub(in crate::http) fn description() -> Value {
         paths.insert(path.to_owned(), json!({ "get": operation }));
     }
     let mut components = components(schemas);
-    components["schemas"]["JobRequest"] = job_request();
+    components["schemas"]["JobRequest"] = recovery::queue::job_request_schema();
     components["securitySchemes"] = json!({
         "token": {
             "type": "http",

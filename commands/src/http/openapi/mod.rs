@@ -2,7 +2,7 @@
 //! structs that answers are written from.
 //!
 //! - [`document`]: the whole; [`operation`]: one endpoint; [`request`]: what may be given, which is described
-//!   whole, since nothing else is taken; [`job`]: the body of a submission.
+//!   whole, since nothing else is taken; the body of a submission is the library's (`queue::job_request_schema`).
 //! - [`answer`]: what comes back. The schemas of reports are made by schemars, which reads the attributes that
 //!   serde writes them by, in the form that OpenAPI 3.1 has (JSON Schema 2020-12): a member is required when it
 //!   is always there, and `null` is said where it may be. Reports may get more members.
@@ -13,7 +13,6 @@
 mod answer;
 mod document;
 mod fixed_routes;
-mod job;
 mod operation;
 mod request;
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Schemas, headers, problems};
 use super::request::{parameters, request_body};
-use crate::http::endpoint::{Act, Endpoint};
+use crate::http::endpoint::Endpoint;
 use recovery::operations::Method;
 
 const OF_LOOKS: &[u16] = &[400, 401, 403, 404, 421, 422, 423, 500, 503, 507];
@@ -19,7 +19,7 @@ pub(super) fn operation(schemas: &mut Schemas, path: &str, endpoint: &Endpoint) 
         "headers": headers(of_headers),
         "content": content(schemas, endpoint),
     });
-    if matches!(endpoint.act, Act::Submit) {
+    if endpoint.created {
         let mut made = done.clone();
         made["headers"] = headers(&["Idempotency-Replayed", "Location"]);
         responses.insert("201".to_owned(), made);
@@ -36,9 +36,7 @@ pub(super) fn operation(schemas: &mut Schemas, path: &str, endpoint: &Endpoint) 
         "parameters": parameters(path, endpoint),
         "responses": responses,
     });
-    if let Some(command) = command(endpoint) {
-        operation["description"] = format!("As `recoveryctl {command}` with `--json`.").into();
-    }
+    operation["description"] = format!("As `recoveryctl {}` with `--json`.", endpoint.name()).into();
     if endpoint.method == Method::Post {
         operation["requestBody"] = request_body(endpoint);
     }
@@ -46,20 +44,11 @@ pub(super) fn operation(schemas: &mut Schemas, path: &str, endpoint: &Endpoint) 
 }
 
 fn content(schemas: &mut Schemas, endpoint: &Endpoint) -> Value {
-    let mut content = json!({ "application/json": { "schema": schemas.of_report(endpoint.answer) } });
+    let mut content = json!({ "application/json": { "schema": schemas.of_report(endpoint.row.report) } });
     if endpoint.path.ends_with("/output") {
         content["text/plain"] = json!({ "schema": { "type": "string" } });
     }
     content
-}
-
-/// The command that it is.
-fn command(endpoint: &Endpoint) -> Option<String> {
-    match endpoint.act {
-        Act::Command(words) => Some(words.join(" ")),
-        Act::Operation(row) => Some(row.entry.words.join(" ")),
-        Act::Submit => Some("submit".to_owned()),
-    }
 }
 
 /// The resource: `/api/admin/recovery/jobs/status` is about jobs.

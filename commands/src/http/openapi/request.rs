@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::http::endpoint::{Act, Endpoint, Parameter, Place, Shape};
+use crate::http::endpoint::{Endpoint, Parameter, Place, Shape};
 
 pub(super) fn parameters(path: &str, endpoint: &Endpoint) -> Vec<Value> {
     let header = if endpoint.method.changes() { idempotency_key() } else { if_none_match() };
@@ -74,7 +74,7 @@ fn list(items: &Value) -> Value {
 }
 
 pub(super) fn request_body(endpoint: &Endpoint) -> Value {
-    if matches!(endpoint.act, Act::Submit) {
+    if endpoint.is_document {
         let of_job = json!({ "$ref": "#/components/schemas/JobRequest" });
         return json!({ "required": true, "content": { "application/json": { "schema": of_job } } });
     }

@@ -1,6 +1,6 @@
 //! `state show`: which state directory this is.
 
-use super::prelude::*;
+use crate::operations::prelude::*;
 use crate::report::state::StateReport;
 
 plain_requests! {

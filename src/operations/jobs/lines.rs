@@ -3,11 +3,11 @@
 use std::io::{self, BufRead};
 
 /// The longest line that is taken, in bytes.
-pub(crate) const LONGEST: usize = 8 << 20;
+pub(super) const LONGEST: usize = 8 << 20;
 
 /// A line that is not blank.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line<'a> {
+pub(super) enum Line<'a> {
     /// Without its line feed.
     Whole(&'a [u8]),
     /// More than [`LONGEST`] bytes; they were passed over.
@@ -16,19 +16,19 @@ pub(crate) enum Line<'a> {
 
 /// Reads lines; blank ones are counted and left out, and so is a byte order mark at the very start.
 #[derive(Debug)]
-pub(crate) struct Lines<R> {
+pub(super) struct Lines<R> {
     input: R,
     number: u64,
     line: Vec<u8>,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(crate) fn new(input: R) -> Lines<R> {
+    pub(super) fn new(input: R) -> Lines<R> {
         Lines { input, number: 0, line: Vec::new() }
     }
 
     /// The next line with its number, counted from 1; `None` at the end.
-    pub(crate) fn next_line(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
+    pub(super) fn next_line(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
         loop {
             let Some(fits) = self.read()? else { return Ok(None) };
             self.number += 1;

@@ -5,17 +5,13 @@
 //! `--all-or-nothing` by what one record of the queue log holds.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, BufRead, BufReader, IsTerminal};
-use std::path::Path;
+use std::io::{self, BufRead};
 
-use recovery::queue::{CheckedRequest, JobExists, JobRequest, RequestDefaults, SubmitError, Submitter};
-use recovery::state::StateDir;
-use serde::Serialize;
-
-use crate::command::submit::lines::{Line, Lines};
-use crate::context::Context;
-use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
-use crate::output::Output;
+use super::lines::{LONGEST, Line, Lines};
+use super::submit::defaults;
+use crate::operations::prelude::*;
+use crate::queue::{CheckedRequest, JobExists, JobRequest, RequestDefaults, SubmitError, Submitter};
+use crate::state::config::Export;
 
 /// A batch ends with so many good lines …
 const BATCH_LINES: usize = 10_000;
@@ -27,33 +23,49 @@ const TOGETHER_BYTES: usize = 32 << 20;
 /// So many bad lines are kept for the report; all are counted, and as text all are told.
 const ERRORS_KEPT: usize = 100_000;
 
-#[derive(Debug, Serialize)]
-struct FromReport {
-    submitted: Vec<SubmittedLine>,
-    errors: Vec<LineError>,
+/// Jobs, a JSON object a line, which are read from the request's input.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
+pub struct SubmitJobs {
+    /// One bad line, and nothing goes in
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_or_nothing: bool,
+    /// Which variables of the asking process go along; the configured ones when not given.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub export: Option<Export>,
+}
+
+/// What became of each line. Where results are shown as they come it only counts.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)] // The members are the published form.
+pub struct SubmitManyReport {
+    pub submitted: Vec<SubmittedLine>,
+    pub errors: Vec<LineError>,
     /// More than `errors` has when there were very many.
-    errors_total: u64,
+    pub errors_total: u64,
     /// Lines that are not blank.
-    total: u64,
-    dry_run: bool,
-    /// Why it ended before its time, or why nothing went in.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorDocument>,
+    pub total: u64,
+    pub dry_run: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct SubmittedLine {
-    line: u64,
+/// A job that is in the queue.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub struct SubmittedLine {
+    pub line: u64,
     /// None in a dry run of a job without a name.
-    job_id: Option<String>,
+    pub job_id: Option<String>,
     /// Sequence number of its record; none in a dry run.
-    seq: Option<u64>,
+    pub seq: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct LineError {
-    line: u64,
-    message: String,
+/// A line that is no job.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub struct LineError {
+    pub line: u64,
+    pub message: String,
 }
 
 /// Good lines that wait for their sync.
@@ -71,75 +83,48 @@ impl Batch {
 }
 
 /// One run: what was read so far, and what became of it.
-struct Intake<'a> {
-    output: &'a mut Output,
+struct Intake<'a, 'c> {
+    context: &'a mut Context<'c>,
     defaults: &'a RequestDefaults,
-    report: FromReport,
+    report: SubmitManyReport,
+    /// How many lines were good; the report has them only where they are not shown as they come.
+    entered: u64,
     batch: Batch,
 }
 
-pub(crate) fn submit_from(
-    context: &mut Context,
-    file: &Path,
-    all_or_nothing: bool,
-    defaults: &RequestDefaults,
-) -> Result<Ending, CliError> {
-    let (actor, dry_run) = (context.actor(), context.is_dry_run());
-    let input = open(context, file)?;
-    // A dry run makes no state directory; without one no name can be taken.
-    let dir = if dry_run {
-        context.operation()?.state_dir_if_any()?
-    } else {
-        Some(context.operation()?.state_dir_or_create()?)
-    };
-    let report = FromReport {
-        submitted: Vec::new(),
-        errors: Vec::new(),
-        errors_total: 0,
-        total: 0,
-        dry_run,
-        error: None,
-    };
-    let mut intake = Intake { output: &mut context.output, defaults, report, batch: Batch::default() };
-    let submitter = dir.as_ref().map(|dir: &StateDir| Submitter::new(dir, &actor));
-    let outcome = match submitter {
-        Some(mut submitter) if dry_run => intake.rehearse(input, Some(&mut submitter)),
-        None => intake.rehearse(input, None),
-        Some(mut submitter) if all_or_nothing => intake.together(input, &mut submitter),
-        Some(mut submitter) => intake.by_batches(input, &mut submitter),
-    };
-    let mut report = intake.report;
-    let ending = outcome.and_then(|()| judge(&report, all_or_nothing));
-    report.errors.sort_by_key(|e| e.line); // Names are settled batch by batch.
-    report.error = ending.as_ref().err().map(CliError::document);
-    context.output.report(&report, |_| {}); // As text each line was told when it was settled.
-    ending
-}
+impl Operation for SubmitJobs {
+    type Report = SubmitManyReport;
 
-fn open(context: &mut Context, file: &Path) -> Result<Box<dyn BufRead>, CliError> {
-    if let Some(input) = context.client_input() {
-        return Ok(input);
-    }
-    if file.as_os_str() == "-" {
-        if io::stdin().is_terminal() {
-            context.output.note("reading jobs from the terminal, a JSON object a line; Ctrl-D ends");
+    const ENTRY: Entry = Entry::local(Method::Post, &["submit", "--from"]);
+
+    fn run(&self, context: &mut Context<'_>) -> Result<Done<SubmitManyReport>, OperationError> {
+        let defaults = &defaults(context, self.export.as_ref())?;
+        let (actor, dry_run) = (context.actor(), context.is_dry_run());
+        let input = context.front().input()?;
+        // A dry run makes no state directory; without one no name can be taken.
+        let dir = if dry_run { context.state_dir_if_any()? } else { Some(context.state_dir_or_create()?) };
+        let report = SubmitManyReport { dry_run, ..SubmitManyReport::default() };
+        let mut intake = Intake { context, defaults, report, entered: 0, batch: Batch::default() };
+        let submitter = dir.as_ref().map(|dir| Submitter::new(dir, &actor));
+        let outcome = match submitter {
+            Some(mut submitter) if dry_run => intake.rehearse(input, Some(&mut submitter)),
+            None => intake.rehearse(input, None),
+            Some(mut submitter) if self.all_or_nothing => intake.together(input, &mut submitter),
+            Some(mut submitter) => intake.by_batches(input, &mut submitter),
+        };
+        let (mut report, entered) = (intake.report, intake.entered);
+        report.errors.sort_by_key(|e| e.line); // Names are settled batch by batch.
+        match outcome.and_then(|()| judge(&report, entered, self.all_or_nothing)) {
+            Ok(ending) => Ok(Done { report, ending }),
+            Err(error) => Err(error.with_report(report)),
         }
-        return Ok(Box::new(io::stdin().lock()));
     }
-    let cannot = |e: io::Error| {
-        CliError::new(ErrorKind::Failed, format!("cannot read {}: {e}", file.display())).code("input")
-    };
-    let opened = recovery::durable::plain::open(file).map_err(cannot)?;
-    if opened.metadata().map_err(cannot)?.is_dir() {
-        return Err(cannot(io::Error::from(io::ErrorKind::IsADirectory)));
-    }
-    Ok(Box::new(BufReader::with_capacity(1 << 16, opened)))
 }
 
 /// How it all ended.
-fn judge(report: &FromReport, all_or_nothing: bool) -> Result<Ending, CliError> {
-    let failed = |message: String| Err(CliError::new(ErrorKind::Failed, message).code("bad-lines"));
-    match (report.errors_total, report.submitted.len() as u64) {
+fn judge(report: &SubmitManyReport, entered: u64, all_or_nothing: bool) -> Result<Ending, OperationError> {
+    let failed = |message: String| Err(OperationError::new(ErrorKind::Failed, message).code("bad-lines"));
+    match (report.errors_total, entered) {
         (0, _) => Ok(Ending::Done),
         (bad, _) if all_or_nothing => {
             failed(format!("nothing was submitted: {bad} of {} lines are bad", report.total))
@@ -154,17 +139,16 @@ fn bytes_of(env: &BTreeMap<String, String>) -> usize {
     env.iter().map(|(name, value)| name.len() + value.len() + 6).sum()
 }
 
-impl Intake<'_> {
+impl Intake<'_, '_> {
     /// The next good line into the batch; false at the end.
-    fn take(&mut self, lines: &mut Lines<Box<dyn BufRead>>) -> Result<bool, CliError> {
-        let cannot =
-            |e: io::Error| CliError::new(ErrorKind::Failed, format!("cannot read on: {e}")).code("input");
+    fn take(&mut self, lines: &mut Lines<Box<dyn BufRead + Send>>) -> Result<bool, OperationError> {
+        let cannot = |e: io::Error| {
+            OperationError::new(ErrorKind::Failed, format!("cannot read on: {e}")).code("input")
+        };
         let Some((number, line)) = lines.next_line().map_err(cannot)? else { return Ok(false) };
         self.report.total += 1;
         let checked = match line {
-            Line::TooLong => {
-                Err(format!("it has more than {} bytes", crate::command::submit::lines::LONGEST))
-            }
+            Line::TooLong => Err(format!("it has more than {LONGEST} bytes")),
             Line::Whole(bytes) => {
                 self.batch.bytes += bytes.len();
                 JobRequest::from_json(bytes).and_then(|r| r.check(self.defaults)).map_err(|e| e.to_string())
@@ -182,7 +166,11 @@ impl Intake<'_> {
         Ok(true)
     }
 
-    fn by_batches(&mut self, input: Box<dyn BufRead>, submitter: &mut Submitter<'_>) -> Result<(), CliError> {
+    fn by_batches(
+        &mut self,
+        input: Box<dyn BufRead + Send>,
+        submitter: &mut Submitter<'_>,
+    ) -> Result<(), OperationError> {
         let mut lines = Lines::new(input);
         loop {
             // What was good before the input failed goes in all the same.
@@ -196,7 +184,7 @@ impl Intake<'_> {
         }
     }
 
-    fn enter(&mut self, submitter: &mut Submitter<'_>) -> Result<(), CliError> {
+    fn enter(&mut self, submitter: &mut Submitter<'_>) -> Result<(), OperationError> {
         let Batch { lines, requests, .. } = std::mem::take(&mut self.batch);
         let answers = match submitter.enter(requests) {
             Ok(answers) => answers,
@@ -208,21 +196,25 @@ impl Intake<'_> {
                 Err(taken) => self.refuse(line, taken.to_string()),
             }
         }
-        self.output.flush();
+        self.context.front().flush();
         Ok(())
     }
 
     /// None of these lines was acknowledged; those before them were.
-    fn not_entered(&mut self, lines: &[u64], error: SubmitError) -> CliError {
+    fn not_entered(&mut self, lines: &[u64], error: SubmitError) -> OperationError {
         for line in lines {
             self.keep_error(*line, "it was not submitted, because the queue could not take it".to_owned());
         }
         let first = lines.first().copied().unwrap_or_default();
-        CliError::from(error)
+        OperationError::from(error)
             .hint(format!("all good lines before line {first} are in; submit the rest again"))
     }
 
-    fn together(&mut self, input: Box<dyn BufRead>, submitter: &mut Submitter<'_>) -> Result<(), CliError> {
+    fn together(
+        &mut self,
+        input: Box<dyn BufRead + Send>,
+        submitter: &mut Submitter<'_>,
+    ) -> Result<(), OperationError> {
         self.read_all(input)?;
         let Batch { lines, requests, .. } = std::mem::take(&mut self.batch);
         if self.report.errors_total > 0 {
@@ -247,7 +239,7 @@ impl Intake<'_> {
         lines: &[u64],
         requests: &[CheckedRequest],
         submitter: &mut Submitter<'_>,
-    ) -> Result<(), CliError> {
+    ) -> Result<(), OperationError> {
         let mut seen = HashSet::new();
         for (line, request) in lines.iter().zip(requests).filter(|(_, r)| r.is_named) {
             let job = &request.submission.job;
@@ -258,13 +250,13 @@ impl Intake<'_> {
         Ok(())
     }
 
-    fn read_all(&mut self, input: Box<dyn BufRead>) -> Result<(), CliError> {
+    fn read_all(&mut self, input: Box<dyn BufRead + Send>) -> Result<(), OperationError> {
         let mut lines = Lines::new(input);
         while self.take(&mut lines)? {
             if self.batch.bytes > TOGETHER_BYTES {
                 let message =
                     format!("more than {TOGETHER_BYTES} bytes cannot go in together; nothing was submitted");
-                return Err(CliError::new(ErrorKind::Failed, message)
+                return Err(OperationError::new(ErrorKind::Failed, message)
                     .code("batch-too-large")
                     .hint("submit it without --all-or-nothing, or in parts")
                     .hint("each job takes its environment with it; without: --export none"));
@@ -276,9 +268,9 @@ impl Intake<'_> {
     /// Reads and checks everything, and enters nothing.
     fn rehearse(
         &mut self,
-        input: Box<dyn BufRead>,
+        input: Box<dyn BufRead + Send>,
         mut submitter: Option<&mut Submitter<'_>>,
-    ) -> Result<(), CliError> {
+    ) -> Result<(), OperationError> {
         let (mut lines, mut seen) = (Lines::new(input), HashSet::new());
         while self.take(&mut lines)? {
             let Batch { lines, requests, .. } = std::mem::take(&mut self.batch);
@@ -299,31 +291,30 @@ impl Intake<'_> {
     }
 
     fn accept(&mut self, line: u64, job_id: Option<String>, seq: Option<u64>) {
-        if !self.output.is_json() {
-            let text = match (&job_id, seq) {
-                (Some(id), Some(_)) => format!("{id}\n"),
-                (Some(id), None) => format!("line {line}: would submit {id}\n"),
-                (None, _) => format!("line {line}: would submit a new job\n"),
-            };
-            self.output.bytes(text.as_bytes());
+        self.entered += 1;
+        if !self.context.is_streamed() {
+            return self.report.submitted.push(SubmittedLine { line, job_id, seq });
         }
-        // As text only the count is needed from here on.
-        let job_id = job_id.filter(|_| self.output.is_json());
-        self.report.submitted.push(SubmittedLine { line, job_id, seq });
+        let text = match (&job_id, seq) {
+            (Some(id), Some(_)) => format!("{id}\n"),
+            (Some(id), None) => format!("line {line}: would submit {id}\n"),
+            (None, _) => format!("line {line}: would submit a new job\n"),
+        };
+        self.context.front().print(text.as_bytes());
     }
 
-    /// As text a bad line is told at once: the operator may stop us and mend it.
+    /// A bad line is told at once where results are: the operator may stop us and mend it.
     fn refuse(&mut self, line: u64, message: String) {
-        if !self.output.is_json() {
-            let error = CliError::new(ErrorKind::Usage, format!("line {line}: {message}"));
-            self.output.error(&error);
+        if self.context.is_streamed() {
+            let error = OperationError::new(ErrorKind::Usage, format!("line {line}: {message}"));
+            self.context.front().fail(&error);
         }
         self.keep_error(line, message);
     }
 
     fn keep_error(&mut self, line: u64, message: String) {
         self.report.errors_total += 1;
-        if self.output.is_json() && self.report.errors.len() < ERRORS_KEPT {
+        if !self.context.is_streamed() && self.report.errors.len() < ERRORS_KEPT {
             self.report.errors.push(LineError { line, message });
         }
     }

@@ -1,23 +1,19 @@
-//! The endpoints, a file a resource.
-
-mod jobs;
-mod startup;
+//! The endpoints: those of the operations that have one.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use ::recovery::operations::TABLE;
+use recovery::operations::TABLE;
 
 use super::endpoint::Endpoint;
 use super::from_operation::endpoint;
 
-/// Those of the operations.
-static OPERATIONS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| TABLE.iter().map(endpoint).collect());
+static ENDPOINTS: LazyLock<Vec<Endpoint>> =
+    LazyLock::new(|| TABLE.iter().filter(|row| !row.entry.path.is_empty()).map(endpoint).collect());
 
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
-    let resources = [jobs::ENDPOINTS, startup::ENDPOINTS];
-    resources.into_iter().flatten().chain(OPERATIONS.iter())
+    ENDPOINTS.iter()
 }
 
 /// The endpoints of each path. A name in a path may be the same as a word beside it: a repository called `active`
@@ -49,18 +45,13 @@ fn is_like(template: &str, path: &str) -> bool {
 #[allow(clippy::disallowed_methods)] // Tests read what was written.
 mod tests {
     use super::*;
-    use crate::http::endpoint::Act;
 
     #[test]
     fn the_page_has_each_endpoint_with_its_command() {
         let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/http.md");
         let page = std::fs::read_to_string(page).unwrap();
         for endpoint in all() {
-            let command = match endpoint.act {
-                Act::Command(words) => words.join(" "),
-                Act::Operation(row) => row.entry.words.join(" "),
-                Act::Submit => "submit".to_owned(),
-            };
+            let command = endpoint.name();
             let method = endpoint.method.word().to_uppercase();
             let line = format!("| `{method} {}` | `{command}` | {} |", endpoint.path, endpoint.summary);
             assert!(page.contains(&line), "docs/http.md lacks: {line}");

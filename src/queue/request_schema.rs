@@ -1,9 +1,9 @@
-//! The body of a submission, as `recovery::queue::JobRequest` reads it.
+//! The schema of a job as requested, for those who write one: what [`JobRequest`](super::JobRequest) reads.
 
 use serde_json::{Value, json};
 
-use super::request::NAME;
-
+/// A name: no control characters.
+const NAME: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
 /// A name that is no path.
 const ID: &str = "^(?!\\.{1,2}$)[^/\\u0000-\\u001f\\u007f-\\u009f]+$";
 
@@ -34,7 +34,8 @@ fn callback() -> Value {
     })
 }
 
-pub(super) fn job_request() -> Value {
+/// JSON Schema 2020-12.
+pub fn job_request_schema() -> Value {
     let text = |about: &str| json!({ "type": ["string", "null"], "description": about });
     let words = |about: &str| {
         json!({
@@ -103,13 +104,12 @@ pub(super) fn job_request() -> Value {
 mod tests {
     use std::collections::BTreeSet;
 
-    use recovery::queue::JobRequest;
-
+    use super::super::request::JobRequest;
     use super::*;
 
     #[test]
-    fn a_job_has_the_members_that_are_read() {
-        let described = job_request();
+    fn job_request_schema_has_the_members_that_are_read() {
+        let described = job_request_schema();
         let described: BTreeSet<&str> =
             described["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(described, JobRequest::members().collect());
