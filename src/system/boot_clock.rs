@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::process::ProcessIdentity;
-
 /// Milliseconds that this process's view of the boot's clock is ahead.
 fn shift_ms() -> i64 {
     static SHIFT: OnceLock<i64> = OnceLock::new();
@@ -40,16 +38,11 @@ pub(super) fn unshifted(ticks: u64) -> u64 {
     ticks.wrapping_add_signed(shift.wrapping_neg())
 }
 
-/// How long ago a process of this boot started.
-pub fn age_of(process: ProcessIdentity) -> Duration {
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    let started = Duration::from_millis(process.start_time.saturating_mul(1000) / per_second);
-    since_boot().saturating_sub(started)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::process::ProcessIdentity;
+    use crate::system::process::age_of;
 
     #[test]
     fn time_namespace_offsets_and_own_age() {
