@@ -5,6 +5,7 @@
 //! supervisors are processes of their own.
 
 mod choice;
+mod claims;
 mod cleaning;
 mod config;
 mod deliveries;

@@ -1,6 +1,7 @@
 //! Finds what lives of a job, in whichever attempt, whatever the queue says of it.
 
-use super::process_table::{ProcessTable, Wanted};
+use super::process_scan::Wanted;
+use super::process_table::ProcessTable;
 use crate::queue::JobId;
 use crate::state::StateDir;
 use crate::system::ProcessIdentity;

@@ -16,6 +16,7 @@ mod living;
 mod lock_guard;
 pub mod marks;
 mod output;
+mod process_scan;
 mod process_table;
 pub mod record;
 mod record_text;
