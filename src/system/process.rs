@@ -302,6 +302,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn age_of_own_process() {
+        let age = age_of(ProcessIdentity::this());
+        assert!(age < Duration::from_secs(3600), "{age:?}");
+        assert!(since_boot() > age);
+    }
+
+    #[test]
     fn stat_with_brackets_in_name() {
         let stat = Stat::parse(b"7 (a) R 1 (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 3 0 12345 0 0").unwrap();
         assert_eq!((stat.state, stat.threads, stat.start_time), (b'S', 3, 12345));

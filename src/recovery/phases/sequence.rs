@@ -1,4 +1,4 @@
-//! Assembles the phases, with the state that they pass on.
+//! Assembles the phases, runs them, and tells what came of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
