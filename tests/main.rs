@@ -2,7 +2,7 @@
 //!
 //! `cargo test -p recovery --test suite locks::` runs a part. Tests run beside each other in one process, so none may
 //! change what the process has (its environment, working directory, limits, file mode mask); what must runs in a
-//! process of its own, as `supervise.rs` does.
+//! process of its own, as `supervise/` does.
 #![allow(clippy::disallowed_methods)] // Tests make, damage and remove files of their own.
 
 mod archive;

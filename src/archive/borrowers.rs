@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
+use super::cannot_keep::CannotKeep;
 use super::elsewhere::{SMALL, lines_of};
-use super::keep::CannotKeep;
 use super::look::{FileId, entry_at, place_of};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_top, walk};
 use crate::state::StateDir;

@@ -12,12 +12,14 @@ use rustix::fs::{FileType, Stat, fstat, readlinkat};
 
 use super::git::{Changes, each_name};
 use super::judge::Judge;
-use super::keep::WORKSPACE;
 use super::look::{FileId, Names, entry_below};
 use super::plan::{ArchivePlan, Part};
 use super::tar::{CopyError, Kind, TarEntry, Writer};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, walk};
 use crate::system::Author;
+
+/// The prefix of the workspace's own files in an archive.
+pub(super) const WORKSPACE: &str = "workspace";
 
 /// Limit for files with several names: they may take this many times the space that the whole folder takes on
 /// disk, and a little more.

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::look::FileId;
+use super::remote::{Here, Remote};
 use super::settings::Setting;
 use super::tips::{Id, id_of};
 use crate::durable::tree::open_file_behind;
@@ -21,22 +22,6 @@ const DEEPEST: usize = 5;
 const MOST_REMOTES: usize = 1000;
 /// Longest file that names a place.
 pub(super) const SMALL: u64 = 1 << 20;
-
-/// A remote of a repository.
-pub(super) struct Remote {
-    pub(super) name: Vec<u8>,
-    /// Whether the settings name its place, and none of its places on this machine is removed.
-    pub(super) is_proven: bool,
-    /// Its places on this machine, which can be asked for a commit.
-    pub(super) here: Vec<Here>,
-}
-
-/// A place on this machine.
-pub(super) enum Here {
-    /// A repository: the folder that its names and objects are in.
-    Repository(PathBuf),
-    Bundle(PathBuf),
-}
 
 /// Whether a setting `remote.NAME.fetch` may store fetched names as those of another remote.
 fn fetches_as_anothers(value: &[u8], name: &[u8]) -> bool {

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Stat, fstat, statat};
 use rustix::io::Errno;
 
-use super::keep::CannotKeep;
+use super::cannot_keep::CannotKeep;
 use super::look::is_no_folder;
 use crate::durable::tree::{Go, Unread, Visitor, open_top, walk};
 

@@ -16,13 +16,22 @@ use super::note::Repository;
 use super::open::{Opened, open_anywhere};
 use super::plan::{ArchivePlan, Part};
 use super::rules::KeepRules;
-use super::trees::Home;
 use crate::durable::tree::{Go, Unread, Visitor, open_folder, walk};
 use crate::system::Author;
 
 /// More repositories and working trees than this are not judged: each costs runs of git, and looks at the
 /// others.
 pub(super) const MOST_REPOSITORIES: usize = 10_000;
+
+/// Where a working tree's repository is.
+pub(super) enum Home {
+    /// One of those that were found in the folder.
+    Inside(usize),
+    /// Elsewhere.
+    Outside(Opened),
+    /// `.git` is an empty folder: there is no repository.
+    Nowhere,
+}
 
 /// Judges the repositories and working trees found in a folder.
 pub(super) struct Judge<'a> {

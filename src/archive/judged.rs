@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::cannot_keep::CannotKeep;
 use super::fingerprint::fingerprint;
-use super::keep::{CannotKeep, KeepOutcome, KeepRequest, keep};
+use super::keep::{KeepOutcome, KeepRequest, keep};
 use super::store::has_archive_of;
 use crate::durable::DiskError;
 use crate::durable::tree::TreeIdentity;

@@ -27,6 +27,7 @@
 //! the empty repository that git runs in.
 
 mod borrowers;
+mod cannot_keep;
 mod copy;
 mod elsewhere;
 mod fingerprint;
@@ -41,6 +42,7 @@ mod note;
 mod objects;
 mod open;
 mod plan;
+mod remote;
 mod repositories;
 mod restore;
 mod rules;
@@ -51,9 +53,10 @@ mod tar;
 mod tips;
 mod trees;
 
+pub use cannot_keep::CannotKeep;
 pub use fingerprint::fingerprint;
 pub use judged::{Judged, keep_noted};
-pub use keep::{CannotKeep, KeepOutcome, KeepRequest, has_git, has_work_below, keep};
+pub use keep::{KeepOutcome, KeepRequest, has_git, has_work_below, keep};
 pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
 pub use rules::KeepRules;

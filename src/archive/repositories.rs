@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::elsewhere::{Here, Remote, heads_of_bundle};
+use super::elsewhere::heads_of_bundle;
 use super::git::{Owned, RemoteStore};
 use super::judge::Judge;
 use super::look::{FileId, Store, place_of};
@@ -16,6 +16,7 @@ use super::open::{
     Objects, Opened, common_of, holds_anything, is_store, objects_of, open_anywhere, optional_file,
 };
 use super::plan::{ArchivePlan, Outside, Part};
+use super::remote::{Here, Remote};
 use super::settings::settings_of;
 use super::tips::{self, Id, Tips};
 use crate::durable::tree::open_folder;

@@ -7,7 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, symlinkat, utimensat};
 
-use super::keep::{WORKSPACE, names_of};
+use super::copy::WORKSPACE;
+use super::keep::names_of;
 use super::store::{Archive, ArchiveForm, read_note};
 use super::tar::{Kind, Reader, TarEntry};
 use crate::durable::{Disk, DiskError, IoContext};

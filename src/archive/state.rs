@@ -12,13 +12,13 @@ use rustix::fs::{FileType, RawDir};
 
 use super::elsewhere::Elsewhere;
 use super::git::{Git, each_name};
+use super::judge::Home;
 use super::judge::Judge;
 use super::keep::{git_of, names_of, own_names};
 use super::look::{DotGit, Found, Names, Store, WorkTree, entry_at, place_of};
 use super::open::{Opened, objects_of, optional_file};
 use super::rules::KeepRules;
 use super::tips::{self, hex, small};
-use super::trees::Home;
 use crate::durable::tree::{open_folder, open_top};
 use crate::state::StateDir;
 

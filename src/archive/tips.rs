@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::elsewhere::Remote;
+use super::remote::Remote;
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, walk};
 
 /// A commit's, or another object's, name (SHA-1).

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, statat};
 
 use super::git::{Changes, each_name};
-use super::judge::{Judge, MOST_REPOSITORIES};
+use super::judge::{Home, Judge, MOST_REPOSITORIES};
 use super::look::{DotGit, Names, Store, WorkTree, entry_at, entry_below, place_of};
 use super::note::{NAMED, Repository};
 use super::open::{Opened, common_of, holds_anything, holds_files, objects_of, optional_file};
@@ -28,16 +28,6 @@ pub(super) struct Uncommitted {
     /// Folders of submodules that hold files and no repository: git does not look into them.
     submodules: Vec<PathBuf>,
     pub(super) changes: Changes,
-}
-
-/// Where a working tree's repository is.
-pub(super) enum Home {
-    /// One of those that were found in the folder.
-    Inside(usize),
-    /// Elsewhere.
-    Outside(Opened),
-    /// `.git` is an empty folder: there is no repository.
-    Nowhere,
 }
 
 impl Judge<'_> {

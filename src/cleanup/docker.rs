@@ -1,23 +1,12 @@
 //! Phase `docker`: the job's objects in the engine.
 
 use super::named::{JobTime, NamedByWorkspace, workspace_of};
-use super::record::{CleanupPhaseName, CleanupRecord, Step, StepWhat};
+use super::record::{CONTAINERS_GONE, CleanupPhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::queue::QueueState;
 use crate::system::docker::{DockerKind, DockerObject, EngineChoice, EngineError, Engines, Removal};
 
 const PHASE: CleanupPhaseName = CleanupPhaseName::Docker;
-
-/// Whether every container that was found is gone, and the networks were looked for after that.
-pub(super) fn containers_are_gone(record: &CleanupRecord) -> bool {
-    let Some(phase) = record.phase(PHASE) else { return false };
-    let is_container = |s: &&Step| matches!(&s.what, StepWhat::Remove(o) if o.kind == DockerKind::Container);
-    phase.notes.iter().any(|n| n == CONTAINERS_GONE)
-        && phase.steps.iter().filter(is_container).all(|s| s.done_at.is_some())
-}
-
-/// Noted when the engine had no container of the job any more.
-const CONTAINERS_GONE: &str = "no container of the job is left";
 
 /// Decides whose an object is: by its labels, else by its name.
 pub(crate) struct Ownership<'a> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::record::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, Step, StepWhat};
+use super::record::{CleanupPhaseName, Step, StepWhat, TAKE};
 use super::work::{Halt, StepResult, Work};
 use crate::archive::{ArchiveSource, CannotKeep, Judged, KeepOutcome, KeepRequest, keep_noted};
 use crate::durable::tree::{Progress, TakeError, TreeIdentity, remove_tree, take_into_trash};
@@ -12,18 +12,8 @@ use crate::state::names::encode;
 
 const PHASE: CleanupPhaseName = CleanupPhaseName::Filesystem;
 const ARCHIVE: &str = "archive";
-pub(super) const TAKE: &str = "take";
 const DELETE: &str = "delete";
 const WORK_STAYS: &str = "git work may be lost, so the workspace stays";
-
-/// Files wait for the index, which is in them, until that is gone, passed over or parked; and for every container,
-/// which may use them, to be gone.
-pub(super) fn may_go(record: &CleanupRecord) -> bool {
-    let is_over = |name| record.phase(name).is_some_and(|p| p.status.is_over());
-    let is_parked = |name| record.phase(name).is_some_and(|p| p.status == CleanupPhaseStatus::Parked);
-    (is_over(CleanupPhaseName::Cidx) || is_parked(CleanupPhaseName::Cidx))
-        && (is_over(CleanupPhaseName::Docker) || super::docker::containers_are_gone(record))
-}
 
 impl Work<'_> {
     pub(super) fn remove_files(&mut self) -> Result<(), Halt> {

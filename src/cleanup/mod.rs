@@ -27,6 +27,7 @@
 //! that was resumed in between overtakes its cleanup, which then ends without touching anything more. Files
 //! in use ([`crate::in_use`]: by another job, a process, a mount) wait until they are free.
 
+mod cleaner;
 mod completed;
 mod create;
 mod derive;
@@ -43,6 +44,7 @@ mod settings;
 mod store;
 mod work;
 
+pub use cleaner::{Cleaner, CleanupError};
 pub use completed::{Completed, completed};
 pub use create::{CleanupRequest, CreateRefused, Created, create, create_beside, retry, skip};
 pub use derive::Derived;
@@ -53,6 +55,6 @@ pub use record::{
     CleanupPhase, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupStatus, ResumedFrom, Source,
     Step, StepWhat,
 };
-pub use run::{Cleaner, CleanupError, Pass};
+pub use run::Pass;
 pub use settings::CleanupSettings;
 pub use store::{damaged, is_running, list};

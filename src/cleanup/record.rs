@@ -10,10 +10,16 @@ use crate::archive::Judged;
 use crate::durable::tree::TreeIdentity;
 use crate::queue::JobId;
 use crate::state::Timestamp;
-use crate::system::docker::DockerObject;
+use crate::system::docker::{DockerKind, DockerObject};
 
 /// The form of the file; a later one is left alone.
 pub(super) const FORMAT: u32 = 1;
+
+/// The step that renames the workspace into the trash.
+pub(super) const TAKE: &str = "take";
+
+/// Noted when the engine had no container of the job any more.
+pub(super) const CONTAINERS_GONE: &str = "no container of the job is left";
 
 /// A phase of a cleanup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -404,7 +410,7 @@ impl CleanupRecord {
     /// When its next try is due, seen from `now`; `None` when there is none. Files that wait for another
     /// phase are due with that phase.
     pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let waits = |p: &CleanupPhase| p.phase == CleanupPhaseName::Filesystem && !super::files::may_go(self);
+        let waits = |p: &CleanupPhase| p.phase == CleanupPhaseName::Filesystem && !may_go(self);
         let open =
             self.phases.iter().filter(|p| !p.status.is_over() && p.status != CleanupPhaseStatus::Parked);
         open.filter(|p| !waits(p)).map(|p| p.tries_again_at(now).unwrap_or_default()).min()
@@ -416,4 +422,21 @@ impl CleanupRecord {
         let of_kind = steps.filter(|s| matches!(&s.what, StepWhat::Remove(o) if o.kind == kind));
         of_kind.filter(|s| s.done_at.is_some()).count() as u64
     }
+}
+
+/// Files wait for the index, which is in them, until that is gone, passed over or parked; and for every container,
+/// which may use them, to be gone.
+pub(super) fn may_go(record: &CleanupRecord) -> bool {
+    let is_over = |name| record.phase(name).is_some_and(|p| p.status.is_over());
+    let is_parked = |name| record.phase(name).is_some_and(|p| p.status == CleanupPhaseStatus::Parked);
+    (is_over(CleanupPhaseName::Cidx) || is_parked(CleanupPhaseName::Cidx))
+        && (is_over(CleanupPhaseName::Docker) || containers_are_gone(record))
+}
+
+/// Whether every container that was found is gone, and the networks were looked for after that.
+pub(super) fn containers_are_gone(record: &CleanupRecord) -> bool {
+    let Some(phase) = record.phase(CleanupPhaseName::Docker) else { return false };
+    let is_container = |s: &&Step| matches!(&s.what, StepWhat::Remove(o) if o.kind == DockerKind::Container);
+    phase.notes.iter().any(|n| n == CONTAINERS_GONE)
+        && phase.steps.iter().filter(is_container).all(|s| s.done_at.is_some())
 }

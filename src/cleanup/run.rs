@@ -1,45 +1,17 @@
 //! Works on cleanups, holding `cleanup/run.lock`.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-use super::derive::Derived;
-use super::record::CleanupRecord;
-use super::settings::CleanupSettings;
-use super::store;
-use super::work::Work;
-use crate::durable::log::LogError;
-use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::in_use::{InUse, JobsAtWork};
-use crate::logging::events;
-use crate::queue::{Queue, QueueError};
-use crate::state::{StateDir, Timestamp};
 use tracing::debug;
 
-/// Why work on cleanups stopped. Recorded results stay recorded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CleanupError {
-    /// Another process works on them.
-    #[error("another process works on the cleanups")]
-    Busy {
-        /// The process that works on them, if the lock names it.
-        #[source]
-        source: LockError,
-    },
-    /// The lock could not be used.
-    #[error(transparent)]
-    Lock(LockError),
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// The log of the completed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// A checkpoint.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
+use super::cleaner::{Cleaner, CleanupError};
+use super::record::CleanupRecord;
+use super::store;
+use super::work::Work;
+use crate::durable::{FileLock, Holder, LockError};
+use crate::logging::events;
+use crate::state::Timestamp;
 
 /// Result of one pass.
 #[derive(Debug, Clone, Default)]
@@ -52,57 +24,14 @@ pub struct Pass {
     pub next_due: Option<Timestamp>,
 }
 
-/// Works on the cleanups of a state directory.
-pub struct Cleaner<'a> {
-    pub(super) dir: StateDir,
-    pub(super) settings: CleanupSettings,
-    pub(super) queue: Mutex<Queue>,
-    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
-    derived: Derived,
-    /// The last look at the uses, with its time.
-    in_use: Mutex<Option<(Instant, Arc<InUse>)>>,
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
 }
 
 impl<'a> Cleaner<'a> {
-    /// On a recovered queue; `stop` ends the work at the next safe point.
-    pub fn new(
-        dir: StateDir,
-        queue: Queue,
-        settings: CleanupSettings,
-        stop: &'a (dyn Fn() -> bool + Sync),
-    ) -> Cleaner<'a> {
-        Cleaner {
-            dir,
-            settings,
-            queue: Mutex::new(queue),
-            stop,
-            derived: Derived::default(),
-            in_use: Mutex::default(),
-        }
-    }
-
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A look at who uses what that is not older than `since`: those that ask at the same time share one.
-    pub(super) fn in_use_since(&self, since: Instant) -> Result<Arc<InUse>, CleanupError> {
-        let mut last = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, in_use)) = last.as_ref().filter(|(at, _)| *at >= since) {
-            return Ok(in_use.clone());
-        }
-        let at = Instant::now();
-        let mut queue = self.queue();
-        queue.refresh()?;
-        let known =
-            last.take().map(|(_, in_use)| in_use.jobs().clone()).filter(|jobs| jobs.is_of(queue.state()));
-        let jobs = known.unwrap_or_else(|| JobsAtWork::of(&self.dir, queue.state()));
-        drop(queue);
-        let in_use = Arc::new(InUse::with_jobs(&self.dir, jobs));
-        *last = Some((at, in_use.clone()));
-        Ok(in_use)
-    }
-
     /// Enters the cleanups that the queue asks for, and works once on every one that is due; with `now`, also
     /// on those that wait for their next try. `report` is called with each one as it changes.
     pub fn pass(
@@ -201,12 +130,5 @@ impl<'a> Cleaner<'a> {
             all.extend(worked?);
         }
         Ok(all)
-    }
-}
-
-fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::cleaner::{Cleaner, CleanupError};
 use super::record::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, Source, Step};
-use super::run::{Cleaner, CleanupError};
 use super::{completed, store};
 use crate::durable::LockError;
 use crate::in_use::Use;
@@ -102,7 +102,7 @@ impl<'a> Work<'a> {
             if phase.status.is_over() || phase.status == CleanupPhaseStatus::Parked || is_later {
                 continue;
             }
-            if name == CleanupPhaseName::Filesystem && !super::files::may_go(&self.record) {
+            if name == CleanupPhaseName::Filesystem && !super::record::may_go(&self.record) {
                 continue;
             }
             match self.run_phase(name) {
@@ -271,7 +271,7 @@ impl<'a> Work<'a> {
     /// Whether the workspace is in the trash: a folder that has its name now is another one.
     fn files_are_taken(&self) -> bool {
         let steps = self.record.phase(CleanupPhaseName::Filesystem).into_iter().flat_map(|p| &p.steps);
-        steps.into_iter().any(|s| s.step == super::files::TAKE && s.done_at.is_some())
+        steps.into_iter().any(|s| s.step == super::record::TAKE && s.done_at.is_some())
     }
 
     pub(super) fn save(&self) -> Result<(), CleanupError> {

@@ -5,9 +5,12 @@
 //! supervisors are processes of their own.
 
 mod choice;
+mod claims;
 mod cleaning;
+mod config;
 mod deliveries;
 mod draining;
+mod error;
 mod exits;
 mod idempotency;
 mod info;
@@ -32,13 +35,15 @@ mod watch;
 mod wishes;
 mod working;
 
+pub use config::DaemonConfig;
 pub use deliveries::Trouble;
 pub use draining::Ending;
+pub use error::DaemonError;
 pub use idempotency::{IdempotencyStore, OpenKey, PriorRequest, StoredAnswer};
 pub use info::{DaemonInfo, known_daemon, running_daemon};
 pub use job_locker::JobLocker;
 pub use prune::{CleanedPrune, CleanedPruneError, PruneCleanup, prune_cleaned, would_prune_cleaned};
 pub use removal_blockers::{CleanupNeed, RemovalBlockers};
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
-pub use serve::{DaemonConfig, DaemonError, DaemonSettings, Listen, Listening, serve};
+pub use serve::{DaemonSettings, Listen, Listening, serve};
 pub use tokens::{Role, Tokens, make_tokens, rotate_token};

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::serve::{DaemonConfig, DaemonError};
+use super::config::DaemonConfig;
+use super::error::DaemonError;
 use crate::durable::FileLock;
 use crate::logging::{Repeats, error_chain, events};
 use crate::queue::Queue;

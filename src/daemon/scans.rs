@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::serve::DaemonConfig;
+use super::config::DaemonConfig;
 use crate::archive;
 use crate::jobs::FreshnessLimits;
 use crate::logging::{Repeats, error_chain, events};

@@ -1,37 +1,34 @@
-//! Claims queued jobs, starts their supervisors, watches running jobs, writes checkpoints.
+//! The loop of a scheduler: has queued jobs started, watches running jobs, writes checkpoints.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::choice::startable;
 use super::limits::Limits;
 use super::occupied::Occupied;
 use super::retention::Retainer;
-use super::starting::Allowance;
 use super::starts::Starts;
-use super::supervisors::{Supervisors, can_start};
-use super::told::{Told, tell_judgement, tell_start};
+use super::supervisors::Supervisors;
+use super::told::{Told, tell_judgement};
 use super::unsupervised::{Unsupervised, time_left};
 use super::watch::Watch;
 use super::wishes::Wishes;
 use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
-use crate::durable::{DiskError, FileLock, Holder, Taken, has_weakness};
-use crate::jobs::record::RecordError;
+use crate::durable::{DiskError, FileLock, Holder, Taken};
+use crate::jobs::record::{self, RecordError};
 use crate::jobs::{
     Blame, JudgeContext, ProcessTable, Reconciled, Reconciliation, RecoverError, RecoverSettings, Verdict,
-    after_failed_start, given_back_for_host, reconcile, record, remind,
+    reconcile, remind,
 };
-use crate::locks::{self, Availability, LockOutcome};
-use crate::logging::{Repeats, error_chain, events};
+use crate::locks::{self, LockOutcome};
+use crate::logging::{Repeats, error_chain};
 use crate::prune::JobRetention;
-use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
+use crate::queue::{JobId, JobStatus, Queue, QueueError};
 use crate::recovery::liveness_of;
 use crate::state::StateDir;
 use crate::system::Host;
-use tracing::warn;
 
 /// A mere look whether a lock is held holds it for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(20);
@@ -83,29 +80,29 @@ impl WorkError {
 
 /// Runs jobs.
 pub struct Scheduler {
-    dir: StateDir,
-    queue: Queue,
-    settings: SchedulerSettings,
-    supervisors: Supervisors,
-    starts: Starts,
+    pub(super) dir: StateDir,
+    pub(super) queue: Queue,
+    pub(super) settings: SchedulerSettings,
+    pub(super) supervisors: Supervisors,
+    pub(super) starts: Starts,
     watch: Watch,
     unsupervised: Unsupervised,
     wishes: Wishes,
     limits: Limits,
     last_checkpoint: Instant,
     retainer: Retainer,
-    started: Vec<JobId>,
+    pub(super) started: Vec<JobId>,
     follower: Option<Follower>,
     cleanups: Derived,
     /// Whether the last look found a wanted repository held by others.
-    is_kept_waiting: bool,
+    pub(super) is_kept_waiting: bool,
     /// Whether no job is started any more.
-    is_ending: bool,
+    pub(super) is_ending: bool,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
     /// The lock of the daemon that this scheduler works for.
     lock: Option<Arc<FileLock>>,
-    occupied: Occupied,
+    pub(super) occupied: Occupied,
     told: Told,
     troubles: Troubles,
 }
@@ -410,7 +407,7 @@ impl Scheduler {
     }
 
     /// Whether the lock is free now. The next recovery reports anything else wrong with it.
-    fn recover_lock(&self, repository: &str) -> bool {
+    pub(super) fn recover_lock(&self, repository: &str) -> bool {
         let (host, table) = (Host::this(), ProcessTable::new());
         let look =
             JudgeContext { dir: &self.dir, host: &host, table: &table, limits: self.settings.jobs.limits };
@@ -422,79 +419,6 @@ impl Scheduler {
             Some(Some(lock)) => lock.outcome == LockOutcome::Released,
             None => false,
         }
-    }
-
-    fn start_jobs(&mut self) -> Result<bool, WorkError> {
-        self.is_kept_waiting = false;
-        if self.is_ending {
-            return Ok(false);
-        }
-        let slots = self.settings.workers.saturating_sub(self.queue.state().running().len());
-        let allowance = self.starts.allows();
-        if slots == 0 || self.queue.state().counts().queued == 0 || allowance == Allowance::None {
-            return Ok(false);
-        }
-        // In this order: a waiter that gives its ticket up in between has the lock by then.
-        let line = self.waiting_with_tickets();
-        let wanted: BTreeSet<String> = self.wanted().map(|r| r.to_string()).collect();
-        self.occupied.look(&self.dir, self.queue.state(), &wanted);
-        let mut held = self.held_by_others();
-        held.extend(self.occupied.repositories(wanted));
-        let (now, only, occupied) = (self.dir.clock.now(), &self.settings.only, &self.occupied);
-        let (starts, in_suspense) = (&self.starts, self.starts.in_suspense(&self.dir, &self.supervisors));
-        let is_narrowed = !only.is_empty() || occupied.is_any() || !in_suspense.is_empty();
-        let choose = |state: &crate::queue::QueueState| {
-            let slots = self.settings.workers.saturating_sub(state.running().len());
-            if !is_narrowed && allowance == Allowance::All {
-                return startable(state, &held, &line, now, slots);
-            }
-            let mut all = startable(state, &held, &line, now, usize::MAX);
-            all.retain(|(id, _)| {
-                (only.is_empty() || only.contains(id)) && !occupied.has(id) && !in_suspense.contains(id)
-            });
-            if allowance == Allowance::One {
-                return starts.to_try(all).into_iter().collect();
-            }
-            all.truncate(slots);
-            all
-        };
-        let looked_at: BTreeSet<_> = choose(self.queue.state()).into_iter().collect();
-        self.is_kept_waiting = !held.is_empty() || self.occupied.is_any() || !in_suspense.is_empty();
-        if looked_at.is_empty() {
-            return Ok(false);
-        }
-        if let Err(e) = can_start(&self.settings.supervisor) {
-            // Before anything is claimed: it costs no job so much as a line.
-            self.starts.host_failed(&self.dir, &error_chain(&e));
-            return Ok(false);
-        }
-        // Chosen again under the append lock: another scheduler may have claimed since the look, and each
-        // sees the other's records here.
-        let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
-            // A job that was submitted, or whose repository was given back, since then may have an earlier
-            // ticket before it that was not checked: its turn is in the next round.
-            let chosen: Vec<_> = choose(state).into_iter().filter(|job| looked_at.contains(job)).collect();
-            let claim =
-                |(job, attempt): &(JobId, u32)| Operation::Claim { job: job.clone(), attempt: *attempt };
-            (chosen.iter().map(claim).collect(), chosen)
-        })?;
-        for (claim, (id, _)) in claims.into_iter().zip(&chosen) {
-            self.start(id, claim)?;
-        }
-        // Also when another round is due, because the queue has changed since the look.
-        Ok(true)
-    }
-
-    /// Wanted repositories held by anything but a running job, or by an unknown holder.
-    fn held_by_others(&self) -> BTreeSet<String> {
-        self.wanted().filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
-    }
-
-    /// The repositories that queued jobs wait for and no running job has.
-    fn wanted(&self) -> impl Iterator<Item = Arc<str>> {
-        let state = self.queue.state();
-        let wanted: BTreeSet<_> = state.queued().filter_map(|j| j.repository.clone()).collect();
-        wanted.into_iter().filter(|r| state.holder_of(r).is_none())
     }
 
     /// Announces to waiting tickets that queued jobs are started here, in their order. One of several
@@ -519,61 +443,7 @@ impl Scheduler {
         }
     }
 
-    /// The record after which the first ticket of each wanted repository was drawn.
-    fn waiting_with_tickets(&self) -> BTreeMap<String, u64> {
-        let first = |r: Arc<str>| Some((r.to_string(), locks::first_ticket(&self.dir, &r)?));
-        self.wanted().filter_map(first).collect()
-    }
-
-    fn is_available(&self, repository: &str) -> bool {
-        match locks::availability(&self.dir, repository) {
-            Availability::Free => true,
-            // Its supervisor may have been killed between recording the end and giving the lock back.
-            Availability::LeftByJob => self.recover_lock(repository),
-            Availability::Held | Availability::Unavailable => false,
-        }
-    }
-
-    fn start(&mut self, id: &JobId, claim: u64) -> Result<(), WorkError> {
-        // If the record fails, the cause may be the job's own folder; a supervisor's failure is the host's.
-        let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), error_chain(&e)));
-        let started = recorded.and_then(|()| {
-            let SchedulerSettings { supervisor, environment, .. } = &self.settings;
-            self.supervisors
-                .start(&self.dir, supervisor, environment, id, claim)
-                .map_err(|e| (true, error_chain(&e)))
-        });
-        let Err((is_of_host, reason)) = started else {
-            tell_start(self.queue.state().get(id), claim);
-            self.started.push(id.clone());
-            return Ok(());
-        };
-        // Nothing was started: the claim is given back, and the job is tried again later.
-        warn!(event = events::JOB_RETURNED, job_id = %id, claim, of_host = is_of_host, "job {id} was not started: {reason}");
-        if is_of_host {
-            self.starts.host_failed(&self.dir, &reason);
-        }
-        self.give_back(id, claim, &reason, is_of_host)
-    }
-
-    /// Gives a claim back that nothing was begun under.
-    fn give_back(&mut self, id: &JobId, claim: u64, why: &str, is_of_host: bool) -> Result<(), WorkError> {
-        let (now, most) = (self.dir.clock.now(), self.settings.jobs.start_tries);
-        self.queue.transact(&self.settings.jobs.actor, |state| {
-            let job = state.get(id).filter(|job| job.run_state().claim == Some(claim));
-            let given_back = job.map(|job| {
-                if is_of_host {
-                    given_back_for_host(job, why)
-                } else {
-                    after_failed_start(job, why, now, most)
-                }
-            });
-            (given_back.into_iter().collect(), ())
-        })?;
-        Ok(())
-    }
-
-    fn write_record_of(&self, id: &JobId) -> Result<(), RecordError> {
+    pub(super) fn write_record_of(&self, id: &JobId) -> Result<(), RecordError> {
         let Some(job) = self.queue.state().get(id) else { return Ok(()) };
         record::write(&self.dir, job)
     }

@@ -8,25 +8,22 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use crate::cleanup::CleanupSettings;
-use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::orphans::OrphanSettings;
-use crate::prune::JobRetention;
-use crate::queue::{Queue, QueueError};
-use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
-use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
-use crate::state::StateDir;
-use crate::webhooks;
+use tracing::warn;
 
+use super::config::DaemonConfig;
 use super::deliveries::Trouble;
 use super::draining::Ending;
+use super::error::DaemonError;
 use super::info::DaemonInfo;
 use super::phase_retry::PhaseRetry;
 use super::restarts::Restarts;
-use super::scheduler::{SchedulerSettings, WorkError};
-use super::working::work;
+use super::working::{DaemonHooks, work};
+use crate::durable::{FileLock, Holder, LockError};
 use crate::logging::{error_chain, events};
-use tracing::warn;
+use crate::queue::Queue;
+use crate::recovery::{RecoveryOutcome, RecoveryRecord, RunOptions};
+use crate::startup::{SafeMode, StartedBy, Startup, safe_mode};
+use crate::state::StateDir;
 
 /// How a daemon works.
 pub struct DaemonSettings {
@@ -44,27 +41,6 @@ pub struct DaemonSettings {
     pub ending: Ending,
 }
 
-/// Daemon configuration; can be replaced while running.
-#[derive(Debug, Clone)]
-pub struct DaemonConfig {
-    /// How it recovers, and tries phases again.
-    pub recovery: Settings,
-    /// The pauses before a phase's second, third … try.
-    pub pauses: Vec<Duration>,
-    /// How it runs jobs.
-    pub scheduler: SchedulerSettings,
-    /// How it delivers.
-    pub webhooks: webhooks::Settings,
-    /// How it cleans up.
-    pub cleanup: CleanupSettings,
-    /// How it looks for orphans.
-    pub orphans: OrphanSettings,
-    /// The ended jobs that it keeps; `None`: all.
-    pub retention: Option<JobRetention>,
-    /// How long a daemon that is told to end waits for running jobs.
-    pub drain_timeout: Duration,
-}
-
 /// Begins to listen, and says where.
 pub type Listen = Box<dyn FnOnce(&StateDir) -> io::Result<Listening>>;
 
@@ -79,55 +55,6 @@ pub struct Listening {
 
 /// A recovery that takes longer is announced, so that it can be watched.
 const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
-
-/// Why a daemon did not start, or could not go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DaemonError {
-    /// One a state directory.
-    #[error("a daemon is running{}", described(holder.as_ref()))]
-    Running {
-        /// The process, if the lock file names one.
-        holder: Option<Holder>,
-    },
-    /// No client could reach it.
-    #[error("cannot be asked over HTTP")]
-    Listen(#[source] io::Error),
-    /// Its lock could not be used.
-    #[error(transparent)]
-    Lock(LockError),
-    /// The phases make no order.
-    #[error(transparent)]
-    Phases(#[from] GraphError),
-    /// Its recovery did not run.
-    #[error(transparent)]
-    Recovery(#[from] RunError),
-    /// Its recovery failed in a phase that nothing can do without.
-    #[error("the recovery {}", outcome.word())]
-    NotRecovered {
-        /// How it ended.
-        outcome: RecoveryOutcome,
-        /// The record of each phase.
-        record: Box<RecoveryRecord>,
-    },
-    /// Its startup in safe mode could not be recorded.
-    #[error(transparent)]
-    Startup(#[from] StartupError),
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// Running jobs.
-    #[error(transparent)]
-    Work(#[from] WorkError),
-    /// The host gives no threads for its work.
-    #[error("cannot make the threads that a daemon works with")]
-    Threads(#[source] io::Error),
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
-
-fn described(holder: Option<&Holder>) -> String {
-    holder.map_or_else(String::new, |h| format!(" already: process {} since {}", h.pid, h.since))
-}
 
 /// Recovers, calls `ready`, and runs jobs until `stop` says so. Then running jobs are waited for as long as is
 /// configured ([`DaemonConfig::drain_timeout`]), and left to their supervisors; see [`Ending`].
@@ -156,14 +83,6 @@ pub fn serve(
         // The directory at the path is not this daemon's, which is also the reason for any other failure.
         Err(left) => served.map_err(|_| left.into()),
     }
-}
-
-/// The hooks of a running daemon: reload, end, trouble.
-pub(super) struct DaemonHooks<'a> {
-    pub(super) trouble: Trouble,
-    pub(super) reload: Box<dyn Fn() -> Option<DaemonConfig>>,
-    pub(super) ending: Ending,
-    pub(super) stop: &'a dyn Fn() -> bool,
 }
 
 /// Runs the recovery; when it takes long, the file by which others find the daemon is written before it ends.

@@ -6,19 +6,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, Scope, Thread};
 
+use tracing::warn;
+
 use super::cleaning::{Cleaning, clean};
-use super::deliveries::Deliveries;
-use super::draining::wind_down;
+use super::config::DaemonConfig;
+use super::deliveries::{Deliveries, Trouble};
+use super::draining::{Ending, wind_down};
+use super::error::DaemonError;
 use super::phase_retry::{Looks, PhaseRetry};
 use super::restarts::{Restarts, kept_going};
 use super::scans::{Scanning, scan_at_intervals};
 use super::scheduler::{Follower, Scheduler};
-use super::serve::{DaemonConfig, DaemonError, DaemonHooks};
 use crate::jobs::record;
 use crate::logging::{error_chain, events};
 use crate::queue::Queue;
 use crate::state::StateDir;
-use tracing::warn;
+
+/// The hooks of a running daemon: reload, end, trouble.
+pub(super) struct DaemonHooks<'a> {
+    pub(super) trouble: Trouble,
+    pub(super) reload: Box<dyn Fn() -> Option<DaemonConfig>>,
+    pub(super) ending: Ending,
+    pub(super) stop: &'a dyn Fn() -> bool,
+}
 
 /// What works beside the scheduler, with a configuration of its own.
 struct Beside {

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use super::disk::Disk;
 use super::error::{DiskError, IoContext};
-use super::lock::{is_named, try_exclusive, unlock};
+use super::flock::{is_named, try_exclusive, unlock};
 use super::replace::TEMPORARY_PREFIX;
 
 /// How many letters and digits follow the prefix.

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use super::disk::Disk;
 use super::error::{DiskError, IoContext};
-use super::lock::try_exclusive;
+use super::flock::try_exclusive;
 use super::replace::{TEMPORARY_PREFIX, Temporary};
 use super::shared_page::SharedPage;
 use super::weakness::is_weakness;

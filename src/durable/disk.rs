@@ -417,7 +417,7 @@ fn new_locked(path: &Path, mode: u32) -> io::Result<Option<File>> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let Ok(unnamed) = open(parent(path), flags, Mode::from_raw_mode(mode)) else { return Ok(None) };
     let file = File::from(unnamed);
-    if !super::lock::try_exclusive(&file).is_ok_and(|locked| locked) {
+    if !super::flock::try_exclusive(&file).is_ok_and(|locked| locked) {
         return Ok(None);
     }
     let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -463,7 +463,7 @@ impl DiskFile {
 
     /// Whether the name it was opened by still means this file.
     pub(crate) fn has_its_name(&self) -> bool {
-        super::lock::is_named(&self.file, &self.path)
+        super::flock::is_named(&self.file, &self.path)
     }
 
     /// Length, identity and times.

@@ -3,9 +3,6 @@
 //! The lock file is made once and never renamed, replaced or removed while in use: two processes could
 //! otherwise both hold "the" lock, one of them on a file that no longer has a name. Its content is a hint
 //! about the holder for people; the truth is the kernel's flock, which ends with the process.
-//!
-//! `fs2` does the locking. Since Rust 1.89 `std::fs::File` has methods of the same names, which silently take
-//! precedence over the trait's; hence the explicit calls.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -17,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::{Disk, DiskFile};
 use super::error::{DiskError, IoContext};
+use super::flock::{is_named, is_same, probe, try_exclusive, try_shared, unlock};
 use super::home::{NotHome, leads_nowhere};
 use super::regular::{open_regular, read_regular};
 use super::replace::Temporary;
@@ -221,7 +219,7 @@ impl Drop for FileLock {
         // Unlock before closing: a child of another thread between fork and exec may still have the
         // descriptor, and closing alone would leave the lock held by it for a while.
         if std::process::id() == self.owner {
-            let _ = fs2::FileExt::unlock(self.file.as_file());
+            unlock(self.file.as_file());
         }
     }
 }
@@ -291,7 +289,7 @@ pub(crate) struct HeldFile<'a> {
 impl Drop for HeldFile<'_> {
     fn drop(&mut self) {
         if std::process::id() == self.owner {
-            let _ = fs2::FileExt::unlock(self.file.as_file());
+            unlock(self.file.as_file());
         }
     }
 }
@@ -305,18 +303,6 @@ pub fn is_held(path: &Path) -> Result<bool, DiskError> {
     probe(&file).context("probe the lock", path)
 }
 
-/// As [`is_held`], on a file that is open already.
-pub(crate) fn probe(file: &File) -> io::Result<bool> {
-    match fs2::FileExt::try_lock_shared(file) {
-        Ok(()) => {
-            fs2::FileExt::unlock(file)?;
-            Ok(false)
-        }
-        Err(e) if would_block(&e) => Ok(true),
-        Err(e) => Err(e),
-    }
-}
-
 /// The holder that the lock file names.
 pub fn holder_of(path: &Path) -> Option<Holder> {
     serde_json::from_slice(&read_regular(path, LONGEST_HINT).ok()?).ok()
@@ -326,47 +312,4 @@ pub fn holder_of(path: &Path) -> Option<Holder> {
 /// open file has the lock.
 pub(crate) fn try_lock(file: &DiskFile) -> Result<bool, DiskError> {
     try_exclusive(file.as_file()).context("lock", file.path())
-}
-
-/// Locks a file that was just made; false when another process locked it first or took its name away. Where
-/// the file system has no locks, no other process can lock it either, so it counts as ours.
-pub(super) fn claim_new(file: &File, path: &Path) -> bool {
-    match try_exclusive(file) {
-        Ok(locked) => locked && is_named(file, path),
-        Err(_) => true,
-    }
-}
-
-/// Gives a lock back before the file is closed.
-pub(super) fn unlock(file: &File) {
-    let _ = fs2::FileExt::unlock(file);
-}
-
-fn try_shared(file: &File) -> io::Result<bool> {
-    match fs2::FileExt::try_lock_shared(file) {
-        Ok(()) => Ok(true),
-        Err(e) if would_block(&e) => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-pub(super) fn try_exclusive(file: &File) -> io::Result<bool> {
-    match fs2::FileExt::try_lock_exclusive(file) {
-        Ok(()) => Ok(true),
-        Err(e) if would_block(&e) => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-fn would_block(e: &io::Error) -> bool {
-    e.kind() == io::ErrorKind::WouldBlock
-}
-
-pub(super) fn is_named(file: &File, path: &Path) -> bool {
-    file.metadata().is_ok_and(|opened| is_same(&opened, path))
-}
-
-/// Whether this is the file that bears the name now.
-fn is_same(opened: &Metadata, path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|now| now.dev() == opened.dev() && now.ino() == opened.ino())
 }

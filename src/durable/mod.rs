@@ -7,6 +7,7 @@ mod abandoned;
 mod ability;
 mod disk;
 mod error;
+mod flock;
 mod home;
 mod lock;
 pub mod log;
@@ -35,5 +36,6 @@ pub use regular::{
     NotRegular, NotSole, TooLong, is_not_regular, open_regular, open_sole, open_theirs, read_at_most,
     read_regular,
 };
+pub(crate) use replace::write_in_place;
 pub use replace::{TEMPORARY_PREFIX, Unpublished, create, create_many, replace, replace_with};
 pub use weakness::{has_weakness, is_weakness};

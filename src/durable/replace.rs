@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, parent};
 use super::error::{DiskError, IoContext};
-use super::lock::{claim_new, unlock};
+use super::flock::{claim_new, unlock};
 use super::seeded_bug::SeededBug;
 
 /// The prefix of every temporary file's name, by which startup recognises what a crash left.
@@ -44,6 +44,15 @@ pub fn replace_with(
 #[track_caller]
 pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     place(disk, path, false, |out| out.write_all(bytes)).map(drop)
+}
+
+/// A write without replacement, which a crash can leave half done: a seeded bug.
+#[track_caller]
+pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let file = disk.open_or_create(path)?;
+    file.truncate(0)?;
+    file.write_at(bytes, 0)?;
+    file.sync()
 }
 
 /// Makes many files at once, all in one folder, with two syncs in all. Their contents are on disk before

@@ -1,14 +1,10 @@
 //! Faults that the crash laboratory switches on, one at a time and within its own processes, to prove that it
 //! notices them. A release build has none of them: the checks are constant `false`.
 
-use std::path::Path;
-#[cfg(debug_assertions)]
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use strum::VariantArray;
 
-use super::disk::Disk;
-use super::error::DiskError;
+#[cfg(debug_assertions)]
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A fault. Each is checked at one place, which its name describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
@@ -53,15 +49,6 @@ impl SeededBug {
         let _ = self;
         false
     }
-}
-
-/// A write without replacement, which a crash can leave half done: a seeded bug.
-#[track_caller]
-pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    let file = disk.open_or_create(path)?;
-    file.truncate(0)?;
-    file.write_at(bytes, 0)?;
-    file.sync()
 }
 
 /// Switches one fault on, or all off, in this process. Does nothing in a release build.

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use super::error::ImportError;
 use super::report::shown;
-use super::takeover::ImportError;
 use crate::durable::replace;
 use crate::queue::JobId;
 use crate::state::StateDir;

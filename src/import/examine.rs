@@ -10,13 +10,14 @@ use std::path::Path;
 
 use super::document::Source;
 use super::effects::Effects;
+use super::error::ImportError;
 use super::evidence::{Evidence, ProcessEvidence, Processes, gather};
 use super::findings;
 use super::legacy::{LegacyJob, Reading, parse};
+use super::options::ImportOptions;
 use super::outcome::{Judgement, Verdict, judge};
 use super::report::{ImportedJob, JobAction, QuarantinedFile, shown};
 use super::scan::{FoundJob, Scan, Unreadable, Workspace, canonical};
-use super::takeover::{ImportError, ImportOptions};
 use crate::findings::{Finding, Object};
 use crate::queue::{JobDocument, JobId, JobStatus};
 use crate::state::{StateDir, Timestamp};

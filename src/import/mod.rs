@@ -10,10 +10,12 @@
 
 mod document;
 mod effects;
+mod error;
 mod evidence;
 mod examine;
 mod findings;
 mod legacy;
+mod options;
 mod outcome;
 mod report;
 mod scan;
@@ -21,15 +23,17 @@ mod script_process;
 mod takeover;
 mod template;
 
+pub use error::ImportError;
 pub use evidence::{Evidence, OutputTail, PidFile, ProcessEvidence};
 pub use legacy::{LegacyJob, LegacyStatus, Reading, parse};
+pub use options::ImportOptions;
 pub use outcome::{Judgement, Verdict, judge};
 pub use report::{
     ImportCounts, ImportReport, ImportedJob, JobAction, OrphanCandidate, OrphanKind, QuarantinedFile,
 };
 pub use scan::{FoundJob, Scan, ScanError, Workspace};
 pub use script_process::runs_script;
-pub use takeover::{ImportError, ImportOptions, take_over};
+pub use takeover::take_over;
 pub use template::{CommandTemplate, DEFAULT_TEMPLATE, PLACEHOLDERS, TemplateError, Values};
 
 /// The kind of server, as it is written into the jobs' records.

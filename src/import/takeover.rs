@@ -4,63 +4,21 @@
 //! ids are looked at once more and the records are written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::SOURCE;
+use super::error::ImportError;
 use super::evidence::{Evidence, ProcessEvidence, gather};
 use super::examine::{Examined, Examiner, Rank};
-use super::findings;
+use super::options::ImportOptions;
 use super::report::{
     ImportReport, ImportedJob, JobAction, OrphanCandidate, OrphanKind, QuarantinedFile, shown,
 };
-use super::scan::{FoundJob, LoneFolder, Scan, ScanError, Workspace};
-use super::template::CommandTemplate;
-use crate::durable::{DiskError, FileLock, Holder, LockError};
+use super::scan::{FoundJob, LoneFolder, Scan, Workspace};
+use super::{SOURCE, findings};
+use crate::durable::{FileLock, Holder};
 use crate::findings::Object;
-use crate::queue::{Actor, Job, JobDocument, JobId, JobStatus, Operation, Queue, QueueError};
+use crate::queue::{Job, JobDocument, JobId, JobStatus, Operation, Queue};
 use crate::state::StateDir;
-use crate::state::names::BadName;
-
-/// Why a workspace was not taken over. Nothing is in the queue then that was not before.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ImportError {
-    /// The workspace.
-    #[error(transparent)]
-    Scan(#[from] ScanError),
-    /// The state directory is no workspace to import.
-    #[error("{} is the state directory itself, or one of them lies in the other", path.display())]
-    OwnStateDirectory {
-        /// What was named.
-        path: PathBuf,
-    },
-    /// Another import runs.
-    #[error("cannot import now")]
-    Lock(#[from] LockError),
-    /// The queue.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// A file of the state directory.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// A job that cannot be written.
-    #[error("cannot write a job as JSON")]
-    Json(#[from] serde_json::Error),
-    /// An id that cannot be a file name.
-    #[error(transparent)]
-    Name(#[from] BadName),
-}
-
-/// How to import.
-#[derive(Debug, Clone, Default)]
-pub struct ImportOptions {
-    /// The command of the jobs.
-    pub template: CommandTemplate,
-    /// Who asked for it.
-    pub actor: Actor,
-    /// Only report.
-    pub dry_run: bool,
-}
 
 /// Takes over a workspace. Waits for another import as long as the state directory's `lock_wait`.
 ///

@@ -28,6 +28,7 @@
 //! something makes a new one right before, and another one before it deletes what it has moved to a trash.
 
 mod answer;
+mod gather;
 mod hidden;
 mod jobs;
 mod kept;

@@ -123,18 +123,6 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    pub(super) fn of(folders: &[PathBuf]) -> Picture {
-        let mut picture = Picture::default();
-        match MountTable::of(Path::new("/proc/self")) {
-            Ok(own) => picture.own = own,
-            Err(e) => picture.blind = Some(format!("the mounts of this process cannot be read: {e}")),
-        }
-        picture.areas = Areas::new(folders, &picture.own);
-        let roots = super::processes::gather(&mut picture);
-        super::kernel::gather(&mut picture, &roots);
-        picture
-    }
-
     /// Notes an unreadable source: it might tell of any use.
     pub(super) fn cannot_read(&mut self, path: &Path, error: &std::io::Error) {
         let why = format!("what is in use cannot be told: {} cannot be read: {error}", path.display());

@@ -4,8 +4,8 @@
 //! the last line of their output, `Exit code: N`, how they ended.
 
 use super::conditions::Condition;
-use super::evidence::{Evidence, JudgeContext, Judgement, blank};
 use super::exit_record::ExitRecord;
+use super::judgement::{Evidence, JudgeContext, Judgement, blank};
 use super::output::exit_line;
 use super::stored::DOCUMENT_VERSION;
 use super::verdict::Verdict;

@@ -7,78 +7,15 @@ mod lock;
 use std::fs::{File, Metadata};
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use self::files::Files;
 use self::inspection::Inspection;
 use self::lock::state_of_lock;
-use super::conditions::Condition;
-use super::process_table::ProcessTable;
-use super::sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
-use super::stored::Stored;
-use super::verdict::{Liveness, LockFact, Verdict};
+use super::judgement::{Evidence, JudgeContext, Judgement, blank};
+use super::verdict::{LockFact, Verdict};
 use crate::durable::{FileLock, Taken};
-use crate::queue::{Job, JobId};
-use crate::state::{DirectoryOrigin, JobPaths, StateDir, Word};
-use crate::system::{Host, LocalDevice, ProcessIdentity};
-
-/// One piece of evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Evidence {
-    /// The kind: `lock`, `sentinel`, `heartbeat`, `supervisor`, `command`, `exit`, `host`, `processes`,
-    /// `cgroup`, `output`, `verdict`.
-    pub kind: Word,
-    /// The observation.
-    pub detail: String,
-}
-
-/// A verdict about an attempt, with its evidence.
-#[derive(Debug, Clone)]
-pub struct Judgement {
-    pub job_id: JobId,
-    pub attempt: u32,
-    /// The claim that began it; `None` when the queue names none.
-    pub claim: Option<u64>,
-    /// What became of it.
-    pub verdict: Verdict,
-    /// The evidence, in the order in which it was gathered.
-    pub evidence: Vec<Evidence>,
-    /// Whether a supervisor holds the lock.
-    pub lock_held: bool,
-    /// The sentinel as it was found, whichever claim it is of.
-    pub sentinel: Stored<Sentinel>,
-    /// The command's process, as far as it was recorded for this attempt.
-    pub command: Option<ProcessIdentity>,
-    /// The last heartbeat.
-    pub heartbeat: Option<Heartbeat>,
-    /// How old that is; `None` without one.
-    pub freshness: Option<Freshness>,
-    /// Problems of the attempt, while it lives.
-    pub conditions: Vec<Condition>,
-    /// Files of the attempt that cannot be understood: for the quarantine.
-    pub damaged: Vec<&'static str>,
-}
-
-impl Judgement {
-    /// Whether it lives.
-    pub fn liveness(&self) -> Liveness {
-        self.verdict.liveness()
-    }
-}
-
-/// The input of a judgement.
-#[derive(Debug)]
-pub struct JudgeContext<'a> {
-    /// The state directory.
-    pub dir: &'a StateDir,
-    /// This machine.
-    pub host: &'a Host,
-    /// All processes; scanned when a free lock asks for it.
-    pub table: &'a ProcessTable,
-    /// When a heartbeat is old.
-    pub limits: FreshnessLimits,
-}
+use crate::queue::Job;
+use crate::state::{DirectoryOrigin, JobPaths};
+use crate::system::LocalDevice;
 
 /// Judges the job's present attempt. Takes the lock for a moment at most, and changes nothing.
 pub fn judge(look: &JudgeContext<'_>, job: &Job) -> Judgement {
@@ -171,22 +108,4 @@ fn of_a_copy(look: &JudgeContext<'_>, job: &Job) -> Option<Judgement> {
 fn unknown(job: &Job, why: String) -> Judgement {
     let evidence = vec![Evidence { kind: "verdict".into(), detail: why.clone() }];
     Judgement { evidence, ..blank(job, Verdict::Unknown { why }) }
-}
-
-/// A judgement without files.
-pub(crate) fn blank(job: &Job, verdict: Verdict) -> Judgement {
-    Judgement {
-        job_id: job.id.clone(),
-        attempt: job.attempt,
-        claim: job.run_state().claim,
-        verdict,
-        evidence: Vec::new(),
-        lock_held: false,
-        sentinel: Stored::Missing,
-        command: None,
-        heartbeat: None,
-        freshness: None,
-        conditions: Vec::new(),
-        damaged: Vec::new(),
-    }
 }

@@ -15,7 +15,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::lock_guard::living_of;
+use super::living::living_of;
 use super::process_table::ProcessTable;
 use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, replace};
 use crate::queue::JobId;

@@ -3,34 +3,25 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::info;
+
 use super::availability::{Availability, availability};
-use super::grant::{Granting, LockGrant, LockRefused, LockRequest};
+use super::grant::{Granting, LockGrant};
 use super::held_by::HeldBy;
 use super::inspector::LockInspector;
 use super::line::{Ticket, TicketNote};
 use super::metadata::LockHolder;
 use super::probe::{LockProbe, PROBE_WAIT, probe};
+use super::request::{LockRefused, LockRequest, QueuedJobs};
 use super::verdict::{JobLiveness, LockVerdict};
 use crate::durable::LockError;
 use crate::logging::events;
 use crate::queue::JobId;
 use crate::state::{LockPaths, StateDir};
 use crate::system::ProcessIdentity;
-use tracing::info;
 
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-
-/// The queued jobs in the same line.
-pub trait QueuedJobs {
-    /// The last record of the queue's log.
-    fn end(&self) -> u64;
-
-    /// A job that gets the repository before a ticket drawn after that record, if a scheduler exists to start
-    /// it. Called before the lock is examined, and again while its flock is held: a job that had the
-    /// repository at the first call may be over by the second, so that the next job's turn has come.
-    fn ahead(&self, repository: &str, behind: u64) -> Option<JobId>;
-}
 
 /// Takes a repository's lock if it is free now and nothing waits for it.
 pub fn try_acquire(

@@ -6,8 +6,8 @@
 
 use std::ffi::OsString;
 
+use super::marks::marked_lock;
 use super::metadata::{LockHolder, LockMetadata, LockState, read_metadata};
-use super::scan::marked_lock;
 use crate::jobs::lock_name;
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, process_stat};

@@ -12,71 +12,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::acquire::QueuedJobs;
+use tracing::{info, warn};
+
 use super::fencing;
-use super::held_by::HeldBy;
-use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead, read_metadata, writing};
-use super::verdict::JobLivenessOf;
+use super::metadata::{LockMetadata, LockState, MetadataRead, read_metadata, writing};
+use super::request::{LockRefused, LockRequest};
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::logging::{error_chain, events};
-use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
 use crate::system::ProcessIdentity;
-use tracing::{info, warn};
 
 /// Those who only look at a lock have its flock for less than this.
 const OTHERS_LOOK: Duration = Duration::from_millis(300);
-
-/// A request for a lock.
-pub struct LockRequest<'a> {
-    pub holder: LockHolder,
-    /// For what: `job`, or a command line.
-    pub operation: String,
-    /// Says whether the job that a former grant belongs to is alive.
-    pub job_liveness: &'a JobLivenessOf<'a>,
-    /// The queued jobs that wait in the same line as this process.
-    pub queue: Option<&'a dyn QueuedJobs>,
-    /// Called once, when it has to be waited, with whom is waited for.
-    pub waiting: &'a dyn Fn(&HeldBy),
-}
-
-/// Why a lock was not granted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LockRefused {
-    /// A living holder has it.
-    #[error("the lock of repository '{}' is held by {by} (waited {:.1} s)", by.repository, waited.as_secs_f64())]
-    Held {
-        by: Box<HeldBy>,
-        /// How long was waited.
-        waited: Duration,
-    },
-    /// The caller runs inside of its holder.
-    #[error(
-        "the lock of repository '{repository}' is held by {holder}, and this command runs inside it: it would \
-         wait for itself"
-    )]
-    HeldByCaller {
-        repository: String,
-        /// The holder, in words.
-        holder: String,
-    },
-    /// Whether it is held cannot be decided; an operator decides.
-    #[error("the lock of repository '{repository}' is unavailable: {why}")]
-    Unavailable {
-        repository: String,
-        /// Why no verdict is possible.
-        why: String,
-        /// What is known.
-        evidence: Vec<String>,
-    },
-    /// The repository's name cannot become a file name.
-    #[error("that cannot be the name of a repository")]
-    BadName(#[from] BadName),
-    /// The system refused.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
 
 /// Why a lock could not be given back in order. It becomes free all the same once the process is gone, or the
 /// lock is judged stale.

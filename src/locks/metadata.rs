@@ -25,7 +25,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::seeded_bug::{SeededBug, write_in_place};
+use crate::durable::seeded_bug::SeededBug;
+use crate::durable::write_in_place;
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
 use crate::queue::JobId;
 use crate::state::{LockPaths, StateStamp, Timestamp};

@@ -20,24 +20,28 @@ mod held_by;
 mod inspector;
 mod line;
 mod list;
+mod marks;
 mod metadata;
 mod probe;
 mod recover;
 mod release;
 mod repair;
+mod request;
 mod run_under;
 mod scan;
 mod stale;
 mod verdict;
 
-pub use acquire::{QueuedJobs, acquire, acquire_for_job, try_acquire};
+pub use acquire::{acquire, acquire_for_job, try_acquire};
 pub use availability::{Availability, availability};
 pub use caller::Caller;
 pub(crate) use findings::of_other_incarnations;
-pub use grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
+pub use grant::{GiveBackError, LockGrant};
 pub use held_by::HeldBy;
 pub use line::{TicketNote, Waiter, first_ticket, job_goes_first, waiters};
 pub use list::{GrantCopy, LockInfo, grant_copy, inspect, list, undecided};
+pub use marks::{LOCK_ID_VARIABLE, mark_variable};
+pub use marks::{LOCK_TOKEN_VARIABLE, REPOSITORY_VARIABLE};
 pub use metadata::{
     LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata,
 };
@@ -46,11 +50,9 @@ pub use release::{Effective, ReleaseRefused, Released, release, would_release};
 pub use repair::{
     JobWitness, LockAct, LockRepair, RunningHolder, RunningHolderOf, plan_one, plan_repair, repair,
 };
-pub use run_under::{
-    Granted, LOCK_TOKEN_VARIABLE, Objection, REPOSITORY_VARIABLE, RanUnder, RunUnderError, UnderLock,
-    run_under, run_with_lock,
-};
-pub use scan::{LOCK_ID_VARIABLE, mark_variable};
+pub use request::QueuedJobs;
+pub use request::{LockRefused, LockRequest};
+pub use run_under::{Granted, Objection, RanUnder, RunUnderError, UnderLock, run_under, run_with_lock};
 pub(crate) use scan::{OtherTimes, lock_names};
 pub use stale::{StaleLock, StaleLocks, UnknownLock, detect_stale, release_stale};
 pub use verdict::{

@@ -10,20 +10,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::acquire::{QueuedJobs, acquire};
+use super::acquire::acquire;
 use super::caller::Caller;
 use super::command::{CommandEnd, Told, UnderGrant};
-use super::grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
+use super::grant::{GiveBackError, LockGrant};
 use super::held_by::HeldBy;
+use super::marks::{
+    LOCK_ID_VARIABLE, LOCK_STATE_VARIABLE, LOCK_TOKEN_VARIABLE, REPOSITORY_VARIABLE, mark_variable,
+};
 use super::metadata::LockHolder;
-use super::scan::{LOCK_ID_VARIABLE, LOCK_STATE_VARIABLE, mark_variable};
+use super::request::{LockRefused, LockRequest, QueuedJobs};
 use super::verdict::JobLivenessOf;
 use crate::state::StateDir;
-
-/// The variable that holds the fencing number.
-pub const LOCK_TOKEN_VARIABLE: &str = "RECOVERYCTL_LOCK_TOKEN";
-/// The variable that holds the repository's name.
-pub const REPOSITORY_VARIABLE: &str = "RECOVERYCTL_REPOSITORY";
 
 /// A command that was run.
 #[derive(Debug)]

@@ -13,26 +13,16 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
+use super::marks::REPOSITORY_VARIABLE;
+use super::marks::{LOCK_STATE_VARIABLE, marked_lock};
 use super::metadata::{LockMetadata, read_metadata};
-use super::run_under::REPOSITORY_VARIABLE;
 use super::verdict::Survivors;
-use crate::jobs::marks::{self, STATE_ID, STATE_INCARNATION};
+use crate::jobs::marks::{STATE_ID, STATE_INCARNATION};
 use crate::jobs::{MadeFor, Populated, Survivor, Users, among, of_lock, populated, users_of};
 use crate::queue::Queue;
 use crate::state::StateDir;
 use crate::state::names::decode;
 use crate::system::{Cgroup, Host, ProcessIdentity, environment_of};
-
-/// The variable that holds the lock's id.
-pub const LOCK_ID_VARIABLE: &str = "RECOVERYCTL_LOCK_ID";
-/// The variable that names the state directory that a lock is of: id, incarnation and folder.
-pub(super) const LOCK_STATE_VARIABLE: &str = marks::LOCK_STATE;
-const MARK_PREFIX: &str = "RECOVERYCTL_LOCK_";
-
-/// The variable that marks whatever is started under a lock, locks inside it included.
-pub fn mark_variable(lock_id: &str) -> String {
-    format!("{MARK_PREFIX}{}", lock_id.replace('-', ""))
-}
 
 /// The result of one pass.
 pub(super) struct ProcessScan {
@@ -259,31 +249,8 @@ fn marked_by_others(dir: &StateDir) -> Vec<(Option<String>, ProcessIdentity)> {
     others.collect()
 }
 
-/// The lock, without hyphens, that a `NAME=value` entry is a mark of.
-pub(super) fn marked_lock(entry: &[u8]) -> Option<String> {
-    let (name, value) = std::str::from_utf8(entry).ok()?.split_once('=')?;
-    if name == LOCK_ID_VARIABLE {
-        return Some(value.replace('-', ""));
-    }
-    name.strip_prefix(MARK_PREFIX).filter(|_| value == "1").map(str::to_owned)
-}
-
 fn real_uid(pid: u32) -> Option<u32> {
     let status = crate::durable::plain::read_text(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("Uid:"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn marked_lock_from_environment() {
-        assert_eq!(marked_lock(b"RECOVERYCTL_LOCK_ID=01-ab").as_deref(), Some("01ab"));
-        let mark = format!("{}=1", mark_variable("01-ab"));
-        assert_eq!(marked_lock(mark.as_bytes()).as_deref(), Some("01ab"));
-        assert_eq!(marked_lock(b"RECOVERYCTL_LOCK_TOKEN=7"), None);
-        assert_eq!(marked_lock(b"PATH=/bin"), None);
-    }
 }

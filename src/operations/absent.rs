@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::jobs::marks;
 use crate::state::{Identity, StateError, StatePaths};
 
-use super::context::Inside;
 use super::error::{ErrorKind, OperationError, quoted};
+use super::inside::Inside;
 
 /// Who means a state directory that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

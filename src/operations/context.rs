@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{ErrorKind, OperationError};
+use super::inside::Inside;
 use crate::audit::{self, Entry};
 use crate::durable::{Disk, NotHome};
 use crate::jobs::{marks, notice_restore};
@@ -43,21 +44,6 @@ pub struct Call {
     pub inside: Option<Inside>,
     /// The folder at which the relative paths of the request begin.
     pub folder: Option<PathBuf>,
-}
-
-/// What a process that asks has around it.
-#[derive(Debug, Clone)]
-pub struct Inside {
-    /// Its environment.
-    pub variables: Vec<(OsString, OsString)>,
-    /// The folder that it works in.
-    pub folder: Option<PathBuf>,
-}
-
-impl Inside {
-    pub(super) fn variable(&self, name: &str) -> Option<&OsString> {
-        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value)
-    }
 }
 
 /// What an operation tells and asks while it works.

@@ -17,6 +17,7 @@ mod error;
 pub mod findings;
 pub mod health;
 pub mod history;
+mod inside;
 pub mod interrupt;
 pub mod jobs;
 pub mod locks;
@@ -36,12 +37,13 @@ pub mod why;
 
 use entry::row;
 
-pub use context::{Call, Context, FrontEnd, Inside, Interrupt, Site, Ticker, Uninterrupted};
+pub use context::{Call, Context, FrontEnd, Interrupt, Site, Ticker, Uninterrupted};
 pub use entry::{Answered, Done, Entry, Method, Operation, Requested, Row, run};
 pub use error::{
     Ending, ErrorDocument, ErrorKind, OperationError, PATH_EXPOSED, Partial, exposed, quoted, remedies,
     status_table,
 };
+pub use inside::Inside;
 pub use page::PageRequest;
 
 /// Every operation. Those without a path have no endpoint: a daemon is asked for them by a command line's front end.

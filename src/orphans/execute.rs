@@ -6,7 +6,7 @@ use std::path::Path;
 use super::candidate::{Candidate, Check, OrphanKind, OrphanPlan, OrphanTarget};
 use super::folders::SeenFolder;
 use super::log::{LogEntry, OrphanLog};
-use super::saved::{plan, save};
+use super::saved::{PLAN_LASTS_MS, plan, save};
 use super::scan::alone;
 use super::scan_context::{OrphanSettings, ScanContext};
 use super::trash::{self, TrashError};
@@ -21,8 +21,6 @@ use crate::state::names::decode;
 use crate::system::docker::{DockerObject, Engines, Removal};
 use crate::system::end_process;
 
-/// A plan older than this is out of date.
-pub(super) const PLAN_LASTS_MS: i64 = 24 * 3600 * 1000;
 /// Judged, and held, at a time; each takes a descriptor.
 const BATCH: usize = 64;
 /// Between a process's kill and its end.

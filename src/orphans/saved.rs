@@ -23,6 +23,9 @@ use crate::findings::{Finding, Object};
 use crate::state::{StateDir, Timestamp};
 use crate::system::parallel_map;
 
+/// A plan older than this is out of date.
+pub(super) const PLAN_LASTS_MS: i64 = 24 * 3600 * 1000;
+
 /// Candidates that one thread writes at a time.
 const SHARE: usize = 256;
 

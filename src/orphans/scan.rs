@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::candidate::{Candidate, OrphanKind, OrphanPlan};
-use super::execute::PLAN_LASTS_MS;
+use super::saved::PLAN_LASTS_MS;
 use super::saved::{plan, save};
 use super::scan_context::ScanContext;
 use crate::durable::{DiskError, FileLock, LockError};

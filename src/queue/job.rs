@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use strum::VariantArray;
 
-use super::record::EndedBy;
+use super::ended_by::EndedBy;
 use super::spec::JobSpec;
 use crate::state::JobId;
 use crate::state::Timestamp;

@@ -9,8 +9,10 @@
 //! - [`Queue`] reads, follows and changes it; [`Queue::transact`] decides while no other process can append.
 //! - [`QueueState::apply`] is the only place where a job's status changes.
 
+mod bad_request;
 mod callback;
 mod callback_url;
+mod ended_by;
 mod ends;
 mod export;
 mod finish;
@@ -33,17 +35,19 @@ mod wire;
 
 pub use crate::audit::Actor;
 pub use crate::state::JobId;
+pub use bad_request::BadRequest;
 pub use callback::Callback;
 pub use callback_url::masked_url;
+pub use ended_by::EndedBy;
 pub use ends::JobEnd;
 pub use export::{Exported, exported};
 pub use job::{Adopted, EndedAttempt, Job, JobDocument, JobStatus, QueuePosition, RunState, Transition};
 pub use open::{Method, Replayed, replay};
 pub use operators::{entries_of, is_by_operator, operator_records};
 pub(crate) use record::INTERRUPTED;
-pub use record::{AfterCrash, AttemptOutcome, End, EndedBy, Operation, Record, Submission};
+pub use record::{AfterCrash, AttemptOutcome, End, Operation, Record, Submission};
 pub use repair::{Examined, RecoveredQueue, Repaired, examine, recover, repair_files};
-pub use request::{BadRequest, CheckedRequest, JobRequest, RequestDefaults};
+pub use request::{CheckedRequest, JobRequest, RequestDefaults};
 pub use request_schema::job_request_schema;
 pub use shared::{QueueView, SharedQueue};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};

@@ -3,14 +3,13 @@
 //! One JSON object a record: `at`, `op`, `by`, then the operation's own members. `spec`, if present, is last,
 //! so that replay can take it unparsed.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ended_by::EndedBy;
 use super::job::JobDocument;
 use super::spec::JobSpec;
 use crate::audit::Actor;
-use crate::state::JobId;
-use crate::state::Timestamp;
+use crate::state::{JobId, Timestamp};
 
 /// A submission: the members that order the line, and the rest as `spec`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,24 +50,6 @@ pub enum AttemptOutcome {
 
 /// The reason of a job whose last attempt was interrupted.
 pub(crate) const INTERRUPTED: &str = "interrupted";
-
-/// The cancel or signal that ended an attempt from outside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct EndedBy {
-    /// When it asked.
-    pub at: Timestamp,
-    /// The actor of a recorded cancel; or the sending user, with the process if it was seen.
-    pub by: String,
-    /// The signal that came, if one did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signal: Option<i32>,
-    /// The process that sent the signal; not known when it is in another PID namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pid: Option<u32>,
-    /// The user that process belonged to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uid: Option<u32>,
-}
 
 /// What follows a crash; decided when it is recorded, so that replay need not decide again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

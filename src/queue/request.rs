@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::bad_request::BadRequest;
 use super::callback::Callback;
 use super::callback_url::masked_url;
 use super::record::Submission;
 use super::spec::{CrashPolicy, JobSpec};
-use crate::state::names::{BadName, encode};
+use crate::state::names::encode;
 use crate::state::{JobId, format_duration};
 
 /// A job as requested, unchecked.
@@ -82,63 +83,6 @@ pub struct CheckedRequest {
     pub submission: Submission,
     /// Whether the id was given by the user, so that it may be taken.
     pub is_named: bool,
-}
-
-/// An invalid request.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BadRequest {
-    /// Bytes that are no text.
-    #[error("it is not UTF-8 from byte {at} on")]
-    NotUtf8 {
-        /// The first such byte, counted from 1.
-        at: usize,
-    },
-    /// Text that is no JSON.
-    #[error("it is no JSON: {0}")]
-    NotJson(String),
-    /// JSON, but no object.
-    #[error("it must be a JSON object, such as {{\"command\":[\"make\",\"all\"]}}")]
-    NotAnObject,
-    /// A member that no request has.
-    #[error("there is no member '{name}'; {}", meant.map_or_else(
-        || format!("members are: {}", super::request_json::names()),
-        |m| format!("did you mean '{m}'?"),
-    ))]
-    UnknownMember {
-        name: String,
-        /// The member that may have been meant.
-        meant: Option<&'static str>,
-    },
-    /// The same variable twice: which of the two counts cannot be known.
-    #[error("member '{0}' is given twice")]
-    Twice(String),
-    /// A value of another kind.
-    #[error("'{member}' must be {expected}, not {found}")]
-    Kind {
-        member: &'static str,
-        /// What it may be.
-        expected: &'static str,
-        /// What it is.
-        found: String,
-    },
-    /// No command, or one without a program.
-    #[error("the command is empty")]
-    NoCommand,
-    /// A value that cannot be used.
-    #[error("{what} cannot be used: {why}")]
-    Value {
-        /// What: "the callback 'x'".
-        what: String,
-        why: String,
-    },
-    /// A name that cannot become a file name.
-    #[error("the {what} cannot be used: {name}")]
-    Name {
-        /// Whose name: "repository", "id".
-        what: &'static str,
-        name: BadName,
-    },
 }
 
 /// Variables that every job gets from its supervisor; a request that sets one would be ignored in part.

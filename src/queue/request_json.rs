@@ -11,9 +11,10 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::bad_request::BadRequest;
 use super::callback::Callback;
 use super::callback_url::masked_url;
-use super::request::{BadRequest, JobRequest};
+use super::request::JobRequest;
 use super::spec::CrashPolicy;
 use crate::state::parse_duration;
 use crate::state::suggest::closest;
@@ -161,7 +162,7 @@ fn whole(value: Value) -> Value {
 }
 
 /// The names of all members, for messages.
-pub(super) fn names() -> String {
+fn names() -> String {
     MEMBERS.iter().map(|m| m.name).collect::<Vec<_>>().join(", ")
 }
 
@@ -206,7 +207,7 @@ fn no_object(error: &serde_json::Error) -> BadRequest {
 fn unknown(name: &str) -> BadRequest {
     let usual = OTHER_WORDS.iter().find(|(word, _)| *word == name).map(|(_, member)| *member);
     let meant = usual.or_else(|| closest(name, MEMBERS.iter().map(|m| m.name)).and_then(known));
-    BadRequest::UnknownMember { name: shortened(name), meant }
+    BadRequest::UnknownMember { name: shortened(name), meant, members: names() }
 }
 
 fn known(name: &str) -> Option<&'static str> {

@@ -14,9 +14,10 @@ use indexmap::map::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ended_by::EndedBy;
 use super::job::{Job, JobDocument, JobStatus, QueuePosition};
 use super::raw_submission::RawSubmission;
-use super::record::{End, EndedBy, Operation, Record, Submission};
+use super::record::{End, Operation, Record, Submission};
 use crate::state::JobId;
 use crate::state::Timestamp;
 

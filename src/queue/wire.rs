@@ -13,8 +13,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::ended_by::EndedBy;
 use super::job::JobDocument;
-use super::record::{AfterCrash, AttemptOutcome, End, EndedBy, Operation, Record, Submission};
+use super::record::{AfterCrash, AttemptOutcome, End, Operation, Record, Submission};
 use crate::audit::Actor;
 use crate::state::JobId;
 use crate::state::Timestamp;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::control::{Cancel, Control};
-use super::phase::Interrupted;
+use super::phase_outcome::Interrupted;
 use super::progress::Tracker;
 use crate::findings::Finding;
 use crate::state::Clock;

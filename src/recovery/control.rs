@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::phase::Interrupted;
+use super::phase_outcome::Interrupted;
 
 /// How often flags without a notification (a signal handler's) are checked.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -2,7 +2,7 @@
 //! `recovery/history.json`, the last hundred in short, oldest first.
 //!
 //! Written only by the holder of the recovery lock, in this order at the end of a run: last, history,
-//! current. After a kill between any two of them, the next run's [`complete`] writes the rest.
+//! current. After a kill between any two of them, the next run's [`super::complete`] writes the rest.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, parse, without_writer};
+use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
 use crate::durable::{DiskError, read_optional, replace};
-use crate::findings::{Finding, Object, Severity, catalogue};
+use crate::findings::{Finding, Object, catalogue};
 use crate::state::{StateDir, Timestamp};
 
 /// The form of `history.json` that is written; a later one is left alone.
@@ -216,63 +216,13 @@ pub(super) fn count_run(snapshot: &Snapshot, counts: &mut BTreeMap<String, u64>)
     }
 }
 
-/// The records that were completed.
-pub(super) struct MadeGood {
-    /// Findings about files that could not be read.
-    pub(super) findings: Vec<Finding>,
-    /// Runs that never ended and entered the history now.
-    pub(super) aborted: u64,
-}
-
-/// Completes the records of killed runs: a run that never ended, and one that was killed between writing its
-/// end and its entry in the history. The caller holds the recovery lock, so no earlier run can still be at
-/// work.
-pub(super) fn complete(dir: &StateDir) -> Result<MadeGood, HistoryError> {
-    let mut findings = Vec::new();
-    for path in [dir.paths.recovery_history(), dir.paths.recovery_last()] {
-        let readable = match path == dir.paths.recovery_history() {
-            true => read_history(dir).map(drop),
-            false => read_last(dir).map(drop),
-        };
-        match readable {
-            Err(HistoryError::Damaged { path, source }) => {
-                let reason = source.to_string();
-                dir.quarantine().take_file(&path, &reason, &dir.clock.now().to_string())?;
-                findings.push(damaged(&path.display().to_string(), &reason));
-            }
-            other => other?,
-        }
-    }
-    findings.extend(keep_damaged_progress(dir)?);
-    let left = parse(&dir.paths.recovery_current()).map(|current| without_writer(dir, current));
-    let last = read_last(dir)?.map(|record| record.snapshot);
-    let mut missed: Vec<HistoryEntry> = [last, left].iter().flatten().map(HistoryEntry::of).collect();
-    missed.sort_by_key(|entry| entry.recovery_id);
-    let known = read_history(dir)?;
-    let is_new = |entry: &&HistoryEntry| known.iter().all(|k| k.recovery_id != entry.recovery_id);
-    let aborted = missed.iter().filter(is_new).filter(|e| e.outcome == RecoveryOutcome::Aborted).count();
-    add(dir, &missed)?;
-    Ok(MadeGood { findings, aborted: aborted as u64 })
-}
-
-/// This run overwrites the progress of the previous one: keep a copy if it cannot be parsed.
-fn keep_damaged_progress(dir: &StateDir) -> Result<Option<Finding>, HistoryError> {
-    let path = dir.paths.recovery_current();
-    let Some(bytes) = read_optional(&path)? else { return Ok(None) };
-    let Err(source) = serde_json::from_slice::<Snapshot>(&bytes) else { return Ok(None) };
-    let reason = source.to_string();
-    dir.quarantine().keep(&path, None, &bytes, &reason, &dir.clock.now().to_string())?;
-    // It only showed progress; the results are in the history.
-    Ok(Some(damaged(&path.display().to_string(), &reason).with_severity(Severity::Warning)))
-}
-
-fn damaged(path: &str, reason: &str) -> Finding {
+pub(super) fn damaged(path: &str, reason: &str) -> Finding {
     let sentence = format!("The record of past recoveries was damaged and is in quarantine now: {reason}.");
     Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, Object::File(path.to_string()), sentence)
 }
 
 /// Adds the entries that the history has not yet.
-fn add(dir: &StateDir, entries: &[HistoryEntry]) -> Result<(), HistoryError> {
+pub(super) fn add(dir: &StateDir, entries: &[HistoryEntry]) -> Result<(), HistoryError> {
     let mut recoveries = read_history(dir)?;
     let before = recoveries.len();
     for entry in entries {

@@ -26,12 +26,16 @@
 //! **To add a phase**: make a [`Phase`] with a name, its dependencies and a closure, and pass it to
 //! [`PhaseGraph::new`] with the others.
 
+mod complete;
 mod context;
 mod control;
 mod coordinator;
+mod current;
 mod graph;
 mod history;
+mod options;
 mod phase;
+mod phase_outcome;
 mod phases;
 mod progress;
 mod publish;
@@ -43,11 +47,14 @@ mod tries;
 
 pub use context::PhaseContext;
 pub use control::Cancel;
+pub use current::read_current;
 pub use graph::{GraphError, PhaseGraph};
 pub use history::{
     HistoryEntry, HistoryError, HistoryPhase, RecoveryRecord, counter, read_history, read_last,
 };
-pub use phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome, PhaseRun};
+pub use options::{Observer, RunOptions};
+pub use phase::{Phase, PhaseRun};
+pub use phase_outcome::{DegradedResource, Interrupted, PhaseError, PhaseOutcome};
 pub use phases::{
     JobHolders, Recovery, Settings, liveness_of, recover_queue_of, recovery_ends, repair_queue,
 };
@@ -56,5 +63,5 @@ pub use requests::{
     Asking, RequestAnswer, RequestError, RetryWanted, is_retry_wanted, request_retry,
     request_retry_of_daemon, request_skip, retries_wanted, withdraw_retry, withdraw_skip,
 };
-pub use run::{Observer, RunError, RunOptions, run};
-pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, read_current};
+pub use run::{RunError, run};
+pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::phase::DegradedResource;
+use super::phase_outcome::DegradedResource;
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
 use crate::findings::{Finding, Severity};
 use crate::state::Clock;

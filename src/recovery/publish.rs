@@ -6,8 +6,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::options::Observer;
 use super::progress::{Seen, Tracker};
-use super::run::Observer;
 use super::snapshot::Snapshot;
 use crate::durable::replace;
 use crate::findings::{Finding, Object, catalogue};

@@ -25,8 +25,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::history::RecoveryRecord;
+use super::options::RunOptions;
 use super::phases::{Recovery, Settings};
-use super::run::{RunError, RunOptions};
+use super::run::RunError;
 use super::{GraphError, RecoveryOutcome, read_current};
 use crate::durable::tree::remove_tree;
 use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, is_held};

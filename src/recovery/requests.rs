@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::snapshot::{PhaseStatus, RecoveryOutcome, read_current};
+use super::current::read_current;
+use super::snapshot::{PhaseStatus, RecoveryOutcome};
 use crate::durable::{DiskError, IoContext, read_optional, replace};
 use crate::state::{StateDir, Timestamp};
 

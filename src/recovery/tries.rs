@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::context::PhaseContext;
 use super::control::{Control, Woken};
-use super::phase::{DegradedResource, Interrupted, PhaseError, PhaseOutcome, PhaseRun};
+use super::phase::PhaseRun;
+use super::phase_outcome::{DegradedResource, Interrupted, PhaseError, PhaseOutcome};
 use super::progress::{PhaseEnd, Tracker};
 use super::snapshot::PhaseStatus;
 use crate::findings::{Finding, Object, Severity, catalogue};

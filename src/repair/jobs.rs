@@ -1,7 +1,8 @@
 //! The jobs: running ones that are over, claims that nobody started, and the jobs' own records.
 
 use super::action::{JobsCondition, Left, RepairAction};
-use super::run::{RepairError, RepairSettings};
+use super::error::RepairError;
+use super::settings::RepairSettings;
 use crate::findings::Object;
 use crate::findings::shell_word;
 use crate::jobs::{Liveness, Reconciled, Reconciliation, reattach, record, would_reconcile};

@@ -1,7 +1,7 @@
 //! The repository locks.
 
 use super::action::{Left, LocksCondition, RepairAction};
-use super::run::RepairError;
+use super::error::RepairError;
 use crate::findings::Object;
 use crate::findings::shell_word;
 use crate::jobs::{RecoverSettings, Sentinel, Stored, marks};

@@ -12,10 +12,12 @@
 
 mod action;
 mod adopt;
+mod error;
 mod jobs;
 mod locks;
 mod queue;
 mod run;
+mod settings;
 mod webhooks;
 
 pub use action::{
@@ -23,5 +25,7 @@ pub use action::{
     RepairReport,
 };
 pub use adopt::{AdoptError, Adoption, adopt_as_new};
+pub use error::RepairError;
 pub use locks::would_repair_lock;
-pub use run::{RepairError, RepairSettings, repair};
+pub use run::repair;
+pub use settings::RepairSettings;

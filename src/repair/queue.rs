@@ -1,7 +1,7 @@
 //! The queue: damaged records, half-written ends, gaps and damaged snapshots.
 
 use super::action::{QueueCondition, RepairAction};
-use super::run::RepairError;
+use super::error::RepairError;
 use crate::durable::log::{Damage, DamageKind};
 use crate::findings::Object;
 use crate::jobs::record;

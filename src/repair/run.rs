@@ -3,52 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::action::{Condition, Left, Part, RepairAction, RepairReport};
+use super::error::RepairError;
+use super::settings::RepairSettings;
 use super::{jobs, locks, queue, webhooks};
-use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::durable::{FileLock, Holder, LockError};
 use crate::findings::Object;
-use crate::jobs::{RecoverError, RecoverSettings};
-use crate::queue::QueueError;
-use crate::recovery::{PhaseError, repair_queue};
+use crate::recovery::repair_queue;
 use crate::state::StateDir;
-use crate::webhooks::{DeliveryLogError, EngineError, Settings as WebhookSettings};
-
-/// What to repair, and by whom.
-#[derive(Debug, Clone)]
-pub struct RepairSettings {
-    /// Which parts.
-    pub parts: BTreeSet<Part>,
-    /// Only say what would be done.
-    pub dry_run: bool,
-    /// Who acts, and by which limits jobs are judged.
-    pub jobs: RecoverSettings,
-    /// How long what was delivered is kept, and whom else to tell.
-    pub webhooks: WebhookSettings,
-}
-
-/// Why a repair could not go on. What was done before stays done; the next run finds the rest.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RepairError {
-    /// A recovery, or another repair, is under way.
-    #[error("a recovery or a repair is under way")]
-    Busy(#[source] LockError),
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// Judging jobs.
-    #[error(transparent)]
-    Jobs(#[from] RecoverError),
-    /// Mending the queue's files.
-    #[error(transparent)]
-    Phase(#[from] PhaseError),
-    /// The log of deliveries.
-    #[error(transparent)]
-    DeliveryLog(#[from] DeliveryLogError),
-    /// Mending the log of deliveries.
-    #[error(transparent)]
-    Deliveries(#[from] EngineError),
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
 
 /// Repairs, or says what it would do.
 pub fn repair(dir: &StateDir, settings: &RepairSettings) -> Result<RepairReport, RepairError> {

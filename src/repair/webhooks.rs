@@ -1,7 +1,8 @@
 //! The deliveries: damage of their log, and attempts whose sender died.
 
 use super::action::{DeliveriesCondition, Left, RepairAction};
-use super::run::{RepairError, RepairSettings};
+use super::error::RepairError;
+use super::settings::RepairSettings;
 use crate::durable::is_held;
 use crate::findings::Object;
 use crate::queue::Queue;

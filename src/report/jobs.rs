@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::attempts::AttemptReport;
 use super::page::{BadCursor, Page, cut};
-use super::queue::waiting_for;
+use super::waiting::waiting_for;
 use crate::jobs::findings::{ConditionReport, conditions_of};
 use crate::jobs::{FreshnessLimits, JudgeContext, ProcessTable, judge};
 use crate::queue::{Callback, CrashPolicy, EndedBy, Job, JobSpec, JobStatus, QueueState, Transition};

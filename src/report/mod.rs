@@ -22,6 +22,7 @@ pub mod sentinels;
 pub mod startup;
 pub mod state;
 pub mod status;
+mod waiting;
 pub mod webhooks;
 pub mod why_job;
 pub mod why_lock;

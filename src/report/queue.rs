@@ -9,12 +9,12 @@ use super::jobs::{JobSummary, summary};
 use super::page::{BadCursor, Page, cut};
 use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, read};
 use crate::durable::{DiskError, IoContext};
-use crate::findings::catalogue;
-use crate::findings::{Finding, Object};
+use crate::findings::{Finding, Object, catalogue};
 use crate::queue::{Counts, Job, JobStatus, Queue, QueueState, RecoveredQueue, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
-use crate::state::{StateDir, Timestamp};
-use crate::state::{Word, human};
+use crate::state::{StateDir, Timestamp, Word, human};
+
+pub use super::waiting::waiting_for;
 
 /// The queue at a glance.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -82,15 +82,6 @@ pub fn line<'a>(state: &'a QueueState, held: &'a BTreeSet<String>) -> impl Itera
         waiting_for: waiting_for(state, held, job),
         not_before: job.not_before,
     })
-}
-
-/// What keeps a queued job from starting, other than its turn: who has its repository.
-pub fn waiting_for(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> Option<String> {
-    let repository = job.repository.as_deref()?;
-    match state.holder_of(repository) {
-        Some(holder) => Some(Object::job(&holder.id).to_string()),
-        None => held.contains(repository).then(|| Object::lock(repository).to_string()),
-    }
 }
 
 /// Counters since the queue was made, and how long jobs wait and run.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::queue::waiting_for;
+use super::waiting::waiting_for;
 use crate::durable::is_held;
 use crate::findings::{Finding, Object};
 use crate::jobs::findings::{of_failed_start, of_look};

@@ -13,9 +13,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cleanup_log::CleanupEntry;
+use super::error::StartupError;
+use super::record::CleanupEntry;
 use super::under_way::Startup;
-use super::under_way::StartupError;
 use crate::durable::{Abandoned, FileLock, LockError, is_temporary_name, remove_abandoned};
 use crate::queue::JobId;
 use crate::state::names::decode;

@@ -1,30 +1,10 @@
 //! The log of acts of cleaning after a crash: temporary files, half-made workspaces, torn tails, half-written
 //! snapshots, a migrated layout.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::log::StartupLog;
+use super::record::CleanupEntry;
 use crate::durable::DiskError;
-use crate::state::{StateDir, Timestamp};
-
-/// One act.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "StartupCleaning")]
-pub struct CleanupEntry {
-    /// When.
-    pub at: Timestamp,
-    /// During which startup.
-    pub startup_id: String,
-    /// What was done: `remove_temporary_file`, `remove_half_made_workspace`, `cut_torn_tail`, …
-    pub action: String,
-    /// To what: a path relative to the state directory.
-    pub object: String,
-    /// `done`, `kept` or `failed`.
-    pub result: String,
-    /// More about it.
-    pub detail: String,
-}
+use crate::state::StateDir;
 
 /// The acts that the log still has, oldest first.
 ///

@@ -10,8 +10,9 @@
 //! costs an operator a command, too little costs jobs.
 
 use super::detect::{Detection, detect};
-use super::history::{StartupEntry, StartupOutcome};
-use super::log::{StartupLog, StartupRecord};
+use super::log::StartupLog;
+use super::record::StartupRecord;
+use super::record::{StartupEntry, StartupOutcome};
 use crate::durable::DiskError;
 use crate::state::{StateDir, Timestamp};
 

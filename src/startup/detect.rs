@@ -1,7 +1,8 @@
 //! Detects whether a startup is under way, and how the previous one ended. Changes nothing.
 
-use super::history::{StartupEntry, StartupOutcome, history};
+use super::history::history;
 use super::marker::{MarkerRead, read};
+use super::record::{StartupEntry, StartupOutcome};
 use crate::durable::{DiskError, is_held};
 use crate::state::StateDir;
 

@@ -1,23 +1,16 @@
-//! Layout 1's records of past startups, and their migration to layout 2.
+//! Layout 1's records of past startups.
 //!
 //! `startup/history.json` and `startup/cleanup-log.json`: `{"version":1,"entries":[…]}`, written whole each
 //! time.
-//!
-//! **Migration**, by the process that holds the startup lock, in an order in which each step may be the last
-//! one: entries that the log lacks are appended to it, in one append; `state.json` says layout 2, and earlier
-//! versions refuse from here on; the old files are removed. Until then readers read both and count nothing
-//! twice, so a migration that was interrupted is simply begun again. An earlier version that runs in between
-//! adds to its own files, and its entries are taken over too.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::log::{StartupLog, StartupRecord, Writer};
-use super::under_way::StartupError;
+use super::record::StartupRecord;
 use crate::durable::{DiskError, read_optional};
-use crate::state::{LAYOUT_VERSION, StateDir};
+use crate::state::StateDir;
 
 const VERSION: u32 = 1;
 
@@ -58,43 +51,4 @@ fn take<T: DeserializeOwned>(
     };
     old.damaged.push((path.to_owned(), why));
     Ok(())
-}
-
-/// Result of a migration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Migrated {
-    /// The layout before.
-    pub from: u32,
-    /// How many records were taken over.
-    pub records: usize,
-}
-
-/// Migrates the state directory to this version's layout. `None` when it has it already.
-pub(super) fn migrate(
-    dir: &StateDir,
-    writer: &Writer,
-    log: &StartupLog,
-) -> Result<Option<Migrated>, StartupError> {
-    let files = [dir.paths.startup_history_1(), dir.paths.startup_cleanup_log_1()];
-    let left: Vec<&PathBuf> = files.iter().filter(|path| path.exists()).collect();
-    let from = dir.identity.layout;
-    if from >= LAYOUT_VERSION && left.is_empty() {
-        return Ok(None);
-    }
-    let at = dir.clock.now().to_string();
-    for (path, why) in &log.damaged_files {
-        dir.quarantine().keep_file(path, why, &at)?;
-    }
-    let new: Vec<StartupRecord> =
-        log.records.iter().filter(|(seq, _)| seq.is_none()).map(|(_, r)| r.clone()).collect();
-    writer.append(&new)?;
-    dir.raise_layout()?;
-    for path in &left {
-        match dir.disk.remove_file(path) {
-            Err(e) if !e.is_not_found() => return Err(e.into()),
-            _ => {}
-        }
-    }
-    dir.disk.sync_dir(&dir.paths.startup())?;
-    Ok(Some(Migrated { from, records: new.len() }))
 }

@@ -8,11 +8,8 @@
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
-
-use super::cleanup_log::CleanupEntry;
-use super::history::StartupEntry;
 use super::layout_1;
+use super::record::{CleanupEntry, StartupEntry, StartupRecord};
 use crate::durable::DiskError;
 use crate::durable::log::{Damage, DamageKind, Log, LogError, Position, ReadRequest, SegmentFile};
 use crate::state::{StateDir, Timestamp};
@@ -22,29 +19,6 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 
 /// How many startups are kept at least.
 pub const STARTUPS_KEPT: usize = 200;
-
-/// One event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum StartupRecord {
-    /// A startup is over: it ended, or the next one found that it was aborted.
-    Startup(StartupEntry),
-    /// An act of cleaning.
-    Act(CleanupEntry),
-    /// Jobs are started no more, until the next `cleared`.
-    SafeMode {
-        at: Timestamp,
-        /// The startups that were cut short one after the other, oldest first.
-        because: Vec<String>,
-    },
-    /// An operator, or a recovery that completed, ended the crash loop.
-    Cleared {
-        at: Timestamp,
-        by: String,
-        /// What was given as the reason.
-        why: Option<String>,
-    },
-}
 
 /// The content of the log.
 #[derive(Debug, Clone, Default)]

@@ -9,29 +9,36 @@
 //! Everything that is reported about startups is derived from that log and the marker: the history, the
 //! number of aborts in a row, whether it is a crash loop ([`SafeMode`]).
 //!
-//! **Layouts.** The log is layout 2's; see `layout_1.rs` for the earlier one and its migration.
+//! **Layouts.** The log is layout 2's; see `layout_1.rs` for the earlier one, `migrate.rs` for its migration.
 
 mod cleanup;
 mod cleanup_log;
 mod crash_loop;
 mod detect;
+mod error;
 mod history;
 mod last_turn;
 mod layout_1;
 mod log;
 mod marker;
+mod migrate;
 mod misplaced;
 pub(crate) mod origin;
+mod record;
 mod under_way;
 
 pub use cleanup::{Cleanup, clean_up, remove_half_made};
-pub use cleanup_log::{CleanupEntry, cleanup_log};
+pub use cleanup_log::cleanup_log;
 pub use crash_loop::{ABORTS, SafeMode, WINDOW_MS, safe_mode};
 pub use detect::{Detection, detect};
-pub use history::{StartupEntry, StartupOutcome, consecutive_aborts, history};
+pub use error::StartupError;
+pub use history::{consecutive_aborts, history};
 pub use last_turn::{TurnWriter, last_turn};
-pub use layout_1::Migrated;
-pub use log::{STARTUPS_KEPT, StartupLog, StartupRecord, clear};
+pub use log::{STARTUPS_KEPT, StartupLog, clear};
 pub use marker::{Marker, StartedBy};
+pub use migrate::Migrated;
 pub use misplaced::put_misplaced_away;
-pub use under_way::{StartOptions, StartReport, Startup, StartupError};
+pub use record::CleanupEntry;
+pub use record::StartupRecord;
+pub use record::{StartupEntry, StartupOutcome};
+pub use under_way::{StartOptions, StartReport, Startup};

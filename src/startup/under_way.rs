@@ -5,66 +5,23 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::cleanup_log::CleanupEntry;
 use super::crash_loop::SafeMode;
 use super::detect::{Detection, judge_by};
-use super::history::{StartupEntry, StartupOutcome};
-use super::layout_1::{Migrated, migrate};
-use super::log::{StartupLog, StartupRecord, Writer};
+use super::error::StartupError;
+use super::log::{StartupLog, Writer};
 use super::marker::{Marker, MarkerRead, StartedBy, read};
-use crate::durable::log::{Damage, LogError};
+use super::migrate::{Migrated, migrate};
+use super::record::{CleanupEntry, StartupEntry, StartupOutcome, StartupRecord};
+use crate::durable::log::Damage;
 use crate::durable::seeded_bug::SeededBug;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::state::{LAYOUT_VERSION, StateDir, StateError};
+use crate::state::{LAYOUT_VERSION, StateDir};
 
 /// A process that only looks holds the lock for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(50);
 
 /// Acts of one startup that are logged one by one; more are logged as a number.
 const MOST_ACTS: usize = 1000;
-
-/// Why a startup could not begin or go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartupError {
-    /// Another process is starting up, or recovering, in this state directory.
-    #[error("another startup is under way: {0}")]
-    Running(#[source] LockError),
-    /// The system refused.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The startup log cannot be used.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// It has ended; a phase that was left behind is late.
-    #[error("the startup is over")]
-    Over,
-    /// The layout cannot be brought up to date.
-    #[error(transparent)]
-    State(#[from] StateError),
-}
-
-impl StartupError {
-    /// The disk's refusal behind it, if it is one that leaves reading possible.
-    pub fn refused_change(&self) -> Option<&DiskError> {
-        let disk = match self {
-            StartupError::Disk(e)
-            | StartupError::Running(LockError::Disk(e))
-            | StartupError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
-            | StartupError::State(StateError::Disk(e) | StateError::Lock(LockError::Disk(e))) => e,
-            _ => return None,
-        };
-        Some(disk).filter(|e| e.is_refused_change())
-    }
-
-    /// The error and the disk's reason in one line, for people.
-    pub fn in_one_line(&self) -> String {
-        match self.refused_change() {
-            Some(refused) => format!("{refused}: {}", refused.source),
-            None => self.to_string(),
-        }
-    }
-}
 
 /// Options of a startup.
 #[derive(Debug, Clone, Copy, Default)]

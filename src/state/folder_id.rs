@@ -38,7 +38,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::directory::StateError;
+use super::error::StateError;
 use super::identity::Identity;
 use super::paths::StatePaths;
 use crate::durable::{Disk, IoContext, read_optional, replace, sealed};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-use super::directory::{LOCK_WAIT, SEGMENT_BYTES, StateDir, StateError};
+use super::directory::{LOCK_WAIT, SEGMENT_BYTES, StateDir};
+use super::error::StateError;
 use super::folder_id::{
     CopiedFrom, DirectoryOrigin, FolderId, FolderRecord, Past, Restored, StateStamp, next_incarnation,
     origin_of, record_here,

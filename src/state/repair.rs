@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::directory::{LOCK_WAIT, StateDir, StateError, entries};
+use super::directory::{LOCK_WAIT, StateDir, entries};
+use super::error::StateError;
 use super::folder_id::FolderRecord;
 use super::identity::Identity;
 use super::paths::StatePaths;

@@ -1,13 +1,11 @@
-//! The clock of this boot, which cannot be set and goes on in a suspend; and the age of a process by it. A
-//! process in a time namespace (time_namespaces(7)) sees that clock, and the start times of processes,
-//! shifted: here all are in the terms of the machine's first namespace, so that two views agree.
+//! The clock of this boot, which cannot be set and goes on in a suspend. A process in a time namespace
+//! (time_namespaces(7)) sees that clock, and the start times of processes, shifted: here all are in the terms of the
+//! machine's first namespace, so that two views agree.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-
-use super::process::ProcessIdentity;
 
 /// Milliseconds that this process's view of the boot's clock is ahead.
 fn shift_ms() -> i64 {
@@ -40,27 +38,17 @@ pub(super) fn unshifted(ticks: u64) -> u64 {
     ticks.wrapping_add_signed(shift.wrapping_neg())
 }
 
-/// How long ago a process of this boot started.
-pub fn age_of(process: ProcessIdentity) -> Duration {
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    let started = Duration::from_millis(process.start_time.saturating_mul(1000) / per_second);
-    since_boot().saturating_sub(started)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn time_namespace_offsets_and_own_age() {
+    fn time_namespace_offsets() {
         assert_eq!(
             parse("monotonic           0         0\nboottime       86400 500000000\n"),
             Some(86_400_500)
         );
         assert_eq!(parse("boottime      -86400         0\n"), Some(-86_400_000));
         assert_eq!(parse(""), None);
-        let age = age_of(ProcessIdentity::this());
-        assert!(age < Duration::from_secs(3600), "{age:?}");
-        assert!(since_boot() > age);
     }
 }

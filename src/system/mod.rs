@@ -26,7 +26,7 @@ mod usage;
 
 pub use account::{USUAL_PATH, base_environment, base_environment_of};
 pub use author::{Account, Author};
-pub use boot_clock::{age_of, since_boot};
+pub use boot_clock::since_boot;
 pub use cgroup::{Cgroup, leave_groups};
 pub use children::{ResourceUse, memory_high_water, runs_own_program, use_of_children, use_of_this_process};
 pub use clock_watch::{ClockWatch, Jump};
@@ -37,6 +37,7 @@ pub use host::{Host, Relation};
 pub use limits::{BadLimit, Confinement, Limit};
 pub(crate) use new_process::look_after_exec;
 pub(crate) use parallel_map::parallel_map;
+pub use process::age_of;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::boot_clock::age_of;
+use super::process::age_of;
 use super::process::process_stat;
 
 /// Younger processes may still become their own program.

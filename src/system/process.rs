@@ -7,13 +7,14 @@
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::boot_clock::unshifted;
+use super::boot_clock::{since_boot, unshifted};
 use crate::durable::seeded_bug::SeededBug;
 
 /// A process that cannot be confused with a later one of the same PID.
@@ -37,6 +38,13 @@ impl ProcessIdentity {
         let stat = Stat::read(pid).ok()?;
         (!stat.is_dead()).then_some(ProcessIdentity { pid, start_time: stat.start_time })
     }
+}
+
+/// How long ago a process of this boot started.
+pub fn age_of(process: ProcessIdentity) -> Duration {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let started = Duration::from_millis(process.start_time.saturating_mul(1000) / per_second);
+    since_boot().saturating_sub(started)
 }
 
 /// What is known about a process.
@@ -292,6 +300,13 @@ fn session_of(pid: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn age_of_own_process() {
+        let age = age_of(ProcessIdentity::this());
+        assert!(age < Duration::from_secs(3600), "{age:?}");
+        assert!(since_boot() > age);
+    }
 
     #[test]
     fn stat_with_brackets_in_name() {

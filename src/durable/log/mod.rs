@@ -20,15 +20,17 @@ use super::lock::LockError;
 use super::quarantine::Quarantine;
 
 mod frame;
+mod handle;
 mod read;
 mod repair;
 mod segment;
 mod write;
 
 pub use frame::{Frame, Item, LONGEST_LINE, Scan, decode, encode};
+pub use handle::Log;
 pub use read::{Damage, DamageKind, Position, ReadRequest, ReadSummary, read};
 pub use segment::{LOG_VERSION, SegmentFile, SegmentHeader, reassign};
-pub use write::{Locked, Log};
+pub use write::Locked;
 
 /// What kind of log, and where.
 #[derive(Clone)]

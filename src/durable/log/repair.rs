@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 
 use super::LogError;
 use super::frame::{self, Item, Scan};
+use super::handle::{Log, OpenSegment, Writer};
 use super::read::{Damage, DamageKind};
 use super::segment::{SegmentFile, SegmentHeader};
-use super::write::{Log, OpenSegment, Writer};
 use crate::durable::disk::parent;
 use crate::durable::error::{IoContext, read_optional};
 use crate::durable::replace::replace;

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::frame::{self, HEAD};
+use super::handle::{Log, OpenSegment, Writer};
 use super::read::{Damage, Position};
-use super::repair;
-use super::segment::{LOG_VERSION, SegmentFile, SegmentHeader};
-use super::{LogError, LogOptions};
-use crate::durable::disk::{Disk, DiskFile};
+use super::segment::SegmentFile;
+use super::{LogError, LogOptions, repair};
+use crate::durable::disk::Disk;
 use crate::durable::error::{DiskError, IoContext};
 use crate::durable::lock::{HeldFile, LockFile};
 use crate::durable::seeded_bug::SeededBug;
@@ -28,66 +28,105 @@ const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a leader lets others go first, at most.
 const GATHER_MOMENTS: usize = 16;
 
-/// An open log.
-#[derive(Debug)]
-pub struct Log {
-    pub(super) disk: Disk,
-    pub(super) options: LogOptions,
-    pub(super) page: SharedPage,
-    page_file: DiskFile,
-    append_lock: LockFile,
-    pub(super) sync_lock: LockFile,
-    writer: Mutex<Writer>,
-    pub(super) leader: Mutex<Option<OpenSegment>>,
-    /// Where the log ended when that was seen last.
-    known: Mutex<End>,
-    /// A sync through this handle failed: it acknowledges nothing any more.
-    poisoned: AtomicBool,
-    /// Bytes of half-written records that this handle cut off.
-    pub(super) cut_bytes: AtomicU64,
-}
-
-/// A segment that is kept open.
-#[derive(Debug)]
-pub(super) struct OpenSegment {
-    first_seq: u64,
-    /// [`SharedPage::segments_made`] when it was opened: its name may mean another file since.
-    made: u64,
-    pub(super) file: DiskFile,
-}
-
-impl OpenSegment {
-    pub(super) fn new(log: &Log, first_seq: u64, file: DiskFile) -> OpenSegment {
-        OpenSegment { first_seq, made: log.page.segments_made(), file }
-    }
-
-    /// Opens a segment, or keeps it open if it is the one.
-    fn find<'a>(
-        kept: &'a mut Option<OpenSegment>,
-        log: &Log,
-        first_seq: u64,
-    ) -> Result<&'a DiskFile, DiskError> {
-        let made = log.page.segments_made();
-        let segment = match kept.take().filter(|s| s.first_seq == first_seq && s.made == made) {
-            Some(open) => open,
-            None => {
-                let path = SegmentFile::named(&log.options.folder, first_seq).path;
-                OpenSegment { first_seq, made, file: log.disk.open(&path)? }
-            }
-        };
-        Ok(&kept.insert(segment).file)
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Writer {
-    pub(super) current: Option<OpenSegment>,
-    frames: Vec<u8>,
-}
-
 /// The largest file that this process may write, in bytes (RLIMIT_FSIZE).
 fn largest_file() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
+fn position(end: End) -> Position {
+    Position { segment: end.segment, offset: end.tail, last_seq: end.next_seq.saturating_sub(1) }
+}
+
+/// The log while no other process or thread can append to it.
+#[derive(Debug)]
+pub struct Locked<'a> {
+    log: &'a Log,
+    writer: &'a mut Writer,
+}
+
+impl Locked<'_> {
+    /// Where the log ends; it cannot move while this lives.
+    pub fn end(&self) -> Position {
+        position(self.log.page.end())
+    }
+
+    /// Appends records, not yet synced; returns the first one's sequence number.
+    ///
+    /// # Errors
+    /// The system's error; nothing was appended then, or, of records that do not fit in one segment, the
+    /// first few. [`LogError::TooLong`] for a payload that no record can hold.
+    pub fn append<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<u64, LogError> {
+        if let Some(long) = payloads.iter().map(|p| p.as_ref().len()).find(|&l| l > frame::LONGEST_PAYLOAD) {
+            return Err(LogError::TooLong { bytes: long });
+        }
+        let first = self.log.page.end().next_seq;
+        let mut rest = payloads;
+        while !rest.is_empty() {
+            let written = self.append_to_one_segment(rest)?;
+            rest = &rest[written..];
+        }
+        Ok(first)
+    }
+
+    /// As many of the records as the present segment holds, at least one; in one write.
+    fn append_to_one_segment<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<usize, LogError> {
+        let mut end = self.log.page.end();
+        let room = self.log.options.segment_bytes;
+        let need = (HEAD + payloads[0].as_ref().len() + 1) as u64;
+        if end.tail + need > room && end.next_seq > end.segment {
+            self.begin_segment(end)?;
+            end = self.log.page.end();
+        }
+        let frames = &mut self.writer.frames;
+        frames.clear();
+        let mut count = 0;
+        for payload in payloads {
+            let len = (HEAD + payload.as_ref().len() + 1 + frames.len()) as u64;
+            if count > 0 && end.tail + len > room {
+                break;
+            }
+            frame::encode(frames, end.next_seq + count, payload.as_ref());
+            count += 1;
+        }
+        let frames = std::mem::take(&mut self.writer.frames);
+        let written = self.write(end, &frames);
+        let after = End { tail: end.tail + frames.len() as u64, next_seq: end.next_seq + count, ..end };
+        self.writer.frames = frames;
+        written?;
+        self.log.page.publish_end(after);
+        self.log.page.set_writing(false);
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    fn write(&mut self, end: End, frames: &[u8]) -> Result<(), LogError> {
+        let file = OpenSegment::find(&mut self.writer.current, self.log, end.segment)?;
+        self.log.page.set_writing(true);
+        if let Err(e) = file.write_at(frames, end.tail) {
+            // Half a record may be there (a full disk writes what fits): take it back at once. If
+            // that fails too, the mark stays and the next writer repairs the end.
+            if file.truncate(end.tail).is_ok() {
+                self.log.page.set_writing(false);
+            }
+            return Err(e.into());
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, end: End) -> Result<(), LogError> {
+        let mut leaving = self.writer.current.take();
+        let old = OpenSegment::find(&mut leaving, self.log, end.segment)?;
+        if !SeededBug::NoSyncBeforeNextSegment.is_on() {
+            old.sync_data().map_err(|e| self.log.poison(e))?;
+        }
+        self.log.publish_synced(end)?;
+        self.log.page.wake();
+        // Killed between making the file and publishing it, the next writer must notice.
+        self.log.page.set_writing(true);
+        repair::start_segment(self.log, self.writer, end.next_seq)?;
+        self.log.page.set_writing(false);
+        // Give back the old segment's reserve only now, when no process writes there any more.
+        Ok(old.truncate(end.tail)?)
+    }
 }
 
 impl Log {
@@ -128,12 +167,6 @@ impl Log {
         }
         *log.known.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner) = log.page.end();
         Ok(log)
-    }
-
-    /// What the shared page must bear to be believed: this boot, this log.
-    pub(super) fn epoch(&self) -> u64 {
-        let key = format!("{}/{}", self.options.epoch, self.options.state_id);
-        u64::from(crc32fast::hash(key.as_bytes())) << 32 | u64::from(LOG_VERSION)
     }
 
     /// Whether the page can be believed. Not when a snapshot knows later records than the page's end: then
@@ -416,111 +449,5 @@ impl Log {
     /// The system's error; the remaining segments are then unchanged.
     pub fn drop_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
         self.locked(|_| repair::drop_damage(self, damage))
-    }
-
-    pub(super) fn header(&self, first_seq: u64) -> SegmentHeader {
-        SegmentHeader {
-            log: self.options.name.to_owned(),
-            version: LOG_VERSION,
-            state_id: self.options.state_id.clone(),
-            first_seq,
-            created_at: (self.options.stamp)(),
-        }
-    }
-}
-
-fn position(end: End) -> Position {
-    Position { segment: end.segment, offset: end.tail, last_seq: end.next_seq.saturating_sub(1) }
-}
-
-/// The log while no other process or thread can append to it.
-#[derive(Debug)]
-pub struct Locked<'a> {
-    log: &'a Log,
-    writer: &'a mut Writer,
-}
-
-impl Locked<'_> {
-    /// Where the log ends; it cannot move while this lives.
-    pub fn end(&self) -> Position {
-        position(self.log.page.end())
-    }
-
-    /// Appends records, not yet synced; returns the first one's sequence number.
-    ///
-    /// # Errors
-    /// The system's error; nothing was appended then, or, of records that do not fit in one segment, the
-    /// first few. [`LogError::TooLong`] for a payload that no record can hold.
-    pub fn append<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<u64, LogError> {
-        if let Some(long) = payloads.iter().map(|p| p.as_ref().len()).find(|&l| l > frame::LONGEST_PAYLOAD) {
-            return Err(LogError::TooLong { bytes: long });
-        }
-        let first = self.log.page.end().next_seq;
-        let mut rest = payloads;
-        while !rest.is_empty() {
-            let written = self.append_to_one_segment(rest)?;
-            rest = &rest[written..];
-        }
-        Ok(first)
-    }
-
-    /// As many of the records as the present segment holds, at least one; in one write.
-    fn append_to_one_segment<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<usize, LogError> {
-        let mut end = self.log.page.end();
-        let room = self.log.options.segment_bytes;
-        let need = (HEAD + payloads[0].as_ref().len() + 1) as u64;
-        if end.tail + need > room && end.next_seq > end.segment {
-            self.begin_segment(end)?;
-            end = self.log.page.end();
-        }
-        let frames = &mut self.writer.frames;
-        frames.clear();
-        let mut count = 0;
-        for payload in payloads {
-            let len = (HEAD + payload.as_ref().len() + 1 + frames.len()) as u64;
-            if count > 0 && end.tail + len > room {
-                break;
-            }
-            frame::encode(frames, end.next_seq + count, payload.as_ref());
-            count += 1;
-        }
-        let frames = std::mem::take(&mut self.writer.frames);
-        let written = self.write(end, &frames);
-        let after = End { tail: end.tail + frames.len() as u64, next_seq: end.next_seq + count, ..end };
-        self.writer.frames = frames;
-        written?;
-        self.log.page.publish_end(after);
-        self.log.page.set_writing(false);
-        Ok(usize::try_from(count).unwrap_or(usize::MAX))
-    }
-
-    fn write(&mut self, end: End, frames: &[u8]) -> Result<(), LogError> {
-        let file = OpenSegment::find(&mut self.writer.current, self.log, end.segment)?;
-        self.log.page.set_writing(true);
-        if let Err(e) = file.write_at(frames, end.tail) {
-            // Half a record may be there (a full disk writes what fits): take it back at once. If
-            // that fails too, the mark stays and the next writer repairs the end.
-            if file.truncate(end.tail).is_ok() {
-                self.log.page.set_writing(false);
-            }
-            return Err(e.into());
-        }
-        Ok(())
-    }
-
-    fn begin_segment(&mut self, end: End) -> Result<(), LogError> {
-        let mut leaving = self.writer.current.take();
-        let old = OpenSegment::find(&mut leaving, self.log, end.segment)?;
-        if !SeededBug::NoSyncBeforeNextSegment.is_on() {
-            old.sync_data().map_err(|e| self.log.poison(e))?;
-        }
-        self.log.publish_synced(end)?;
-        self.log.page.wake();
-        // Killed between making the file and publishing it, the next writer must notice.
-        self.log.page.set_writing(true);
-        repair::start_segment(self.log, self.writer, end.next_seq)?;
-        self.log.page.set_writing(false);
-        // Give back the old segment's reserve only now, when no process writes there any more.
-        Ok(old.truncate(end.tail)?)
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::durable::DiskError;
 use crate::jobs::command_record::CommandRecord;
-use crate::jobs::evidence::JudgeContext;
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::judgement::JudgeContext;
 use crate::jobs::sentinel::{Heartbeat, Sentinel};
 use crate::jobs::stored::{Stored, read_stored_with_time};
 use crate::jobs::verdict::LockFact;

@@ -3,12 +3,12 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::files::Files;
-use super::{Evidence, JudgeContext, Judgement, blank};
 use crate::jobs::cgroup_name;
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::conditions::{Condition, Seen, cannot_end, conditions, hindered, pending_cancel};
 use crate::jobs::exit_record::ExitRecord;
-use crate::jobs::process_table::Wanted;
+use crate::jobs::judgement::{Evidence, JudgeContext, Judgement, blank};
+use crate::jobs::process_scan::Wanted;
 use crate::jobs::sentinel::{Freshness, Sentinel};
 use crate::jobs::stored::Stored;
 use crate::jobs::traces::real_output;

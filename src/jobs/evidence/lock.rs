@@ -1,7 +1,7 @@
 //! The state of `sentinel.lock`, in words too.
 
-use super::JudgeContext;
 use crate::durable::{is_held, is_not_regular};
+use crate::jobs::judgement::JudgeContext;
 use crate::jobs::verdict::LockFact;
 use crate::state::JobPaths;
 use crate::system::is_network;

@@ -8,8 +8,9 @@
 use super::policy::after_crash;
 use super::reconcile::{Reconciliation, RecoverError, RecoverSettings, crashed, lock_job, reconciliation_of};
 use crate::durable::{DiskError, LockError};
-use crate::jobs::evidence::{JudgeContext, judge, judge_locked};
+use crate::jobs::evidence::{judge, judge_locked};
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::judgement::JudgeContext;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::stored::DOCUMENT_VERSION;
 use crate::jobs::verdict::{Liveness, Verdict};

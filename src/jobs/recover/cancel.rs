@@ -4,7 +4,8 @@ use rustix::process::Signal;
 
 use super::reconcile::{Reconciliation, RecoverError, RecoverSettings, reconcile};
 use super::unsupervised::{UnsupervisedEnd, end_unsupervised};
-use crate::jobs::evidence::{JudgeContext, Judgement, judge};
+use crate::jobs::evidence::judge;
+use crate::jobs::judgement::{JudgeContext, Judgement};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::verdict::Verdict;
 use crate::queue::{Job, JobId, JobStatus, Operation, Queue};

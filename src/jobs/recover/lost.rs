@@ -4,8 +4,9 @@
 
 use super::reconcile::{RecoverError, RecoverSettings, lock_job, reconciliation_of};
 use super::reconstruct::jobs_with_files;
-use crate::jobs::evidence::{JudgeContext, Judgement, judge, judge_locked};
+use crate::jobs::evidence::{judge, judge_locked};
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::judgement::{JudgeContext, Judgement};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::verdict::Liveness;

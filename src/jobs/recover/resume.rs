@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::reconcile::{RecoverError, RecoverSettings};
-use crate::jobs::evidence::{JudgeContext, Judgement, judge};
+use crate::jobs::evidence::judge;
+use crate::jobs::judgement::{JudgeContext, Judgement};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::trash_slots::is_in_trash;
 use crate::jobs::verdict::{Liveness, Verdict};

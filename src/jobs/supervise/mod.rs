@@ -26,6 +26,7 @@ mod stage;
 mod start_report;
 mod trampoline;
 mod tree;
+mod unclaim;
 mod watch;
 
 pub use repository::{HeldRepository, RepositoryLocker, RepositoryRefused, RepositoryRequest};

@@ -1,22 +1,23 @@
 //! A supervisor from its start to its exit.
 
+use rustix::io::Errno;
+use tracing::debug;
+
 use super::attempt::RunningAttempt;
 use super::claim::{ClaimStatus, Decisions, claimed_job};
-use super::finish::actor;
 use super::repository::{HeldRepository, RepositoryRequest};
 use super::settings::{SuperviseError, SuperviseSettings, Supervised, SupervisorHooks, SystemContext};
 use super::signals::Signals;
 use super::stage::{AttemptPlan, clear_away, make_workspace};
+use super::unclaim::give_back;
 use crate::durable::{FileLock, LockError, is_not_regular};
+use crate::jobs::cgroup_name;
 use crate::jobs::layout_2::move_attempts_of;
 use crate::jobs::recover::put_away_what_is_no_lock;
-use crate::jobs::{cgroup_name, record};
-use crate::logging::{error_chain, events};
-use crate::queue::{Job, Operation, append};
-use crate::state::{JobPaths, StateDir, Timestamp};
+use crate::logging::events;
+use crate::queue::Job;
+use crate::state::{JobPaths, StateDir};
 use crate::system::Cgroup;
-use rustix::io::Errno;
-use tracing::debug;
 
 /// Tries to make a lock whose folder another process keeps removing.
 const LOCK_TRIES: u32 = 10;
@@ -136,25 +137,4 @@ fn take_repository(
         wait: settings.repository_wait,
     };
     hooks.gate.take(dir, &request).map(Some).map_err(|e| e.to_string())
-}
-
-pub(super) fn give_back(
-    dir: &StateDir,
-    settings: &SuperviseSettings,
-    why: &str,
-    not_before: Option<Timestamp>,
-) -> Result<Supervised, SuperviseError> {
-    let unclaim = Operation::Unclaim {
-        job: settings.job.clone(),
-        claim: settings.claim,
-        reason: why.to_owned(),
-        not_before,
-        failed_start: false,
-    };
-    append(dir, &actor(), &[unclaim])?;
-    if let Err(e) = record::advance(dir, &settings.job, settings.claim) {
-        // Derived from the log: a recovery writes it.
-        debug!(event = events::TROUBLE, "the job's record is behind: {}", error_chain(&e));
-    }
-    Ok(Supervised::GivenBack { why: why.to_owned() })
 }

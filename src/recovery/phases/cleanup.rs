@@ -1,7 +1,7 @@
 //! Phase `cleanup`: enters the cleanups that the queue asks for, names those that a crash interrupted, and
 //! works on them once, unless a daemon does that when it is ready.
 
-use super::sequence::{Cleaning, Shared};
+use super::shared::{Cleaning, Shared};
 use crate::cleanup::{Cleaner, CleanupError, CleanupRecord, Derived, findings, is_running, list};
 use crate::findings::{Finding, Object, catalogue};
 use crate::queue::Queue;

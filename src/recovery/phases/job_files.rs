@@ -1,6 +1,6 @@
 //! The files that ended jobs left, and the records of all jobs.
 
-use super::sequence::Shared;
+use super::shared::Shared;
 use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{damaged_files, record};
 use crate::logging::events;

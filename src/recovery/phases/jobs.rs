@@ -2,7 +2,7 @@
 //! vanished, and brings the jobs' own records up to date.
 
 use super::job_files::{check_ended, rebuild_records};
-use super::sequence::Shared;
+use super::shared::Shared;
 use crate::findings::{Finding, Object, catalogue, shell_word};
 use crate::jobs::findings::of_judgement;
 use crate::jobs::{Judgement, Reattachment, Reconciled, ReconciledJob, Reconciliation, reattach, sweep};

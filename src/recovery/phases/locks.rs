@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::sequence::Shared;
+use super::shared::Shared;
 use crate::audit::{AuditError, Entry, Trail};
 use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{JudgeContext, Liveness, ProcessTable, judge};

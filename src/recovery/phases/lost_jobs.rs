@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 
-use super::sequence::record_losses;
+use super::losses::record_losses;
 use crate::durable::log::{Damage, DamageKind};
 use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{ReconstructedJob, RecoverSettings, reconstruct, record};

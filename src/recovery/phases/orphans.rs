@@ -1,7 +1,7 @@
 //! Phase `orphans`: finds orphans and saves the plan. Nothing is removed: an operator, or cron, decides that.
 
 use super::locks::liveness_of;
-use super::sequence::Shared;
+use super::shared::Shared;
 use crate::jobs::{JudgeContext, ProcessTable};
 use crate::orphans::{OrphanSettings, ScanContext, ScanError, rescan};
 use crate::queue::{Job, JobId};

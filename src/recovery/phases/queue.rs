@@ -1,8 +1,9 @@
 //! Phase `queue`: reads the newest snapshot, the one before, the whole log, or job records, in this order;
 //! unreadable parts go to quarantine, and the remaining files read clean.
 
+use super::losses::{lost_end, noted_end, record_losses};
 use super::lost_jobs::was_never_written;
-use super::sequence::{Shared, lost_end, noted_end, record_losses};
+use super::shared::Shared;
 use crate::durable::log::DamageKind;
 use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::RecoverSettings;

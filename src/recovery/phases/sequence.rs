@@ -1,121 +1,24 @@
-//! Assembles the phases, with the state that they pass on.
+//! Assembles the phases, runs them, and tells what came of it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use uuid::Uuid;
+use tracing::{error, info, warn};
 
+use super::losses::record_losses;
+use super::shared::{Cleaning, Settings, Shared};
 use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
 use crate::findings::{Finding, Object, Severity, catalogue};
-use crate::jobs::RecoverSettings;
 use crate::logging::events;
-use crate::losses::LossCheck;
-use crate::losses::Losses;
 use crate::orphans::OrphanSettings;
 use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
     RunError, RunOptions, run,
 };
-use crate::startup::{StartOptions, StartedBy, Startup, StartupError, StartupOutcome, put_misplaced_away};
+use crate::startup::{StartupError, StartupOutcome, put_misplaced_away};
 use crate::state::{StateDir, human};
-use tracing::{error, info, warn};
-
-/// Settings of a recovery.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The starting command: a daemon, `recover`, `work`.
-    pub by: StartedBy,
-    /// The actor in the queue's records, and the limits for judging jobs.
-    pub jobs: RecoverSettings,
-    /// Whether job records are written while recovering; a daemon does that once it is ready.
-    pub write_records: bool,
-    /// How deliveries are made.
-    pub webhooks: crate::webhooks::Settings,
-}
-
-/// State that the phases pass on.
-pub(super) struct Shared {
-    pub(super) dir: StateDir,
-    pub(super) settings: Settings,
-    pub(super) startup: Mutex<Option<Arc<Startup>>>,
-    /// The phases that are tried again, when it is not the whole sequence.
-    pub(super) retried: OnceLock<Vec<String>>,
-    pub(super) queue: Mutex<Option<Queue>>,
-    pub(super) cleaning: Mutex<Cleaning>,
-    /// Settings of the scan for orphans; without an engine unless set.
-    pub(super) scanning: Mutex<Option<OrphanSettings>>,
-}
-
-/// How the phase `cleanup` works.
-#[derive(Debug, Clone, Default)]
-pub(super) enum Cleaning {
-    /// Cleanups are only entered: a daemon works on them when it is ready.
-    #[default]
-    Later,
-    /// Cleanups are done, once each.
-    Now(Box<CleanupSettings>),
-}
-
-impl Shared {
-    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The queue that the phase `queue` has opened.
-    pub(super) fn with_queue<T>(
-        &self,
-        act: impl FnOnce(&mut Queue) -> Result<T, PhaseError>,
-    ) -> Result<T, PhaseError> {
-        // Only an abandoned phase can still hold this lock; its dependents have moved on.
-        let mut kept = match self.queue.try_lock() {
-            Ok(kept) => Some(kept),
-            Err(TryLockError::Poisoned(kept)) => Some(kept.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        match kept.as_mut().and_then(|kept| kept.as_mut()) {
-            Some(queue) => act(queue),
-            None => {
-                // The phase was skipped, or is not tried again: read the queue all the same, because the
-                // other phases need it.
-                let mut queue =
-                    Queue::open(&self.dir).map_err(|e| PhaseError::failed("read the queue", e))?;
-                act(&mut queue)
-            }
-        }
-    }
-
-    /// Hands the queue on to the phases that come after. While a phase that was left behind still has the one
-    /// before, each of them reads its own.
-    pub(super) fn keep_queue(&self, queue: Queue) {
-        if let Ok(mut kept) = self.queue.try_lock() {
-            *kept = Some(queue);
-        }
-    }
-
-    /// The startup that is under way; `None` when it could not begin.
-    pub(super) fn startup(&self) -> Option<Arc<Startup>> {
-        Shared::lock(&self.startup).clone()
-    }
-
-    /// The startup, begun with this phase when the phase `startup` did not: it was skipped, or only other
-    /// phases are tried again.
-    fn startup_in(&self, phase: &str, recovery_id: Uuid) -> Result<Option<Arc<Startup>>, StartupError> {
-        let mut slot = Shared::lock(&self.startup);
-        if let Some(startup) = slot.clone() {
-            drop(slot);
-            startup.enter(phase)?;
-            return Ok(Some(startup));
-        }
-        let retried = self.retried.get().map_or(&[][..], Vec::as_slice);
-        let beginning = StartOptions { phase: Some(phase), recovery_id: Some(recovery_id), retried };
-        // The phase `startup` reports it; where that is carried over, a startup that cannot begin is no
-        // reason not to repair the rest.
-        *slot = Startup::begin_in(&self.dir, self.settings.by, beginning).ok().map(|(s, _)| Arc::new(s));
-        Ok(slot.clone())
-    }
-}
 
 /// A recovery of one state directory.
 pub struct Recovery {
@@ -253,38 +156,6 @@ fn tell(record: &RecoveryRecord) {
     );
 }
 
-/// Enters losses into their list, with the marks of the logs. A disk that cannot be written is reported
-/// elsewhere.
-pub(super) fn record_losses(
-    dir: &StateDir,
-    by: &str,
-    findings: &[Finding],
-    end_of_queue: Option<u64>,
-) -> Result<(), PhaseError> {
-    let mut look = LossCheck::take(dir, &known_losses(dir)?).with(findings);
-    end_of_queue.into_iter().for_each(|last_seq| look.mark_queue(last_seq));
-    match look.record(dir, by) {
-        Err(e) if e.refused_change().is_none() => {
-            Err(PhaseError::failed("enter what is lost into the list of losses", e))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// That the queue's log ends before the number that was noted of it.
-pub(super) fn lost_end(dir: &StateDir, last_seq: u64) -> Result<Vec<Finding>, PhaseError> {
-    Ok(LossCheck::default().at_queue(dir, &known_losses(dir)?, last_seq).findings)
-}
-
-/// The last record of the queue that a recovery noted; 0 when there was none.
-pub(super) fn noted_end(dir: &StateDir) -> Result<u64, PhaseError> {
-    Ok(known_losses(dir)?.marks.get("queue").copied().unwrap_or(0))
-}
-
-fn known_losses(dir: &StateDir) -> Result<Losses, PhaseError> {
-    Losses::read(dir).map_err(|e| PhaseError::failed("read the list of losses", e))
-}
-
 fn not_recorded(error: &PhaseError) -> Finding {
     Finding::new(&catalogue::RECOVERY_NOT_RECORDED, Object::Losses, error.in_one_line())
 }
@@ -349,7 +220,9 @@ pub fn recover_queue_of(record: &RecoveryRecord) -> Option<crate::queue::Recover
 mod tests {
     use super::*;
     use crate::durable::Disk;
+    use crate::jobs::RecoverSettings;
     use crate::queue::Actor;
+    use crate::startup::StartedBy;
     use crate::state::Clock;
 
     /// Side by side, the lock that `jobs` holds on a dead job's sentinel would pass for a supervisor's.

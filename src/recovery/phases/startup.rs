@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::sequence::Shared;
+use super::shared::Shared;
 use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{ProcessTable, move_attempts};
 use crate::locks::OtherTimes;

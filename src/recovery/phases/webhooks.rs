@@ -1,7 +1,7 @@
 //! Phase `webhooks`: makes deliveries that were under way pending again, repairs the delivery log, and
 //! reports undelivered ones.
 
-use super::sequence::Shared;
+use super::shared::Shared;
 use crate::findings::{Finding, Object, catalogue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, PhaseContext, PhaseError, PhaseOutcome, RecoveryOutcome, read_history,

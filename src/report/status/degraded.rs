@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Sources;
 use super::ladder::{Raised, State};
+use super::sources::Sources;
 use crate::findings::Object;
 use crate::findings::catalogue::{self, is_loss};
 use crate::locks::{JobLiveness, inspect};

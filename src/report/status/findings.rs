@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::degraded::{is_settled, still_unusable};
 use super::ladder::{Raised, State};
-use super::{DaemonStatus, METADATA_DAMAGED, Sources};
+use super::sources::{DaemonStatus, METADATA_DAMAGED, Sources};
 use crate::durable::is_held;
 use crate::findings::catalogue;
 use crate::findings::catalogue::{Entry, is_loss};

@@ -3,9 +3,7 @@
 mod degraded;
 mod findings;
 mod ladder;
-
-use std::path::PathBuf;
-use std::time::Duration;
+mod sources;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,25 +11,25 @@ use serde::{Deserialize, Serialize};
 use self::degraded::degraded;
 use self::findings::findings;
 use self::ladder::reasons;
+use self::sources::METADATA_DAMAGED;
 use super::webhooks::DeliveryCounts;
-use crate::archive;
-use crate::cleanup;
 use crate::durable::DiskError;
-use crate::findings::catalogue;
-use crate::findings::{Finding, Object};
+use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
 use crate::locks::{Availability, availability, lock_names, undecided};
 use crate::losses::{LossCheck, Losses};
-use crate::queue::{Counts, JobId, Queue, QueueView};
+use crate::queue::{Counts, QueueView};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
     read_history, read_last,
 };
 use crate::startup::{SafeMode, last_turn, safe_mode};
 use crate::state::{StateDir, Timestamp};
+use crate::{archive, cleanup};
 
 pub use findings::safe_mode_finding;
 pub use ladder::{Reason, State};
+pub use sources::{DaemonStatus, Sources};
 
 /// Health on one screen.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -53,21 +51,6 @@ pub struct Status {
     #[serde(default)]
     pub archives: Option<archive::Totals>,
     pub findings: Vec<Finding>,
-}
-
-/// The daemon that lives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
-pub struct DaemonStatus {
-    pub pid: u32,
-    pub started_at: Timestamp,
-    /// Whether it has not recovered and starts no job.
-    pub safe_mode: bool,
-    /// Where it listens.
-    pub address: Option<String>,
-    pub socket: Option<PathBuf>,
-    /// How often its loop broke off and was begun again.
-    pub loop_restarts: u32,
 }
 
 /// The recovery that runs, or ran last.
@@ -95,44 +78,6 @@ impl From<&Snapshot> for RecoveryStatus {
             phases_total: s.phases_total,
         }
     }
-}
-
-/// What a status is made of.
-pub struct Sources<'a> {
-    /// The state directory.
-    pub dir: &'a StateDir,
-    /// The queue.
-    pub queue: &'a Queue,
-    /// The recovery that runs, or ran last.
-    pub current: Option<&'a Snapshot>,
-    /// The last recovery that came to its end.
-    pub last: Option<&'a RecoveryRecord>,
-    /// Why what past recoveries left could not be read.
-    pub unreadable: &'a [&'a HistoryError],
-    /// The daemon that lives.
-    pub daemon: Option<DaemonStatus>,
-    /// What is undelivered; `None` when that cannot be read.
-    pub webhooks: Option<&'a crate::webhooks::Survey>,
-    /// When a heartbeat is old.
-    pub limits: FreshnessLimits,
-    /// Repositories that cannot be used now, with the reason.
-    pub unavailable: &'a [DegradedResource],
-    /// What is to be known of the open cleanups; `None` when they cannot be listed.
-    pub cleanups: Option<&'a [Finding]>,
-    /// What is known to be lost, and what does not count for a while.
-    pub losses: &'a Losses,
-    /// What the files of the logs tell to be lost.
-    pub look: &'a LossCheck,
-    /// The crash loop that keeps jobs from being started.
-    pub safe_mode: Option<&'a SafeMode>,
-    /// Why that cannot be told.
-    pub startups_unreadable: Option<&'a DiskError>,
-    /// Why a scheduler that lives starts no job.
-    pub starts_held: Option<&'a StartsHeld>,
-    /// How long ago the daemon's loop turned last.
-    pub last_turn: Option<Duration>,
-    /// Jobs that were claimed and are not begun, with the milliseconds since.
-    pub hanging_starts: &'a [(JobId, i64)],
 }
 
 /// All that reports on the whole are made of, read once: what is made of one of these is consistent.
@@ -239,9 +184,6 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
     found.sort_by(|a, b| a.object.cmp(&b.object));
     found
 }
-
-/// Why a repository is unavailable that `repair locks` opens.
-const METADATA_DAMAGED: &str = "its lock's metadata cannot be understood, so nobody can say who holds it";
 
 impl Status {
     /// Puts it together.

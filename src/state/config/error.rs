@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::layers::Origin;
+use super::origin::Origin;
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]

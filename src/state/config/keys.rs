@@ -1,26 +1,10 @@
 //! The table of keys.
 
-use super::settings::{Settings, USUAL_ADDRESS};
-use super::value::{Expected, Given};
-use super::webhooks;
+use super::key::Key;
+use super::settings::USUAL_ADDRESS;
+use super::value::Expected;
+use super::webhook_keys;
 use crate::state::units::{format_duration, format_size};
-
-/// A key of the configuration.
-pub struct Key {
-    /// As in the file, with its table: `jobs.heartbeat`.
-    pub name: &'static str,
-    /// The meaning, in a few words.
-    pub about: &'static str,
-    pub(super) set: fn(&mut Settings, &Given<'_>) -> Result<(), Expected>,
-    /// Its value in the form in which it is written.
-    pub show: fn(&Settings) -> String,
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
-    }
-}
 
 const HOSTS: Expected = "a list of names, such as [\"batch.example\"]";
 const COUNT: Expected = "a whole number from 1 to 1000000";
@@ -236,22 +220,22 @@ pub const KEYS: &[Key] = &[
         set: |s, v| v.wait().map(|d| s.recovery.pause = d),
         show: |s| format_duration(s.recovery.pause),
     },
-    webhooks::RETRY,
-    webhooks::TIMEOUT,
-    webhooks::RETRY_AFTER_MAX,
-    webhooks::CONCURRENCY,
-    webhooks::PER_ENDPOINT,
-    webhooks::STRICT_ORDER,
-    webhooks::BREAKER_FAILURES,
-    webhooks::BREAKER_PAUSE,
-    webhooks::BREAKER_PAUSE_MAX,
-    webhooks::ALLOW,
-    webhooks::DENY,
-    webhooks::SECRETS_KEY,
-    webhooks::CA_FILE,
-    webhooks::KEEP,
-    webhooks::KEEP_ENTRIES,
-    webhooks::ENDPOINTS_KEY,
+    webhook_keys::RETRY,
+    webhook_keys::TIMEOUT,
+    webhook_keys::RETRY_AFTER_MAX,
+    webhook_keys::CONCURRENCY,
+    webhook_keys::PER_ENDPOINT,
+    webhook_keys::STRICT_ORDER,
+    webhook_keys::BREAKER_FAILURES,
+    webhook_keys::BREAKER_PAUSE,
+    webhook_keys::BREAKER_PAUSE_MAX,
+    webhook_keys::ALLOW,
+    webhook_keys::DENY,
+    webhook_keys::SECRETS_KEY,
+    webhook_keys::CA_FILE,
+    webhook_keys::KEEP,
+    webhook_keys::KEEP_ENTRIES,
+    webhook_keys::ENDPOINTS_KEY,
     Key {
         name: "cleanup.parallel",
         about: "how many cleanups are worked on at a time",

@@ -9,15 +9,20 @@
 //! ours (`RECOVERYCTL_JOB_ID`) and pass them on.
 
 mod error;
+mod key;
 mod keys;
 mod layers;
+mod origin;
 mod settings;
 mod value;
+mod webhook_keys;
 mod webhooks;
 
 pub use error::ConfigError;
-pub use keys::{KEYS, Key};
-pub use layers::{Configuration, ENVIRONMENT_PREFIX, Origin};
+pub use key::Key;
+pub use keys::KEYS;
+pub use layers::Configuration;
+pub use origin::{ENVIRONMENT_PREFIX, Origin};
 pub use settings::{
     CleanupConfig, DEFAULT_DOCKER_HOST, DaemonSettings, DockerConfig, Export, ImportSettings, JobSettings,
     NO_DOCKER, OnCrash, OnUnsupervised, OrphansConfig, QueueSettings, RecoverySettings, Settings,

@@ -1,0 +1,153 @@
+//! Claims the queued jobs whose turn it is and starts their supervisors; gives claims back under which nothing began.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::choice::startable;
+use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
+use super::starting::Allowance;
+use super::supervisors::can_start;
+use super::told::tell_start;
+use crate::durable::has_weakness;
+use crate::jobs::{after_failed_start, given_back_for_host};
+use crate::locks::{self, Availability};
+use crate::logging::{error_chain, events};
+use crate::queue::{JobId, Operation};
+
+impl Scheduler {
+    /// Claims as many jobs as may start now, and starts them; true when it claimed any.
+    pub(super) fn start_jobs(&mut self) -> Result<bool, WorkError> {
+        self.is_kept_waiting = false;
+        if self.is_ending {
+            return Ok(false);
+        }
+        let slots = self.settings.workers.saturating_sub(self.queue.state().running().len());
+        let allowance = self.starts.allows();
+        if slots == 0 || self.queue.state().counts().queued == 0 || allowance == Allowance::None {
+            return Ok(false);
+        }
+        // In this order: a waiter that gives its ticket up in between has the lock by then.
+        let line = self.waiting_with_tickets();
+        let wanted: BTreeSet<String> = self.wanted().map(|r| r.to_string()).collect();
+        self.occupied.look(&self.dir, self.queue.state(), &wanted);
+        let mut held = self.held_by_others();
+        held.extend(self.occupied.repositories(wanted));
+        let (now, only, occupied) = (self.dir.clock.now(), &self.settings.only, &self.occupied);
+        let (starts, in_suspense) = (&self.starts, self.starts.in_suspense(&self.dir, &self.supervisors));
+        let is_narrowed = !only.is_empty() || occupied.is_any() || !in_suspense.is_empty();
+        let choose = |state: &crate::queue::QueueState| {
+            let slots = self.settings.workers.saturating_sub(state.running().len());
+            if !is_narrowed && allowance == Allowance::All {
+                return startable(state, &held, &line, now, slots);
+            }
+            let mut all = startable(state, &held, &line, now, usize::MAX);
+            all.retain(|(id, _)| {
+                (only.is_empty() || only.contains(id)) && !occupied.has(id) && !in_suspense.contains(id)
+            });
+            if allowance == Allowance::One {
+                return starts.to_try(all).into_iter().collect();
+            }
+            all.truncate(slots);
+            all
+        };
+        let looked_at: BTreeSet<_> = choose(self.queue.state()).into_iter().collect();
+        self.is_kept_waiting = !held.is_empty() || self.occupied.is_any() || !in_suspense.is_empty();
+        if looked_at.is_empty() {
+            return Ok(false);
+        }
+        if let Err(e) = can_start(&self.settings.supervisor) {
+            // Before anything is claimed: it costs no job so much as a line.
+            self.starts.host_failed(&self.dir, &error_chain(&e));
+            return Ok(false);
+        }
+        // Chosen again under the append lock: another scheduler may have claimed since the look, and each
+        // sees the other's records here.
+        let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
+            // A job that was submitted, or whose repository was given back, since then may have an earlier
+            // ticket before it that was not checked: its turn is in the next round.
+            let chosen: Vec<_> = choose(state).into_iter().filter(|job| looked_at.contains(job)).collect();
+            let claim =
+                |(job, attempt): &(JobId, u32)| Operation::Claim { job: job.clone(), attempt: *attempt };
+            (chosen.iter().map(claim).collect(), chosen)
+        })?;
+        for (claim, (id, _)) in claims.into_iter().zip(&chosen) {
+            self.start(id, claim)?;
+        }
+        // Also when another round is due, because the queue has changed since the look.
+        Ok(true)
+    }
+
+    /// Wanted repositories held by anything but a running job, or by an unknown holder.
+    fn held_by_others(&self) -> BTreeSet<String> {
+        self.wanted().filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
+    }
+
+    /// The repositories that queued jobs wait for and no running job has.
+    fn wanted(&self) -> impl Iterator<Item = Arc<str>> {
+        let state = self.queue.state();
+        let wanted: BTreeSet<_> = state.queued().filter_map(|j| j.repository.clone()).collect();
+        wanted.into_iter().filter(|r| state.holder_of(r).is_none())
+    }
+
+    /// The record after which the first ticket of each wanted repository was drawn.
+    fn waiting_with_tickets(&self) -> BTreeMap<String, u64> {
+        let first = |r: Arc<str>| Some((r.to_string(), locks::first_ticket(&self.dir, &r)?));
+        self.wanted().filter_map(first).collect()
+    }
+
+    fn is_available(&self, repository: &str) -> bool {
+        match locks::availability(&self.dir, repository) {
+            Availability::Free => true,
+            // Its supervisor may have been killed between recording the end and giving the lock back.
+            Availability::LeftByJob => self.recover_lock(repository),
+            Availability::Held | Availability::Unavailable => false,
+        }
+    }
+
+    fn start(&mut self, id: &JobId, claim: u64) -> Result<(), WorkError> {
+        // If the record fails, the cause may be the job's own folder; a supervisor's failure is the host's.
+        let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), error_chain(&e)));
+        let started = recorded.and_then(|()| {
+            let SchedulerSettings { supervisor, environment, .. } = &self.settings;
+            self.supervisors
+                .start(&self.dir, supervisor, environment, id, claim)
+                .map_err(|e| (true, error_chain(&e)))
+        });
+        let Err((is_of_host, reason)) = started else {
+            tell_start(self.queue.state().get(id), claim);
+            self.started.push(id.clone());
+            return Ok(());
+        };
+        // Nothing was started: the claim is given back, and the job is tried again later.
+        warn!(event = events::JOB_RETURNED, job_id = %id, claim, of_host = is_of_host, "job {id} was not started: {reason}");
+        if is_of_host {
+            self.starts.host_failed(&self.dir, &reason);
+        }
+        self.give_back(id, claim, &reason, is_of_host)
+    }
+
+    /// Gives a claim back that nothing was begun under.
+    pub(super) fn give_back(
+        &mut self,
+        id: &JobId,
+        claim: u64,
+        why: &str,
+        is_of_host: bool,
+    ) -> Result<(), WorkError> {
+        let (now, most) = (self.dir.clock.now(), self.settings.jobs.start_tries);
+        self.queue.transact(&self.settings.jobs.actor, |state| {
+            let job = state.get(id).filter(|job| job.run_state().claim == Some(claim));
+            let given_back = job.map(|job| {
+                if is_of_host {
+                    given_back_for_host(job, why)
+                } else {
+                    after_failed_start(job, why, now, most)
+                }
+            });
+            (given_back.into_iter().collect(), ())
+        })?;
+        Ok(())
+    }
+}
