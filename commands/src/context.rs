@@ -80,6 +80,7 @@ impl Context {
     ) -> Result<Option<Done<O::Report>>, CliError> {
         match self.daemon.clone() {
             Some(daemon) => remote::carry_out(self, &daemon, request),
+            None if let Some(outcome) = remote::carry_out_nearby(self, request) => outcome.map(Some),
             None => operations::run(&mut self.operation()?, request).map(Some),
         }
     }
@@ -96,6 +97,7 @@ impl Context {
             folder: std::env::current_dir().ok(),
             is_streamed: !self.output.is_json(),
             shows_progress: !self.output.is_quiet(),
+            nearby: None,
             words: self.invoker.words(),
         }
     }

@@ -40,6 +40,9 @@ pub(crate) struct Globals {
     /// Why it is done, for the audit trail
     #[arg(long, global = true, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Read the state directory itself, also where its daemon could be asked
+    #[arg(long, global = true, conflicts_with_all = ["url", "socket"])]
+    pub(crate) direct: bool,
     /// Ask the daemon at this address, http://HOST:PORT, instead of the state directory
     #[arg(long, global = true, value_name = "URL", conflicts_with = "socket")]
     pub(crate) url: Option<String>,

@@ -32,6 +32,7 @@ const FLAGS: &[&str] = &[
     "--tui",
     "--keep",
     "--read-only",
+    "--direct",
     "--exit-code",
 ];
 

@@ -38,9 +38,27 @@ pub(crate) struct Asked {
     /// How far it is, is shown.
     #[serde(default)]
     pub(crate) shows_progress: bool,
+    /// The daemon that is asked must have this in common with the one who asks; it tells often that it lives.
+    #[serde(default)]
+    pub(crate) nearby: Option<Nearby>,
     /// The command line for the audit trail, without secrets.
     #[serde(default)]
     pub(crate) words: Vec<String>,
+}
+
+/// What a daemon has in common with one who could read the state directory instead.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Nearby {
+    /// See [`recovery::state::config::Settings::digest`].
+    pub(crate) settings: String,
+    /// The state directory, by device and inode.
+    pub(crate) folder: (u64, u64),
+    pub(crate) version: String,
+}
+
+impl Nearby {
+    /// Of this program.
+    pub(crate) const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 }
 
 /// The end of an operation.
@@ -70,7 +88,7 @@ pub(crate) enum Told {
     /// How far other work is.
     Tick(String),
     Ended(Box<Ended>),
-    /// Of a later version.
+    /// Nothing but that it lives, or of a later version.
     Other,
 }
 

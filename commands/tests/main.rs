@@ -48,6 +48,7 @@ mod skip;
 mod status;
 mod submit;
 mod surroundings;
+mod texts;
 mod truth;
 mod tui;
 mod under_lock;

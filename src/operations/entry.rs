@@ -112,7 +112,8 @@ pub struct Entry {
     pub while_recovering: bool,
     /// Its answer is what a job prints: not for viewers, unless the configuration says so.
     pub shows_output: bool,
-    /// Its answer may be given again for a moment while nothing has changed; it takes no parameters.
+    /// Its answer may be given again for a moment while nothing has changed. What no file tells, such as that a process
+    /// has died, is then a moment old.
     pub cached: bool,
     /// A reason must be given.
     pub needs_reason: bool,
@@ -120,6 +121,9 @@ pub struct Entry {
     pub one_of: &'static [&'static str],
     /// The body of the endpoint is the request as one document, which the operation reads and checks itself.
     pub is_document: bool,
+    /// It reads the queue, which a daemon has in memory, and nothing that depends on the process that asks: a daemon is
+    /// asked for it where one lives.
+    pub from_queue: bool,
     /// It changes what a copy of a state directory is: it is for copies.
     pub for_copies: bool,
 }
@@ -143,6 +147,7 @@ impl Entry {
             needs_reason: false,
             one_of: &[],
             is_document: false,
+            from_queue: false,
             for_copies: false,
         }
     }
@@ -217,6 +222,11 @@ impl Entry {
     /// See [`Entry::is_document`].
     pub const fn of_document(self) -> Entry {
         Entry { is_document: true, ..self }
+    }
+
+    /// See [`Entry::from_queue`].
+    pub const fn from_queue(self) -> Entry {
+        Entry { from_queue: true, ..self }
     }
 
     /// See [`Entry::for_copies`].

@@ -13,7 +13,9 @@ impl Operation for HealthRequest {
     type Report = Health;
 
     const ENTRY: Entry =
-        Entry::get(&["health"], "/api/admin/health", "Whether all is well, in a few members");
+        Entry::get(&["health"], "/api/admin/health", "Whether all is well, in a few members")
+            .cached()
+            .from_queue();
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<Health>, OperationError> {
         let status = status_of(context)?;

@@ -20,7 +20,8 @@ impl Operation for StatusRequest {
         &["status"],
         "/api/admin/recovery/status",
         "Health on one screen: state, what is the matter, what to do",
-    );
+    )
+    .from_queue();
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<Status>, OperationError> {
         let report = status_of(context)?;

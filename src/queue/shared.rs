@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::store::{Queue, QueueError};
+use crate::durable::log::Position;
 use crate::state::StateDir;
 
 /// The queue as one look sees it: it does not change while the look goes on.
@@ -109,6 +110,12 @@ impl SharedQueue {
         let view = self.share(&queue);
         *held = Some(Held { queue, files });
         Ok(view)
+    }
+
+    /// Where the log ends now; `None` when the queue is not in memory, or is being read. Never blocks.
+    pub fn end(&self) -> Option<Position> {
+        let held = self.held.try_lock().ok()?;
+        Some(held.as_ref()?.queue.log().ok()?.end())
     }
 
     fn share(self: &Arc<SharedQueue>, queue: &Arc<Queue>) -> QueueView {

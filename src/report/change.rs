@@ -1,95 +1,161 @@
-//! Whether something that reports are made of has changed: a number out of the times and sizes of files, for
-//! programs that show a state directory for long. It reads no file, and takes about as long as thirty `stat`.
+//! Whether something that reports are made of has changed: a number out of the times and sizes of files ([`stamp`]), for
+//! programs that show a state directory for long, and what the kernel tells of the files ([`ChangeWatch`]), for a
+//! process that answers many questions. Neither reads a file.
 //!
-//! Everything that is acknowledged is in a file that it sees. It does not see all the rest: a process that dies lets
-//! go of its lock without touching a file. A program that relies on it looks again from time to time all the same.
-//!
-//! A file that is written twice within one tick of the clock that file systems use bears the same time after both.
-//! So only a [`Mark`] that is settled tells that what was read after it was taken is still so: nothing had changed
-//! for longer than such a tick.
+//! Everything that is acknowledged is in a file that they see. They do not see all the rest: a process that dies lets
+//! go of its lock without touching a file. A program that relies on them looks again from time to time all the same.
 
 use std::fs::Metadata;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-use crate::state::{StateDir, Timestamp};
+use crate::state::StateDir;
+use crate::system::{FolderWatch, is_network};
 
-/// See the module.
-#[derive(Debug, Clone, Copy)]
-pub struct Mark {
-    stamp: u64,
-    is_settled: bool,
-}
+/// Files in these are replaced, which changes the folder.
+const FOLDERS: [&str; 9] =
+    ["", "queue", "locks", "recovery", "startup", "daemon", "cleanup", "webhooks", "audit"];
 
-/// Longer than a tick of the clock by which file systems note times, which is 10 ms at most.
-const TICK_MS: i64 = 50;
-
-impl Mark {
-    /// Looks at the files.
-    pub fn take(dir: &StateDir) -> Mark {
-        // Before the files are: what changes meanwhile is not settled.
-        let now = dir.clock.now();
-        let mut look = Looked { hasher: DefaultHasher::new(), newest: Timestamp::default() };
-        look.at_all(dir);
-        // A time that is yet to come, because the clock was set back, is not settled either.
-        Mark { stamp: look.hasher.finish(), is_settled: now.millis_since(look.newest) > TICK_MS }
-    }
-
-    /// Whether the same mark, taken later, means that nothing has changed.
-    pub fn is_settled(&self) -> bool {
-        self.is_settled
-    }
-}
-
-impl PartialEq for Mark {
-    fn eq(&self, other: &Mark) -> bool {
-        self.stamp == other.stamp
-    }
-}
-
-/// As a number.
+/// As a number. It takes about as long as thirty `stat`.
 pub fn stamp(dir: &StateDir) -> u64 {
-    Mark::take(dir).stamp
-}
-
-/// What was seen so far.
-struct Looked {
-    hasher: DefaultHasher,
-    newest: Timestamp,
-}
-
-impl Looked {
-    fn at_all(&mut self, dir: &StateDir) {
-        let paths = &dir.paths;
-        // Their writers append: the last segment tells.
-        for log in paths.logs() {
-            self.at(&log);
-            if let Some(last) = last_file(&log) {
-                self.at(&last);
-            }
-        }
-        // Files in these are replaced, which changes the folder.
-        for folder in ["", "queue", "locks", "recovery", "startup", "daemon", "cleanup", "webhooks", "audit"]
-        {
-            self.at(&paths.root().join(folder));
-        }
-        self.at(&paths.orphans());
-        self.at(&paths.orphans_trash());
-    }
-
-    fn at(&mut self, path: &Path) {
+    let mut hasher = DefaultHasher::new();
+    let mut look = |path: &Path| {
         let seen = std::fs::metadata(path).ok();
-        if let Some(modified) = seen.as_ref().and_then(|m| m.modified().ok()) {
-            self.newest = self.newest.max(modified.into());
+        seen.map(|m: Metadata| (m.ino(), m.len(), m.mtime(), m.mtime_nsec())).hash(&mut hasher);
+    };
+    for log in dir.paths.logs() {
+        look(&log);
+        // Its writers append: the last segment tells.
+        if let Some(last) = last_file(&log) {
+            look(&last);
         }
-        let seen = seen.map(|m: Metadata| (m.ino(), m.len(), m.mtime(), m.mtime_nsec()));
-        seen.hash(&mut self.hasher);
     }
+    folders(dir).for_each(|folder| look(&folder));
+    hasher.finish()
 }
 
-fn last_file(folder: &Path) -> Option<std::path::PathBuf> {
+fn folders(dir: &StateDir) -> impl Iterator<Item = PathBuf> + '_ {
+    let paths = &dir.paths;
+    FOLDERS.iter().map(|folder| paths.root().join(folder)).chain([paths.orphans(), paths.orphans_trash()])
+}
+
+fn last_file(folder: &Path) -> Option<PathBuf> {
     let files = std::fs::read_dir(folder).ok()?.flatten();
     // `commit.page` and locks are not appended to.
     files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "log")).max()
+}
+
+/// What was so far, by the same watch: equal to a later one when nothing has happened between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Generation(u64);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct ChangeWatch(Mutex<Watched>);
+
+#[derive(Debug, Default)]
+struct Watched {
+    watch: Option<FolderWatch>,
+    generation: u64,
+    /// When something happened last, or the watch began.
+    happened: Option<Instant>,
+    /// When a watch could not be begun.
+    failed: Option<Instant>,
+}
+
+/// Writers publish and sync their records a moment after they have written them, which is told of no more. So what is
+/// read within this time after something happened says nothing of what is so later.
+const SETTLES: Duration = Duration::from_millis(50);
+/// How long it takes until a watch that could not be begun is tried again.
+const PAUSE: Duration = Duration::from_secs(10);
+
+impl ChangeWatch {
+    /// What is so now; `None` when that cannot be told: something has just happened, or the folders cannot be watched.
+    /// Never blocks, and touches no disk once the watch is there.
+    pub fn generation(&self, dir: &StateDir) -> Option<Generation> {
+        let mut watched = self.0.try_lock().ok()?;
+        let now = Instant::now();
+        if watched.watch.as_ref().is_some_and(FolderWatch::take) {
+            watched.generation += 1;
+            watched.happened = Some(now);
+            // A folder may have come, or gone and come again: it is to be watched, too.
+            watched.watch = None;
+        }
+        if watched.watch.is_none() {
+            watched.begin(dir, now);
+            return None;
+        }
+        let is_settled = watched.happened.is_none_or(|happened| now.duration_since(happened) > SETTLES);
+        is_settled.then_some(Generation(watched.generation))
+    }
+}
+
+impl Watched {
+    fn begin(&mut self, dir: &StateDir, now: Instant) {
+        if self.failed.is_some_and(|failed| now.duration_since(failed) < PAUSE) {
+            return;
+        }
+        match watch_of(dir) {
+            Some(watch) => {
+                self.generation += 1;
+                (self.watch, self.happened, self.failed) = (Some(watch), Some(now), None);
+            }
+            None => self.failed = Some(now),
+        }
+    }
+}
+
+fn watch_of(dir: &StateDir) -> Option<FolderWatch> {
+    if is_network(dir.paths.root()).is_some() {
+        return None;
+    }
+    let watch = FolderWatch::begin().ok()?;
+    for folder in folders(dir).chain(dir.paths.logs()) {
+        match watch.add(&folder) {
+            // One that is not there yet appears in one that is.
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(watch)
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Plays another process that writes.
+mod tests {
+    use super::*;
+    use crate::durable::Disk;
+    use crate::state::Clock;
+
+    #[test]
+    fn generation_stays_until_something_happens() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("state");
+        let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
+        let watch = ChangeWatch::default();
+        let settled = || {
+            let begun = Instant::now();
+            loop {
+                if let Some(generation) = watch.generation(&dir) {
+                    return generation;
+                }
+                assert!(begun.elapsed() < Duration::from_secs(20));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        let first = settled();
+        assert_eq!(settled(), first);
+        std::fs::write(dir.paths.locks().join("web.lock"), "").unwrap();
+        assert_eq!(watch.generation(&dir), None, "what has just changed is not settled");
+        let second = settled();
+        assert_ne!(first, second);
+        std::fs::remove_dir_all(dir.paths.orphans()).unwrap();
+        std::fs::create_dir(dir.paths.orphans()).unwrap();
+        let third = settled();
+        std::fs::write(dir.paths.orphans().join("x"), "").unwrap();
+        assert_ne!(settled(), third, "the folder that came again is watched");
+    }
 }

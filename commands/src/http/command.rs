@@ -31,6 +31,8 @@ use crate::wire::{Asked, Ended, Told};
 const FRAMES: usize = 16;
 /// What is printed waits until it is so much, bytes, or is to be handed on.
 const PART: usize = 64 << 10;
+/// How often one that has no patience hears that the daemon lives.
+const ALIVE_EVERY: Duration = Duration::from_millis(20);
 /// How long an answer waits for its first frame before it begins.
 const SOON: Duration = Duration::from_millis(100);
 
@@ -70,9 +72,17 @@ async fn start(
         Problem::invalid(format!("'{}' is no operation of this version", asked.operation))
             .next("compare its version: recoveryctl --version there and here")
     })?;
+    if let Some(nearby) = &asked.nearby
+        && !shared.is_nearby(nearby)
+    {
+        let detail = "this daemon has other settings, another directory or another version";
+        return Err(Problem::new(409, "not-the-same", "not the same", detail));
+    }
+    let tells_often = asked.nearby.is_some();
     let keeps_all = asked.request["all_or_nothing"] == true;
     let input = shared.bodies.input(rest, keeps_all).await?;
     let (tell, mut frames) = mpsc::channel(FRAMES);
+    let alive = tell.downgrade();
     let gone = Arc::new(AtomicBool::new(false));
     let at_the_end = RaisedAtTheEnd(gone.clone());
     let (with, of_client, by) = (shared.clone(), gone.clone(), principal.clone());
@@ -90,6 +100,9 @@ async fn start(
         // Nobody is told when the client has left.
         let _ = tell.blocking_send(Told::Ended(Box::new(ended)).frame().into());
     });
+    if tells_often {
+        tokio::spawn(tell_often(alive));
+    }
     let (shared, head) = (shared.clone(), head.clone());
     tokio::spawn(async move {
         // Who may not ask any more is as one who has left.
@@ -102,6 +115,16 @@ async fn start(
     // an operation that has something to tell soon is waited for.
     let first = tokio::time::timeout(SOON, frames.recv()).await.ok().flatten();
     Ok(Received { first, frames, _gone: Some(at_the_end) })
+}
+
+/// Tells that the daemon lives, as long as the operation goes on.
+async fn tell_often(tell: mpsc::WeakSender<Bytes>) {
+    loop {
+        tokio::time::sleep(ALIVE_EVERY).await;
+        let Some(tell) = tell.upgrade() else { return };
+        // A frame that waits tells the same.
+        let _ = tell.try_send(Told::Other.frame().into());
+    }
 }
 
 fn carry_out(shared: &Shared, principal: &Principal, row: &Row, asked: &Asked, far: Far) -> Answered {

@@ -17,9 +17,9 @@ use super::answer::{Answer, guard};
 use super::auth::{Principal, check_host_of_probe};
 use super::endpoint::Endpoint;
 use super::execute::in_context;
-use super::problem::Problem;
+use super::problem::{Problem, not_made};
 use super::server::Shared;
-use super::serving::{admitted, not_made, serve};
+use super::serving::{admitted, serve};
 use super::stage::{Stage, recovered};
 use super::{base_path, command, events, metrics, page, resources};
 use crate::error::Ending;
@@ -208,22 +208,15 @@ async fn readiness(shared: &Arc<Shared>) -> Answer {
 /// As `health`: 200 as long as all can be used; 503 also when named resources cannot.
 async fn healthy(shared: &Arc<Shared>) -> Answer {
     let with = shared.clone();
-    let make = move || {
-        let with = with.clone();
-        async move { Some(health(&with).await) }
-    };
-    shared.single_flight.share("/healthz".to_owned(), make).await.unwrap_or_else(|| not_made().into())
+    let make = move || health(&with).tagged();
+    shared.answer_again("/healthz".to_owned(), make).await.unwrap_or_else(Answer::from)
 }
 
-async fn health(shared: &Arc<Shared>) -> Answer {
-    let with = shared.clone();
-    let looked = shared.pool.run(move || {
-        let look = |context: &mut Context<'_>| HealthRequest {}.run(context);
-        match in_context(with.site(), &Principal::probe(), (None, false), &["health".into()], look) {
-            Ok(Done { report, ending: Ending::Done }) => json_line(200, &report),
-            Ok(Done { report, .. }) => json_line(503, &report),
-            Err(e) => Problem::of(&e, None).into(),
-        }
-    });
-    looked.await.unwrap_or_else(Answer::from)
+fn health(shared: &Arc<Shared>) -> Answer {
+    let look = |context: &mut Context<'_>| HealthRequest {}.run(context);
+    match in_context(shared.site(), &Principal::probe(), (None, false), &["health".into()], look) {
+        Ok(Done { report, ending: Ending::Done }) => json_line(200, &report),
+        Ok(Done { report, .. }) => json_line(503, &report),
+        Err(e) => Problem::of(&e, None).into(),
+    }
 }

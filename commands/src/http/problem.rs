@@ -97,6 +97,11 @@ impl Problem {
     }
 }
 
+/// Where making an answer broke off.
+pub(super) fn not_made() -> Problem {
+    Problem::new(500, "internal", "internal", "the answer could not be made; the daemon's log says why")
+}
+
 /// The status of an error of the command line.
 fn status_of(error: &CliError) -> u16 {
     match (error.kind(), error.code_name()) {

@@ -1,17 +1,17 @@
-//! An answer that is given again as long as nothing has changed: for what dashboards ask for every second, many at a
-//! time, and what is much work to make.
+//! An answer that is given again as long as nothing has changed: for what dashboards and probes ask for all the time, many
+//! at a time, and what is much work to make.
 //!
-//! Before an answer is given again, and before one is made, the state directory's files are asked whether anything
-//! has changed ([`recovery::report::change`]): so nobody sees less than was acknowledged before they asked. What no
-//! file tells, such as the age of a heartbeat or that a process has died, is as old as the answer: [`LONGEST`], or
-//! [`LONGEST_MEANWHILE`], at most.
+//! Before an answer is given again, the kernel is asked whether anything has happened to the state directory's files
+//! ([`ChangeWatch`]): so nobody sees less than was acknowledged before they asked. What no file tells, such as the age
+//! of a heartbeat or that a process has died, is as old as the answer: [`LONGEST`], or [`LONGEST_MEANWHILE`], at most.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use recovery::report::change::Mark;
+use recovery::durable::log::Position;
+use recovery::queue::SharedQueue;
+use recovery::report::change::{ChangeWatch, Generation};
 use recovery::state::StateDir;
 
 use super::answer::Answer;
@@ -22,82 +22,119 @@ const LONGEST: Duration = Duration::from_secs(1);
 const LONGEST_MEANWHILE: Duration = Duration::from_secs(3);
 /// From this age on another one is made beside, so that nobody waits for it.
 const FRESH: Duration = Duration::from_millis(400);
+/// So many are kept, of at most so many bytes each.
+const KEPT: usize = 64;
+const LARGEST: usize = 1 << 20;
 
 struct CachedResponse {
     answer: Answer,
-    mark: Mark,
+    moment: Moment,
     made: Instant,
 }
 
-/// The last answer of each endpoint that keeps one, by its path.
+/// What was so: of the files, and where the queue's log ended. A process that publishes a record long after it has
+/// written it is told of by the log alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment {
+    generation: Generation,
+    end: Position,
+}
+
+/// The last answers, by what was asked.
 #[derive(Default)]
 pub(super) struct ResponseCache {
-    answers: Mutex<HashMap<&'static str, CachedResponse>>,
+    watch: ChangeWatch,
+    queue: Arc<SharedQueue>,
+    answers: Mutex<HashMap<String, CachedResponse>>,
     /// Those of which another one is being made beside.
-    renewing: Mutex<HashSet<&'static str>>,
+    renewing: Mutex<HashSet<String>>,
     /// Counts the configurations: an answer by an earlier one is not kept.
-    configurations: AtomicU64,
+    configurations: Mutex<u64>,
+}
+
+/// What is known of an answer.
+pub(super) enum Known {
+    /// It is given again.
+    Fresh(Answer),
+    /// It is given again, and another one is to be made beside by the one who asked.
+    Ageing(Answer, Renewal),
+    /// It is to be made.
+    Nothing,
+}
+
+/// The right to make an answer anew beside; nobody else does until it is dropped.
+pub(super) struct Renewal(Arc<ResponseCache>, String);
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        locked(&self.0.renewing).remove(&self.1);
+    }
 }
 
 impl ResponseCache {
-    /// The one that is kept, or a new one. Touches the disk.
-    pub(super) fn answer(
-        self: &Arc<ResponseCache>,
-        dir: &StateDir,
-        path: &'static str,
-        make: impl Fn() -> Answer + Send + 'static,
-    ) -> Answer {
-        let mark = Mark::take(dir);
-        let Some((answer, age)) = self.given_again(path, &mark) else { return self.made(path, mark, &make) };
-        if age > FRESH && locked(&self.renewing).insert(path) {
-            let (kept, dir) = (self.clone(), dir.clone());
-            let renew = move || {
-                let _over = Renewed(&kept, path);
-                kept.made(path, Mark::take(&dir), &make);
-            };
-            if std::thread::Builder::new().spawn(renew).is_err() {
-                // The next request tries again, or makes it.
-                locked(&self.renewing).remove(path);
+    /// Of reports on this queue.
+    pub(super) fn new(queue: Arc<SharedQueue>) -> ResponseCache {
+        ResponseCache { queue, ..ResponseCache::default() }
+    }
+
+    fn moment(&self, dir: &StateDir) -> Option<Moment> {
+        // In this order: what is written after it is another generation.
+        let end = self.queue.end()?;
+        Some(Moment { generation: self.watch.generation(dir)?, end })
+    }
+
+    /// The answer that is known. Touches no disk.
+    pub(super) fn known(self: &Arc<ResponseCache>, dir: &StateDir, question: &str) -> Known {
+        let Some(now) = self.moment(dir) else { return Known::Nothing };
+        let answers = locked(&self.answers);
+        let Some(kept) = answers.get(question).filter(|kept| kept.moment == now) else {
+            return Known::Nothing;
+        };
+        let (answer, age) = (kept.answer.clone(), kept.made.elapsed());
+        drop(answers);
+        if age <= FRESH {
+            return Known::Fresh(answer);
+        }
+        let mut renewing = locked(&self.renewing);
+        if age < LONGEST && renewing.insert(question.to_owned()) {
+            return Known::Ageing(answer, Renewal(self.clone(), question.to_owned()));
+        }
+        match age < LONGEST_MEANWHILE && renewing.contains(question) {
+            true => Known::Fresh(answer),
+            false => Known::Nothing,
+        }
+    }
+
+    /// Makes an answer and keeps it. Touches the disk.
+    pub(super) fn make(&self, dir: &StateDir, question: &str, make: impl FnOnce() -> Answer) -> Answer {
+        let (moment, configuration) = (self.moment(dir), *locked(&self.configurations));
+        let (made, answer) = (Instant::now(), make());
+        if let Some(moment) = moment
+            && answer.status == 200
+            && answer.body.len() <= LARGEST
+            && *locked(&self.configurations) == configuration
+        {
+            let mut answers = locked(&self.answers);
+            if answers.len() >= KEPT && !answers.contains_key(question) {
+                answers.retain(|_, kept| kept.made.elapsed() < LONGEST);
+            }
+            if answers.len() < KEPT || answers.contains_key(question) {
+                let kept = CachedResponse { answer: answer.clone(), moment, made };
+                answers.insert(question.to_owned(), kept);
             }
         }
         answer
     }
 
-    fn made(&self, path: &'static str, mark: Mark, make: &impl Fn() -> Answer) -> Answer {
-        let configuration = self.configurations.load(Ordering::SeqCst);
-        let (made, answer) = (Instant::now(), make());
-        let mut answers = locked(&self.answers);
-        let is_current = self.configurations.load(Ordering::SeqCst) == configuration;
-        // What changed a moment ago may change again without another mark.
-        if answer.status == 200 && mark.is_settled() && is_current {
-            answers.insert(path, CachedResponse { answer: answer.clone(), mark, made });
-        }
-        answer
-    }
-
-    fn given_again(&self, path: &str, now: &Mark) -> Option<(Answer, Duration)> {
-        let answers = locked(&self.answers);
-        let kept = answers.get(path).filter(|kept| kept.mark == *now)?;
-        let age = kept.made.elapsed();
-        let is_renewed = || locked(&self.renewing).contains(path);
-        let fits = age < LONGEST || (age < LONGEST_MEANWHILE && is_renewed());
-        fits.then(|| (kept.answer.clone(), age))
+    /// Whether nothing has happened since.
+    pub(super) fn generation(&self, dir: &StateDir) -> Option<Generation> {
+        self.watch.generation(dir)
     }
 
     /// Another configuration may want other answers.
     pub(super) fn forget(&self) {
-        let mut answers = locked(&self.answers);
-        self.configurations.fetch_add(1, Ordering::SeqCst);
-        answers.clear();
-    }
-}
-
-/// Says so at its end, also when making the answer broke off.
-struct Renewed<'a>(&'a ResponseCache, &'static str);
-
-impl Drop for Renewed<'_> {
-    fn drop(&mut self) {
-        locked(&self.0.renewing).remove(self.1);
+        *locked(&self.configurations) += 1;
+        locked(&self.answers).clear();
     }
 }
 
@@ -108,7 +145,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)] // Plays another process that writes.
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use recovery::durable::Disk;
     use recovery::state::Clock;
@@ -116,22 +153,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_given_again_until_something_changes() {
+    fn answer_is_given_again_until_something_changes() {
         let folder = tempfile::tempdir().unwrap();
         let dir =
             StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
-        let (kept, made) = (Arc::new(ResponseCache::default()), Arc::new(AtomicU32::new(0)));
+        let queue = Arc::new(SharedQueue::default());
+        drop(queue.view(&dir).unwrap());
+        let (kept, made) = (Arc::new(ResponseCache::new(queue)), AtomicU32::new(0));
         let ask = || {
-            let made = made.clone();
-            let number = move || made.fetch_add(1, Ordering::SeqCst).to_string();
-            let answer = kept.answer(&dir, "/x", move || Answer::json(200, number()));
+            let number = || Answer::json(200, made.fetch_add(1, Ordering::SeqCst).to_string());
+            let answer = match kept.known(&dir, "/x") {
+                Known::Fresh(answer) | Known::Ageing(answer, _) => answer,
+                Known::Nothing => kept.make(&dir, "/x", number),
+            };
             String::from_utf8(answer.body.to_vec()).unwrap()
         };
         // What was made a moment ago is not relied on.
         assert_eq!((ask(), ask()), ("0".to_owned(), "1".to_owned()));
-        while !Mark::take(&dir).is_settled() {
-            std::thread::yield_now();
-        }
+        let settle = || {
+            while kept.generation(&dir).is_none() {
+                std::thread::yield_now();
+            }
+        };
+        settle();
         let first = ask();
         assert_eq!(ask(), first);
         kept.forget();
@@ -140,8 +184,7 @@ mod tests {
         std::fs::write(dir.paths.locks().join("web.lock"), "").unwrap();
         let third = ask();
         assert_ne!(third, second);
-        // Changed again within a tick, perhaps: it is made anew all the same.
-        std::fs::write(dir.paths.locks().join("other.lock"), "").unwrap();
-        assert_ne!(ask(), third);
+        settle();
+        assert_ne!(ask(), third, "it was made when nobody could tell");
     }
 }

@@ -1,16 +1,18 @@
 //! The server, and what all requests share.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use axum::http::request::Parts as Head;
 use recovery::daemon::{IdempotencyStore, Role, Tokens};
 use recovery::durable::DiskError;
 use recovery::operations::Site;
 use recovery::queue::SharedQueue;
+use recovery::report::change::Generation;
 use recovery::state::StateDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -22,12 +24,13 @@ use super::events::Feed;
 use super::listen::Listeners;
 use super::metrics::{Observed, Traffic};
 use super::places::Places;
-use super::problem::Problem;
-use super::response_cache::ResponseCache;
+use super::problem::{Problem, not_made};
+use super::response_cache::{Known, ResponseCache};
 use super::single_flight::SingleFlight;
 use super::stage::Stage;
 use crate::configuration::Loaded;
 use crate::internal::keeper_command;
+use crate::wire::Nearby;
 use recovery::logging::{Repeats, events};
 use tracing::{Level, Span, debug, enabled, warn};
 
@@ -39,6 +42,9 @@ const WRITES: usize = 32;
 /// Commands that a client follows, such as `jobs output -f`: of those who may do everything, and of those who look.
 const FOLLOWED: usize = 64;
 const FOLLOWED_BY_VIEWERS: usize = 32;
+/// How long tokens are not read again while nothing happens to the files: what makes one count no more may also be
+/// above the state directory.
+const TOKENS_TIME: Duration = Duration::from_secs(1);
 /// What is under way at the end may go on for so long.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -62,6 +68,8 @@ pub(super) struct Shared {
     pub(super) bodies: Bodies,
     pub(super) single_flight: SingleFlight<Answer>,
     token_reads: SingleFlight<Result<Tokens, Problem>>,
+    /// Those that were read last, with what was so when they were.
+    tokens: Mutex<Option<(Tokens, Generation, Instant)>>,
     pub(super) response_cache: Arc<ResponseCache>,
     pub(super) feed: Feed,
     pub(super) traffic: Traffic,
@@ -83,6 +91,15 @@ impl Shared {
         Site { configuration, keeper: keeper_command, variable: |name| std::env::var_os(name), queue }
     }
 
+    /// Whether a process tells the same of the state directory as this one.
+    pub(super) fn is_nearby(&self, nearby: &Nearby) -> bool {
+        let settings = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let folder = std::fs::metadata(self.dir.paths.root()).map(|found| (found.dev(), found.ino()));
+        nearby.version == Nearby::VERSION
+            && folder.is_ok_and(|folder| folder == nearby.folder)
+            && nearby.settings == settings.configuration.settings().digest()
+    }
+
     /// Names by which the daemon is known beside its addresses.
     pub(super) fn hosts(&self) -> Vec<String> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
@@ -101,8 +118,24 @@ impl Shared {
         role == Role::Admin || loaded.configuration.settings().daemon.viewer_output
     }
 
-    /// The tokens, read after this was asked for: one read serves all who ask at the same time.
+    /// The tokens, read after this was asked for, or before when nothing has happened since: one read serves all who
+    /// ask at the same time.
     pub(super) async fn tokens(self: &Arc<Shared>) -> Result<Tokens, Problem> {
+        let generation = self.response_cache.generation(&self.dir);
+        let known = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((tokens, of, read)) = known
+            && generation == Some(of)
+            && read.elapsed() < TOKENS_TIME
+        {
+            return Ok(tokens);
+        }
+        let tokens = self.read_tokens().await?;
+        let kept = generation.map(|generation| (tokens.clone(), generation, Instant::now()));
+        *self.tokens.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        Ok(tokens)
+    }
+
+    async fn read_tokens(self: &Arc<Shared>) -> Result<Tokens, Problem> {
         let with = self.clone();
         let read = move || {
             let with = with.clone();
@@ -114,6 +147,43 @@ impl Shared {
         };
         let broke_off = || Problem::new(500, "internal", "internal", "the tokens were not read");
         self.token_reads.share(String::new(), read).await.unwrap_or_else(|| Err(broke_off()))
+    }
+
+    /// An answer that is made for all who ask the same at the same time, after they have asked.
+    pub(super) async fn answer_once(
+        self: &Arc<Shared>,
+        question: String,
+        make: impl Fn() -> Answer + Clone + Send + 'static,
+    ) -> Result<Answer, Problem> {
+        let with = self.clone();
+        let look = move || {
+            let (with, make) = (with.clone(), make.clone());
+            async move { with.pool.run(make).await.ok() }
+        };
+        self.single_flight.share(question, look).await.ok_or_else(not_made)
+    }
+
+    /// One that is given again while nothing has happened since it was made.
+    pub(super) async fn answer_again(
+        self: &Arc<Shared>,
+        question: String,
+        make: impl Fn() -> Answer + Clone + Send + 'static,
+    ) -> Result<Answer, Problem> {
+        let (with, asked) = (self.clone(), question.clone());
+        let keep = move || with.response_cache.make(&with.dir, &asked, &make);
+        match self.response_cache.known(&self.dir, &question) {
+            Known::Fresh(answer) => Ok(answer),
+            Known::Ageing(answer, renewal) => {
+                let with = self.clone();
+                tokio::spawn(async move {
+                    let _renewal = renewal;
+                    // Who asks next finds it, or makes it.
+                    let _ = with.pool.run(keep).await;
+                });
+                Ok(answer)
+            }
+            Known::Nothing => self.answer_once(question, keep).await,
+        }
     }
 
     pub(super) fn next_request_id(&self) -> String {
@@ -234,7 +304,7 @@ impl Server {
         let runtime = std::panic::catch_unwind(AssertUnwindSafe(|| builder.build()))
             .unwrap_or_else(|_| Err(io::Error::other("no thread can be made for it")))?;
         let HttpSettings { dir, loaded, log } = settings;
-        let observed = Arc::<Observed>::default();
+        let (observed, queue) = (Arc::<Observed>::default(), Arc::<SharedQueue>::default());
         let shared = Arc::new(Shared {
             dir,
             loaded: RwLock::new(loaded),
@@ -243,11 +313,12 @@ impl Server {
             bodies: Bodies::new(),
             single_flight: SingleFlight::new(),
             token_reads: SingleFlight::new(),
-            response_cache: Arc::default(),
+            tokens: Mutex::default(),
+            response_cache: Arc::new(ResponseCache::new(queue.clone())),
             feed: Feed::new(Arc::clone(&observed)),
             traffic: Traffic::default(),
             observed,
-            queue: Arc::default(),
+            queue,
             book: OnceLock::new(),
             requests: AtomicU64::new(0),
             log,

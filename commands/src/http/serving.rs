@@ -141,21 +141,11 @@ async fn look(
     // Who sees less shares no answer with those who see more.
     let question = format!("{} {asked}", principal.sees_output);
     let (with, principal, given) = (shared.clone(), principal.clone(), Arc::new(given));
-    let make = move || {
-        let (with, principal, given) = (with.clone(), principal.clone(), given.clone());
-        let looked = async move {
-            let shared = with.clone();
-            let of = with.clone();
-            let make = move || carry_out(&of, &principal, endpoint, &given, &[]).tagged();
-            let look = move || match endpoint.cached {
-                true => with.response_cache.answer(&with.dir, endpoint.path, make),
-                false => make(),
-            };
-            shared.pool.run(look).await
-        };
-        async move { looked.await.ok() }
-    };
-    let answer = shared.single_flight.share(question, make).await.ok_or_else(not_made)?;
+    let make = move || carry_out(&with, &principal, endpoint, &given, &[]).tagged();
+    let answer = match endpoint.cached {
+        true => shared.answer_again(question, make).await,
+        false => shared.answer_once(question, make).await,
+    }?;
     Ok(match wants_text(head) && endpoint.path.ends_with("/output") {
         true => output_alone(answer),
         false => answer,
@@ -301,8 +291,4 @@ fn answer_of(endpoint: &Endpoint, given: &Given, answered: &Answered) -> Answer 
     let id = made.as_ref().and_then(|members| members.get("job_id")?.as_str());
     let location = id.map(|id| format!("{}/{}", endpoint.path, encoded(id)));
     Answer { location, ..Answer::json(201, answered.document.clone()) }
-}
-
-pub(super) fn not_made() -> Problem {
-    Problem::new(500, "internal", "internal", "the answer could not be made; the daemon's log says why")
 }

@@ -40,10 +40,10 @@ pub(crate) fn carry_out<O: Operation>(
         body.push(b'\n');
         body.extend_from_slice(&input);
         let mut shown = Shown::new(&mut context.output, asked.shows_progress);
-        let answer = shown.exchange(target, body);
-        let ended = runtime.block_on(in_time::<O, _>(target, answer))?;
+        let answer = exchange(target, body, None, |told| shown.show(told));
+        let answered = runtime.block_on(in_time::<O, _>(target, answer))?;
         let question = shown.question.take();
-        let Some(ended) = ended else { return Ok(None) };
+        let Answered::Ended(ended) = answered else { return Ok(None) };
         match question.filter(|_| !asked.is_agreed) {
             None => return outcome::<O>(target, ended).map(Some),
             Some(question) => match context.output.ask(&question).as_deref() {
@@ -58,8 +58,58 @@ pub(crate) fn carry_out<O: Operation>(
     }
 }
 
+/// How an operation came to its end.
+pub(super) enum Answered {
+    Ended(Ended),
+    /// The reader of the results has seen enough.
+    Unread,
+}
+
+/// Sends a request; `show` gets what is told, and says whether somebody reads it. With `patience` a daemon that is silent
+/// for longer cannot be asked.
+pub(super) async fn exchange(
+    target: &Target,
+    body: Vec<u8>,
+    patience: Option<Duration>,
+    mut show: impl FnMut(Told) -> bool,
+) -> Result<Answered, CliError> {
+    let response = patient(target, patience, target.ask(Method::POST, PATH, body)).await?;
+    let status = response.status();
+    let (mut body, mut waiting) = (response.into_body(), Vec::new());
+    while let Some(part) = patient(target, patience, next_part(target, &mut body)).await? {
+        waiting.extend_from_slice(&part);
+        while status == StatusCode::OK
+            && let Some(told) = Told::take(&mut waiting)
+        {
+            match told.map_err(|e| target.unreachable(&e))? {
+                Told::Ended(ended) => return Ok(Answered::Ended(*ended)),
+                told => {
+                    if !show(told) {
+                        return Ok(Answered::Unread);
+                    }
+                }
+            }
+        }
+    }
+    if status != StatusCode::OK {
+        return Err(refused(target, status, &waiting));
+    }
+    let message = format!("the daemon at {} went away before the command ended", target.name());
+    Err(CliError::new(ErrorKind::DaemonUnreachable, message)
+        .hint("whether it was done, the audit trail says"))
+}
+
+async fn patient<T>(
+    target: &Target,
+    patience: Option<Duration>,
+    answer: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    let Some(patience) = patience else { return answer.await };
+    tokio::time::timeout(patience, answer).await.unwrap_or_else(|e| Err(target.unreachable(&e)))
+}
+
 /// The report, as the operation's own type.
-fn outcome<O: Operation>(target: &Target, ended: Ended) -> Result<Done<O::Report>, CliError> {
+pub(super) fn outcome<O: Operation>(target: &Target, ended: Ended) -> Result<Done<O::Report>, CliError> {
     let unread = |e: serde_json::Error| {
         let message = format!("the daemon at {} answers with another report: {e}", target.name());
         CliError::new(ErrorKind::Failed, message)
@@ -110,35 +160,8 @@ impl Shown<'_> {
         Shown { output, observer, ticker: None, question: None }
     }
 
-    /// How it ended; `None` when the reader of the results has seen enough.
-    async fn exchange(&mut self, target: &Target, body: Vec<u8>) -> Result<Option<Ended>, CliError> {
-        let response = target.ask(Method::POST, PATH, body).await?;
-        let status = response.status();
-        let (mut body, mut waiting) = (response.into_body(), Vec::new());
-        while let Some(part) = next_part(target, &mut body).await? {
-            waiting.extend_from_slice(&part);
-            while status == StatusCode::OK
-                && let Some(told) = Told::take(&mut waiting)
-            {
-                let told = told.map_err(|e| target.unreachable(&e))?;
-                match told {
-                    Told::Ended(ended) => return Ok(Some(*ended)),
-                    told => self.show(told),
-                }
-            }
-            if !self.output.flush() {
-                return Ok(None);
-            }
-        }
-        if status != StatusCode::OK {
-            return Err(refused(target, status, &waiting));
-        }
-        let message = format!("the daemon at {} went away before the command ended", target.name());
-        Err(CliError::new(ErrorKind::DaemonUnreachable, message)
-            .hint("whether it was done, the audit trail says"))
-    }
-
-    fn show(&mut self, told: Told) {
+    /// Whether somebody reads it.
+    fn show(&mut self, told: Told) -> bool {
         if !matches!(told, Told::Tick(_))
             && let Some(ticker) = self.ticker.take()
         {
@@ -165,6 +188,7 @@ impl Shown<'_> {
             }
             Told::Ended(_) | Told::Other => {}
         }
+        self.output.flush()
     }
 }
 

@@ -1,16 +1,15 @@
 //! Whether a claim is still its job's present one and not cancelled, by the log.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-use rustix::fs::inotify;
 
 use super::settings::SuperviseError;
 use crate::durable::log::Position;
 use crate::queue::{EndedBy, Job, JobDocument, JobId, JobStatus};
 use crate::queue::{Operation, Queue, Record, records_behind};
 use crate::state::StateDir;
+use crate::system::FolderWatch;
 
 /// A busy log is looked at no more often than this.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
@@ -77,7 +76,7 @@ pub(super) struct Decisions<'a> {
     claim: u64,
     standing: ClaimStatus,
     reached: Position,
-    watch: Option<OwnedFd>,
+    watch: Option<FolderWatch>,
     is_changed: bool,
     /// A writer publishes its records a moment after inotify reports them: read once more.
     is_fresh: bool,
@@ -132,7 +131,7 @@ impl<'a> Decisions<'a> {
 
     /// Reads the log when it has changed, and not all too often.
     pub(super) fn look_if_due(&mut self) -> Result<(), SuperviseError> {
-        self.is_changed |= self.watch.as_ref().is_some_and(take_events);
+        self.is_changed |= self.watch.as_ref().is_some_and(FolderWatch::take);
         if self.until_next().is_zero() { self.look() } else { Ok(()) }
     }
 
@@ -155,20 +154,10 @@ fn begins((seq, record): &(u64, Record), claim: u64) -> bool {
     *seq == claim && matches!(record.operation, Operation::Claim { .. } | Operation::Found { .. })
 }
 
-fn watch_folder(folder: &Path) -> rustix::io::Result<OwnedFd> {
-    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    inotify::add_watch(&watch, folder, inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE)?;
+fn watch_folder(folder: &Path) -> rustix::io::Result<FolderWatch> {
+    let watch = FolderWatch::begin()?;
+    watch.add(folder)?;
     Ok(watch)
-}
-
-/// Whether there was any; all are taken.
-fn take_events(watch: &OwnedFd) -> bool {
-    let mut events = [0; 4096];
-    let mut any = false;
-    while matches!(rustix::io::read(watch, &mut events), Ok(n) if n > 0) {
-        any = true;
-    }
-    any
 }
 
 /// The job as it was claimed: from its record file, else from the queue.

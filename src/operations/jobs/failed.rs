@@ -15,7 +15,8 @@ impl Operation for FailedJobsRequest {
         &["jobs", "failed"],
         "/api/admin/recovery/jobs/failed",
         "The jobs that failed, timed out or crashed",
-    );
+    )
+    .from_queue();
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<FailedJobs>, OperationError> {
         let dir = context.state_dir()?;

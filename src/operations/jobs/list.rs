@@ -32,7 +32,8 @@ pub struct ListJobs {
 impl Operation for ListJobs {
     type Report = JobList;
 
-    const ENTRY: Entry = Entry::get(&["jobs", "list"], "/api/jobs", "The jobs, the newest first");
+    const ENTRY: Entry =
+        Entry::get(&["jobs", "list"], "/api/jobs", "The jobs, the newest first").cached().from_queue();
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<JobList>, OperationError> {
         let dir = context.state_dir()?;

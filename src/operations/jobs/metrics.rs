@@ -13,7 +13,8 @@ impl Operation for JobMetricsRequest {
     type Report = JobMetrics;
 
     const ENTRY: Entry =
-        Entry::get(&["jobs", "metrics"], "/api/admin/recovery/jobs/metrics", "Figures about re-attachment");
+        Entry::get(&["jobs", "metrics"], "/api/admin/recovery/jobs/metrics", "Figures about re-attachment")
+            .from_queue();
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<JobMetrics>, OperationError> {
         let dir = context.state_dir()?;

@@ -17,7 +17,8 @@ pub struct ShowJob {
 impl Operation for ShowJob {
     type Report = JobDetail;
 
-    const ENTRY: Entry = Entry::get(&["jobs", "show"], "/api/jobs/{id}", "Everything about a job");
+    const ENTRY: Entry =
+        Entry::get(&["jobs", "show"], "/api/jobs/{id}", "Everything about a job").from_queue();
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<JobDetail>, OperationError> {
         let dir = context.state_dir()?;

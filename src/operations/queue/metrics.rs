@@ -16,7 +16,8 @@ impl Operation for QueueMetricsRequest {
         &["queue", "metrics"],
         "/api/admin/recovery/queue/metrics",
         "Counters, and how long jobs wait and run",
-    );
+    )
+    .from_queue();
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<QueueMetrics>, OperationError> {
         let dir = context.state_dir()?;

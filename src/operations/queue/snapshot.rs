@@ -16,7 +16,8 @@ impl Operation for QueueSnapshotRequest {
         &["queue", "snapshot"],
         "/api/admin/queue/snapshot",
         "Every job, in the order of the queue",
-    );
+    )
+    .from_queue();
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<QueueSnapshot>, OperationError> {
         let dir = context.state_dir()?;

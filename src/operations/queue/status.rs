@@ -17,7 +17,8 @@ impl Operation for QueueStatusRequest {
         &["queue", "status"],
         "/api/admin/recovery/queue/status",
         "How long the line is, who is at its head, and how the queue came back the last time",
-    );
+    )
+    .from_queue();
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<QueueStatus>, OperationError> {
         let dir = context.state_dir()?;

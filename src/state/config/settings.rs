@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::webhooks::WebhookSettings;
 use crate::state::SEGMENT_BYTES;
 use crate::system::{Limit, SearchPath};
@@ -36,6 +38,16 @@ pub struct Settings {
     pub orphans: OrphansConfig,
     /// `[import.claude_batch_server]`
     pub import: ImportSettings,
+}
+
+impl Settings {
+    /// Tells settings apart, in hexadecimal: those that reports depend on. Where the directory is and how long a lock is
+    /// waited for are each process's own; secrets are left out.
+    pub fn digest(&self) -> String {
+        let own = Settings { state_dir: None, lock_wait: Duration::ZERO, ..self.clone() };
+        let digest = Sha256::digest(format!("{own:?}"));
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// `[cleanup]`
