@@ -45,7 +45,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
 use crate::globals::Globals;
 use crate::interruption::Interruption;
-use crate::log;
+use crate::log::{self, LogArgs};
 use crate::operate::operate;
 use crate::output::Output;
 use crate::paint::ColorChoice;
@@ -176,6 +176,16 @@ impl Command {
         matches!(self, Command::Explain(_) | Command::Completions(_) | Command::Man(_) | Command::Openapi(_))
     }
 
+    /// How it says what it does, if it is a server: one that starts jobs.
+    fn log(&self) -> Option<&LogArgs> {
+        match self {
+            Command::Daemon(args) => Some(&args.log),
+            Command::Work(args) => Some(&args.log),
+            Command::Run(args) => Some(&args.log),
+            _ => None,
+        }
+    }
+
     /// Whether it works on the state directory itself and changes it; other changes are operations, which see to it.
     fn changes_by_itself(&self) -> bool {
         matches!(
@@ -229,8 +239,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Demo(args) => cmd_demo(context, &args),
         Command::Config(args) => cmd_config(context, &args),
         Command::Explain(args) => cmd_explain(context, &args),
-        Command::Completions(args) => cmd_completions(context, &args),
-        Command::Man(args) => cmd_man(context, &args),
+        Command::Completions(args) => cmd_completions(context, &args, definition()),
+        Command::Man(args) => cmd_man(context, &args, definition()),
         Command::Openapi(args) => cmd_openapi(context, &args),
     }
 }
@@ -248,14 +258,18 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return answer_without_command(&error, guessed),
     };
-    surroundings::enter(&cli.command);
+    match &cli.command {
+        Command::Lock(_) => {}
+        command if command.log().is_some() => surroundings::enter_server(),
+        _ => surroundings::enter(),
+    }
     let globals = cli.globals;
     let mut output = Output::new(globals.json, globals.quiet, globals.verbose, globals.color);
     let interruption = match Interruption::install() {
         Ok(interruption) => interruption,
         Err(error) => return end(&mut output, Err(error)),
     };
-    if let Err(error) = log::listen(&globals, &cli.command) {
+    if let Err(error) = log::listen(&globals, cli.command.word(), cli.command.log()) {
         return end(&mut output, Err(error));
     }
     let daemon = match is_for_elsewhere(&globals, &cli.command).then(|| elsewhere(&globals, &cli.command)) {

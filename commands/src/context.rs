@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use recovery::locks::Caller;
-use recovery::operations::{self, Call, Done, FrontEnd, Inside, Interrupt, Operation, Site, Ticker};
+use recovery::operations::{self, Call, FrontEnd, Inside, Interrupt, Site, Ticker};
 use recovery::queue::{Actor, JobId};
 use recovery::recovery::Observer;
 use recovery::state::StateDir;
@@ -20,7 +20,7 @@ use crate::internal::keeper_command;
 use crate::interruption::{Interruption, Watched};
 use crate::output::Output;
 use crate::progress;
-use crate::remote::{self, Target};
+use crate::remote::Target;
 use crate::wire::Asked;
 
 /// One call of the program.
@@ -63,6 +63,11 @@ impl Context {
         self.daemon = Some(daemon);
     }
 
+    /// The daemon that carries operations out, when not this process.
+    pub(crate) fn daemon(&self) -> Option<Target> {
+        self.daemon.clone()
+    }
+
     /// Whether a daemon carries operations out.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.daemon.is_some()
@@ -71,18 +76,6 @@ impl Context {
     /// From now on operations read this file.
     pub(crate) fn reads(&mut self, file: PathBuf) {
         self.input = Some(file);
-    }
-
-    /// Carries an operation out, here or in a daemon; `None` when the reader of its results has seen enough.
-    pub(crate) fn carry_out<O: Operation>(
-        &mut self,
-        request: &O,
-    ) -> Result<Option<Done<O::Report>>, CliError> {
-        match self.daemon.clone() {
-            Some(daemon) => remote::carry_out(self, &daemon, request),
-            None if let Some(outcome) = remote::carry_out_nearby(self, request) => outcome.map(Some),
-            None => operations::run(&mut self.operation()?, request).map(Some),
-        }
     }
 
     /// A request as a daemon is asked.

@@ -1,10 +1,11 @@
 //! A command that is an operation: its arguments are the request; here is how its report is shown.
 
-use recovery::operations::{Done, Operation};
+use recovery::operations::{self, Done, Operation};
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::output::{Output, WithError};
+use crate::remote;
 use crate::text::Text;
 
 /// How an operation's report is shown to people.
@@ -18,8 +19,20 @@ pub(crate) trait Show: Operation {
 
 /// Carries it out and shows the report.
 pub(crate) fn operate<O: Show>(context: &mut Context, request: &O) -> Result<Ending, CliError> {
-    let outcome = context.carry_out(request);
+    let outcome = carry_out(context, request);
     shown(context, request, outcome)
+}
+
+/// Carries an operation out, here or in a daemon; `None` when the reader of its results has seen enough.
+pub(crate) fn carry_out<O: Operation>(
+    context: &mut Context,
+    request: &O,
+) -> Result<Option<Done<O::Report>>, CliError> {
+    match context.daemon() {
+        Some(daemon) => remote::carry_out(context, &daemon, request),
+        None if let Some(outcome) = remote::carry_out_nearby(context, request) => outcome.map(Some),
+        None => operations::run(&mut context.operation()?, request).map(Some),
+    }
 }
 
 /// Shows what came of it.

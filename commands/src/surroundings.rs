@@ -12,8 +12,6 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-use crate::cli::Command;
-
 /// For a word that people type: an ignored SIGHUP stays, for that is what nohup asks for.
 pub(crate) fn begin() {
     inherited::reset_signals(&[SIGHUP]);
@@ -45,18 +43,18 @@ pub(crate) fn ignore_requests_to_end() {
     }
 }
 
-/// Once it is known which command it is. What runs under a lock inherits all that `lock` was given, as with
-/// flock(1).
-pub(crate) fn enter(command: &Command) {
-    if matches!(command, Command::Lock(_)) {
-        return;
-    }
+/// For every command but `lock`, once that is known: what runs under a lock inherits all that `lock` was given, as
+/// with flock(1).
+pub(crate) fn enter() {
     inherited::keep_descriptors_from_children();
     raise_file_limit();
-    if matches!(command, Command::Daemon(_) | Command::Work(_) | Command::Run(_)) {
-        own_files_only();
-        inherited::leave_session_keyring();
-    }
+}
+
+/// For a command that starts jobs.
+pub(crate) fn enter_server() {
+    enter();
+    own_files_only();
+    inherited::leave_session_keyring();
 }
 
 /// A soft limit of file sizes is about the programs of the one who set it, not about logs.

@@ -1,7 +1,7 @@
 //! Operators' actions: each is a command line of recoveryctl. A dialog shows the very command that runs, so
 //! the dashboard can do nothing that the command line cannot, and nothing differently.
 
-use crate::model::View;
+use crate::views::View;
 
 /// How much it may destroy.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,7 @@
 //! [`listing::Listing`] that a file in `panel/` makes from a report. Every action is a command of
 //! recoveryctl, run by a [`Runner`].
 //!
-//! To add a view: a variant of [`View`], a file in `panel/`, an arm in `source/directory.rs` and one in
-//! `source/daemon.rs`.
+//! To add a view: a variant of [`View`], a file in `panel/`, an arm in `source/operations.rs`.
 
 pub mod action;
 pub mod key;
@@ -23,12 +22,15 @@ mod terminal;
 mod text;
 mod update;
 pub mod view;
+mod views;
 mod watch;
 
-pub use model::{Model, Setting, View};
+pub use message::Trouble;
+pub use model::{Model, Setting};
 pub use picture::svg;
 pub use plain::{picture, read_once, text_of};
 pub use run::{End, Options, OwnRecovery, Runner, run};
-pub use source::{Directory, OperationSource, Operator, Source, Trouble};
+pub use source::{Directory, OperationSource, Operator, Source};
 pub use update::update;
+pub use views::View;
 pub use watch::Sources;

@@ -9,9 +9,8 @@ use recovery::state::Timestamp;
 use crate::action::Action;
 use crate::key::Key;
 use crate::listing::{Document, Listing, Object};
-use crate::model::View;
 use crate::panel::overview::Overview;
-use crate::source::Trouble;
+use crate::views::View;
 
 /// A request to read something for the dashboard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,6 +36,21 @@ pub enum Answer {
     List(View, Arc<dyn Listing>),
     /// See [`Ask::Object`].
     Object(Object, Arc<dyn Document>),
+}
+
+/// Why something could not be read, in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The reason why a requested thing cannot be shown.
+    NotRead(String),
+    /// The source does not answer: the screen is as old as the last answer.
+    Unreachable(String),
+}
+
+impl<T: Into<String>> From<T> for Trouble {
+    fn from(why: T) -> Trouble {
+        Trouble::NotRead(why.into())
+    }
 }
 
 /// How a command ended.

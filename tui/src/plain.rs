@@ -55,7 +55,7 @@ pub fn text_of(buffer: &Buffer) -> String {
 pub(crate) fn picture_text(model: &Model, columns: u16, ascii: bool) -> String {
     let mut model = model.clone();
     model.overlays.clear();
-    model.view = crate::model::View::Overview;
+    model.view = crate::views::View::Overview;
     let rows = u16::try_from(model.list().order.len() + 16).unwrap_or(u16::MAX).min(100);
     model.size = (columns.clamp(SMALLEST.0, 200), rows);
     let text = text_of(&picture(&model, Theme { colors: false, ascii }));

@@ -12,11 +12,12 @@ use recovery::state::{Clock, human};
 use crate::action::Action;
 use crate::keyboard;
 use crate::message::{Answer, Ask, Effect, Message, Ran};
-use crate::model::{Model, Setting, View};
+use crate::model::{Model, Setting};
 use crate::plain::picture_text;
 use crate::terminal::Screen;
 use crate::update::update;
 use crate::view::{Theme, draw};
+use crate::views::View;
 use crate::watch::{Sources, Watch};
 
 /// How often clocks on the screen go on.

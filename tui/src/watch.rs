@@ -11,8 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::listing::Object;
-use crate::message::{Ask, Message};
-use crate::source::{Source, Trouble};
+use crate::message::{Ask, Message, Trouble};
+use crate::source::Source;
 
 /// How often is looked whether something has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -190,7 +190,7 @@ impl Read {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::View;
+    use crate::views::View;
 
     fn read(ago: Duration, took: Duration) -> Read {
         let at = Instant::now().checked_sub(ago).expect("the machine is up for longer");

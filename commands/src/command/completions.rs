@@ -4,7 +4,6 @@ use clap::Args;
 use clap_complete::Shell;
 use serde_json::json;
 
-use crate::cli;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 
@@ -18,9 +17,14 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn cmd_completions(context: &mut Context, args: &CompletionsArgs) -> Result<Ending, CliError> {
+/// `definition` is the command line's.
+pub(crate) fn cmd_completions(
+    context: &mut Context,
+    args: &CompletionsArgs,
+    mut definition: clap::Command,
+) -> Result<Ending, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut cli::definition(), "recoveryctl", &mut script);
+    clap_complete::generate(args.shell, &mut definition, "recoveryctl", &mut script);
     let script = String::from_utf8_lossy(&script);
     let report = json!({ "shell": args.shell.to_string(), "script": script });
     context.output.report(&report, |text| text.raw(&script));

@@ -7,6 +7,7 @@ use recovery::report::status::State;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::operate::carry_out;
 
 /// Say in one line whether all is well
 ///
@@ -85,7 +86,7 @@ impl HealthArgs {
 }
 
 pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<Ending, CliError> {
-    let looked = context.carry_out(&HealthRequest {});
+    let looked = carry_out(context, &HealthRequest {});
     let done = match looked {
         // A plugin's caller reads its line and its status, not ours. What was looked at and is damaged is no riddle.
         Err(error) if args.nagios && !context.output.is_json() => {

@@ -7,7 +7,6 @@ use clap_mangen::Man;
 use recovery::durable::{Disk, replace};
 use serde_json::json;
 
-use crate::cli;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 
@@ -21,9 +20,14 @@ pub(crate) struct ManArgs {
     folder: Option<PathBuf>,
 }
 
-pub(crate) fn cmd_man(context: &mut Context, args: &ManArgs) -> Result<Ending, CliError> {
+/// `definition` is the command line's.
+pub(crate) fn cmd_man(
+    context: &mut Context,
+    args: &ManArgs,
+    definition: clap::Command,
+) -> Result<Ending, CliError> {
     let Some(folder) = &args.folder else {
-        let page = render(&cli::definition())?;
+        let page = render(&definition)?;
         let page = String::from_utf8_lossy(&page);
         context.output.report(&json!({ "page": page }), |text| text.raw(&page));
         return Ok(Ending::Done);
@@ -33,7 +37,7 @@ pub(crate) fn cmd_man(context: &mut Context, args: &ManArgs) -> Result<Ending, C
         return Err(CliError::new(ErrorKind::NotFound, message).hint("make it with mkdir first"));
     }
     let mut pages = Vec::new();
-    pages_of(cli::definition(), "", &mut pages)?;
+    pages_of(definition, "", &mut pages)?;
     let disk = Disk::real();
     for (name, page) in &pages {
         let path = folder.join(name);

@@ -12,7 +12,7 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 
-use super::server::Shared;
+use super::shared::Shared;
 
 /// Around everything: what is routed has no base any more.
 pub(super) async fn apply(

@@ -22,8 +22,8 @@ use super::auth::Principal;
 use super::body::Input;
 use super::events::{RaisedAtTheEnd, Received, dismissed};
 use super::problem::Problem;
-use super::server::Shared;
 use super::serving::admitted;
+use super::shared::Shared;
 use crate::error::{CliError, ErrorKind};
 use crate::wire::{Asked, Ended, Told};
 

@@ -18,7 +18,6 @@ use tokio::sync::watch;
 
 use super::auth::Peer;
 use super::places::{Busy, Holder, Kind, Place, Places};
-use super::server::LAST_WORDS;
 use super::watched_stream::WatchedStream;
 
 /// Connections at a time.
@@ -31,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After a connection that could not be taken; doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// What is under way at the end may go on for so long.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Half of the descriptors are for everything else.
 pub(super) fn most() -> usize {

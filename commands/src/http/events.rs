@@ -3,15 +3,14 @@
 //! long ago, or is no number of this log, a `reset` says that everything is to be read anew. Whether a client may
 //! still listen is looked at again and again.
 //!
-//! One thread follows the log for all; each client has a place in what it has read, and is sent what comes
+//! Each client has a place in what the thread that follows the log has read ([`super::feed`]), and is sent what comes
 //! after that as fast as it takes it. While the daemon recovers, the recovery's progress is sent, without a
 //! number.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,26 +19,16 @@ use axum::extract::State;
 use axum::http::request::Parts as Head;
 use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::{Bytes, Frame};
-use recovery::durable::log::{Position, ReadRequest, read};
-use recovery::queue::{QueueError, Record, entries_of, open_log};
-use recovery::state::StateDir;
-use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Answer, guard};
 use super::auth::{Principal, tell_role};
-use super::metrics::Observed;
+use super::feed::{LOOK_EVERY, Part};
 use super::problem::Problem;
-use super::server::Shared;
 use super::serving::admitted;
+use super::shared::Shared;
 use super::stage::Stage;
-use recovery::logging::{Repeats, events};
-use tracing::warn;
 
-/// So many records are kept in memory.
-const KEPT: usize = 10_000;
-/// At most so many are sent at a time.
-const A_PART: usize = 256;
 /// A silent stream says so often that it lives.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// Whether a client may still listen is looked at so often: its token may have been rotated away.
@@ -52,146 +41,6 @@ const OF_STREAMS: [(HeaderName, &str); 3] = [
     (header::CACHE_CONTROL, "no-cache, no-transform"),
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
-/// The longest wait for the log; then the thread looks whether it is to end.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-#[derive(Debug, Default)]
-struct Ring {
-    events: VecDeque<(u64, Bytes)>,
-    /// All after this record is known.
-    known_after: u64,
-}
-
-/// What happened last, and who waits for more.
-#[derive(Debug)]
-pub(super) struct Feed {
-    ring: Arc<Mutex<Ring>>,
-    /// The last record; none before the log is followed.
-    last: watch::Sender<Option<u64>>,
-    is_followed: Arc<AtomicBool>,
-    over: Arc<AtomicBool>,
-    /// Counts what it tells.
-    observed: Arc<Observed>,
-}
-
-/// What comes after a place.
-enum Part {
-    Events(Vec<(u64, Bytes)>),
-    /// The place is too old.
-    Reset,
-}
-
-impl Feed {
-    pub(super) fn new(observed: Arc<Observed>) -> Feed {
-        Feed {
-            ring: Arc::default(),
-            last: watch::Sender::new(None),
-            is_followed: Arc::default(),
-            over: Arc::default(),
-            observed,
-        }
-    }
-
-    /// Begins to follow the log, unless it is followed. What could not be begun, or broke off, is begun by a later
-    /// call.
-    pub(super) fn follow(&self, dir: &StateDir) {
-        if self.is_followed.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let following = Following(self.is_followed.clone());
-        let (dir, ring, last, over) = (dir.clone(), self.ring.clone(), self.last.clone(), self.over.clone());
-        let observed = Arc::clone(&self.observed);
-        let begun = std::thread::Builder::new().name("events".to_owned()).spawn(move || {
-            let trouble = Repeats::new("the queue's log cannot be followed for those who listen to events");
-            let _following = following;
-            while !over.load(Ordering::Acquire) {
-                // What cannot be read now is tried again.
-                if trouble.note(follow_log(&dir, &ring, &last, &over, &observed)).is_none() {
-                    std::thread::park_timeout(LOOK_EVERY);
-                }
-            }
-        });
-        if let Err(e) = begun {
-            warn!(event = events::TROUBLE, "nobody is told of events, for want of a thread: {e}");
-        }
-    }
-
-    pub(super) fn end(&self) {
-        self.over.store(true, Ordering::Release);
-    }
-
-    fn after(&self, seq: u64) -> Part {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        if seq < ring.known_after {
-            return Part::Reset;
-        }
-        let begin = ring.events.partition_point(|(number, _)| *number <= seq);
-        Part::Events(ring.events.range(begin..).take(A_PART).cloned().collect())
-    }
-}
-
-/// Somebody follows the log as long as this is there.
-struct Following(Arc<AtomicBool>);
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
-fn follow_log(
-    dir: &StateDir,
-    ring: &Mutex<Ring>,
-    last: &watch::Sender<Option<u64>>,
-    over: &AtomicBool,
-    observed: &Observed,
-) -> Result<(), QueueError> {
-    let log = open_log(dir)?;
-    let state_id = dir.identity.state_id.to_string();
-    let folder = dir.paths.queue_log();
-    let so_far = *last.borrow();
-    let begin = so_far.unwrap_or_else(|| log.end().last_seq.saturating_sub(KEPT as u64));
-    if so_far.is_none() {
-        ring.lock().unwrap_or_else(PoisonError::into_inner).known_after = begin;
-    }
-    let mut from = Position { last_seq: begin, ..Position::default() };
-    while !over.load(Ordering::Acquire) {
-        let until = log.end();
-        if until.last_seq > from.last_seq || last.borrow().is_none() {
-            log.commit(until.last_seq)?;
-            let mut news = Vec::new();
-            let request =
-                ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
-            let is_new = last.borrow().is_some();
-            read(request, |seq, payload| {
-                if let Ok(record) = Record::from_line(payload) {
-                    observed.record(&record, is_new);
-                    news.push(event_of(seq, &record));
-                }
-            })?;
-            let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
-            ring.events.extend(news);
-            while ring.events.len() > KEPT {
-                ring.known_after = ring.events.pop_front().map_or(0, |(seq, _)| seq);
-            }
-            drop(ring);
-            from = until;
-            last.send_replace(Some(until.last_seq));
-        }
-        log.wait_for_change(until, LOOK_EVERY);
-    }
-    Ok(())
-}
-
-/// A record as an event: what was done, to what, by whom.
-fn event_of(seq: u64, record: &Record) -> (u64, Bytes) {
-    let entries: Vec<_> = entries_of(seq, record)
-        .into_iter()
-        .map(|e| json!({ "action": e.action, "object": e.object, "detail": e.detail }))
-        .collect();
-    let data = json!({ "seq": seq, "at": record.at, "by": record.actor.by, "changes": entries });
-    (seq, Bytes::from(format!("id: {seq}\nevent: queue\ndata: {data}\n\n")))
-}
 
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
     let (head, _) = request.into_parts();

@@ -8,8 +8,8 @@ use recovery::daemon::{OpenKey, PriorRequest, StoredAnswer};
 use serde_json::Value;
 
 use super::answer::Answer;
+use super::execute::Write;
 use super::problem::Problem;
-use super::serving::Write;
 use recovery::logging::{error_chain, events};
 use tracing::warn;
 

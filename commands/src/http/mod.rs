@@ -8,7 +8,8 @@
 //! To add an endpoint: an operation in `src/operations/`, see CONTRIBUTING.md.
 //!
 //! - [`listen`]: where it listens; [`connections`]: each served one request after the other; [`places`]: whose place is
-//!   whose, and when it is over; [`server`]: what all requests share.
+//!   whose, and when it is over; [`server`]: from its start to its end; [`shared`]: what all requests share; [`pool`]: the
+//!   threads for what touches the disk.
 //! - [`auth`]: who asks, and what they may; [`authority`]: for whom a request is, and which site made it.
 //! - [`serving`]: one request from its head to its answer; [`body`]: how much of its body is read; [`single_flight`]: requests
 //!   that ask the same share an answer that was begun after each of them came; [`response_cache`]: an answer is given again while
@@ -28,6 +29,7 @@ mod connections;
 mod endpoint;
 mod events;
 mod execute;
+mod feed;
 mod from_operation;
 mod idempotency;
 mod listen;
@@ -35,6 +37,8 @@ mod metrics;
 mod openapi;
 mod page;
 mod places;
+mod pool;
+mod probe_report;
 mod probes;
 mod problem;
 mod request;
@@ -42,6 +46,7 @@ mod resources;
 mod response_cache;
 mod server;
 mod serving;
+mod shared;
 mod single_flight;
 mod stage;
 mod watched_stream;
@@ -52,5 +57,6 @@ pub(crate) fn description() -> serde_json::Value {
 }
 
 pub(crate) use listen::{Listeners, SocketRefused, Why as WhyNoSocket};
-pub(crate) use server::{HttpSettings, RequestLog, Server};
+pub(crate) use server::{HttpSettings, Server};
+pub(crate) use shared::RequestLog;
 pub(crate) use stage::Stage;

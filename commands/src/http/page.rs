@@ -18,7 +18,7 @@ use axum::routing::get;
 use super::answer::{Answer, guard};
 use super::auth::check_host;
 use super::problem::Problem;
-use super::server::Shared;
+use super::shared::Shared;
 
 /// What the page may do: nothing but run its own scripts and ask its own daemon. Text never becomes markup
 /// (`require-trusted-types-for`), a form is sent nowhere, and nobody may put it into a frame.

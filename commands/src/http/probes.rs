@@ -9,17 +9,16 @@ use axum::extract::State;
 use axum::http::{Request, Response};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, get, post};
-use recovery::recovery::PhaseStatus;
-use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer::{Answer, guard};
 use super::auth::{Principal, check_host_of_probe};
 use super::endpoint::Endpoint;
 use super::execute::in_context;
+use super::probe_report::{Alive, PhaseOfProgress, Readiness, RecoveryProgress, Version};
 use super::problem::{Problem, not_made};
-use super::server::Shared;
 use super::serving::{admitted, serve};
+use super::shared::Shared;
 use super::stage::{Stage, recovered};
 use super::{base_path, command, events, metrics, page, resources};
 use crate::error::Ending;
@@ -123,44 +122,6 @@ async fn probe(State(shared): State<Arc<Shared>>, request: Request<Body>, probe:
 /// Made when it is asked for first.
 static DESCRIPTION: LazyLock<Answer> =
     LazyLock::new(|| Answer::json(200, format!("{}\n", super::openapi::description())).tagged());
-
-/// `/livez`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Alive {
-    status: &'static str,
-}
-
-/// `/version`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Version {
-    name: &'static str,
-    version: &'static str,
-}
-
-/// `/readyz`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Readiness {
-    ready: bool,
-    /// `recovering`, `ready`, `safe_mode` or `ending`.
-    state: &'static str,
-    /// How far the recovery is; `null` when none is under way.
-    recovery: Option<RecoveryProgress>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct RecoveryProgress {
-    phases_done: u32,
-    phases_total: u32,
-    phases: Vec<PhaseOfProgress>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct PhaseOfProgress {
-    phase: String,
-    status: PhaseStatus,
-    done: u64,
-    total: Option<u64>,
-}
 
 fn json_line(status: u16, value: &impl Serialize) -> Answer {
     // Texts, numbers and lists of them: nothing in it can fail.

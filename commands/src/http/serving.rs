@@ -7,21 +7,19 @@ use axum::body::Body;
 use axum::http::request::Parts as Head;
 use axum::http::{Request, Response, header};
 use hyper::body::Bytes;
-use recovery::daemon::{IdempotencyStore, Role};
+use recovery::daemon::Role;
 use recovery::operations::jobs::output_withheld;
-use recovery::operations::{self, Answered, Requested};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, guard};
 use super::auth::{Peer, Principal, bearer_of, check_host, shown_token, tell_role, user_at_socket};
 use super::endpoint::{DRY_RUN, Endpoint};
-use super::execute::{in_context, members};
+use super::execute::{Write, carry_out};
 use super::idempotency;
 use super::places::{Kind, Place};
 use super::problem::Problem;
 use super::request::{Given, Parts, decoded};
-use super::server::Shared;
+use super::shared::Shared;
 use super::stage::recovered;
 use crate::error::CliError;
 use tracing::{Instrument as _, info_span};
@@ -166,37 +164,6 @@ fn output_alone(answer: Answer) -> Answer {
     }
 }
 
-/// Carries out what an endpoint is for.
-fn carry_out(
-    shared: &Shared,
-    principal: &Principal,
-    endpoint: &Endpoint,
-    given: &Given,
-    body: &[u8],
-) -> Answer {
-    operate(shared, principal, endpoint, (given, body), |context, requested| {
-        answer_of(endpoint, given, &(endpoint.row.run)(context, requested))
-    })
-}
-
-/// Does something with the operation behind an endpoint.
-fn operate<T>(
-    shared: &Shared,
-    principal: &Principal,
-    endpoint: &Endpoint,
-    (given, body): (&Given, &[u8]),
-    run: impl FnOnce(&mut operations::Context<'_>, Requested<'_>) -> T,
-) -> T {
-    let words = given.command_line(endpoint);
-    let how = (given.texts("reason").first().map(String::as_str), given.is_on(DRY_RUN));
-    let members = given.request(endpoint);
-    let requested = match endpoint.is_document {
-        true => Requested::Document(body),
-        false => Requested::Members(&members),
-    };
-    in_context(shared.site(), principal, how, &words, |context| run(context, requested))
-}
-
 async fn write(
     shared: &Arc<Shared>,
     endpoint: &'static Endpoint,
@@ -227,68 +194,4 @@ async fn write(
         })
     });
     carried.await?
-}
-
-/// A write, ready to be carried out.
-#[derive(Clone)]
-pub(super) struct Write<'a> {
-    shared: &'a Shared,
-    principal: &'a Principal,
-    pub(super) endpoint: &'static Endpoint,
-    pub(super) given: Given,
-    body: Bytes,
-    pub(super) book: &'a IdempotencyStore,
-    target: String,
-}
-
-impl Write<'_> {
-    /// What makes two requests the same: who may do it, method, path, query, body.
-    pub(super) fn identity(&self) -> Vec<u8> {
-        let mut digest = Sha256::new();
-        for part in [self.principal.role.as_str().as_bytes(), self.target.as_bytes(), &self.body] {
-            digest.update(part.len().to_be_bytes());
-            digest.update(part);
-        }
-        digest.finalize().to_vec()
-    }
-
-    /// Without a key.
-    fn carry_out(&self) -> Answer {
-        carry_out(self.shared, self.principal, self.endpoint, &self.given, &self.body)
-    }
-
-    /// What the operation is to do, before it does it.
-    pub(super) fn pin(&self) -> Value {
-        let given = (&self.given, &*self.body);
-        operate(self.shared, self.principal, self.endpoint, given, self.endpoint.row.pin)
-    }
-
-    /// Carries out what was pinned.
-    pub(super) fn run_pinned(&self, pins: &Value, again: bool) -> Answer {
-        let given = (&self.given, &*self.body);
-        operate(self.shared, self.principal, self.endpoint, given, |context, requested| {
-            let answered = (self.endpoint.row.run_pinned)(context, requested, pins, again);
-            answer_of(self.endpoint, &self.given, &answered)
-        })
-    }
-}
-
-/// A path part.
-fn encoded(part: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    part.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
-/// The document, or why there is none; of what was made, where it is.
-fn answer_of(endpoint: &Endpoint, given: &Given, answered: &Answered) -> Answer {
-    if let Err(error) = &answered.ended {
-        return Problem::of(error, members(answered)).into();
-    }
-    if !endpoint.created || given.is_on(DRY_RUN) {
-        return Answer::json(200, answered.document.clone());
-    }
-    let made = members(answered);
-    let id = made.as_ref().and_then(|members| members.get("job_id")?.as_str());
-    let location = id.map(|id| format!("{}/{}", endpoint.path, encoded(id)));
-    Answer { location, ..Answer::json(201, answered.document.clone()) }
 }

@@ -27,7 +27,6 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use self::journal::Journal;
 use self::layer::{LogLayer, Sink};
 use self::stream::Stream;
-use crate::cli::Command;
 use crate::error::{CliError, ErrorKind};
 use crate::globals::Globals;
 use crate::paint::Paint;
@@ -67,14 +66,12 @@ pub(crate) enum LogFormat {
     Journal,
 }
 
-/// Listens from now on, if anybody is to.
-pub(crate) fn listen(globals: &Globals, command: &Command) -> Result<(), CliError> {
-    let server = match command {
-        Command::Daemon(args) => Some(("daemon", &args.log)),
-        Command::Work(args) => Some(("work", &args.log)),
-        Command::Run(args) => Some(("run", &args.log)),
-        _ => None,
-    };
+/// Listens from now on, if anybody is to: to the command of this word, and how it speaks if it is a server.
+pub(crate) fn listen(
+    globals: &Globals,
+    word: &'static str,
+    server: Option<&LogArgs>,
+) -> Result<(), CliError> {
     let given = std::env::var_os(VARIABLE).filter(|given| !given.is_empty());
     let given =
         given.map(|given| given.into_string().map_err(|_| bad_filter("it is not UTF-8"))).transpose()?;
@@ -83,14 +80,13 @@ pub(crate) fn listen(globals: &Globals, command: &Command) -> Result<(), CliErro
     }
     let filter = parse_filter(given.as_deref().unwrap_or("info"))?;
     given.into_iter().for_each(|given| drop(FILTER.set(given)));
-    let process = server.map_or(command.word(), |(word, _)| word);
     let sink = match server {
-        Some((_, args)) => sink(args, globals)?,
+        Some(args) => sink(args, globals)?,
         None => text_sink(globals),
     };
     // Results and errors only: what goes to the file is all the same.
     let least = if globals.quiet { Level::Error } else { Level::Trace };
-    begin(LogLayer::new(process, sink, least, server.map(|_| &FILE)), filter)
+    begin(LogLayer::new(word, sink, least, server.map(|_| &FILE)), filter)
 }
 
 /// The last lines and spans are handed on.

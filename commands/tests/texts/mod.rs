@@ -174,21 +174,28 @@ fn told(text: &Ran, json: &Ran) -> String {
 }
 
 /// Numbers that differ from run to run.
+const DIFFERS: [&str; 6] = ["_ms", "pid", "bytes", "_bytes", "start_time", "offset"];
+
 fn blank(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(blank),
         Value::Object(members) => {
             for (name, value) in members {
-                let differs =
-                    |part: &&str| name.as_str() == part.trim_start_matches('_') || name.ends_with(*part);
-                if value.is_number()
-                    && ["_ms", "_pid", "pid", "bytes", "_bytes", "start_time", "offset"].iter().any(differs)
-                {
-                    *value = "[n]".into();
+                match DIFFERS.iter().any(|end| name.ends_with(end)) {
+                    true => blank_numbers(value),
+                    false => blank(value),
                 }
-                blank(value);
             }
         }
+        _ => {}
+    }
+}
+
+fn blank_numbers(value: &mut Value) {
+    match value {
+        Value::Number(_) => *value = "[n]".into(),
+        Value::Array(items) => items.iter_mut().for_each(blank_numbers),
+        Value::Object(members) => members.values_mut().for_each(blank_numbers),
         _ => {}
     }
 }

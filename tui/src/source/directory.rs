@@ -9,7 +9,8 @@ use recovery::report::change;
 use recovery::state::StateDir;
 use recovery::state::config::Configuration;
 
-use super::{Operator, Trouble};
+use super::Operator;
+use crate::message::Trouble;
 
 /// See the module. The queue is kept, so that only new records are read.
 #[derive(Clone)]

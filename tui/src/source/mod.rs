@@ -7,22 +7,7 @@ mod operations;
 pub use directory::Directory;
 pub use operations::{OperationSource, Operator};
 
-use crate::message::{Answer, Ask};
-
-/// Why something could not be read, in a sentence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// The reason why a requested thing cannot be shown.
-    NotRead(String),
-    /// The source does not answer: the screen is as old as the last answer.
-    Unreachable(String),
-}
-
-impl<T: Into<String>> From<T> for Trouble {
-    fn from(why: T) -> Trouble {
-        Trouble::NotRead(why.into())
-    }
-}
+use crate::message::{Answer, Ask, Trouble};
 
 /// Answers the dashboard's requests. Called from one thread, and may take its time.
 pub trait Source: Send {

@@ -22,10 +22,9 @@ use recovery::recovery::Snapshot;
 use recovery::report::jobs::JobList;
 use recovery::report::queue::Waiting;
 
-use super::{Source, Trouble};
+use super::Source;
 use crate::listing::{Document, Listing, Object};
-use crate::message::{Answer, Ask};
-use crate::model::View;
+use crate::message::{Answer, Ask, Trouble};
 use crate::panel::audit::Audit;
 use crate::panel::cleanup::Cleanups;
 use crate::panel::job::{Job as JobPanel, Output};
@@ -36,6 +35,7 @@ use crate::panel::overview::{Besides, Overview};
 use crate::panel::queue::Queue as QueuePanel;
 use crate::panel::startup::Startups;
 use crate::panel::webhooks::Webhooks;
+use crate::views::View;
 
 /// How much of the end of a job's output is shown, bytes.
 const SHOWN: u64 = 64 << 10;

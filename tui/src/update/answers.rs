@@ -5,10 +5,10 @@ use std::sync::Arc;
 use recovery::recovery::RecoveryOutcome;
 
 use super::list;
-use crate::message::{Answer, Ask, Effect};
-use crate::model::{Lost, Model, Overlay, View};
+use crate::message::{Answer, Ask, Effect, Trouble};
+use crate::model::{Lost, Model, Overlay};
 use crate::panel::overview::{Overview, Progress};
-use crate::source::Trouble;
+use crate::views::View;
 
 pub(super) fn answered(model: &mut Model, answer: Answer) -> Vec<Effect> {
     // That no recovery runs may be known without asking anybody.

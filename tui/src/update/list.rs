@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use crate::key::Command;
 use crate::listing::Tone;
-use crate::model::{Model, View};
+use crate::model::Model;
 use crate::view::layout::{first_line, list_room};
+use crate::views::View;
 
 /// Handles the commands of a list.
 pub(super) fn obey(model: &mut Model, command: Command) {

@@ -7,14 +7,17 @@
 mod answers;
 mod dialog;
 mod list;
+mod navigation;
 mod page;
 mod prompt;
 
+use self::navigation::{ask, back, help, open_menu, open_object, open_or_say, quit, switch};
 use crate::action::Action;
 use crate::key::{Command, Key, command};
-use crate::listing::{Object, Open, Tone};
+use crate::listing::{Open, Tone};
 use crate::message::{Effect, Message, Ran};
-use crate::model::{Dialog, Focus, Model, Overlay, PageState, Prompt, PromptKind, View};
+use crate::model::{Model, Overlay, PageState, Prompt, PromptKind};
+use crate::views::View;
 
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
@@ -137,7 +140,7 @@ fn of_view(model: &mut Model, command: Command) -> Vec<Effect> {
                 }
             }
         }
-        Command::Next => return next_step(model),
+        Command::Next => return prompt::next_step(model),
         Command::Filter => {
             let text = model.list().filter.clone();
             model.overlays.push(Overlay::Prompt(Prompt { kind: PromptKind::Filter, text }));
@@ -145,64 +148,6 @@ fn of_view(model: &mut Model, command: Command) -> Vec<Effect> {
         other => list::obey(model, other),
     }
     Vec::new()
-}
-
-fn switch(model: &mut Model, number: usize) {
-    let Some(view) = View::ALL.get(number) else { return };
-    model.overlays.clear();
-    model.view = *view;
-    list::keep_in_sight(model);
-}
-
-fn quit(model: &mut Model) -> Vec<Effect> {
-    if !model.setting.is_recovering || model.is_cancelling {
-        return vec![Effect::Quit];
-    }
-    model.is_cancelling = true;
-    model.say("The recovery ends at its next safe points. q: leave now", Tone::Warning);
-    vec![Effect::CancelRecovery]
-}
-
-/// One level back. At the top level, removes the filter of the view.
-fn back(model: &mut Model) {
-    if model.overlays.pop().is_some() {
-        return;
-    }
-    let list = model.list_mut();
-    if !list.filter.is_empty() {
-        list.filter.clear();
-        list::arrange(model, model.view);
-    } else if !list.marks.is_empty() {
-        list.marks.clear();
-    } else {
-        model.say("q quits", Tone::Quiet);
-    }
-}
-
-fn help(model: &mut Model) {
-    if !matches!(model.overlays.last(), Some(Overlay::Help { .. })) {
-        model.overlays.push(Overlay::Help { top: 0 });
-    }
-}
-
-fn open_object(model: &mut Model, object: Object) {
-    let page = PageState { object: Some(object), document: None, trouble: None, top: None };
-    model.overlays.push(Overlay::Page(page));
-}
-
-fn open_or_say(model: &mut Model, object: Option<Object>, otherwise: &str) {
-    match object {
-        Some(object) => open_object(model, object),
-        None => model.say(otherwise, Tone::Quiet),
-    }
-}
-
-fn open_menu(model: &mut Model, actions: Vec<Action>) {
-    if actions.is_empty() {
-        model.say("nothing can be done about it from here", Tone::Quiet);
-    } else {
-        model.overlays.push(Overlay::Menu { actions, selected: 0 });
-    }
 }
 
 fn menu(model: &mut Model, command: Command) -> Vec<Effect> {
@@ -221,35 +166,6 @@ fn menu(model: &mut Model, command: Command) -> Vec<Effect> {
         _ => {}
     }
     Vec::new()
-}
-
-/// The next step that the overview names.
-fn next_step(model: &mut Model) -> Vec<Effect> {
-    let next = model.overview.as_ref().and_then(|overview| overview.next()).map(str::to_owned);
-    match next {
-        Some(next) => prompt::carry_out(model, &next),
-        None => {
-            model.say("there is nothing to be done", Tone::Good);
-            Vec::new()
-        }
-    }
-}
-
-/// Opens the question before an action, with the harmless answer selected.
-fn ask(model: &mut Model, action: Action) -> Vec<Effect> {
-    if model.setting.read_only {
-        model.say("read-only: nothing is changed from here", Tone::Warning);
-        return Vec::new();
-    }
-    let dialog = Dialog {
-        action: action.clone(),
-        focus: Focus::Cancel,
-        typed: String::new(),
-        reason: action.reason.to_owned(),
-        rehearsal: None,
-    };
-    model.overlays.push(Overlay::Dialog(Box::new(dialog)));
-    if action.can_rehearse { vec![Effect::Rehearse(action)] } else { Vec::new() }
 }
 
 fn acted(model: &mut Model, action: &Action, ran: &Ran) -> Vec<Effect> {

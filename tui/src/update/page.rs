@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{open_menu, open_object};
+use super::navigation::{open_menu, open_object};
+use super::prompt::next_step;
 use crate::action::Action;
 use crate::key::{BINDINGS, Command};
 use crate::listing::{DocumentLine, Object, Text, Tone};
@@ -22,7 +23,7 @@ pub(super) fn obey(model: &mut Model, command: Command) -> Vec<Effect> {
             };
             open_menu(model, actions);
         }
-        Command::Next => return super::next_step(model),
+        Command::Next => return next_step(model),
         Command::Why | Command::Output => {
             let job = match model.overlays.last() {
                 Some(Overlay::Page(page)) => job_of(page),

@@ -1,11 +1,13 @@
 //! Typed text: a filter, or the name of a view, or a command.
 
-use super::{ask, dialog, list, open_object};
+use super::navigation::{ask, help, open_object, quit, switch};
+use super::{dialog, list};
 use crate::action::{Meant, meant};
 use crate::key::Key;
 use crate::listing::{Object, Tone};
 use crate::message::Effect;
-use crate::model::{Model, Overlay, PromptKind, View};
+use crate::model::{Model, Overlay, PromptKind};
+use crate::views::View;
 
 pub(super) fn pressed(model: &mut Model, key: Key) -> Vec<Effect> {
     let Some(Overlay::Prompt(prompt)) = model.overlays.last_mut() else { return Vec::new() };
@@ -59,20 +61,20 @@ pub(super) fn paste(model: &mut Model, text: &str) {
 /// Carries out a line typed after `:`, or the next step of a finding.
 pub(super) fn carry_out(model: &mut Model, line: &str) -> Vec<Effect> {
     match line {
-        "q" | "quit" => return super::quit(model),
+        "q" | "quit" => return quit(model),
         "help" => {
-            super::help(model);
+            help(model);
             return Vec::new();
         }
         _ => {}
     }
     if let Some(view) = View::named(line) {
-        super::switch(model, view.number());
+        switch(model, view.number());
         return Vec::new();
     }
     match meant(line) {
         Meant::Action(action) => return ask(model, *action),
-        Meant::Show(view) => super::switch(model, view.number()),
+        Meant::Show(view) => switch(model, view.number()),
         Meant::Why(object) => open_object(model, Object::Why(object)),
         Meant::Job(id) => open_object(model, Object::Job(id)),
         Meant::Nothing => {
@@ -81,4 +83,16 @@ pub(super) fn carry_out(model: &mut Model, line: &str) -> Vec<Effect> {
         }
     }
     Vec::new()
+}
+
+/// The next step that the overview names.
+pub(super) fn next_step(model: &mut Model) -> Vec<Effect> {
+    let next = model.overview.as_ref().and_then(|overview| overview.next()).map(str::to_owned);
+    match next {
+        Some(next) => carry_out(model, &next),
+        None => {
+            model.say("there is nothing to be done", Tone::Good);
+            Vec::new()
+        }
+    }
 }

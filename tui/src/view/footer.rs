@@ -8,8 +8,9 @@ use super::layout::shows_summary;
 use super::table::{columns, particulars};
 use super::theme::Theme;
 use crate::listing::Tone;
-use crate::model::{Model, Overlay, PromptKind, View};
+use crate::model::{Model, Overlay, PromptKind};
 use crate::text::{fit, safe, width};
+use crate::views::View;
 
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {

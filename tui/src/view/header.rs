@@ -7,8 +7,9 @@ use recovery::state::human;
 
 use super::theme::Theme;
 use crate::listing::Tone;
-use crate::model::{Lost, Model, View};
+use crate::model::{Lost, Model};
 use crate::text::{clock, fit, width};
+use crate::views::View;
 
 /// Below so many columns everything is said in fewer words.
 const NARROW: usize = 60;

@@ -18,7 +18,8 @@ use ratatui::text::Line;
 pub use layout::SMALLEST;
 pub use theme::Theme;
 
-use crate::model::{Model, Overlay, View};
+use crate::model::{Model, Overlay};
+use crate::views::View;
 use layout::Parts;
 
 /// Draws the whole screen.

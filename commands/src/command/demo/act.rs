@@ -6,13 +6,13 @@ use recovery::queue::{Queue, SnapshotFile};
 use recovery::recovery::{Recovery, RunOptions};
 use recovery::startup::StartedBy;
 use recovery_tui::Directory;
-use serde::Serialize;
 
 use super::cast::{CAST, COUNTED_BEFORE, Fate, WORKERS};
-use super::check::{Check, check_all};
+use super::check::check_all;
 use super::crash::{damage, kill_job};
 use super::facts::{Facts, jobs_of, read_counted, read_witness};
 use super::render::render;
+use super::report::DemoReport;
 use super::stage::Stage;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
@@ -33,19 +33,6 @@ pub(crate) struct DemoArgs {
     /// Watch the recovery in the dashboard, when standard output is a terminal
     #[arg(long)]
     tui: bool,
-}
-
-/// The whole report.
-#[derive(Debug, Serialize)]
-pub(super) struct DemoReport {
-    /// Whether every check held.
-    pub(super) ok: bool,
-    pub(super) checks: Vec<Check>,
-    #[serde(flatten)]
-    pub(super) facts: Facts,
-    pub(super) duration_ms: u64,
-    /// The state directory, when it was kept.
-    pub(super) state_dir: Option<String>,
 }
 
 pub(crate) fn cmd_demo(context: &mut Context, args: &DemoArgs) -> Result<Ending, CliError> {

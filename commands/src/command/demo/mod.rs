@@ -10,6 +10,7 @@ mod check;
 mod crash;
 mod facts;
 mod render;
+mod report;
 mod stage;
 
 pub(crate) use act::{DemoArgs, cmd_demo};

@@ -3,10 +3,10 @@
 use recovery::queue::JobStatus;
 use recovery::state::human;
 
-use super::act::DemoReport;
 use super::cast::{CAST, Fate, LOCK_HOLDER, LOCKED_REPOSITORY, Role};
 use super::check::Check;
 use super::facts::{Facts, JobFact, LockFact};
+use super::report::DemoReport;
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;

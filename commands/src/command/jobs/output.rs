@@ -4,7 +4,7 @@ use recovery::operations::jobs::{OutputReport, PrintOutput, Printed, ShowOutput}
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::operate::{Show, operate};
+use crate::operate::{Show, carry_out, operate};
 use crate::text::Text;
 
 impl Show for ShowOutput {
@@ -24,7 +24,7 @@ pub(crate) fn output(context: &mut Context, request: &PrintOutput) -> Result<End
     if !request.follow {
         return operate(context, &request.request);
     }
-    let Some(done) = context.carry_out(request)? else { return Ok(Ending::Done) };
+    let Some(done) = carry_out(context, request)? else { return Ok(Ending::Done) };
     let attempt = Some(done.report.attempt);
     operate(context, &ShowOutput { id: done.report.job_id, attempt, ..request.request.clone() })
 }

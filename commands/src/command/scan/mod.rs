@@ -13,6 +13,7 @@ use recovery::state::human;
 use crate::command::scan::textfile::write_textfile;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::operate::carry_out;
 use crate::text::{Text, tone_of};
 
 /// [`ScanOrphans`], and how it is told.
@@ -36,7 +37,7 @@ Every candidate is in the plan with its checks: see 'orphans candidates'. One sc
 the plan nor the textfile is written.";
 
 pub(crate) fn cmd_scan(context: &mut Context, args: &ScanArgs) -> Result<Ending, CliError> {
-    let Some(Done { report, .. }) = context.carry_out(&args.request)? else { return Ok(Ending::Done) };
+    let Some(Done { report, .. }) = carry_out(context, &args.request)? else { return Ok(Ending::Done) };
     if let Some(file) = args.textfile.as_ref().filter(|_| !report.dry_run) {
         write_textfile(&report, file)?;
     }

@@ -5,11 +5,10 @@ mod figures;
 mod histogram;
 mod observed;
 mod text;
+mod traffic;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State as Extract;
@@ -20,45 +19,14 @@ use serde_json::{Value, json};
 use super::answer::{Answer, guard};
 use super::auth::Principal;
 use super::execute::{in_context, members};
-use super::server::Shared;
 use super::serving::admitted;
+use super::shared::Shared;
 
 pub(super) use observed::Observed;
 use text::{Kind, Text};
+pub(super) use traffic::Traffic;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Method, path, status.
-type Asked = (String, &'static str, u16);
-
-/// How often was asked for what, and how it ended.
-#[derive(Debug, Default)]
-pub(super) struct Traffic {
-    counts: Mutex<BTreeMap<Asked, (u64, Duration)>>,
-}
-
-impl Traffic {
-    pub(super) fn count(&self, method: &str, path: &'static str, status: u16, took: Duration) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let (number, time) = counts.entry((method.to_owned(), path, status)).or_default();
-        *number += 1;
-        *time += took;
-    }
-
-    fn write(&self, text: &mut Text) {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        text.metric("http_requests_total", Kind::Counter, "Requests by method, path and status");
-        for ((method, path, status), (number, _)) in counts.iter() {
-            let labels = [("method", method.as_str()), ("path", path), ("status", &status.to_string())];
-            text.sample("http_requests_total", &labels, &number.to_string());
-        }
-        text.metric("http_request_seconds_total", Kind::Counter, "Time spent on requests");
-        for ((method, path, status), (_, time)) in counts.iter() {
-            let labels = [("method", method.as_str()), ("path", path), ("status", &status.to_string())];
-            text.sample("http_request_seconds_total", &labels, &time.as_secs_f64().to_string());
-        }
-    }
-}
 
 pub(super) async fn serve(Extract(shared): Extract<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
     let (head, _) = request.into_parts();

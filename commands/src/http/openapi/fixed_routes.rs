@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::{Schemas, headers, problems};
-use crate::http::probes::{Alive, Readiness, Version};
+use crate::http::probe_report::{Alive, Readiness, Version};
 use recovery::report::health::Health;
 
 /// Of an open path nobody needs to show a token.
