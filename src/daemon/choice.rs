@@ -1,50 +1,67 @@
-//! Chooses the queued jobs that may start now: a pure function of the queue, the time and the holders of
-//! locks.
+//! Chooses the queued jobs that may start now: a pure function of the queue, the time and what is known of the
+//! repositories.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::locks::job_goes_first;
-use crate::queue::{JobId, QueueState};
+use crate::queue::{JobId, QueueState, Step};
 use crate::state::Timestamp;
 
+/// What is known of a repository that no running job has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Another holder has it.
+    Held,
+    /// The record after which the first ticket for it was drawn, if there is one.
+    Free { ticket: Option<u64> },
+}
+
 /// At most `slots` jobs, in the order of the queue. A repository that a running job has, that another holder
-/// has, or that an earlier job of this choice takes, keeps its other jobs waiting; so does an earlier ticket
-/// (`line`: the record after which the first ticket of a repository was drawn), and a job that pauses in its
-/// turn ([`crate::queue::Job::keeps_its_turn`]).
+/// has, or that an earlier job of this choice takes, keeps its other jobs waiting; so does an earlier ticket, and a job
+/// that pauses in its turn ([`crate::queue::Job::keeps_its_turn`]). A job that is not to be chosen keeps its turn all the
+/// same. Only repositories whose turn it may be are asked for, so the length of the queue does not matter.
 pub(super) fn startable(
     state: &QueueState,
-    held: &BTreeSet<String>,
-    line: &BTreeMap<String, u64>,
     now: Timestamp,
     slots: usize,
+    standing_of: &mut dyn FnMut(&Arc<str>) -> Standing,
+    is_excluded: &dyn Fn(&JobId) -> bool,
 ) -> Vec<(JobId, u32)> {
-    let running = state.running().filter_map(|j| j.repository.clone());
-    let mut taken: HashSet<_> = running.collect();
+    let taken: HashSet<Arc<str>> = state.running().filter_map(|j| j.repository.clone()).collect();
     let mut chosen = Vec::new();
-    for job in state.queued() {
+    state.visit_queued(|job| {
         if chosen.len() >= slots {
-            break;
+            return Step::Stop;
+        }
+        let repository = job.repository.as_ref();
+        if repository.is_some_and(|repository| taken.contains(repository)) {
+            return Step::LeaveLine;
         }
         if job.pauses_until(now).is_some() {
-            if let Some(repository) = job.repository.as_ref().filter(|_| job.keeps_its_turn(now)) {
-                taken.insert(repository.clone());
+            let keeps_others = repository.is_some() && job.keeps_its_turn(now);
+            return if keeps_others { Step::LeaveLine } else { Step::Next };
+        }
+        let may_go = match repository.map(&mut *standing_of) {
+            None | Some(Standing::Free { ticket: None }) => true,
+            Some(Standing::Held) => false,
+            // Nobody behind a job that does not go first does.
+            Some(Standing::Free { ticket: Some(behind) }) => {
+                job_goes_first(job.priority, job.place.seq, behind)
             }
-            continue;
+        };
+        if may_go && !is_excluded(&job.id) {
+            chosen.push((job.id.clone(), job.attempt));
         }
-        if let Some(repository) = &job.repository
-            && (held.contains(&**repository)
-                || line.get(&**repository).is_some_and(|b| !job_goes_first(job.priority, job.place.seq, *b))
-                || !taken.insert(repository.clone()))
-        {
-            continue;
-        }
-        chosen.push((job.id.clone(), job.attempt));
-    }
+        if repository.is_some() { Step::LeaveLine } else { Step::Next }
+    });
     chosen
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
     use crate::queue::{Actor, JobSpec, Operation, Record, Submission};
 
@@ -62,6 +79,20 @@ mod tests {
                 .unwrap();
         }
         state
+    }
+
+    fn startable(
+        state: &QueueState,
+        held: &BTreeSet<String>,
+        line: &BTreeMap<String, u64>,
+        now: Timestamp,
+        slots: usize,
+    ) -> Vec<(JobId, u32)> {
+        let mut standing = |repository: &Arc<str>| match held.contains(&**repository) {
+            true => Standing::Held,
+            false => Standing::Free { ticket: line.get(&**repository).copied() },
+        };
+        super::startable(state, now, slots, &mut standing, &|_| false)
     }
 
     fn names(chosen: &[(JobId, u32)]) -> Vec<String> {
@@ -87,6 +118,29 @@ mod tests {
         assert_eq!(names(&startable(&state, &none, &behind(0), now, 9)), ["c"], "urgent jobs go first");
         assert_eq!(names(&startable(&state, &none, &behind(1), now, 9)), ["c", "a"]);
         assert_eq!(names(&startable(&state, &none, &behind(2), now, 9)), ["c", "a", "b"]);
+    }
+
+    #[test]
+    fn startable_asks_only_for_repositories_whose_turn_it_may_be() {
+        let state = state(&[
+            ("a", Some("web"), 0),
+            ("b", Some("web"), 0),
+            ("c", Some("api"), 0),
+            ("d", None, 0),
+            ("e", None, 0),
+            ("f", Some("db"), 0),
+        ]);
+        let mut asked = Vec::new();
+        let mut standing = |repository: &Arc<str>| {
+            asked.push(repository.to_string());
+            if &**repository == "web" { Standing::Held } else { Standing::Free { ticket: None } }
+        };
+        let is_excluded = |id: &JobId| id.to_string() == "d";
+        let chosen = super::startable(&state, Timestamp::default(), 2, &mut standing, &is_excluded);
+        assert_eq!(
+            (names(&chosen), asked),
+            (vec!["c".to_owned(), "e".to_owned()], vec!["web".into(), "api".into()])
+        );
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Claims the queued jobs whose turn it is and starts their supervisors; gives claims back under which nothing began.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tracing::warn;
 
-use super::choice::startable;
+use super::choice::{Standing, startable};
 use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
 use super::starting::Allowance;
 use super::supervisors::can_start;
@@ -14,7 +14,10 @@ use crate::durable::has_weakness;
 use crate::jobs::{after_failed_start, given_back_for_host};
 use crate::locks::{self, Availability};
 use crate::logging::{error_chain, events};
-use crate::queue::{JobId, Operation};
+use crate::queue::{JobId, Operation, QueueState};
+
+/// While no more than one start is tried, the job is chosen among so many.
+const TRIED_AMONG: usize = 1000;
 
 impl Scheduler {
     /// Claims as many jobs as may start now, and starts them; true when it claimed any.
@@ -28,32 +31,31 @@ impl Scheduler {
         if slots == 0 || self.queue.state().counts().queued == 0 || allowance == Allowance::None {
             return Ok(false);
         }
-        // In this order: a waiter that gives its ticket up in between has the lock by then.
-        let line = self.waiting_with_tickets();
-        let wanted: BTreeSet<String> = self.wanted().map(|r| r.to_string()).collect();
-        self.occupied.look(&self.dir, self.queue.state(), &wanted);
-        let mut held = self.held_by_others();
-        held.extend(self.occupied.repositories(wanted));
+        let state = self.queue.state();
+        let wanted = || state.wanted_repositories().map(ToString::to_string).collect();
+        self.occupied.look(&self.dir, state, &wanted);
+        let mut looked: HashMap<Arc<str>, Standing> = HashMap::new();
+        let mut standing_of =
+            |name: &Arc<str>| *looked.entry(name.clone()).or_insert_with(|| self.standing_of(name));
         let (now, only, occupied) = (self.dir.clock.now(), &self.settings.only, &self.occupied);
         let (starts, in_suspense) = (&self.starts, self.starts.in_suspense(&self.dir, &self.supervisors));
-        let is_narrowed = !only.is_empty() || occupied.is_any() || !in_suspense.is_empty();
-        let choose = |state: &crate::queue::QueueState| {
-            let slots = self.settings.workers.saturating_sub(state.running().len());
-            if !is_narrowed && allowance == Allowance::All {
-                return startable(state, &held, &line, now, slots);
-            }
-            let mut all = startable(state, &held, &line, now, usize::MAX);
-            all.retain(|(id, _)| {
-                (only.is_empty() || only.contains(id)) && !occupied.has(id) && !in_suspense.contains(id)
-            });
-            if allowance == Allowance::One {
-                return starts.to_try(all).into_iter().collect();
-            }
-            all.truncate(slots);
-            all
+        let is_excluded = |id: &JobId| {
+            (!only.is_empty() && !only.contains(id)) || occupied.has(id) || in_suspense.contains(id)
         };
-        let looked_at: BTreeSet<_> = choose(self.queue.state()).into_iter().collect();
-        self.is_kept_waiting = !held.is_empty() || self.occupied.is_any() || !in_suspense.is_empty();
+        let workers = self.settings.workers;
+        let choose = |state: &QueueState, standing_of: &mut dyn FnMut(&Arc<str>) -> Standing| {
+            let slots = workers.saturating_sub(state.running().len());
+            match allowance {
+                Allowance::One => {
+                    let some = startable(state, now, TRIED_AMONG, standing_of, &is_excluded);
+                    starts.to_try(some).into_iter().collect()
+                }
+                _ => startable(state, now, slots, standing_of, &is_excluded),
+            }
+        };
+        let looked_at: BTreeSet<_> = choose(self.queue.state(), &mut standing_of).into_iter().collect();
+        let is_any_held = looked.values().any(|standing| *standing == Standing::Held);
+        self.is_kept_waiting = is_any_held || occupied.is_any() || !in_suspense.is_empty();
         if looked_at.is_empty() {
             return Ok(false);
         }
@@ -67,7 +69,9 @@ impl Scheduler {
         let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
             // A job that was submitted, or whose repository was given back, since then may have an earlier
             // ticket before it that was not checked: its turn is in the next round.
-            let chosen: Vec<_> = choose(state).into_iter().filter(|job| looked_at.contains(job)).collect();
+            let known = &mut |name: &Arc<str>| looked.get(name).copied().unwrap_or(Standing::Held);
+            let chosen: Vec<_> =
+                choose(state, known).into_iter().filter(|job| looked_at.contains(job)).collect();
             let claim =
                 |(job, attempt): &(JobId, u32)| Operation::Claim { job: job.clone(), attempt: *attempt };
             (chosen.iter().map(claim).collect(), chosen)
@@ -79,22 +83,14 @@ impl Scheduler {
         Ok(true)
     }
 
-    /// Wanted repositories held by anything but a running job, or by an unknown holder.
-    fn held_by_others(&self) -> BTreeSet<String> {
-        self.wanted().filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
-    }
-
-    /// The repositories that queued jobs wait for and no running job has.
-    fn wanted(&self) -> impl Iterator<Item = Arc<str>> {
-        let state = self.queue.state();
-        let wanted: BTreeSet<_> = state.queued().filter_map(|j| j.repository.clone()).collect();
-        wanted.into_iter().filter(|r| state.holder_of(r).is_none())
-    }
-
-    /// The record after which the first ticket of each wanted repository was drawn.
-    fn waiting_with_tickets(&self) -> BTreeMap<String, u64> {
-        let first = |r: Arc<str>| Some((r.to_string(), locks::first_ticket(&self.dir, &r)?));
-        self.wanted().filter_map(first).collect()
+    /// Whether anything but a running job has a repository, or an unknown holder; and who waits for it with a ticket.
+    fn standing_of(&self, repository: &str) -> Standing {
+        // In this order: a waiter that gives its ticket up in between has the lock by then.
+        let ticket = locks::first_ticket(&self.dir, repository);
+        match !self.occupied.closes(repository) && self.is_available(repository) {
+            true => Standing::Free { ticket },
+            false => Standing::Held,
+        }
     }
 
     fn is_available(&self, repository: &str) -> bool {

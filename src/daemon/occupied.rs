@@ -38,7 +38,7 @@ impl Occupied {
     }
 
     /// Looks at the processes, when that is due. `wanted` are the repositories that queued jobs wait for.
-    pub(super) fn look(&mut self, dir: &StateDir, state: &QueueState, wanted: &BTreeSet<String>) {
+    pub(super) fn look(&mut self, dir: &StateDir, state: &QueueState, wanted: &dyn Fn() -> BTreeSet<String>) {
         let is_waiting = |id: &JobId| state.get(id).is_some_and(|job| job.status == JobStatus::Queued);
         let is_due = match self.looked {
             None => true,
@@ -64,8 +64,8 @@ impl Occupied {
                 }
             }
             let others = OtherTimes::look(dir);
-            let used = wanted.iter().filter(|repository| others.users_of(repository) != Users::None);
-            self.repositories.extend(used.cloned());
+            let used = wanted().into_iter().filter(|repository| others.users_of(repository) != Users::None);
+            self.repositories.extend(used);
             self.jobs.retain(|id, living| living.is_of_other_incarnation || !is_running(id));
             self.looked = Some(Instant::now());
         }
@@ -81,11 +81,8 @@ impl Occupied {
         self.is_any_job || self.is_any_repository || !self.jobs.is_empty() || !self.repositories.is_empty()
     }
 
-    /// The repositories, of those that are wanted, that processes of another incarnation may work on.
-    pub(super) fn repositories(&self, wanted: BTreeSet<String>) -> BTreeSet<String> {
-        match self.is_any_repository {
-            true => wanted,
-            false => wanted.into_iter().filter(|name| self.repositories.contains(name)).collect(),
-        }
+    /// Whether processes of another incarnation may work on a repository that is wanted.
+    pub(super) fn closes(&self, repository: &str) -> bool {
+        self.is_any_repository || self.repositories.contains(repository)
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<F
         found.push(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, Object::Jobs, sentence));
         told.extend(processes);
     }
-    let wanted: BTreeSet<_> = state.queued().filter_map(|job| job.repository.clone()).collect();
+    let wanted: BTreeSet<_> = state.wanted_repositories().collect();
     let others = if wanted.is_empty() { None } else { Some(OtherTimes::look(dir)) };
     for repository in
         others.iter().flat_map(|others| wanted.iter().map(move |name| (name, others.users_of(name))))

@@ -17,6 +17,7 @@ mod ends;
 mod export;
 mod finish;
 mod job;
+mod lines;
 mod open;
 mod operators;
 mod raw_submission;
@@ -52,7 +53,7 @@ pub use request_schema::job_request_schema;
 pub use shared::{QueueView, SharedQueue};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};
 pub use spec::{CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
-pub use state::{Counts, QueueRefusal, QueueState, Totals};
+pub use state::{Counts, QueueRefusal, QueueState, Step, Totals};
 pub use store::{
     Queue, QueueCheckpoint, QueueError, RecordsBehind, append, open_log, records_behind, records_since,
     with_jobs_removed_since,

@@ -5,7 +5,7 @@
 //! queue in every process.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::OnceLock;
 
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ended_by::EndedBy;
 use super::job::{Job, JobDocument, JobStatus, QueuePosition};
+use super::lines::{Lines, OrderKey, order_key};
 use super::raw_submission::RawSubmission;
 use super::record::{End, Operation, Record, Submission};
 use crate::state::JobId;
@@ -105,9 +106,6 @@ pub enum QueueRefusal {
     },
 }
 
-/// The id is last: two jobs can have one position only after the log was lost and its numbers began anew.
-type OrderKey = (Reverse<i32>, QueuePosition, JobId);
-
 /// How a job is to go on.
 struct Wish {
     fresh: bool,
@@ -116,12 +114,23 @@ struct Wish {
     why: Option<String>,
 }
 
+/// Which job is shown next; see [`QueueState::visit_queued`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The next in order.
+    Next,
+    /// The next in order of another line.
+    LeaveLine,
+    /// None.
+    Stop,
+}
+
 /// Every job, and the order of those that wait.
 #[derive(Debug, Default)]
 pub struct QueueState {
     jobs: IndexMap<JobId, Job>,
     /// Built on first use; kept up to date from then on.
-    order: OnceLock<BTreeSet<OrderKey>>,
+    lines: OnceLock<Lines>,
     running: BTreeSet<JobId>,
     counts: Counts,
     totals: Totals,
@@ -144,7 +153,35 @@ impl QueueState {
 
     /// The jobs that wait, in the order in which they are to start.
     pub fn queued(&self) -> impl Iterator<Item = &Job> {
-        self.order().iter().filter_map(|(_, _, id)| self.jobs.get(id))
+        self.lines().iter().filter_map(|(_, _, id)| self.jobs.get(id))
+    }
+
+    /// Shows jobs that wait, in the order in which they are to start, until `visit` has seen enough; a line (the jobs of
+    /// one repository, or those that need none) is left when it says so. Costs nothing for the jobs of lines that are
+    /// left.
+    pub fn visit_queued(&self, mut visit: impl FnMut(&Job) -> Step) {
+        let lines = self.lines();
+        let mut heads = lines.heads().peekable();
+        let mut behind: BinaryHeap<Reverse<&OrderKey>> = BinaryHeap::new();
+        loop {
+            let is_behind = match (heads.peek(), behind.peek()) {
+                (None, None) => return,
+                (Some(head), Some(Reverse(other))) => other < head,
+                (head, _) => head.is_none(),
+            };
+            let key = if is_behind { behind.pop().map(|Reverse(key)| key) } else { heads.next() };
+            let Some((key, job)) = key.and_then(|key| Some((key, self.jobs.get(&key.2)?))) else { continue };
+            match visit(job) {
+                Step::Stop => return,
+                Step::LeaveLine => {}
+                Step::Next => behind.extend(lines.behind(job, key).map(Reverse)),
+            }
+        }
+    }
+
+    /// The repositories that jobs wait for.
+    pub fn wanted_repositories(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.lines().repositories()
     }
 
     /// Which places in the line some of the jobs that wait have, the first being 1: in one pass over the line, and no
@@ -158,7 +195,7 @@ impl QueueState {
         if wanted.peek().is_none() {
             return positions;
         }
-        for (position, key) in (1..).zip(self.order()) {
+        for (position, key) in (1..).zip(self.lines().iter()) {
             if let Some((_, id)) = wanted.next_if(|(next, _)| next == key) {
                 positions.insert(id, position);
             }
@@ -203,10 +240,11 @@ impl QueueState {
         self.turned.replace(Vec::new())
     }
 
-    fn order(&self) -> &BTreeSet<OrderKey> {
-        self.order.get_or_init(|| {
-            let queued = self.jobs.values().filter(|j| j.status == JobStatus::Queued);
-            queued.map(order_key).collect()
+    fn lines(&self) -> &Lines {
+        self.lines.get_or_init(|| {
+            let mut lines = Lines::default();
+            self.jobs.values().filter(|j| j.status == JobStatus::Queued).for_each(|job| lines.insert(job));
+            lines
         })
     }
 
@@ -509,7 +547,7 @@ impl QueueState {
             return Err(QueueRefusal::Duplicate(job.id));
         };
         *self.counts.of(job.status) += 1;
-        index(&mut self.running, &mut self.order, &job);
+        index(&mut self.running, &mut self.lines, &job);
         if let Some(turned) = self.turned.as_mut().filter(|_| job.status.is_over()) {
             turned.push(job.id.clone());
         }
@@ -522,33 +560,29 @@ impl QueueState {
         let Some(job) = self.jobs.get_mut(id) else { return };
         *self.counts.of(job.status) -= 1;
         self.running.remove(id);
-        if let Some(order) = self.order.get_mut() {
-            order.remove(&order_key(job));
+        if let Some(lines) = self.lines.get_mut().filter(|_| job.status == JobStatus::Queued) {
+            lines.remove(job);
         }
         act(job);
         if let Some(turned) = &mut self.turned {
             turned.push(id.clone());
         }
         *self.counts.of(job.status) += 1;
-        index(&mut self.running, &mut self.order, job);
+        index(&mut self.running, &mut self.lines, job);
     }
 }
 
 /// Notes a job that has just got its status, where the state is asked for it.
-fn index(running: &mut BTreeSet<JobId>, order: &mut OnceLock<BTreeSet<OrderKey>>, job: &Job) {
+fn index(running: &mut BTreeSet<JobId>, lines: &mut OnceLock<Lines>, job: &Job) {
     match job.status {
         JobStatus::Running => drop(running.insert(job.id.clone())),
         JobStatus::Queued => {
-            if let Some(order) = order.get_mut() {
-                order.insert(order_key(job));
+            if let Some(lines) = lines.get_mut() {
+                lines.insert(job);
             }
         }
         _ => {}
     }
-}
-
-fn order_key(job: &Job) -> OrderKey {
-    (Reverse(job.priority), job.place, job.id.clone())
 }
 
 fn illegal(job: &Job, wanted: &'static str) -> QueueRefusal {

@@ -120,6 +120,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\b\d+(\.\d+)? (B|KiB|MiB|GiB)\b", "[size]"),
     (r"(process|pid|inode|uid:?|boot) ?\d+", "$1 [n]"),
     (r"boot [0-9a-f-]+", "boot [id]"),
+    // Processes, ports, sizes: no count here is so large.
+    (r"\b\d{3,}\b", "[n]"),
     (r"(?m) +$", ""),
     (r"  +", "  "),
 ];
@@ -149,11 +151,11 @@ fn every_command_says_what_it_said() {
 /// A job that succeeded, one that failed, one that waits.
 fn scene() -> Scene {
     let scene = Scene::new();
-    scene.submit("build", &["--repo", "web", "--export", "none"], "echo built");
+    scene.submit("build", &["--repo", "web", "--export", "none"], "echo built; sleep 0.3");
     scene.submit(
         "test",
         &["--repo", "web", "--export", "none", "--title", "all tests"],
-        "echo 1 failed; exit 2",
+        "echo 1 failed; sleep 0.3; exit 2",
     );
     scene.run(&["run", "build", "test"]).ends_with(3);
     scene.submit("deploy", &["--repo", "api", "--priority", "5", "--export", "none"], "true");
