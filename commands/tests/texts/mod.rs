@@ -75,7 +75,6 @@ const COMMANDS: &[&[&str]] = &[
     &["scan"],
     &["repair"],
     &["repair", "--dry-run"],
-    &["recover", "--rehearse"],
     &["submit", "--id", "late", "--dry-run", "--export", "none", "--", "true"],
     &["submit", "--id", "test", "--export", "none", "--", "true"],
     &["jobs", "cancel", "deploy", "gone"],
@@ -120,6 +119,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\b\d+(\.\d+)? (B|KiB|MiB|GiB)\b", "[size]"),
     (r"(process|pid|inode|uid:?|boot) ?\d+", "$1 [n]"),
     (r"boot [0-9a-f-]+", "boot [id]"),
+    // The log of what runs beside each other.
+    (r"(?m)^\[time\] INFO .*\n", ""),
     // Processes, ports, sizes: no count here is so large.
     (r"\b\d{3,}\b", "[n]"),
     (r"(?m) +$", ""),
@@ -186,6 +187,10 @@ fn blank(value: &mut Value) {
                 match DIFFERS.iter().any(|end| name.ends_with(end)) {
                     true => blank_numbers(value),
                     false => blank(value),
+                }
+                // Phases run beside each other.
+                if let (true, Value::Array(phases)) = (name == "phases_done", value) {
+                    phases.sort_by_key(ToString::to_string);
                 }
             }
         }
