@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::error::{Ending, OperationError};
+use crate::queue::JobStatus;
 
 /// Something that can be asked for.
 ///
@@ -95,6 +96,21 @@ impl Method {
     }
 }
 
+/// An operation whose last arguments are jobs, as both dashboards offer it: an entry of the menu, and a button.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Offer {
+    /// On the button: `Clean up`.
+    pub verb: &'static str,
+    /// What it does, in a sentence or two.
+    pub does: &'static str,
+    /// Of jobs of these statuses.
+    pub statuses: &'static [JobStatus],
+    /// The member of the request that names the jobs.
+    pub ids: &'static str,
+    /// Whether a dry run shows what it would do.
+    pub can_rehearse: bool,
+}
+
 /// What an operation is called, what it changes, who may ask for it and where.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
@@ -121,6 +137,8 @@ pub struct Entry {
     pub one_of: &'static [&'static str],
     /// The body of the endpoint is the request as one document, which the operation reads and checks itself.
     pub is_document: bool,
+    /// What both dashboards offer to do with jobs by it.
+    pub offer: Option<Offer>,
     /// It reads the queue, which a daemon has in memory, and nothing that depends on the process that asks: a daemon is
     /// asked for it where one lives.
     pub from_queue: bool,
@@ -147,6 +165,7 @@ impl Entry {
             needs_reason: false,
             one_of: &[],
             is_document: false,
+            offer: None,
             from_queue: false,
             for_copies: false,
         }
@@ -222,6 +241,11 @@ impl Entry {
     /// See [`Entry::is_document`].
     pub const fn of_document(self) -> Entry {
         Entry { is_document: true, ..self }
+    }
+
+    /// See [`Entry::offer`].
+    pub const fn offered(self, offer: Offer) -> Entry {
+        Entry { offer: Some(offer), ..self }
     }
 
     /// See [`Entry::from_queue`].

@@ -4,7 +4,7 @@ pub(super) use schemars::JsonSchema;
 pub(super) use serde::{Deserialize, Serialize};
 
 pub(super) use super::context::Context;
-pub(super) use super::entry::{Done, Entry, Method, Operation};
+pub(super) use super::entry::{Done, Entry, Method, Offer, Operation};
 pub(super) use super::error::{Ending, ErrorKind, OperationError};
 pub(super) use super::page::PageRequest;
 

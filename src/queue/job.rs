@@ -43,6 +43,15 @@ pub enum JobStatus {
 }
 
 impl JobStatus {
+    /// Those that an attempt ends with.
+    pub const OVER: &[JobStatus] = &[
+        JobStatus::Succeeded,
+        JobStatus::Failed,
+        JobStatus::TimedOut,
+        JobStatus::Crashed,
+        JobStatus::Cancelled,
+    ];
+
     /// All of them, in the order in which reports list them.
     pub const ALL: &[JobStatus] = <JobStatus as VariantArray>::VARIANTS;
 

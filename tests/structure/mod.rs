@@ -115,3 +115,17 @@ fn files_are_short() {
     }
     assert!(long.is_empty(), "files of more than {LONGEST} lines:\n{}", long.join("\n"));
 }
+
+/// The list of files in CONTRIBUTING.md is what the next owner goes by.
+#[test]
+fn contributing_names_files_that_are_there() {
+    let page = std::fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let quoted = page.split('`').skip(1).step_by(2);
+    let is_path = |word: &&str| word.contains('/') && !word.contains(['<', '…', ' ', ':', '$']);
+    let mut count = 0;
+    for path in quoted.filter(is_path).filter(|path| !path.starts_with('/')) {
+        assert!(root().join(path).exists(), "CONTRIBUTING.md names {path}");
+        count += 1;
+    }
+    assert!(count > 15, "{count}");
+}

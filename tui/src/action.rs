@@ -1,6 +1,8 @@
 //! Operators' actions: each is a command line of recoveryctl. A dialog shows the very command that runs, so
 //! the dashboard can do nothing that the command line cannot, and nothing differently.
 
+use recovery::operations::{Entry, Offer, TABLE};
+
 use crate::views::View;
 
 /// How much it may destroy.
@@ -158,13 +160,11 @@ impl Action {
         Action { weight: Weight::Typed(repository.to_owned()), ..action }
     }
 
-    /// Remove what jobs left.
-    pub fn clean_up(jobs: &[String]) -> Action {
-        let does = "Asks for the removal of what the job left: code index, Docker objects, workspace and output. \
-                    A daemon does it, or Run the cleanups in the view Cleanup.";
-        let title = titled("Clean up", "job", jobs);
-        let action = Action::of_many(title, "Clean up", &["cleanup", "start"], jobs, does);
-        Action { can_rehearse: false, ..action }
+    /// What an operation offers to do with jobs.
+    pub fn offered(entry: &Entry, offer: Offer, jobs: &[String]) -> Action {
+        let title = titled(offer.verb, "job", jobs);
+        let action = Action::of_many(title, offer.verb, entry.words, jobs, offer.does);
+        Action { can_rehearse: offer.can_rehearse, ..action }
     }
 
     /// Try the failed phases of a cleanup again.
@@ -303,10 +303,12 @@ pub fn meant(line: &str) -> Meant {
         }
         ["scan"] => action(Action::scan()),
         ["cleanup", "run"] => action(Action::run_cleanups()),
-        ["cleanup", "start", jobs @ ..] if plain(jobs) => action(Action::clean_up(&names(jobs))),
         ["retry", "cleanup", id] if plain(&[id]) => action(Action::retry_cleanup(id)),
         ["retry", "webhook", "--all-parked" | "--all"] => action(Action::retry_all_webhooks()),
         ["retry", "webhook", ids @ ..] if plain(ids) => action(Action::retry_webhooks(&names(ids))),
+        _ if let Some((entry, offer, jobs)) = offered(words).filter(|(_, _, jobs)| plain(jobs)) => {
+            action(Action::offered(entry, offer, &names(jobs)))
+        }
         ["why", object] => Meant::Why((*object).to_owned()),
         ["webhooks", "discard", ids @ ..] if plain(ids) => action(Action::discard_webhooks(&names(ids))),
         ["webhooks", ..] => Meant::Show(View::Webhooks),
@@ -322,6 +324,14 @@ pub fn meant(line: &str) -> Meant {
         ["jobs", "show" | "output", job] => Meant::Job((*job).to_owned()),
         _ => Meant::Nothing,
     }
+}
+
+/// The operation that a command line offers to do with jobs, and the jobs.
+fn offered<'a, 'b>(words: &'a [&'b str]) -> Option<(&'static Entry, Offer, &'a [&'b str])> {
+    TABLE.iter().find_map(|row| {
+        let jobs = words.strip_prefix(row.entry.words)?;
+        Some((&row.entry, row.entry.offer?, jobs))
+    })
 }
 
 #[cfg(test)]
@@ -344,6 +354,10 @@ mod tests {
         is("recoveryctl retry phase locks", Action::retry_phase("locks"));
         is("release web --force", Action::release("web", None, true));
         is("recoveryctl findings ack 7f3a91c2 --reason seen", Action::acknowledge("7f3a91c2"));
+        let entry = &TABLE.iter().find(|row| row.entry.words == ["cleanup", "start"]).unwrap().entry;
+        let clean_up = Action::offered(entry, entry.offer.unwrap(), &["a".to_owned()]);
+        assert_eq!(clean_up.title, "Clean up job a");
+        is("recoveryctl cleanup start a", clean_up);
         is("recoveryctl repair locks", Action::repair(Some("locks")));
         is("recoveryctl orphans cleanup --plan p", Action::carry_out_plan("p"));
         assert_eq!(meant("recoveryctl why job:x"), Meant::Why("job:x".to_owned()));

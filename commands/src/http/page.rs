@@ -7,13 +7,15 @@
 //!
 //! To add a file: a line in [`ASSETS`].
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Request, Response, header};
 use axum::routing::get;
+use recovery::operations::{Row, TABLE};
+use serde_json::Value;
 
 use super::answer::{Answer, guard};
 use super::auth::check_host;
@@ -64,6 +66,7 @@ const ASSETS: &[Asset] = &[
     asset!(SCRIPT, "actions/jobs.js"),
     asset!(SCRIPT, "actions/leftovers.js"),
     asset!(SCRIPT, "actions/locks.js"),
+    asset!(SCRIPT, "actions/offered.js"),
     asset!(SCRIPT, "actions/pieces.js"),
     asset!(SCRIPT, "actions/recovery.js"),
     asset!(SCRIPT, "actions/webhooks.js"),
@@ -93,15 +96,28 @@ const ASSETS: &[Asset] = &[
     asset!(SCRIPT, "views/webhooks.js"),
 ];
 
+/// What operations offer to do with jobs, for the page.
+static OFFERS: LazyLock<String> = LazyLock::new(|| {
+    let offered = |row: &Row| {
+        let mut offer = serde_json::to_value(row.entry.offer?).unwrap_or_default();
+        offer["words"] = row.entry.words.into();
+        offer["path"] = row.entry.path.into();
+        Some(offer)
+    };
+    Value::from(TABLE.iter().filter_map(offered).collect::<Vec<_>>()).to_string()
+});
+
 /// The page's routes. `HEAD` is answered as `GET` is, without the body.
 pub(super) fn router() -> Router<Arc<Shared>> {
-    ASSETS.iter().fold(Router::new(), |router, asset| {
+    let offers =
+        Asset { path: "/assets/offers.json", content_type: "application/json", content: OFFERS.as_str() };
+    ASSETS.iter().copied().chain([offers]).fold(Router::new(), |router, asset| {
         let serve = move |State(shared): State<Arc<Shared>>, request| serve(shared, asset, request);
         router.route(asset.path, get(serve).fallback(wrong_method))
     })
 }
 
-async fn serve(shared: Arc<Shared>, asset: &'static Asset, request: Request<Body>) -> Response<Body> {
+async fn serve(shared: Arc<Shared>, asset: Asset, request: Request<Body>) -> Response<Body> {
     let (head, _) = request.into_parts();
     let peer = head.extensions.get().copied();
     let refused = peer.and_then(|peer| check_host(peer, &head, &shared.hosts()).err());

@@ -1,5 +1,6 @@
 //! All that can be done from the dashboard is understood by the command line, and by a daemon.
 
+use recovery::operations::TABLE;
 use recovery_tui::action::Action;
 
 use super::afar::{daemon, over_tcp};
@@ -21,7 +22,7 @@ fn everything() -> Vec<Action> {
         Action::cancel(&jobs),
         Action::release("web", Some("0195-1"), false),
         Action::release("web", None, true),
-        Action::clean_up(&names(&["broken"])),
+        offered(&["cleanup", "start"], &names(&["broken"])),
         Action::retry_cleanup("broken.1"),
         Action::skip_cleanup("broken.1", "docker"),
         Action::run_cleanups(),
@@ -59,4 +60,10 @@ fn by_a_daemon() {
     let place = with_a_failed_job();
     let (_daemon, address) = daemon(&place, "127.0.0.1:0");
     try_all(&place, &everything(), &over_tcp(&place, &address, "admin"));
+}
+
+/// What an operation offers to do with jobs.
+fn offered(words: &[&str], jobs: &[String]) -> Action {
+    let row = TABLE.iter().find(|row| row.entry.words == words).unwrap();
+    Action::offered(&row.entry, row.entry.offer.unwrap(), jobs)
 }

@@ -5,7 +5,7 @@ use crate::cleanup::{CleanupRequest, Created, Source, create};
 use crate::findings::Object;
 use crate::operations::jobs::ids::find_to_change;
 use crate::operations::prelude::*;
-use crate::queue::{JobId, Queue};
+use crate::queue::{JobId, JobStatus, Queue};
 
 /// Ask for the cleanup of jobs that are over; a daemon, or 'cleanup run', does it
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -51,7 +51,15 @@ impl Operation for StartCleanups {
         &["cleanup", "start"],
         "/api/admin/cleanup/start",
         "Asks for the cleanup of jobs that are over",
-    );
+    )
+    .offered(Offer {
+        verb: "Clean up",
+        does: "Asks for the removal of what the job left: code index, Docker objects, workspace and output. A daemon \
+               does it, or Run the cleanups in the view Cleanup.",
+        statuses: JobStatus::OVER,
+        ids: "job_ids",
+        can_rehearse: false,
+    });
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<StartReport>, OperationError> {
         let dir = context.state_dir()?;

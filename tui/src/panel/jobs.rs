@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use recovery::operations::TABLE;
 use recovery::queue::JobStatus;
 use recovery::report::attempts::ran_for;
 use recovery::report::jobs::{JobList, JobSummary};
@@ -52,7 +53,6 @@ pub(crate) fn actions(jobs: &[(&str, JobStatus)]) -> Vec<Action> {
     };
     let resumable = of(JobStatus::is_resumable);
     let open = of(|status| !status.is_over());
-    let over = of(JobStatus::is_over);
     let mut actions = Vec::new();
     if !resumable.is_empty() {
         actions.extend([Action::resume(&resumable), Action::resume_fresh(&resumable)]);
@@ -60,8 +60,12 @@ pub(crate) fn actions(jobs: &[(&str, JobStatus)]) -> Vec<Action> {
     if !open.is_empty() {
         actions.push(Action::cancel(&open));
     }
-    if !over.is_empty() {
-        actions.push(Action::clean_up(&over));
+    for (entry, offer) in TABLE.iter().filter_map(|row| Some((&row.entry, row.entry.offer?))) {
+        let meant = jobs.iter().filter(|(_, status)| offer.statuses.contains(status));
+        let ids: Vec<String> = meant.map(|(id, _)| (*id).to_owned()).collect();
+        if !ids.is_empty() {
+            actions.push(Action::offered(entry, offer, &ids));
+        }
     }
     actions
 }

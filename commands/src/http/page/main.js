@@ -1,5 +1,6 @@
 // The page: the door where the token is shown, and the views behind it.
 
+import { learnOffers } from "./actions/offered.js";
 import { token } from "./api.js";
 import { h, obeyClicks, patch } from "./dom.js";
 import { begin, end, model, resume, turned } from "./live.js";
@@ -52,6 +53,7 @@ function enter() {
   at("door").hidden = true;
   for (const id of ["top", "main"]) at(id).hidden = false;
   show();
+  learnOffers().then(show);
   resume();
 }
 

@@ -1,6 +1,7 @@
 // The jobs: those that run, with how they live, and all of them in pages.
 
 import { cancelJob, resumeJobs } from "../actions/jobs.js";
+import { offeredTo } from "../actions/offered.js";
 import { mayChange, read } from "../api.js";
 import { h } from "../dom.js";
 import { bytes, count, duration, plural } from "../format.js";
@@ -191,10 +192,13 @@ export function note(job) {
 export function acts(job) {
   if (!mayChange()) return " ";
   if (["queued", "running"].includes(job.status))
-    return button("Cancel", () => cancelJob(job.job_id), { about: job.job_id });
-  return RESUMABLE.includes(job.status)
-    ? button("Resume", () => resumeJobs([job.job_id]), { about: job.job_id })
-    : " ";
+    return [button("Cancel", () => cancelJob(job.job_id), { about: job.job_id }), offeredTo(job)];
+  return [
+    RESUMABLE.includes(job.status)
+      ? button("Resume", () => resumeJobs([job.job_id]), { about: job.job_id })
+      : " ",
+    offeredTo(job),
+  ];
 }
 
 function reattachment(last) {
