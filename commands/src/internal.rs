@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use recovery::daemon::JobLocker;
-use recovery::durable::{Disk, has_weakness};
+use recovery::durable::{Disk, error_chain, has_weakness};
 use recovery::jobs::{
     CommandRequest, HOST_TOO_WEAK, RequeuePauses, SuperviseSettings, Supervised, SupervisorHooks,
     exec_command, keep_output, not_begun, supervise,
 };
-use recovery::logging::{error_chain, events};
+use recovery::logging::events;
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};

@@ -10,10 +10,10 @@ use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
 use super::starting::Allowance;
 use super::supervisors::can_start;
 use super::told::tell_start;
-use crate::durable::has_weakness;
+use crate::durable::{error_chain, has_weakness};
 use crate::jobs::{after_failed_start, given_back_for_host};
 use crate::locks::{self, Availability};
-use crate::logging::{error_chain, events};
+use crate::logging::events;
 use crate::queue::{JobId, Operation, QueueState};
 
 /// While no more than one start is tried, the job is chosen among so many.

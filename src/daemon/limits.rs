@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::unsupervised::left_of_limit;
+use crate::durable::Backoff;
 use crate::jobs::{FreshnessLimits, JudgeContext, Judgement, ProcessTable, Verdict, judge};
 use crate::logging::events;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
@@ -36,7 +37,7 @@ struct Limit {
     claim: Option<u64>,
     /// When to look; `None` for a job without a limit.
     next: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Limits {
@@ -60,10 +61,9 @@ impl Limits {
                 wake(&judgement);
             }
             if let Some(limit) = self.jobs.get_mut(&job.id) {
-                let pause = left
-                    .filter(|left| !left.is_zero())
-                    .map_or(limit.pause, |left| (left + MOMENT).min(A_DAY));
-                limit.pause = (limit.pause * 2).min(LONGEST);
+                let pause = limit.backoff.pause();
+                let pause =
+                    left.filter(|left| !left.is_zero()).map_or(pause, |left| (left + MOMENT).min(A_DAY));
                 limit.next = Some(Instant::now() + pause);
             }
         }
@@ -77,7 +77,8 @@ impl Limits {
         }
         let limit = job.spec().ok().and_then(|spec| spec.timeout_ms).map(Duration::from_millis);
         let next = limit.and_then(|limit| now.checked_add(limit.min(LONGEST) + MOMENT));
-        self.jobs.insert(job.id.clone(), Limit { claim: job.run_state().claim, next, pause: MOMENT });
+        let backoff = Backoff::new(MOMENT, LONGEST);
+        self.jobs.insert(job.id.clone(), Limit { claim: job.run_state().claim, next, backoff });
         false
     }
 }

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::config::DaemonConfig;
 use super::error::DaemonError;
-use crate::durable::FileLock;
-use crate::logging::{Repeats, error_chain, events};
+use crate::durable::{FileLock, error_chain};
+use crate::logging::{Repeats, events};
 use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RetryWanted, RunOptions, retries_wanted,

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::removal_blockers::{RemovalBlockers, waits_for_cleanup};
 use crate::cleanup::CleanupSettings;
-use crate::durable::DiskError;
+use crate::durable::{Backoff, DiskError, error_chain};
 use crate::in_use::JobsAtWork;
 use crate::jobs::RecoverSettings;
-use crate::logging::{Repeats, error_chain, events};
+use crate::logging::{Repeats, events};
 use crate::prune::{
     JobRetention, PruneError, PruneReport, TrashEmptied, delete_slots, finish_removals, prune_some,
     slots_without_job, trash_slots, would_prune_these,
@@ -25,9 +25,9 @@ use crate::system::ClockWatch;
 use tracing::{debug, info, warn};
 
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Until jobs that wait for a cleanup are looked at again; doubles up to the longest.
+/// Until jobs that wait for a cleanup are looked at again.
 const SOON: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(600);
+const PAUSES: Backoff = Backoff::new(SOON, Duration::from_secs(600));
 /// Reasons to keep a job that do not pass by themselves before the next day.
 const FOR_LONG: [&str; 3] = ["job-resumable", "job-callback-pending", "job-of-later-version"];
 /// Jobs a round.
@@ -39,8 +39,8 @@ pub(super) struct Retainer {
     rules: Option<(JobRetention, CleanupSettings)>,
     clock: ClockWatch,
     next: Option<Instant>,
-    /// The pause after the last look, when jobs waited for a cleanup.
-    pause: Option<Duration>,
+    /// Until the next look, while jobs wait for a cleanup.
+    pauses: Backoff,
     /// Cleanups that it found then.
     open: usize,
     looking: Option<JoinHandle<Looked>>,
@@ -60,7 +60,7 @@ impl Default for Retainer {
             rules: None,
             clock: ClockWatch::default(),
             next: None,
-            pause: None,
+            pauses: PAUSES,
             open: 0,
             looking: None,
             is_outdated: false,
@@ -179,10 +179,11 @@ impl Retainer {
     /// progress.
     fn look_again(&mut self, pending: bool, open: usize) {
         let is_getting_on = open != self.open;
-        let doubled = self.pause.filter(|_| !is_getting_on).map_or(SOON, |last| (last * 2).min(LONGEST));
+        if is_getting_on || !pending {
+            self.pauses = PAUSES;
+        }
         self.open = open;
-        self.pause = pending.then_some(doubled);
-        self.next = Some(Instant::now() + self.pause.unwrap_or(EVERY));
+        self.next = Some(Instant::now() + if pending { self.pauses.pause() } else { EVERY });
     }
 
     /// Begins to delete the trash, unless a thread is still doing that.

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::config::DaemonConfig;
 use crate::archive;
+use crate::durable::error_chain;
 use crate::jobs::FreshnessLimits;
-use crate::logging::{Repeats, error_chain, events};
+use crate::logging::{Repeats, events};
 use crate::orphans::{OrphanSettings, ScanContext, empty_trash, rescan};
 use crate::queue::Queue;
 use crate::recovery::JobHolders;

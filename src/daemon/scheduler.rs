@@ -16,14 +16,14 @@ use super::watch::Watch;
 use super::wishes::Wishes;
 use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
-use crate::durable::{DiskError, FileLock, Holder, Taken};
+use crate::durable::{DiskError, FileLock, Holder, Taken, error_chain};
 use crate::jobs::record::{self, RecordError};
 use crate::jobs::{
     Blame, JudgeContext, ProcessTable, Reconciled, Reconciliation, RecoverError, RecoverSettings, Verdict,
     reconcile, remind,
 };
 use crate::locks::{self, LockOutcome};
-use crate::logging::{Repeats, error_chain};
+use crate::logging::Repeats;
 use crate::prune::JobRetention;
 use crate::queue::{JobId, JobStatus, Queue, QueueError};
 use crate::recovery::liveness_of;

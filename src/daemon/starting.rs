@@ -12,6 +12,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::durable::Backoff;
 use crate::queue::JobId;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -41,7 +42,7 @@ pub(super) struct Circuit {
 #[derive(Debug)]
 struct Open {
     next: Instant,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Circuit {
@@ -84,13 +85,13 @@ impl Circuit {
 
     /// Nothing can be started at all.
     pub(super) fn host_failed(&mut self, now: Instant) {
-        let pause = match &self.open {
-            None => FIRST_PAUSE,
+        let mut backoff = match &self.open {
+            None => Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             // Several that were started together and fail together are one try.
             Some(open) if now < open.next => return,
-            Some(open) => (open.pause * 2).min(LONGEST_PAUSE),
+            Some(open) => open.backoff,
         };
-        self.open = Some(Open { next: now + pause, pause });
+        self.open = Some(Open { next: now + backoff.pause(), backoff });
     }
 
     /// A start came about; true when the circuit was open.

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::durable::error_chain;
 use crate::jobs::{Judgement, OnUnsupervised, RecoverSettings, UnsupervisedEnd, Verdict, end_unsupervised};
-use crate::logging::{Repeats, error_chain, events};
+use crate::logging::{Repeats, events};
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
 use crate::system::{ProcessIdentity, age_of};

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::durable::Backoff;
 use crate::jobs::{JudgeContext, ProcessTable, RecoverSettings, remind};
 use crate::logging::events;
 use crate::queue::{Job, JobId, QueueState};
@@ -28,7 +29,7 @@ pub(super) struct Wishes {
 struct Told {
     claim: Option<u64>,
     next: Instant,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Wishes {
@@ -58,13 +59,12 @@ impl Wishes {
 
     fn is_due(&mut self, job: &Job, now: Instant) -> bool {
         let claim = job.run_state().claim;
-        let first = || Told { claim, next: now + FIRST, pause: FIRST };
+        let first = || Told { claim, next: now + FIRST, backoff: Backoff::new(2 * FIRST, LONGEST) };
         let told = self.told.entry(job.id.clone()).or_insert_with(first);
         if now < told.next {
             return false;
         }
-        told.pause = (told.pause * 2).min(LONGEST);
-        told.next = now + told.pause;
+        told.next = now + told.backoff.pause();
         true
     }
 }

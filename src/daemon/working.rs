@@ -17,8 +17,9 @@ use super::phase_retry::{Looks, PhaseRetry};
 use super::restarts::{Restarts, kept_going};
 use super::scans::{Scanning, scan_at_intervals};
 use super::scheduler::{Follower, Scheduler};
+use crate::durable::error_chain;
 use crate::jobs::record;
-use crate::logging::{error_chain, events};
+use crate::logging::events;
 use crate::queue::Queue;
 use crate::state::StateDir;
 

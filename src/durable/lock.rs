@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::backoff::Backoff;
 use super::disk::{Disk, DiskFile};
 use super::error::{DiskError, IoContext};
 use super::flock::{is_named, is_same, probe, try_exclusive, try_shared, unlock};
@@ -83,7 +84,7 @@ impl FileLock {
     /// [`LockError::Held`] with the holder after the wait.
     pub fn acquire(disk: &Disk, path: &Path, wait: Duration) -> Result<FileLock, LockError> {
         let (begun, mut tries) = (Instant::now(), 0);
-        let mut pause = Duration::from_micros(200);
+        let mut backoff = Backoff::new(Duration::from_micros(200), Duration::from_millis(50));
         loop {
             let file = disk.open_or_create(path)?;
             if try_exclusive(file.as_file()).context("lock", path)? {
@@ -102,8 +103,7 @@ impl FileLock {
             if waited >= wait {
                 return Err(LockError::Held { path: path.to_owned(), holder: holder_of(path), waited });
             }
-            std::thread::sleep(pause.min(wait - waited));
-            pause = (pause * 2).min(Duration::from_millis(50));
+            std::thread::sleep(backoff.pause().min(wait - waited));
         }
     }
 
@@ -262,7 +262,7 @@ impl LockFile {
     /// Takes the lock, waiting at most `wait`. The holders hold it for microseconds: first let others
     /// run, then sleep for growing moments.
     pub(crate) fn acquire(&self, wait: Duration) -> Result<HeldFile<'_>, LockError> {
-        let mut pause = Duration::from_micros(20);
+        let mut backoff = Backoff::new(Duration::from_micros(20), Duration::from_millis(1));
         let mut begun = None;
         loop {
             if let Some(held) = self.try_acquire()? {
@@ -273,8 +273,7 @@ impl LockFile {
                 let path = self.file.path().to_owned();
                 return Err(LockError::Held { holder: holder_of(&path), path, waited });
             }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(1));
+            std::thread::sleep(backoff.pause());
         }
     }
 }

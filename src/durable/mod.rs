@@ -5,8 +5,10 @@
 
 mod abandoned;
 mod ability;
+mod backoff;
 mod disk;
 mod error;
+mod error_chain;
 mod flock;
 mod home;
 mod lock;
@@ -25,9 +27,11 @@ mod weakness;
 
 pub use abandoned::{Abandoned, is_temporary_name, remove_abandoned};
 pub use ability::{Unable, try_abilities};
+pub use backoff::Backoff;
 pub use disk::{Disk, DiskFile, Effect, Observer};
 pub(crate) use error::IoContext;
 pub use error::{DiskError, read_optional};
+pub use error_chain::{causes, error_chain};
 pub use home::{Home, NotHome};
 pub(crate) use lock::try_lock;
 pub use lock::{FileLock, Holder, LockError, Taken, holder_of, is_held};

@@ -10,6 +10,8 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::error_chain::causes;
+
 const WEAKNESSES: [Errno; 20] = [
     Errno::AGAIN,
     Errno::NOMEM,
@@ -40,14 +42,7 @@ pub fn is_weakness(error: &io::Error) -> bool {
 
 /// Whether this error, or one of its causes, is the host's.
 pub fn has_weakness(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(is_weakness) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_weakness))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::overlays::Overlays;
 use super::picture::{By, Entered, Picture, Reference, Roots};
 use super::sockets::Sockets;
 use crate::jobs::serves_a_job;
-use crate::system::look_after_exec;
+use crate::system::{look_after_exec, pids};
 
 /// Appended by the kernel to the name of a file that was removed.
 const REMOVED: &[u8] = b" (deleted)";
@@ -58,20 +58,10 @@ impl From<Errno> for Silent {
 
 /// Examines every process but this one, and returns their root directories.
 pub(super) fn gather(picture: &mut Picture) -> Roots {
-    let listed = || -> io::Result<Vec<u32>> {
-        let mut pids = Vec::new();
-        for entry in std::fs::read_dir("/proc")? {
-            pids.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
-        }
-        Ok(pids)
-    };
-    let pids = match listed() {
-        Ok(pids) => pids,
-        Err(e) => {
-            picture.blind = Some(format!("the processes of this machine cannot be listed: {e}"));
-            Vec::new()
-        }
-    };
+    let pids = pids().unwrap_or_else(|e| {
+        picture.blind = Some(format!("the processes of this machine cannot be listed: {e}"));
+        Vec::new()
+    });
     picture.unknown.extend(hidden::why_unlisted());
     let own = std::process::id();
     let mut gathering = Gathering::new(picture);

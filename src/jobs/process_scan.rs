@@ -14,7 +14,7 @@ use super::traces::{
 };
 use crate::queue::JobId;
 use crate::state::{Identity, StateDir, StatePaths};
-use crate::system::{ProcessIdentity, look_after_exec, process_stat};
+use crate::system::{ProcessIdentity, look_after_exec, pids, process_stat};
 
 /// All processes at one moment, with what leads from a job to its processes.
 #[derive(Debug, Default)]
@@ -179,7 +179,7 @@ impl Scan {
         let shows_all = process_stat(1).is_ok();
         let mut scan = Scan { shows_all, ..Scan::default() };
         let own = std::process::id();
-        pids().filter(|&pid| pid != own).for_each(|pid| scan.add(pid));
+        pids().unwrap_or_default().into_iter().filter(|&pid| pid != own).for_each(|pid| scan.add(pid));
         scan
     }
 
@@ -255,14 +255,6 @@ impl Scan {
         let members = members.into_iter().flat_map(|(_, members)| members);
         members.map(|&at| &self.processes[at])
     }
-}
-
-fn pids() -> impl Iterator<Item = u32> {
-    std::fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|e| e.file_name().to_str()?.parse().ok())
 }
 
 /// `None` when the process is gone by now.

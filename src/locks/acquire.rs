@@ -14,7 +14,7 @@ use super::metadata::LockHolder;
 use super::probe::{LockProbe, PROBE_WAIT, probe};
 use super::request::{LockRefused, LockRequest, QueuedJobs};
 use super::verdict::{JobLiveness, LockVerdict};
-use crate::durable::LockError;
+use crate::durable::{Backoff, LockError};
 use crate::logging::events;
 use crate::queue::JobId;
 use crate::state::{LockPaths, StateDir};
@@ -52,7 +52,8 @@ pub fn acquire(
         LockHolder::Process => asking.draw_ticket()?,
         LockHolder::Job { .. } => None,
     };
-    let (begun, mut pause, mut told) = (Instant::now(), Duration::from_millis(2), false);
+    let mut backoff = Backoff::new(Duration::from_millis(2), LONGEST_PAUSE);
+    let (begun, mut told) = (Instant::now(), false);
     loop {
         let by = match asking.before_us(place.as_ref())? {
             Some(by) => by,
@@ -79,8 +80,7 @@ pub fn acquire(
             (request.waiting)(&by);
             told = true;
         }
-        std::thread::sleep(pause.min(wait - waited));
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        std::thread::sleep(backoff.pause().min(wait - waited));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which repositories a scheduler need not try: a quick check without a verdict.
 
 use super::metadata::{LockHolder, LockState, MetadataRead, read_metadata};
-use crate::durable::is_held;
-use crate::logging::{error_chain, events};
+use crate::durable::{error_chain, is_held};
+use crate::logging::events;
 use crate::state::StateDir;
 use tracing::debug;
 

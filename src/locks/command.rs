@@ -27,8 +27,9 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use signal_hook::SigId;
 
 use super::grant::LockGrant;
+use crate::durable::error_chain;
 use crate::jobs::lock_name;
-use crate::logging::{error_chain, events};
+use crate::logging::events;
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, descendants, inherited, process_table, signal_process};
 use tracing::debug;

@@ -17,10 +17,10 @@ use tracing::{info, warn};
 use super::fencing;
 use super::metadata::{LockMetadata, LockState, MetadataRead, read_metadata, writing};
 use super::request::{LockRefused, LockRequest};
-use crate::durable::{DiskError, FileLock, LockError};
-use crate::logging::{error_chain, events};
+use crate::durable::{DiskError, FileLock, LockError, error_chain};
+use crate::logging::events;
 use crate::state::{LockPaths, StateDir};
-use crate::system::ProcessIdentity;
+use crate::system::{ProcessIdentity, pids};
 
 /// Those who only look at a lock have its flock for less than this.
 const OTHERS_LOOK: Duration = Duration::from_millis(300);
@@ -93,12 +93,11 @@ fn cannot_end(repository: &str, processes: &[u32]) -> String {
 fn processes_with(file: &Path) -> Vec<u32> {
     let Ok(file) = std::fs::canonicalize(file) else { return Vec::new() };
     let entries = |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let pids = entries("/proc").filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let has_it = |pid: &u32| {
         let mut open = entries(&format!("/proc/{pid}/fd"));
         open.any(|fd| std::fs::read_link(fd.path()).is_ok_and(|link| link == file))
     };
-    pids.filter(has_it).collect()
+    pids().unwrap_or_default().into_iter().filter(has_it).collect()
 }
 
 /// The right to work on a repository, until it is given back or this process is gone.

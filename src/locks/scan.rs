@@ -11,7 +11,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 
 use super::marks::REPOSITORY_VARIABLE;
 use super::marks::{LOCK_STATE_VARIABLE, marked_lock};
@@ -22,7 +21,7 @@ use crate::jobs::{MadeFor, Populated, Survivor, Users, among, of_lock, populated
 use crate::queue::Queue;
 use crate::state::StateDir;
 use crate::state::names::decode;
-use crate::system::{Cgroup, Host, ProcessIdentity, environment_of};
+use crate::system::{Cgroup, Host, ProcessIdentity, environment_of, pids};
 
 /// The result of one pass.
 pub(super) struct ProcessScan {
@@ -46,13 +45,12 @@ impl ProcessScan {
     pub(super) fn take() -> ProcessScan {
         let uid = rustix::process::geteuid().as_raw();
         let mut scan = ProcessScan { marked: HashMap::new(), unreadable: Vec::new(), blind: false, uid };
-        let Ok(entries) = std::fs::read_dir("/proc") else {
+        let Ok(pids) = pids() else {
             scan.blind = true;
             return scan;
         };
-        let pid_of = |name: std::ffi::OsString| std::str::from_utf8(name.as_bytes()).ok()?.parse().ok();
         let mut in_exec: Vec<u32> = Vec::new();
-        for pid in entries.flatten().filter_map(|e| pid_of(e.file_name())) {
+        for pid in pids {
             if !scan.look_at(pid) {
                 in_exec.push(pid);
             }
@@ -123,9 +121,8 @@ pub(super) fn processes_given(repository: &str) -> Result<Vec<u32>, String> {
         return Err("this is a process namespace of its own, others may be outside of it".to_owned());
     }
     let wanted = [REPOSITORY_VARIABLE.as_bytes(), b"=", repository.as_bytes()].concat();
-    let entries = std::fs::read_dir("/proc").map_err(|e| format!("/proc cannot be read: {e}"))?;
     let mut found = Vec::new();
-    for pid in entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()) {
+    for pid in pids().map_err(|e| format!("/proc cannot be read: {e}"))? {
         match environment_of(pid) {
             Ok(environment) if environment.contains(&wanted) => found.push(pid),
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && pid != 1 => {
@@ -238,9 +235,7 @@ fn marked_by_others(dir: &StateDir) -> Vec<(Option<String>, ProcessIdentity)> {
         let by_job = is_marked(environment, &job_there) && !is_marked(environment, &job_here);
         by_lock || by_job && !is_marked(environment, &granted_here)
     };
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-    let others = pids.filter_map(|pid| {
+    let others = pids().unwrap_or_default().into_iter().filter_map(|pid| {
         let environment = environment_of(pid).ok().filter(|environment| is_other(environment))?;
         let repository = environment.iter().find_map(|e| e.strip_prefix(given.as_bytes()));
         let repository = repository.and_then(|name| String::from_utf8(name.to_vec()).ok());

@@ -22,4 +22,4 @@ mod repeats;
 pub use file::{LogFile, MOST_BYTES, open_bounded};
 pub use line::{Level, LogLine};
 pub use read::{JobLog, last_of_supervisor, lines_of_job};
-pub use repeats::{Repeats, error_chain};
+pub use repeats::Repeats;

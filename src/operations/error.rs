@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::VariantArray;
 
+use crate::durable::causes;
+
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -223,12 +225,7 @@ impl OperationError {
 
     /// What caused it, the nearest first; one that only repeats what is above it is left out.
     pub fn causes(&self) -> Vec<String> {
-        let mut causes = vec![self.message()];
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            causes.push(error.to_string());
-            cause = error.source();
-        }
+        let mut causes: Vec<String> = causes(&*self.error).map(ToString::to_string).collect();
         causes.dedup();
         causes.split_off(1)
     }

@@ -10,7 +10,7 @@ use crate::durable::{DiskError, is_held, is_temporary_name};
 use crate::jobs::marks;
 use crate::locks::{self, JobLivenessOf, LockInfo, LockVerdict};
 use crate::queue::JobId;
-use crate::system::{ProcessIdentity, environment_of, process_stat};
+use crate::system::{ProcessIdentity, environment_of, pids, process_stat};
 
 impl ScanContext<'_> {
     pub(super) fn scan_locks(
@@ -79,8 +79,7 @@ impl ScanContext<'_> {
     }
 
     pub(super) fn scan_processes(&self, scanned: &mut Scanned) {
-        let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        for pid in pids.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()) {
+        for pid in pids().unwrap_or_default() {
             let Some((process, job)) = self.marked(pid) else { continue };
             scanned.count(OrphanKind::Process, 1);
             let Ok(id) = job.parse::<JobId>() else { continue };

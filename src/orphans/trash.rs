@@ -16,9 +16,9 @@ use crate::durable::log::LogError;
 use crate::durable::tree::{
     TakeError, TreeIdentity, put_back, remove_tree, rename_to_delete, take_into_trash,
 };
-use crate::durable::{DiskError, IoContext, LockError, read_optional, replace};
+use crate::durable::{DiskError, IoContext, LockError, error_chain, read_optional, replace};
 use crate::in_use::TrashInUse;
-use crate::logging::{error_chain, events};
+use crate::logging::events;
 use crate::queue::{Actor, JobId};
 use crate::state::{StateDir, Timestamp};
 use tracing::debug;

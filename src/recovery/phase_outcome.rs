@@ -87,20 +87,4 @@ impl PhaseError {
     pub fn hopeless(what: impl Into<String>, source: impl Into<Cause>) -> PhaseError {
         PhaseError::Hopeless { what: what.into(), source: Some(source.into()) }
     }
-
-    /// The error and its causes in one line, for people.
-    pub fn in_one_line(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(e) = cause {
-            let text = e.to_string();
-            // Transparent wrappers repeat the text of the error they wrap.
-            if !line.ends_with(&text) {
-                line.push_str(": ");
-                line.push_str(&text);
-            }
-            cause = e.source();
-        }
-        line
-    }
 }

@@ -10,6 +10,7 @@ use super::phase::PhaseRun;
 use super::phase_outcome::{DegradedResource, Interrupted, PhaseError, PhaseOutcome};
 use super::progress::{PhaseEnd, Tracker};
 use super::snapshot::PhaseStatus;
+use crate::durable::error_chain;
 use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::logging::events;
 use crate::state::human;
@@ -53,7 +54,7 @@ impl Attempting {
                 _ => pauses.next(),
             };
             let Some(&pause) = pause else { return self.failed(&error) };
-            failures.push(error.in_one_line());
+            failures.push(error_chain(&error));
             let message = announce(&error, pause);
             warn!(event = events::PHASE_RETRIED, "phase {} failed: {message}", self.phase.name);
             self.tracker.set_message(self.index, message);
@@ -89,7 +90,7 @@ impl Attempting {
     }
 
     fn failed(&self, error: &PhaseError) -> PhaseEnd {
-        let (name, why) = (self.phase.name, error.in_one_line());
+        let (name, why) = (self.phase.name, error_chain(error));
         let severity = if self.phase.critical { Severity::Critical } else { Severity::Error };
         let sentence = format!("the phase failed: {why}");
         let finding = Finding::new(&catalogue::PHASE_FAILED, object(name), sentence).with_severity(severity);
@@ -99,7 +100,7 @@ impl Attempting {
 }
 
 fn announce(error: &PhaseError, pause: Duration) -> String {
-    format!("{}; next try in {}", error.in_one_line(), human::span(pause))
+    format!("{}; next try in {}", error_chain(error), human::span(pause))
 }
 
 fn done(phase: &str, mut outcome: PhaseOutcome, failures: &[String]) -> PhaseEnd {

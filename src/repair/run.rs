@@ -6,7 +6,7 @@ use super::action::{Condition, Left, Part, RepairAction, RepairReport};
 use super::error::RepairError;
 use super::settings::RepairSettings;
 use super::{jobs, locks, queue, webhooks};
-use crate::durable::{FileLock, Holder, LockError};
+use crate::durable::{FileLock, Holder, LockError, causes};
 use crate::findings::Object;
 use crate::recovery::repair_queue;
 use crate::state::StateDir;
@@ -72,12 +72,7 @@ fn repair_part(
 }
 
 fn not_looked_at(part: Part, error: &RepairError) -> Left {
-    let mut evidence = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(e) = cause {
-        evidence.push(e.to_string());
-        cause = e.source();
-    }
+    let evidence = causes(error).skip(1).map(ToString::to_string).collect();
     Left {
         object: Object::from(part.as_str()),
         reason: format!("it could not be repaired: {error}"),

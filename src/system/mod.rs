@@ -17,6 +17,7 @@ pub mod inherited;
 mod limits;
 mod new_process;
 mod parallel_map;
+mod pids;
 mod process;
 mod process_probe;
 mod process_table;
@@ -39,6 +40,7 @@ pub use host::{Host, Relation};
 pub use limits::{BadLimit, Confinement, Limit};
 pub(crate) use new_process::look_after_exec;
 pub(crate) use parallel_map::parallel_map;
+pub(crate) use pids::pids;
 pub use process::age_of;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,

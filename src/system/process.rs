@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::boot_clock::{since_boot, unshifted};
+use super::pids::pids;
 use crate::durable::seeded_bug::SeededBug;
 
 /// A process that cannot be confused with a later one of the same PID.
@@ -261,14 +262,10 @@ pub fn environment_of(pid: u32) -> io::Result<Vec<Vec<u8>>> {
 ///
 /// The second value is how many processes could not be looked at (other users').
 pub fn marked_processes(marks: &[&str], session: Option<u32>) -> (Vec<ProcessIdentity>, usize) {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return (Vec::new(), usize::MAX) };
+    let Ok(pids) = pids() else { return (Vec::new(), usize::MAX) };
     let own = std::process::id();
     let (mut found, mut hidden) = (Vec::new(), 0);
-    for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
-        if pid == own {
-            continue;
-        }
+    for pid in pids.into_iter().filter(|&pid| pid != own) {
         let in_session = session.is_some_and(|s| session_of(pid) == Some(s));
         let is_marked = match environment_of(pid) {
             Ok(env) => !marks.is_empty() && marks.iter().all(|m| env.iter().any(|e| e == m.as_bytes())),

@@ -17,6 +17,7 @@ use super::author::Account;
 use super::process::{ProcessIdentity, end_process, marked_processes};
 use super::process_table::{descendants, process_table};
 use super::restricted::Restricted;
+use crate::durable::Backoff;
 
 /// A tool to run.
 pub struct Tool<'a> {
@@ -126,7 +127,7 @@ pub(crate) fn wait(
     stop: &(dyn Fn() -> bool + Sync),
 ) -> io::Result<ToolEnd> {
     let begun = Instant::now();
-    let mut pause = Duration::from_millis(1);
+    let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
     loop {
         if let Some(status) = child.try_wait()? {
             let by_signal = status.signal().map_or(ToolEnd::Exited(-1), ToolEnd::Signaled);
@@ -138,8 +139,7 @@ pub(crate) fn wait(
         if stop() {
             return Ok(ToolEnd::Stopped);
         }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
+        std::thread::sleep(backoff.pause());
     }
 }
 

@@ -19,6 +19,7 @@ use super::delivery::Delivery;
 use super::settings::Settings;
 use super::signature::signature;
 use super::template::{body_of, fill};
+use crate::durable::{causes, error_chain};
 use crate::state::Timestamp;
 
 /// Bytes of an answer's body that are read, so that the connection can be used again; a longer body is cut
@@ -164,10 +165,10 @@ impl Sender {
             let unreadable = |e: &dyn std::fmt::Display| format!("cannot use {}: {e}", path.display());
             let pem = crate::durable::plain::read(path).map_err(|e| unreadable(&e))?;
             let certificates =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unreadable(&in_one_line(&e)))?;
+                reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unreadable(&error_chain(&e)))?;
             builder = builder.tls_certs_merge(certificates);
         }
-        builder.build().map_err(|e| format!("cannot set up TLS: {}", in_one_line(&e)))
+        builder.build().map_err(|e| format!("cannot set up TLS: {}", error_chain(&e)))
     }
 }
 
@@ -205,29 +206,15 @@ fn failed(error: reqwest::Error) -> Answer {
         (false, true) => causes(&error)
             .last()
             .map_or_else(|| error.to_string(), |e| format!("no connection: {}", plain(e))),
-        (false, false) => in_one_line(&error),
+        (false, false) => error_chain(&error),
     };
     Answer { error: Some(refused.unwrap_or(text)), is_refused, is_hopeless, ..Answer::default() }
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&e| e.source())
 }
 
 /// Without the number that the system has for it.
 fn plain(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string();
     text.split_once(" (os error").map_or(text.clone(), |(text, _)| text.to_owned())
-}
-
-fn in_one_line(error: &(dyn Error + 'static)) -> String {
-    let mut line = String::new();
-    for cause in causes(error).map(ToString::to_string) {
-        if !line.contains(&cause) {
-            line = if line.is_empty() { cause } else { format!("{line}: {cause}") };
-        }
-    }
-    line
 }
 
 #[derive(Debug)]

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::auth::Peer;
 use super::places::{Busy, Holder, Kind, Place, Places};
 use super::watched_stream::WatchedStream;
+use recovery::durable::Backoff;
 
 /// Connections at a time.
 const MOST: usize = 2048;
@@ -27,9 +28,8 @@ const MOST_FIELDS: usize = 64;
 const LARGEST_HEAD: usize = 16 << 10;
 /// How often it is looked whose time is over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After a connection that could not be taken; doubles with each further one.
-const PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After connections that could not be taken.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
 /// What is under way at the end may go on for so long.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -50,33 +50,33 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) async fn accept_tcp(self, listener: tokio::net::TcpListener) {
-        let (mut stop, mut pause) = (self.stop.subscribe(), PAUSE);
+        let (mut stop, mut backoff) = (self.stop.subscribe(), PAUSES);
         loop {
             tokio::select! {
                 _ = stop.changed() => return,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, address)) => {
-                        pause = PAUSE;
+                        backoff = PAUSES;
                         let _ = stream.set_nodelay(true); // It only saves time.
                         self.serve(stream, Peer::Tcp(address), Kind::Nobody);
                     }
-                    Err(e) => self.refused(&e, &mut pause).await,
+                    Err(e) => self.refused(&e, &mut backoff).await,
                 },
             }
         }
     }
 
     pub(super) async fn accept_socket(self, listener: tokio::net::UnixListener) {
-        let (mut stop, mut pause) = (self.stop.subscribe(), PAUSE);
+        let (mut stop, mut backoff) = (self.stop.subscribe(), PAUSES);
         loop {
             tokio::select! {
                 _ = stop.changed() => return,
                 accepted = listener.accept() => match accepted.and_then(|(s, _)| Ok((s.peer_cred()?.uid(), s))) {
                     Ok((uid, stream)) => {
-                        pause = PAUSE;
+                        backoff = PAUSES;
                         self.serve(stream, Peer::Socket { uid }, Kind::Socket);
                     }
-                    Err(e) => self.refused(&e, &mut pause).await,
+                    Err(e) => self.refused(&e, &mut backoff).await,
                 },
             }
         }
@@ -94,15 +94,14 @@ impl Connections {
     }
 
     /// A connection could not be taken in: out of descriptors, for one. It is asked for again, but not at once.
-    async fn refused(&self, error: &io::Error, pause: &mut Duration) {
+    async fn refused(&self, error: &io::Error, backoff: &mut Backoff) {
         use rustix::io::Errno;
         if matches!(Errno::from_io_error(error), Some(Errno::CONNABORTED | Errno::INTR)) {
             // The client has left; the next one waits.
             return;
         }
         self.places.close_one();
-        tokio::time::sleep(*pause).await;
-        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(backoff.pause()).await;
     }
 
     fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, kind: Kind) {

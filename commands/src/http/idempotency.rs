@@ -5,12 +5,13 @@
 //! other writes change nothing when they are done again.
 
 use recovery::daemon::{OpenKey, PriorRequest, StoredAnswer};
+use recovery::durable::error_chain;
 use serde_json::Value;
 
 use super::answer::Answer;
 use super::execute::Write;
 use super::problem::Problem;
-use recovery::logging::{error_chain, events};
+use recovery::logging::events;
 use tracing::warn;
 
 /// The longest key, in bytes.

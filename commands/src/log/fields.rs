@@ -60,7 +60,7 @@ impl Visit for Fields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.text(field, recovery::logging::error_chain(value));
+        self.text(field, recovery::durable::error_chain(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {

@@ -19,7 +19,7 @@ use crate::durable::{Disk, DiskError, DiskFile, IoContext, is_held, try_lock};
 use crate::jobs::traces::is_keeper;
 use crate::queue::JobId;
 use crate::state::JobPaths;
-use crate::system::{ProcessIdentity, ProcessStat, process_stat, signal_process};
+use crate::system::{ProcessIdentity, ProcessStat, pids, process_stat, signal_process};
 
 /// How long a keeper may take to stop, and to end.
 const STANDS_STILL: Duration = Duration::from_secs(5);
@@ -67,10 +67,10 @@ pub(in crate::jobs) fn reattach(
 fn keeper_of(pipe: &File) -> Option<(ProcessIdentity, File)> {
     let wanted = pipe.metadata().ok()?;
     let is_it = |m: std::fs::Metadata| (m.dev(), m.ino()) == (wanted.dev(), wanted.ino());
-    let pids = std::fs::read_dir("/proc").ok()?.flatten();
-    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let pid =
-        pids.find(|&pid| is_keeper(pid) && std::fs::metadata(format!("/proc/{pid}/fd/0")).is_ok_and(is_it))?;
+    let pid = pids()
+        .ok()?
+        .into_iter()
+        .find(|&pid| is_keeper(pid) && std::fs::metadata(format!("/proc/{pid}/fd/0")).is_ok_and(is_it))?;
     let keeper = ProcessIdentity::of(pid)?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let kept = rustix::fs::open(format!("/proc/{pid}/fd/1"), flags, Mode::empty()).ok()?;

@@ -12,7 +12,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::pump::{Pump, Turn};
 use super::put_back::put_back;
-use crate::durable::{Disk, DiskError, DiskFile};
+use crate::durable::{Backoff, Disk, DiskError, DiskFile};
 use crate::logging::Repeats;
 use crate::queue::JobId;
 use tracing::debug;
@@ -36,7 +36,7 @@ pub(in crate::jobs) struct OutputStream {
     program: Vec<OsString>,
     job: JobId,
     keeper_at: Instant,
-    pause: Duration,
+    backoff: Backoff,
     /// Set when the file refused output.
     retry_at: Option<Instant>,
     /// The pipe has no writer any more.
@@ -59,7 +59,7 @@ impl OutputStream {
             program,
             job,
             keeper_at: Instant::now() + KEEPER_AFTER,
-            pause: FIRST_PAUSE,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             retry_at: None,
             is_over: false,
             trouble: Repeats::new("no keeper of the job's output can be started"),
@@ -167,8 +167,7 @@ impl OutputStream {
     }
 
     fn put_off_keeper(&mut self) {
-        self.keeper_at = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.keeper_at = Instant::now() + self.backoff.pause();
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::process::Pid;
 use tracing::info;
 
 use super::claim::{ClaimStatus, Decisions};
-use super::finish::{how_it_ended, record_end, with_causes};
+use super::finish::{how_it_ended, record_end};
 use super::heartbeat_writer::HeartbeatWriter;
 use super::peak::Peak;
 use super::repository::HeldRepository;
@@ -20,7 +20,7 @@ use super::trampoline::{NotStarted, tell};
 use super::tree::{Step, Tree};
 use super::unclaim::give_back;
 use super::watch::{Cause, CommandEnd, Watch, wait_for};
-use crate::durable::{FileLock, Home, IoContext, is_weakness, try_lock};
+use crate::durable::{FileLock, Home, IoContext, error_chain, is_weakness, try_lock};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::keeper::{OutputPipe, OutputStream};
@@ -113,7 +113,7 @@ impl RunningAttempt<'_> {
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
         if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim) {
             // Derived from the log: a recovery writes it anew.
-            (self.hooks.notice)(&format!("the job's record is behind: {}", with_causes(&e)));
+            (self.hooks.notice)(&format!("the job's record is behind: {}", error_chain(&e)));
         }
         Ok(Supervised::Ended { exit_code: exit.exit_code, signal: exit.signal })
     }
@@ -170,7 +170,7 @@ impl RunningAttempt<'_> {
         };
         let identity = start_time(child).map(|start_time| ProcessIdentity { pid: child, start_time });
         if let Err(e) = heartbeat.command_started(identity) {
-            (self.hooks.notice)(&format!("the sentinel does not name the command: {}", with_causes(&e)));
+            (self.hooks.notice)(&format!("the sentinel does not name the command: {}", error_chain(&e)));
         }
         info!(
             event = events::COMMAND_STARTED,

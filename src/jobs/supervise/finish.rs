@@ -9,7 +9,7 @@ use super::heartbeat_writer::HeartbeatWriter;
 use super::settings::{SuperviseError, SupervisorHooks};
 use super::signals::Signals;
 use super::watch::wait_for;
-use crate::durable::DiskError;
+use crate::durable::{Backoff, DiskError, error_chain};
 use crate::jobs::exit_record::ExitRecord;
 use crate::queue::{Actor, End, Operation, append};
 use crate::state::{JobPaths, StateDir};
@@ -32,7 +32,7 @@ pub(super) fn record_end(
     signals: &Signals,
     hooks: &SupervisorHooks<'_>,
 ) -> Result<(), SuperviseError> {
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut is_written = false;
     loop {
         // The directory may have been moved, and another one may have its path.
@@ -52,17 +52,16 @@ pub(super) fn record_end(
             // The exit record is on disk, so a process that finds the sentinel free records the end by it:
             // better than to hold the lock for ever in this process, which cannot.
             Err(e) if is_written && e.disk().is_some_and(DiskError::is_out_of_descriptors) => {
-                (hooks.notice)(&format!("the end is left to others to record: {}", with_causes(&e)));
+                (hooks.notice)(&format!("the end is left to others to record: {}", error_chain(&e)));
                 return Ok(());
             }
-            Err(e) => (hooks.notice)(&format!("the end cannot be recorded yet: {}", with_causes(&e))),
+            Err(e) => (hooks.notice)(&format!("the end cannot be recorded yet: {}", error_chain(&e))),
         }
         if !dir.paths.identity().exists() && !dir.paths.root().exists() {
             let path = dir.paths.root().to_owned();
             return Err(SuperviseError::StateGone { job: exit.job_id.clone(), path });
         }
-        rest(pause, heartbeat, signals, hooks.notice);
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        rest(backoff.pause(), heartbeat, signals, hooks.notice);
     }
 }
 
@@ -92,5 +91,3 @@ fn rest(pause: Duration, heartbeat: &mut HeartbeatWriter<'_>, signals: &Signals,
         wait_for(signals, &[], heartbeat, notice, left);
     }
 }
-
-pub(super) use crate::logging::error_chain as with_causes;

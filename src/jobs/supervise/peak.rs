@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::durable::Backoff;
 use crate::system::{memory_high_water, runs_own_program};
 
 const FIRST: Duration = Duration::from_millis(4);
@@ -19,13 +20,15 @@ const SLACK: u64 = 512 << 10;
 pub(super) struct Peak {
     pid: u32,
     seen: Option<u64>,
-    pause: Duration,
+    backoff: Backoff,
     next: Instant,
 }
 
 impl Peak {
     pub(super) fn of(pid: u32) -> Peak {
-        Peak { pid, seen: None, pause: FIRST, next: Instant::now() + FIRST }
+        let mut backoff = Backoff::new(FIRST, LONGEST);
+        let next = Instant::now() + backoff.pause();
+        Peak { pid, seen: None, backoff, next }
     }
 
     /// How long until a look is due.
@@ -38,8 +41,7 @@ impl Peak {
         if !self.until_next().is_zero() {
             return;
         }
-        self.pause = (self.pause * 2).min(LONGEST);
-        self.next = Instant::now() + self.pause;
+        self.next = Instant::now() + self.backoff.pause();
         if !runs_own_program(self.pid) {
             self.seen = self.seen.max(memory_high_water(self.pid));
         }

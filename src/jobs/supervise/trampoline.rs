@@ -10,11 +10,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::finish::with_causes;
 use super::signals::unblock_all;
 use super::start_report::{Report, StartFailure};
 use crate::durable::is_weakness;
-use crate::durable::{Disk, DiskError};
+use crate::durable::{Disk, DiskError, error_chain};
 use crate::jobs::cgroup_name;
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::stored::Stored;
@@ -110,7 +109,7 @@ impl NotStarted {
             NotStarted::Disk(e) => is_weakness(&e.source),
             _ => return None,
         };
-        Some(StartFailure { why: with_causes(self), of_host })
+        Some(StartFailure { why: error_chain(self), of_host })
     }
 }
 
@@ -206,8 +205,8 @@ fn is_supervised(request: &CommandRequest) -> bool {
 }
 
 /// Says in the job's output why there is no other.
-pub(super) fn tell(disk: &Disk, output: &Path, why: &dyn std::error::Error) {
-    let text = format!("recoveryctl: {}\n", with_causes(why));
+pub(super) fn tell(disk: &Disk, output: &Path, why: &(dyn std::error::Error + 'static)) {
+    let text = format!("recoveryctl: {}\n", error_chain(why));
     if let Ok(mut file) = disk.open_append(output) {
         // The exit status says the same.
         let _ = file.write_all(text.as_bytes());

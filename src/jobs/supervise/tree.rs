@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait, waitpid};
 
+use crate::durable::Backoff;
 use crate::jobs::kinship::Kinship;
 use crate::logging::events;
 use crate::system::{Cgroup, ProcessIdentity, signal_process};
@@ -158,7 +159,8 @@ impl<'a> Tree<'a> {
         signal_each(&left, Signal::TERM);
         // A stopped one does not hear it otherwise.
         signal_each(&left, Signal::CONT);
-        let (begun, mut pause, mut told) = (Instant::now(), SHORT, Vec::new());
+        let (begun, mut told) = (Instant::now(), Vec::new());
+        let (mut pause, mut backoff) = (SHORT, Backoff::new(2 * SHORT, LONG));
         while !left.is_empty() {
             let waited = begun.elapsed();
             if waited >= grace {
@@ -170,7 +172,7 @@ impl<'a> Tree<'a> {
                     step(Step::Withstand(&left));
                     told.clone_from(&left);
                 }
-                pause = (pause * 2).min(LONG);
+                pause = backoff.pause();
             }
             step(Step::Wait(pause));
             left = self.left();

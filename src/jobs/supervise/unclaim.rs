@@ -4,8 +4,9 @@ use tracing::debug;
 
 use super::finish::actor;
 use super::settings::{SuperviseError, SuperviseSettings, Supervised};
+use crate::durable::error_chain;
 use crate::jobs::record;
-use crate::logging::{error_chain, events};
+use crate::logging::events;
 use crate::queue::{Operation, append};
 use crate::state::{StateDir, Timestamp};
 

@@ -17,6 +17,7 @@ use super::peak::Peak;
 use super::settings::SupervisorHooks;
 use super::signals::Signals;
 use super::tree::{KILL_WAIT, Tree, reap};
+use crate::durable::error_chain;
 use crate::logging::events;
 use crate::queue::EndedBy;
 use crate::state::Clock;
@@ -135,7 +136,7 @@ impl Watch<'_, '_, '_> {
         // The log has the reason before the signal is sent.
         let looked = if asked.is_some() { self.decisions.look() } else { self.decisions.look_if_due() };
         if let Err(e) = looked {
-            self.notice(&format!("the log's decisions cannot be read: {}", super::finish::with_causes(&e)));
+            self.notice(&format!("the log's decisions cannot be read: {}", error_chain(&e)));
         }
         if let Some(by) = self.decisions.cancelled() {
             return Some(Cause::Cancel(by.clone()));

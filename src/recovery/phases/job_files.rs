@@ -1,6 +1,7 @@
 //! The files that ended jobs left, and the records of all jobs.
 
 use super::shared::Shared;
+use crate::durable::error_chain;
 use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{damaged_files, record};
 use crate::logging::events;
@@ -23,7 +24,7 @@ pub(super) fn rebuild_records(
     let mut damaged = Vec::new();
     match record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop) {
         Ok(waiting) => damaged.extend(waiting.damaged),
-        Err(e) => not_written(outcome, Object::Jobs, in_one_line(&e)),
+        Err(e) => not_written(outcome, Object::Jobs, error_chain(&e)),
     }
     let mut missing = Vec::new();
     match record::rebuild(&shared.dir, queue.state(), &mut |_, _| {}) {
@@ -34,11 +35,11 @@ pub(super) fn rebuild_records(
                 not_written(outcome, Object::file(&path), why);
             }
         }
-        Err(e) => not_written(outcome, Object::Jobs, in_one_line(&e)),
+        Err(e) => not_written(outcome, Object::Jobs, error_chain(&e)),
     }
     let lost: Vec<JobId> = damaged.iter().map(|(id, _)| id).chain(&missing).cloned().collect();
     if let Err(e) = tell_records(shared, queue, &lost) {
-        not_written(outcome, Object::Queue, in_one_line(&e));
+        not_written(outcome, Object::Queue, error_chain(&e));
     }
     outcome.findings.extend(damaged.iter().map(|(id, path)| {
         let sentence = format!(
@@ -71,7 +72,7 @@ fn tell_records(shared: &Shared, queue: &mut Queue, lost: &[JobId]) -> Result<()
     for job in lost.iter().filter_map(|id| queue.state().get(id)) {
         if let Err(e) = record::write(&shared.dir, job) {
             // Derived: the next recovery writes it.
-            warn!(event = events::TROUBLE, job_id = %job.id, "the record of job {} is not written: {}", job.id, in_one_line(&e));
+            warn!(event = events::TROUBLE, job_id = %job.id, "the record of job {} is not written: {}", job.id, error_chain(&e));
         }
     }
     Ok(())
@@ -101,17 +102,4 @@ fn not_written(outcome: &mut PhaseOutcome, object: Object, why: String) {
     if known < NAMED {
         outcome.findings.push(Finding::new(&catalogue::JOB_RECORD_NOT_WRITTEN, object, why));
     }
-}
-
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = error.source();
-    }
-    line
 }

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use super::losses::record_losses;
 use super::shared::{Cleaning, Settings, Shared};
 use crate::cleanup::CleanupSettings;
-use crate::durable::DiskError;
+use crate::durable::{DiskError, error_chain};
 use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::logging::events;
 use crate::orphans::OrphanSettings;
@@ -157,7 +157,7 @@ fn tell(record: &RecoveryRecord) {
 }
 
 fn not_recorded(error: &PhaseError) -> Finding {
-    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, Object::Losses, error.in_one_line())
+    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, Object::Losses, error_chain(error))
 }
 
 /// Reports the moved files; a failure to move them is no reason not to recover.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::shared::Shared;
+use crate::durable::error_chain;
 use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{ProcessTable, move_attempts};
 use crate::locks::OtherTimes;
-use crate::logging::{error_chain, events};
+use crate::logging::events;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::startup::origin;
 use crate::startup::{Cleanup, Detection, Migrated, StartOptions, StartReport, Startup, clean_up};

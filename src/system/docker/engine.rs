@@ -1,5 +1,6 @@
 //! The connection: one runtime on one thread, with a time limit for each request.
 
+use crate::durable::error_chain;
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -99,7 +100,7 @@ impl Engine {
         } else {
             Docker::connect_with_http(host, seconds, API_DEFAULT_VERSION)
         };
-        let docker = docker.map_err(|e| unreachable(in_one_line(&e)))?;
+        let docker = docker.map_err(|e| unreachable(error_chain(&e)))?;
         let engine = Engine { docker, settings: settings.clone(), runtime };
         let docker = engine.docker.clone();
         let negotiated = engine.within("agree on a version", docker.negotiate_version())?;
@@ -164,20 +165,7 @@ impl Engine {
             Error::DockerResponseServerError { status_code, message } => {
                 EngineError::Refused { status: *status_code, why: message.clone() }
             }
-            other => EngineError::Unreachable { host: self.settings.host.clone(), why: in_one_line(other) },
+            other => EngineError::Unreachable { host: self.settings.host.clone(), why: error_chain(other) },
         }
     }
-}
-
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        let text = e.to_string();
-        if !line.ends_with(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = e.source();
-    }
-    line
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use recovery::logging::{error_chain, events};
+use recovery::durable::error_chain;
+use recovery::logging::events;
 use recovery::startup::TurnWriter;
 use recovery::state::{StateDir, human};
 use tracing::{error, warn};

@@ -15,7 +15,8 @@ use recovery::audit::{self, Entry};
 use recovery::daemon::{
     DaemonError, DaemonInfo, DaemonSettings, Ending as EndingOfDaemon, Listen, make_tokens, serve,
 };
-use recovery::logging::{error_chain, events};
+use recovery::durable::error_chain;
+use recovery::logging::events;
 use recovery::recovery::{RecoveryOutcome, RecoveryRecord};
 use recovery::state::config::USUAL_ADDRESS;
 use serde::Serialize;
