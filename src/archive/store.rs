@@ -201,7 +201,7 @@ pub struct ArchiveRetention {
 
 /// The archives of a list (newest first) that no rule keeps, oldest first. Without any rule all stay. By
 /// size, the newest is kept however large it is, and of the others those that fit in the rest.
-pub fn outlived(archives: &[Archive], retention: ArchiveRetention, now: Timestamp) -> Vec<Archive> {
+pub(crate) fn outlived(archives: &[Archive], retention: ArchiveRetention, now: Timestamp) -> Vec<Archive> {
     if retention == ArchiveRetention::default() {
         return Vec::new();
     }
@@ -279,7 +279,7 @@ pub fn prune(dir: &StateDir, retention: ArchiveRetention, actor: &Actor) -> Resu
 }
 
 /// Removes one archive, with its entry in the audit trail.
-pub fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Result<(), PruneError> {
+pub(crate) fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Result<(), PruneError> {
     let trail = Trail::open(dir)?;
     remove(dir, archive)?;
     let of = archive.object.as_deref().unwrap_or("an earlier version's");

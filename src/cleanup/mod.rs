@@ -46,7 +46,8 @@ mod work;
 
 pub use cleaner::{Cleaner, CleanupError};
 pub use completed::{Completed, completed};
-pub use create::{CleanupRequest, CreateRefused, Created, create, create_beside, retry, skip};
+pub(crate) use create::create_beside;
+pub use create::{CleanupRequest, CreateRefused, Created, create, retry, skip};
 pub use derive::Derived;
 pub use findings::findings;
 pub use known::KnownCleanups;

@@ -44,7 +44,7 @@ pub fn is_temporary_name(name: &OsStr) -> bool {
 /// # Errors
 /// The system's error; the file is then still there.
 #[track_caller]
-pub fn remove_abandoned(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError> {
+pub(crate) fn remove_abandoned(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError> {
     match remove_unlocked(disk, path) {
         Err(e) if e.is_not_found() => Ok(Abandoned::Gone),
         other => other,

@@ -66,7 +66,7 @@ impl<T> IoContext<T> for io::Result<T> {
 ///
 /// # Errors
 /// The system's error, except that the file is not there.
-pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     match crate::durable::plain::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

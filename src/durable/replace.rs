@@ -62,7 +62,7 @@ pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(
 /// # Errors
 /// The system's error; some files may have been made.
 #[track_caller]
-pub fn create_many<E: From<DiskError>>(
+pub(crate) fn create_many<E: From<DiskError>>(
     disk: &Disk,
     folder: &Path,
     files: &[(PathBuf, Vec<u8>)],

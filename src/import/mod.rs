@@ -34,7 +34,7 @@ pub use report::{
 pub use scan::{FoundJob, Scan, ScanError, Workspace};
 pub use script_process::runs_script;
 pub use takeover::take_over;
-pub use template::{CommandTemplate, DEFAULT_TEMPLATE, PLACEHOLDERS, TemplateError, Values};
+pub use template::{CommandTemplate, TemplateError, Values};
 
 /// The kind of server, as it is written into the jobs' records.
-pub const SOURCE: &str = "claude-batch-server";
+pub(crate) const SOURCE: &str = "claude-batch-server";

@@ -16,7 +16,7 @@ pub struct JobLockGuard {
 ///
 /// # Errors
 /// [`LockError::Held`] when a supervisor, or a process that judges the job, holds it.
-pub fn lock_job_files(dir: &StateDir, id: &JobId) -> Result<JobLockGuard, LockError> {
+pub(crate) fn lock_job_files(dir: &StateDir, id: &JobId) -> Result<JobLockGuard, LockError> {
     let paths = dir.paths.job(&id.to_string()).ok();
     let made = paths.filter(|paths| !paths.attempts.exists()).map(|paths| (dir.disk.clone(), paths));
     lock_job(dir, id).map(|lock| JobLockGuard { _lock: lock, made })

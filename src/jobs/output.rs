@@ -140,7 +140,7 @@ pub(super) fn beginning(file: &File) -> io::Result<u64> {
 ///
 /// # Errors
 /// `NotFound` when there is no file, or the system's error.
-pub fn exit_line(path: &Path) -> Result<Option<i32>, DiskError> {
+pub(super) fn exit_line(path: &Path) -> Result<Option<i32>, DiskError> {
     let file = open_theirs(path).context("open", path)?;
     let len = file.metadata().context("look at", path)?.len();
     Ok(find_exit_line(&file, len).context("read", path)?.map(|(_, code)| code))

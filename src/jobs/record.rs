@@ -69,7 +69,7 @@ pub fn advance(dir: &StateDir, id: &JobId, seq: u64) -> Result<(), RecordError> 
 }
 
 /// How many jobs that wait for their first attempt have a file: the next in line.
-pub const WAITING_WITH_RECORD: usize = 10_000;
+pub(crate) const WAITING_WITH_RECORD: usize = 10_000;
 /// How many files are made with one sync; each is open until then.
 const AT_ONCE: usize = 256;
 

@@ -20,7 +20,7 @@ pub enum Availability {
 }
 
 /// Looks at a repository's lock without taking it.
-pub fn availability(dir: &StateDir, repository: &str) -> Availability {
+pub(crate) fn availability(dir: &StateDir, repository: &str) -> Availability {
     let Ok(paths) = dir.paths.lock(repository) else { return Availability::Unavailable };
     match is_held(&paths.flock) {
         Ok(true) => return Availability::Held,

@@ -47,7 +47,7 @@ pub struct Waiter {
 }
 
 /// Whether a queued job goes before a ticket that was drawn behind that record.
-pub fn job_goes_first(priority: i32, submitted: u64, behind: u64) -> bool {
+pub(crate) fn job_goes_first(priority: i32, submitted: u64, behind: u64) -> bool {
     priority > 0 || (priority == 0 && submitted <= behind)
 }
 
@@ -65,7 +65,7 @@ pub fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
 }
 
 /// The earliest record that a living ticket was drawn after; `None` when there is no such ticket.
-pub fn first_ticket(dir: &StateDir, repository: &str) -> Option<u64> {
+pub(crate) fn first_ticket(dir: &StateDir, repository: &str) -> Option<u64> {
     let paths = dir.paths.lock(repository).ok()?;
     let waiting = waiters(&paths).ok()?;
     waiting.iter().filter_map(|w| w.note.as_ref()).map(|note| note.behind).min()

@@ -33,7 +33,7 @@ use crate::state::{LockPaths, StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
 /// The version that this code writes, and the latest that it reads.
-pub const METADATA_VERSION: u32 = 2;
+const METADATA_VERSION: u32 = 2;
 
 /// How our own form of the document begins.
 const OUR_FORM: &[u8] = b"{\"version\":";

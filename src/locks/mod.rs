@@ -33,23 +33,23 @@ mod stale;
 mod verdict;
 
 pub use acquire::{acquire, acquire_for_job, try_acquire};
-pub use availability::{Availability, availability};
+pub use availability::Availability;
+pub(crate) use availability::availability;
 pub use caller::Caller;
 pub(crate) use findings::of_other_incarnations;
 pub use grant::{GiveBackError, LockGrant};
 pub use held_by::HeldBy;
-pub use line::{TicketNote, Waiter, first_ticket, job_goes_first, waiters};
-pub use list::{GrantCopy, LockInfo, grant_copy, inspect, list, undecided};
+pub use line::{TicketNote, Waiter, waiters};
+pub(crate) use line::{first_ticket, job_goes_first};
+pub use list::{GrantCopy, LockInfo, inspect, list};
+pub(crate) use list::{grant_copy, undecided};
 pub use marks::{LOCK_ID_VARIABLE, mark_variable};
-pub use marks::{LOCK_TOKEN_VARIABLE, REPOSITORY_VARIABLE};
-pub use metadata::{
-    LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata,
-};
+pub use metadata::{LockHolder, LockMetadata, LockState, MetadataRead, ReleaseNote, read_metadata};
 pub use recover::{LockOutcome, LocksRecovered, RecoveredLock, recover_all, recover_one};
-pub use release::{Effective, ReleaseRefused, Released, release, would_release};
-pub use repair::{
-    JobWitness, LockAct, LockRepair, RunningHolder, RunningHolderOf, plan_one, plan_repair, repair,
-};
+pub(crate) use release::would_release;
+pub use release::{Effective, ReleaseRefused, Released, release};
+pub(crate) use repair::plan_one;
+pub use repair::{JobWitness, LockAct, LockRepair, RunningHolder, RunningHolderOf, plan_repair, repair};
 pub use request::QueuedJobs;
 pub use request::{LockRefused, LockRequest};
 pub use run_under::{Granted, Objection, RanUnder, RunUnderError, UnderLock, run_under, run_with_lock};

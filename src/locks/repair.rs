@@ -99,7 +99,7 @@ pub fn plan_repair(dir: &StateDir, jobs: JobWitness<'_>) -> Result<Vec<LockRepai
 }
 
 /// As [`plan_repair`], for one repository.
-pub fn plan_one(dir: &StateDir, repository: &str, jobs: JobWitness<'_>) -> Option<LockRepair> {
+pub(crate) fn plan_one(dir: &StateDir, repository: &str, jobs: JobWitness<'_>) -> Option<LockRepair> {
     plan_with(dir, &LockInspector::new(dir, jobs.liveness), jobs, repository)
 }
 

@@ -19,7 +19,9 @@ pub mod line;
 mod read;
 mod repeats;
 
-pub use file::{LogFile, MOST_BYTES, open_bounded};
+pub use file::LogFile;
+pub(crate) use file::open_bounded;
 pub use line::{Level, LogLine};
-pub use read::{JobLog, last_of_supervisor, lines_of_job};
+pub use read::JobLog;
+pub(crate) use read::{last_of_supervisor, lines_of_job};
 pub use repeats::{Repeats, error_chain};

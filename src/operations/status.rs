@@ -52,7 +52,7 @@ pub fn gathered(context: &mut Context<'_>, dir: &StateDir) -> Result<Gathered, O
 }
 
 /// The daemon that lives, as reports show it.
-pub fn daemon_of(dir: &StateDir) -> Result<Option<DaemonStatus>, OperationError> {
+pub(crate) fn daemon_of(dir: &StateDir) -> Result<Option<DaemonStatus>, OperationError> {
     let shown = |info: DaemonInfo| {
         let DaemonInfo { pid, started_at, safe_mode, address, socket, loop_restarts, .. } = info;
         DaemonStatus { pid, started_at, safe_mode, address, socket, loop_restarts }

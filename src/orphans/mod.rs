@@ -42,6 +42,7 @@ pub use execute::{ExecuteError, Executed, FailedCandidate, RefusedCandidate, Req
 pub use explain::{Asked, ExplainError, Explained, OrphanVerdict, explain};
 pub use log::{LogEntry, entries};
 pub use saved::plan;
-pub use scan::{ScanError, rehearse, rescan, scan};
+pub(crate) use scan::rescan;
+pub use scan::{ScanError, rehearse, scan};
 pub use scan_context::{OrphanSettings, ScanContext};
 pub use trash::{Emptied, TrashError, Trashed, empty_trash, restore, trashed};

@@ -108,7 +108,7 @@ pub fn would_prune(
 }
 
 /// The same, of some jobs, with those of the whole queue that are to work somewhere.
-pub fn would_prune_these<'a>(
+pub(crate) fn would_prune_these<'a>(
     dir: &StateDir,
     jobs: impl Iterator<Item = &'a Job>,
     at_work: JobsAtWork,
@@ -130,7 +130,7 @@ pub fn would_prune_these<'a>(
 }
 
 /// Ends removals that were cut short: jobs whose workspace is in the trash leave the queue.
-pub fn finish_removals(
+pub(crate) fn finish_removals(
     dir: &StateDir,
     queue: &mut Queue,
     settings: &RecoverSettings,
@@ -155,7 +155,7 @@ pub fn finish_removals(
 }
 
 /// Removes so many jobs in one transaction.
-pub fn prune_some(
+pub(crate) fn prune_some(
     dir: &StateDir,
     queue: &mut Queue,
     ids: &[JobId],

@@ -124,7 +124,7 @@ impl Examined {
 
 /// Examines the queue's files as they are. Changes nothing, not even a half-written end: a writer may be
 /// writing it at this moment, so it counts as damage only if a second look finds it too.
-pub fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
+pub(crate) fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
     let first = whole_log(dir)?;
     let torn = |d: &Damage| d.kind == DamageKind::TornTail;
     let mut pass = if first.damage.iter().any(torn) { whole_log(dir)? } else { first.clone() };

@@ -18,7 +18,7 @@ use crate::durable::{Disk, DiskError, IoContext, replace_with};
 use crate::state::Timestamp;
 
 /// The version of this format.
-pub const SNAPSHOT_VERSION: u32 = 1;
+const SNAPSHOT_VERSION: u32 = 1;
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".log";
 

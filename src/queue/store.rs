@@ -118,7 +118,11 @@ pub struct RecordsBehind {
 }
 
 /// The records about one job after a position in the log, synced: for followers of a single job.
-pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<RecordsBehind, QueueError> {
+pub(crate) fn records_behind(
+    dir: &StateDir,
+    from: Position,
+    job: &JobId,
+) -> Result<RecordsBehind, QueueError> {
     let log = open_log(dir)?;
     let until = log.end();
     if until == from {
@@ -147,7 +151,7 @@ pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<Rec
 /// removes jobs and their files holds that lock too, so every removal is either complete or begins after the
 /// act.
 #[track_caller]
-pub fn with_jobs_removed_since<T>(
+pub(crate) fn with_jobs_removed_since<T>(
     dir: &StateDir,
     seq: u64,
     act: impl FnOnce(&HashSet<JobId>) -> T,

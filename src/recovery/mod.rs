@@ -55,13 +55,13 @@ pub use history::{
 pub use options::{Observer, RunOptions};
 pub use phase::{Phase, PhaseRun};
 pub use phase_outcome::{DegradedResource, Interrupted, PhaseError, PhaseOutcome};
-pub use phases::{
-    JobHolders, Recovery, Settings, liveness_of, recover_queue_of, recovery_ends, repair_queue,
-};
+pub use phases::{JobHolders, Recovery, Settings, repair_queue};
+pub(crate) use phases::{liveness_of, recovery_ends};
 pub use rehearse::{Change, Proof, Rehearsal, RehearseError, rehearse};
 pub use requests::{
-    Asking, RequestAnswer, RequestError, RetryWanted, is_retry_wanted, request_retry,
-    request_retry_of_daemon, request_skip, retries_wanted, withdraw_retry, withdraw_skip,
+    Asking, RequestAnswer, RequestError, RetryWanted, request_retry, request_retry_of_daemon, request_skip,
+    withdraw_retry,
 };
+pub(crate) use requests::{is_retry_wanted, retries_wanted, withdraw_skip};
 pub use run::{RunError, run};
 pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};

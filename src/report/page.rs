@@ -52,7 +52,7 @@ pub fn cut<T>(
 }
 
 /// As [`cut`], for a list that is made anew each time: the cursor counts.
-pub fn cut_counted<T>(items: Vec<T>, page: &Page) -> Result<(Vec<T>, Option<String>), BadCursor> {
+pub(crate) fn cut_counted<T>(items: Vec<T>, page: &Page) -> Result<(Vec<T>, Option<String>), BadCursor> {
     let counted = (1..).zip(items).collect();
     let (part, next) = cut(counted, page, |(seq, _): &(u64, T)| QueuePosition { seq: *seq, index: 0 })?;
     Ok((part.into_iter().map(|(_, item)| item).collect(), next))

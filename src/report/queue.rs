@@ -157,7 +157,7 @@ impl RecoveryTotals {
 }
 
 /// How the queue came back the last time; nothing when there was no recovery yet.
-pub fn last_recovered(last: Option<&RecoveryRecord>) -> RecoveredQueue {
+pub(crate) fn last_recovered(last: Option<&RecoveryRecord>) -> RecoveredQueue {
     let detail = last.and_then(|record| record.details.get("queue"));
     detail.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
 }
@@ -194,7 +194,7 @@ pub fn findings(replayed: &Replayed) -> Vec<Finding> {
 }
 
 /// That the disk cannot be written, if so.
-pub fn not_writable(queue: &Queue) -> Option<Finding> {
+pub(crate) fn not_writable(queue: &Queue) -> Option<Finding> {
     let root = queue.dir().paths.root();
     let sentence = match queue.unwritable() {
         Some(why) => format!("the queue can only be looked at: {why}"),

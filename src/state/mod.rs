@@ -35,5 +35,6 @@ pub use paths::{JobPaths, LockPaths, StatePaths};
 pub use repair::IdentityRepair;
 pub use secret::Secret;
 pub use token_file::Distrust;
-pub use units::{BadUnit, format_duration, format_size, parse_duration, parse_size};
+pub use units::{BadUnit, parse_duration};
+pub(crate) use units::{format_duration, format_size, parse_size};
 pub use word::Word;

@@ -191,7 +191,7 @@ fn is_cgroup2(path: &Path) -> bool {
 
 /// Takes this process out of the outermost group, of those above it and its own, whose name matches; false
 /// when there is none.
-pub fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> {
+pub(crate) fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> {
     let Some(own) = own_group() else { return Ok(false) };
     let is_named = |folder: &&Path| folder.file_name().and_then(|n| n.to_str()).is_some_and(&is_meant);
     let Some(outermost) = own.ancestors().filter(is_named).last() else { return Ok(false) };

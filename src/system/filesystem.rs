@@ -47,7 +47,7 @@ pub fn room_on(path: &Path) -> Option<Room> {
 }
 
 /// The name of the network file system that a path is on; `None` when it is a local one or unknown.
-pub fn is_network(path: &Path) -> Option<&'static str> {
+pub(crate) fn is_network(path: &Path) -> Option<&'static str> {
     named(rustix::fs::statfs(path).ok()?)
 }
 

@@ -23,7 +23,7 @@ pub enum Hindrance {
 }
 
 /// The reason why this user cannot end a process.
-pub fn hindrance_of(pid: u32, by: u32) -> Hindrance {
+pub(crate) fn hindrance_of(pid: u32, by: u32) -> Hindrance {
     let stat = process_stat(pid).ok();
     match user_of(pid) {
         Some(uid) if by != 0 && uid != by => Hindrance::OtherUser { uid },

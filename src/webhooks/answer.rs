@@ -20,7 +20,7 @@ pub enum Meaning {
 
 /// The meaning of a status code: 2xx is delivered; 408, 425, 429 and 5xx are tried again; 410, every other
 /// 4xx, and redirects, which are not followed, are parked.
-pub fn meaning_of(status: u16) -> Meaning {
+pub(crate) fn meaning_of(status: u16) -> Meaning {
     match status {
         200..=299 => Meaning::Delivered,
         408 | 425 | 429 | 500..=599 => Meaning::TryAgain,

@@ -11,7 +11,7 @@ use super::target::endpoint_of;
 use crate::state::Timestamp;
 
 /// The version of this format.
-pub const DELIVERY_LOG_VERSION: u32 = 1;
+pub(crate) const DELIVERY_LOG_VERSION: u32 = 1;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -34,7 +34,7 @@ impl DeliveryTarget {
 }
 
 /// Scheme, host and port of an address, in lower case and without the usual port.
-pub fn endpoint_of(url: &str) -> String {
+pub(super) fn endpoint_of(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place).to_ascii_lowercase();

@@ -17,7 +17,7 @@ struct Document<'a> {
 }
 
 /// The body of a delivery; the same bytes at every attempt.
-pub fn body_of(delivery: &Delivery) -> Vec<u8> {
+pub(super) fn body_of(delivery: &Delivery) -> Vec<u8> {
     let target = &delivery.target;
     let bodyless = matches!(target.method.as_deref(), Some("GET" | "DELETE"));
     match &target.body {

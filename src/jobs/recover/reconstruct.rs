@@ -43,7 +43,7 @@ pub enum ReconstructedJob {
 }
 
 /// Looks at what there is of every job that `state` does not know.
-pub fn reconstruct(
+pub(crate) fn reconstruct(
     dir: &StateDir,
     state: &QueueState,
     settings: &RecoverSettings,

@@ -35,7 +35,7 @@ pub enum UnsupervisedEnd {
 
 /// Ends all processes of an unsupervised job, and records that; false when a process may be left, or the job
 /// has a supervisor after all.
-pub fn end_unsupervised(
+pub(crate) fn end_unsupervised(
     dir: &StateDir,
     queue: &mut Queue,
     job: &Job,

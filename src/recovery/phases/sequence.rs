@@ -211,11 +211,6 @@ fn not_ended(error: &StartupError) -> Finding {
     }
 }
 
-/// The queue's part of a recovery's record; `None` when it has none.
-pub fn recover_queue_of(record: &RecoveryRecord) -> Option<crate::queue::RecoveredQueue> {
-    serde_json::from_value(record.details.get("queue")?.clone()).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

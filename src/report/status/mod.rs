@@ -27,7 +27,6 @@ use crate::startup::{SafeMode, last_turn, safe_mode};
 use crate::state::{StateDir, Timestamp};
 use crate::{archive, cleanup};
 
-pub use findings::safe_mode_finding;
 pub use ladder::{Reason, State};
 pub use sources::{DaemonStatus, Sources};
 

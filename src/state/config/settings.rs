@@ -96,7 +96,7 @@ pub struct DockerConfig {
 }
 
 /// Where an engine is on most machines.
-pub const DEFAULT_DOCKER_HOST: &str = "unix:///var/run/docker.sock";
+const DEFAULT_DOCKER_HOST: &str = "unix:///var/run/docker.sock";
 /// Instead of an address: jobs use no engine.
 pub const NO_DOCKER: &str = "none";
 
