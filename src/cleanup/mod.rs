@@ -48,10 +48,11 @@ pub use cleaner::{Cleaner, CleanupError};
 pub use completed::{Completed, completed};
 pub(crate) use create::create_beside;
 pub use create::{CleanupRequest, CreateRefused, Created, create, retry, skip};
-pub use derive::Derived;
+pub(crate) use derive::Derived;
 pub use findings::findings;
-pub use known::KnownCleanups;
-pub use leftovers::{Left, Leftovers};
+pub(crate) use known::KnownCleanups;
+pub use leftovers::Left;
+pub(crate) use leftovers::Leftovers;
 pub use record::{
     CleanupPhase, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupStatus, ResumedFrom, Source,
     Step, StepWhat,

@@ -45,7 +45,7 @@ pub struct CleanedPrune {
 /// Why it could not go on. Earlier removals stand.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CleanedPruneError {
+pub(crate) enum CleanedPruneError {
     /// Removing jobs.
     #[error(transparent)]
     Prune(#[from] PruneError),

@@ -20,7 +20,7 @@ const RANDOM_LETTERS: usize = 6;
 
 /// Result of [`remove_abandoned`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Abandoned {
+pub(crate) enum Abandoned {
     /// No process was writing it; it is removed.
     Removed {
         /// How long it was.

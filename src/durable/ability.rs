@@ -23,7 +23,7 @@ use super::weakness::is_weakness;
 
 /// An ability that the file system lacks.
 #[derive(Debug)]
-pub struct Unable {
+pub(crate) struct Unable {
     /// Completes the sentence "the file system cannot …".
     pub what: &'static str,
     /// The system's reason.

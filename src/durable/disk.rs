@@ -220,7 +220,7 @@ impl Disk {
     /// Opens an existing file for reading and writing. A link is not followed.
     ///
     /// # Errors
-    /// `NotFound`; [`super::NotRegular`] as the source of the system's error; or the system's error.
+    /// `NotFound`; `NotRegular` as the source of the system's error; or the system's error.
     pub fn open(&self, path: &Path) -> Result<DiskFile, DiskError> {
         self.check_home(path)
             .and_then(|()| open_carefully(path, OFlags::RDWR, Mode::empty()))
@@ -232,7 +232,7 @@ impl Disk {
     /// The name is durable only after [`Disk::sync_dir`]. A link is not followed.
     ///
     /// # Errors
-    /// The system's error, with [`super::NotRegular`] as its source when that is the reason.
+    /// The system's error, with `NotRegular` as its source when that is the reason.
     #[track_caller]
     pub fn open_or_create(&self, path: &Path) -> Result<DiskFile, DiskError> {
         for _ in 0..MOST_TRIES {
@@ -252,7 +252,7 @@ impl Disk {
     /// the output of jobs, which the job itself writes: the observer does not see the content.
     ///
     /// # Errors
-    /// The system's error, with [`super::NotRegular`] as its source when that is the reason.
+    /// The system's error, with `NotRegular` as its source when that is the reason.
     #[track_caller]
     pub fn open_append(&self, path: &Path) -> Result<File, DiskError> {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;

@@ -30,14 +30,14 @@ const STICKY: u32 = 0o1000;
 /// Something that is no regular file has a file's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it is {what}, not a regular file")]
-pub struct NotRegular {
+struct NotRegular {
     what: &'static str,
 }
 
 /// A file has more than one name, so it may belong to another user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it has {names} names (hard links), so it may belong to another user")]
-pub struct NotSole {
+struct NotSole {
     names: u64,
 }
 

@@ -31,7 +31,7 @@ pub use outcome::{Judgement, Verdict, judge};
 pub use report::{
     ImportCounts, ImportReport, ImportedJob, JobAction, OrphanCandidate, OrphanKind, QuarantinedFile,
 };
-pub use scan::{FoundJob, Scan, ScanError, Workspace};
+pub use scan::{FoundJob, Scan, ScanError};
 pub use script_process::runs_script;
 pub use takeover::take_over;
 pub use template::{CommandTemplate, TemplateError, Values};

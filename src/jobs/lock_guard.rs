@@ -7,7 +7,7 @@ use crate::state::{JobPaths, StateDir};
 
 /// A job's `sentinel.lock`, held exclusively. Where there was none before, there is none afterwards.
 #[derive(Debug)]
-pub struct JobLockGuard {
+pub(crate) struct JobLockGuard {
     _lock: FileLock,
     made: Option<(Disk, JobPaths)>,
 }

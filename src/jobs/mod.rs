@@ -40,26 +40,25 @@ pub use conditions::{Condition, Withstanding};
 pub use evidence::judge;
 pub(crate) use evidence::judge_locked;
 pub use exit_record::ExitRecord;
-pub use follow::Follower;
+pub(crate) use follow::Follower;
 #[cfg(test)]
 pub(crate) use judgement::blank;
 pub use judgement::{Evidence, JudgeContext, Judgement};
 pub use keeper::{keep_output, size_of_output_pipe};
 pub use layout_2::{Moved, WhyLeft, move_attempts};
 pub use living::{Living, living_of};
-pub use lock_guard::JobLockGuard;
-pub(crate) use lock_guard::lock_job_files;
+pub(crate) use lock_guard::{JobLockGuard, lock_job_files};
 pub use output::Output;
 pub use process_table::{LivingJob, ProcessTable};
 pub use recover::{
-    AssumeRefused, Blame, CancelOutcome, Cancellation, DamagedFile, OnUnsupervised, Reattachment, Reconciled,
-    ReconciledJob, Reconciliation, ReconstructedJob, RecoverError, RecoverSettings, RequeuePauses,
-    ResumeRefused, ResumeReport, Resumed, UnsupervisedEnd, after_crash, assume_dead, cancel, reattach,
-    resume,
+    AssumeRefused, Blame, CancelOutcome, Cancellation, OnUnsupervised, Reattachment, Reconciled,
+    Reconciliation, RecoverError, RecoverSettings, RequeuePauses, ResumeRefused, ResumeReport, Resumed,
+    after_crash, assume_dead, cancel, reattach, resume,
 };
-pub(crate) use recover::{after_failed_start, given_back_for_host, jobs_with_files};
 pub(crate) use recover::{
-    damaged_files, end_unsupervised, lock_job, reconcile, reconstruct, remind, would_reconcile, would_resume,
+    ReconciledJob, ReconstructedJob, UnsupervisedEnd, after_failed_start, damaged_files, end_unsupervised,
+    given_back_for_host, jobs_with_files, lock_job, reconcile, reconstruct, remind, would_reconcile,
+    would_resume,
 };
 pub use restored::notice_restore;
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};

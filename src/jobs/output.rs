@@ -55,7 +55,7 @@ impl Output {
     /// Opens it for reading.
     ///
     /// # Errors
-    /// `NotFound` when nothing was printed; [`crate::durable::NotRegular`] or [`crate::durable::NotSole`] as
+    /// `NotFound` when nothing was printed; `NotRegular` or `NotSole` as
     /// the source of the system's error; or another error of the system.
     pub(super) fn open(&self) -> Result<File, DiskError> {
         let file = if self.has_exit_line { open_theirs(&self.path) } else { open_regular(&self.path) };

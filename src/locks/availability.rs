@@ -8,7 +8,7 @@ use tracing::debug;
 
 /// The result of a quick check of a repository's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Availability {
+pub(crate) enum Availability {
     /// Worth a try.
     Free,
     /// The flock is held now.

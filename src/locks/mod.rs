@@ -33,8 +33,7 @@ mod stale;
 mod verdict;
 
 pub use acquire::{acquire, acquire_for_job, try_acquire};
-pub use availability::Availability;
-pub(crate) use availability::availability;
+pub(crate) use availability::{Availability, availability};
 pub use caller::Caller;
 pub(crate) use findings::of_other_incarnations;
 pub use grant::{GiveBackError, LockGrant};
@@ -49,13 +48,12 @@ pub use recover::{LockOutcome, LocksRecovered, RecoveredLock, recover_all, recov
 pub(crate) use release::would_release;
 pub use release::{Effective, ReleaseRefused, Released, release};
 pub(crate) use repair::plan_one;
-pub use repair::{JobWitness, LockAct, LockRepair, RunningHolder, RunningHolderOf, plan_repair, repair};
-pub use request::QueuedJobs;
-pub use request::{LockRefused, LockRequest};
-pub use run_under::{Granted, Objection, RanUnder, RunUnderError, UnderLock, run_under, run_with_lock};
+pub use repair::{JobWitness, LockAct, LockRepair, RunningHolder, plan_repair, repair};
+pub use request::{LockRefused, LockRequest, QueuedJobs};
+pub use run_under::{RanUnder, RunUnderError, UnderLock, run_under, run_with_lock};
 pub(crate) use scan::{OtherTimes, lock_names};
 pub use stale::{StaleLock, StaleLocks, UnknownLock, detect_stale, release_stale};
+pub(crate) use verdict::JobLivenessOf;
 pub use verdict::{
-    Evidence, Flock, HolderEvidence, JobLiveness, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors,
-    judge,
+    Evidence, Flock, HolderEvidence, JobLiveness, Judgement, LockVerdict, Origin, Survivors, judge,
 };

@@ -37,7 +37,7 @@ pub struct RunningHolder {
 }
 
 /// Says which job runs on a repository.
-pub type RunningHolderOf<'a> = dyn Fn(&str) -> Option<RunningHolder> + 'a;
+type RunningHolderOf<'a> = dyn Fn(&str) -> Option<RunningHolder> + 'a;
 
 /// An act of repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

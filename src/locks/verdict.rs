@@ -35,7 +35,7 @@ pub enum JobLiveness {
 }
 
 /// Says whether the attempt that this claim began is alive.
-pub type JobLivenessOf<'a> = dyn Fn(&JobId, u64) -> JobLiveness + 'a;
+pub(crate) type JobLivenessOf<'a> = dyn Fn(&JobId, u64) -> JobLiveness + 'a;
 
 /// Whether a lock may be granted, or given back in its holder's stead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -127,7 +127,7 @@ pub trait Interrupt: Send + Sync {
 
 /// Nobody asks it to end.
 #[derive(Debug)]
-pub struct Uninterrupted;
+struct Uninterrupted;
 
 impl Interrupt for Uninterrupted {
     fn requested(&self) -> Option<OperationError> {

@@ -22,7 +22,7 @@ mod remove;
 mod retention;
 mod trash;
 
-pub use remove::{KeptJob, PruneError, PruneReport, Pruned, StillNeeded, prune, would_prune};
+pub use remove::{KeptJob, PruneError, PruneReport, Pruned, prune, would_prune};
 pub(crate) use remove::{finish_removals, prune_some, would_prune_these};
 pub use retention::JobRetention;
 pub(crate) use trash::slots_without_job;

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 64;
 const IN_USE: &str = "job-in-use";
 
 /// Whether something still refers to a job: a code and the reason in words.
-pub type StillNeeded<'a> = dyn Fn(&Job) -> Option<(&'static str, String)> + 'a;
+type StillNeeded<'a> = dyn Fn(&Job) -> Option<(&'static str, String)> + 'a;
 
 /// A job that is gone, or would go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -121,7 +121,7 @@ const SECRET_ENDS: &[&str] = &["_PAT", "_KEY", "_AUTH", "_PWD", "_PASS", "_DSN"]
 
 /// The variables that go with a job, and those left out that the job might rely on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Exported {
+pub(crate) struct Exported {
     /// The recorded variables.
     pub taken: BTreeMap<String, String>,
     /// Variables that are named, and that are not set, are no UTF-8, or are this program's own.

@@ -102,7 +102,7 @@ pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
 
 /// Damage of the queue's files, found without touching them.
 #[derive(Debug)]
-pub struct Examined {
+pub(crate) struct Examined {
     /// The queue, as far as it can be read.
     pub state: QueueState,
     /// Every damaged place in any segment, a half-written end included.
@@ -117,7 +117,7 @@ pub struct Examined {
 
 impl Examined {
     /// Bytes at the log's end that are no record.
-    pub fn torn_bytes(&self) -> u64 {
+    pub(crate) fn torn_bytes(&self) -> u64 {
         self.damage.iter().filter(|d| d.kind == DamageKind::TornTail).map(|d| d.len).sum()
     }
 }

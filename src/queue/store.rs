@@ -108,7 +108,7 @@ pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, 
 
 /// The records about one job after a position.
 #[derive(Debug)]
-pub struct RecordsBehind {
+pub(crate) struct RecordsBehind {
     /// With their numbers, in their order.
     pub records: Vec<(u64, Record)>,
     /// Behind the last record of the log, whatever job that is about.

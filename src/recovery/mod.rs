@@ -53,15 +53,14 @@ pub use history::{
     HistoryEntry, HistoryError, HistoryPhase, RecoveryRecord, counter, read_history, read_last,
 };
 pub use options::{Observer, RunOptions};
-pub use phase::{Phase, PhaseRun};
+pub use phase::Phase;
 pub use phase_outcome::{DegradedResource, Interrupted, PhaseError, PhaseOutcome};
 pub use phases::{JobHolders, Recovery, Settings, repair_queue};
 pub(crate) use phases::{liveness_of, recovery_ends};
 pub use rehearse::{Change, Proof, Rehearsal, RehearseError, rehearse};
 pub use requests::{
-    Asking, RequestAnswer, RequestError, RetryWanted, request_retry, request_retry_of_daemon, request_skip,
-    withdraw_retry,
+    Asking, RequestAnswer, RequestError, request_retry, request_retry_of_daemon, request_skip, withdraw_retry,
 };
-pub(crate) use requests::{is_retry_wanted, retries_wanted, withdraw_skip};
+pub(crate) use requests::{RetryWanted, is_retry_wanted, retries_wanted, withdraw_skip};
 pub use run::{RunError, run};
 pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};

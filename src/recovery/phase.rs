@@ -7,7 +7,7 @@ use super::phase_outcome::{PhaseError, PhaseOutcome};
 use super::snapshot::{PhaseProgress, PhaseStatus};
 
 /// The work of a phase. It may be called several times (tries) and must then do only the rest.
-pub type PhaseRun = dyn Fn(&PhaseContext) -> Result<PhaseOutcome, PhaseError> + Send + Sync;
+pub(super) type PhaseRun = dyn Fn(&PhaseContext) -> Result<PhaseOutcome, PhaseError> + Send + Sync;
 
 /// One step of the recovery sequence.
 pub struct Phase {

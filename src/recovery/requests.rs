@@ -55,7 +55,7 @@ pub(super) struct Request {
 
 /// A phase to be tried again with its dependents, by the process that recovered here and still runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryWanted {
+pub(crate) struct RetryWanted {
     pub phase: String,
     /// Names the request; the record of the recovery that answers it says so.
     pub id: Uuid,

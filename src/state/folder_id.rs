@@ -160,7 +160,7 @@ pub struct Past {
 
 /// The content of `place.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FolderRecord {
+pub(super) struct FolderRecord {
     /// Which state directory.
     pub state_id: Uuid,
     /// Its incarnation when this was written.
@@ -196,7 +196,7 @@ pub struct CopiedFrom {
 
 impl FolderRecord {
     /// Reads it; `None` when it is absent or damaged.
-    pub fn read(path: &Path) -> Option<FolderRecord> {
+    pub(crate) fn read(path: &Path) -> Option<FolderRecord> {
         let bytes = read_optional(path).ok()??;
         sealed::check(&bytes).ok()?;
         serde_json::from_slice(&bytes).ok()

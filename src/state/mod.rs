@@ -26,7 +26,7 @@ pub use cidr::{Cidr, NotACidr};
 pub use directory::{SEGMENT_BYTES, StateDir};
 pub use error::StateError;
 pub use exposure::{Exposed, Exposure, check_file, check_way};
-pub use folder_id::{CopiedFrom, DirectoryOrigin, FolderId, FolderRecord, Past, Restored, StateStamp};
+pub use folder_id::{CopiedFrom, DirectoryOrigin, FolderId, Past, Restored, StateStamp};
 pub use identity::Identity;
 pub use job_id::JobId;
 pub use layout::LAYOUT_VERSION;

@@ -61,11 +61,11 @@ fn named(stat: rustix::fs::StatFs) -> Option<&'static str> {
 /// Whether open files are on this machine's own file systems, asked for many: the first device that is
 /// local is not asked about again.
 #[derive(Debug, Default)]
-pub struct LocalDevice(OnceLock<u64>);
+pub(crate) struct LocalDevice(OnceLock<u64>);
 
 impl LocalDevice {
     /// Whether this file is on no network file system.
-    pub fn has(&self, file: &File, metadata: &Metadata) -> bool {
+    pub(crate) fn has(&self, file: &File, metadata: &Metadata) -> bool {
         if self.0.get() == Some(&metadata.dev()) {
             return true;
         }

@@ -27,18 +27,18 @@ mod usage;
 
 pub(crate) use account::base_environment_of;
 pub use account::{USUAL_PATH, base_environment};
-pub use author::{Account, Author};
+pub use author::Account;
+pub(crate) use author::Author;
 pub(crate) use boot_clock::since_boot;
 pub use cgroup::Cgroup;
 pub(crate) use cgroup::leave_groups;
 pub use children::ResourceUse;
 pub(crate) use children::{memory_high_water, runs_own_program, use_of_children, use_of_this_process};
-pub use clock_watch::{ClockWatch, Jump};
-pub(crate) use filesystem::is_network;
-pub use filesystem::{LocalDevice, Room, is_full, room_on};
-pub use folder_watch::FolderWatch;
-pub use hindrance::Hindrance;
-pub(crate) use hindrance::hindrance_of;
+pub(crate) use clock_watch::ClockWatch;
+pub(crate) use filesystem::{LocalDevice, is_network};
+pub use filesystem::{Room, is_full, room_on};
+pub(crate) use folder_watch::FolderWatch;
+pub(crate) use hindrance::{Hindrance, hindrance_of};
 pub(crate) use host::SAME_START_SECONDS;
 pub use host::{Host, Relation};
 pub use limits::{BadLimit, Confinement, Limit};
@@ -49,8 +49,8 @@ pub use process::{
     presence, process_stat, signal_process, start_time,
 };
 pub(crate) use process::{age_of, leads_a_session, open_pidfd};
-pub use process_probe::{ProcessProbe, user_of};
-pub(crate) use process_probe::{other_user_of, probe_process};
+pub use process_probe::user_of;
+pub(crate) use process_probe::{ProcessProbe, other_user_of, probe_process};
 pub use process_table::{ProcessEntry, descendants, process_table};
 pub(crate) use restricted::Restricted;
 pub use search_path::{NoProgram, SearchPath};

@@ -8,7 +8,7 @@ use super::process::{Presence, ProcessIdentity, is_no_process, presence_unseen, 
 
 /// A process as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessProbe {
+pub(crate) struct ProcessProbe {
     /// Whether it lives.
     pub presence: Presence,
     /// A signal or a debugger keeps it from running.

@@ -9,7 +9,7 @@ use crate::state::Timestamp;
 
 /// What follows an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// It has arrived.
     Delivered,
     /// It may arrive later.

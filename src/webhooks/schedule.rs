@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// Where chance comes from; a test brings its own.
-pub type Chance = fn() -> f64;
+type Chance = fn() -> f64;
 
 /// From 0 up to but without 1, as random as the hash maps' seeds are.
 pub(super) fn chance() -> f64 {

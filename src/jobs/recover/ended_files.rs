@@ -17,7 +17,7 @@ use crate::state::{JobPaths, StateDir};
 
 /// A file that cannot be understood.
 #[derive(Debug)]
-pub struct DamagedFile {
+pub(crate) struct DamagedFile {
     /// Whose.
     pub job: JobId,
     /// Its path in the folder of the job's attempts.

@@ -31,7 +31,7 @@ use crate::system::Host;
 /// What can be reconstructed from a folder without a job.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // There are few, and they are short-lived.
-pub enum ReconstructedJob {
+pub(crate) enum ReconstructedJob {
     /// The job as far as it can be told; `run_state.reconstructed` says from what.
     Rebuilt(JobDocument),
     /// A process of it lives, and its attempt is unknown: try again later.

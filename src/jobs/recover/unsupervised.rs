@@ -24,7 +24,7 @@ const UNSEEN_GO_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a job without supervisor is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnsupervisedEnd {
+pub(crate) enum UnsupervisedEnd {
     /// It was cancelled.
     Cancelled,
     /// Its time is over.

@@ -80,7 +80,7 @@ fn ambiguous(text: &str, all: &[&Job]) -> OperationError {
 
 /// Why a text names nothing.
 #[derive(Debug, PartialEq)]
-pub enum NotUnique {
+pub(crate) enum NotUnique {
     /// No id begins so.
     Nothing,
     /// It begins these.
