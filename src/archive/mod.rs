@@ -62,7 +62,5 @@ pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
 pub use rules::KeepRules;
 pub use state::{GitState, git_states};
-pub use store::{
-    Archive, ArchiveForm, ArchiveRetention, PruneError, Totals, archive, archives, prune, remove, totals,
-};
-pub(crate) use store::{outlived, remove_audited};
+pub use store::{Archive, ArchiveForm, ArchiveRetention, PruneError, Totals, archive, archives, remove};
+pub(crate) use store::{outlived, prune, remove_audited, totals};

@@ -251,7 +251,7 @@ pub struct Totals {
 }
 
 /// Adds the archives up, without reading their descriptions.
-pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
+pub(crate) fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
     let mut totals = Totals::default();
     for path in kept_files(dir)? {
         let Ok(found) = path.symlink_metadata() else { continue };
@@ -269,7 +269,11 @@ pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
 ///
 /// # Errors
 /// [`PruneError`]; the audit trail has those removed before.
-pub fn prune(dir: &StateDir, retention: ArchiveRetention, actor: &Actor) -> Result<Vec<Archive>, PruneError> {
+pub(crate) fn prune(
+    dir: &StateDir,
+    retention: ArchiveRetention,
+    actor: &Actor,
+) -> Result<Vec<Archive>, PruneError> {
     if retention == ArchiveRetention::default() {
         return Ok(Vec::new());
     }

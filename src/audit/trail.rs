@@ -137,7 +137,7 @@ pub struct TrailCheck {
 ///
 /// # Errors
 /// What the system says. Damage is no error.
-pub fn check(dir: &StateDir) -> Result<TrailCheck, AuditError> {
+pub(crate) fn check(dir: &StateDir) -> Result<TrailCheck, AuditError> {
     let (folder, state_id) = (dir.paths.audit_log(), dir.identity.state_id.to_string());
     if !folder.exists() {
         return Ok(TrailCheck::default());

@@ -49,7 +49,7 @@ pub use completed::{Completed, completed};
 pub(crate) use create::create_beside;
 pub use create::{CleanupRequest, CreateRefused, Created, create, retry, skip};
 pub(crate) use derive::Derived;
-pub use findings::findings;
+pub(crate) use findings::findings;
 pub(crate) use known::KnownCleanups;
 pub use leftovers::Left;
 pub(crate) use leftovers::Leftovers;
@@ -59,4 +59,5 @@ pub use record::{
 };
 pub use run::Pass;
 pub use settings::CleanupSettings;
-pub use store::{damaged, is_running, list};
+pub(crate) use store::is_running;
+pub use store::list;

@@ -27,7 +27,7 @@ pub use error::ImportError;
 pub use evidence::{Evidence, OutputTail, PidFile, ProcessEvidence};
 pub use legacy::{LegacyJob, LegacyStatus, Reading, parse};
 pub use options::ImportOptions;
-pub use outcome::{Judgement, Verdict, judge};
+pub use outcome::{Judgement, Verdict};
 pub use report::{
     ImportCounts, ImportReport, ImportedJob, JobAction, OrphanCandidate, OrphanKind, QuarantinedFile,
 };

@@ -21,11 +21,11 @@ pub const STATE_INCARNATION: &str = "RECOVERYCTL_STATE_INCARNATION";
 /// `supervisor`. Jobs do not have it, so a process that descends from a job and bears it is not the job's.
 pub const ROLE: &str = "RECOVERYCTL_ROLE";
 /// Which attempt, from 1.
-pub const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
+pub(crate) const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
 /// The job's own folder.
-pub const WORKSPACE: &str = "RECOVERYCTL_WORKSPACE";
+pub(crate) const WORKSPACE: &str = "RECOVERYCTL_WORKSPACE";
 /// The file that the job may replace to save its progress.
-pub const CHECKPOINT: &str = "RECOVERYCTL_CHECKPOINT";
+pub(crate) const CHECKPOINT: &str = "RECOVERYCTL_CHECKPOINT";
 /// `1` when the attempt continues from a checkpoint.
 pub(crate) const RESUMED: &str = "RECOVERYCTL_RESUMED";
 
@@ -46,7 +46,7 @@ pub(crate) fn of_repository(repository: &str, lock_id: &str, token: u64) -> [(&'
 }
 
 /// The variables of a job's command.
-pub fn environment(
+pub(crate) fn environment(
     dir: &StateDir,
     paths: &JobPaths,
     job: &JobId,

@@ -53,7 +53,7 @@ pub use process_table::{LivingJob, ProcessTable};
 pub use recover::{
     AssumeRefused, Blame, CancelOutcome, Cancellation, OnUnsupervised, Reattachment, Reconciled,
     Reconciliation, RecoverError, RecoverSettings, RequeuePauses, ResumeRefused, ResumeReport, Resumed,
-    after_crash, assume_dead, cancel, reattach, resume,
+    assume_dead, cancel, reattach, resume,
 };
 pub(crate) use recover::{
     ReconciledJob, ReconstructedJob, UnsupervisedEnd, after_failed_start, damaged_files, end_unsupervised,

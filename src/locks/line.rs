@@ -52,7 +52,7 @@ pub(crate) fn job_goes_first(priority: i32, submitted: u64, behind: u64) -> bool
 }
 
 /// All who wait for a repository with a ticket, in their order. Changes nothing.
-pub fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
+pub(crate) fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
     let mut waiting = Vec::new();
     for (number, path) in tickets(&paths.line)? {
         if is_living(&path)? {

@@ -38,8 +38,8 @@ pub use caller::Caller;
 pub(crate) use findings::of_other_incarnations;
 pub use grant::{GiveBackError, LockGrant};
 pub use held_by::HeldBy;
-pub use line::{TicketNote, Waiter, waiters};
-pub(crate) use line::{first_ticket, job_goes_first};
+pub use line::{TicketNote, Waiter};
+pub(crate) use line::{first_ticket, job_goes_first, waiters};
 pub use list::{GrantCopy, LockInfo, inspect, list};
 pub(crate) use list::{grant_copy, undecided};
 pub use marks::{LOCK_ID_VARIABLE, mark_variable};
@@ -54,6 +54,4 @@ pub use run_under::{RanUnder, RunUnderError, UnderLock, run_under, run_with_lock
 pub(crate) use scan::{OtherTimes, lock_names};
 pub use stale::{StaleLock, StaleLocks, UnknownLock, detect_stale, release_stale};
 pub(crate) use verdict::JobLivenessOf;
-pub use verdict::{
-    Evidence, Flock, HolderEvidence, JobLiveness, Judgement, LockVerdict, Origin, Survivors, judge,
-};
+pub use verdict::{Evidence, Flock, HolderEvidence, JobLiveness, Judgement, LockVerdict, Origin, Survivors};

@@ -158,7 +158,7 @@ pub struct Evidence<'a> {
 }
 
 /// Decides by the table.
-pub fn judge(evidence: &Evidence<'_>) -> Judgement {
+pub(super) fn judge(evidence: &Evidence<'_>) -> Judgement {
     let mut said = Vec::new();
     let verdict = decide(evidence, &mut said);
     if let LockVerdict::Unknown { why } = &verdict

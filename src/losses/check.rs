@@ -135,7 +135,7 @@ pub(crate) fn as_known(known: &Losses, finding: Finding) -> Finding {
 }
 
 /// Those that somebody has acknowledged, the newest first.
-pub fn acknowledged(known: &Losses) -> Vec<Finding> {
+pub(crate) fn acknowledged(known: &Losses) -> Vec<Finding> {
     known.losses.iter().rev().filter(|loss| loss.acknowledged.is_some()).map(of_loss).collect()
 }
 

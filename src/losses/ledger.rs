@@ -10,7 +10,7 @@ use crate::findings::{Acknowledged, Object, numbered_id};
 use crate::state::{StateDir, Timestamp};
 
 /// So many acknowledged losses are remembered.
-pub const KEPT: usize = 1000;
+const KEPT: usize = 1000;
 /// So many losses of one kind are named one by one each time; the rest is a number.
 const NAMED: usize = 1000;
 /// The code of the loss of this file.

@@ -21,6 +21,6 @@
 mod check;
 mod ledger;
 
-pub use check::{LossCheck, acknowledged};
-pub(crate) use check::{as_known, is_known, open};
-pub use ledger::{Found, KEPT, Loss, Losses, LossesError, Mute, acknowledge, mute, record, unmute};
+pub use check::LossCheck;
+pub(crate) use check::{acknowledged, as_known, is_known, open};
+pub use ledger::{Found, Loss, Losses, LossesError, Mute, acknowledge, mute, record, unmute};

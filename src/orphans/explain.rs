@@ -45,7 +45,7 @@ pub struct Explained {
 
 /// Looks for it among the last scan's candidates and the engine's objects, and judges it by `world`. `None`
 /// when there is no such thing.
-pub fn explain(
+pub(crate) fn explain(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
     asked: Asked<'_>,

@@ -39,10 +39,12 @@ mod trash;
 
 pub use candidate::{Candidate, Check, OrphanKind, OrphanPlan, OrphanTarget};
 pub use execute::{ExecuteError, Executed, FailedCandidate, RefusedCandidate, Request, execute};
-pub use explain::{Asked, ExplainError, Explained, OrphanVerdict, explain};
-pub use log::{LogEntry, entries};
-pub use saved::plan;
-pub(crate) use scan::rescan;
-pub use scan::{ScanError, rehearse, scan};
+pub(crate) use explain::explain;
+pub use explain::{Asked, ExplainError, Explained, OrphanVerdict};
+pub use log::LogEntry;
+pub(crate) use log::entries;
+pub(crate) use saved::plan;
+pub use scan::{ScanError, scan};
+pub(crate) use scan::{rehearse, rescan};
 pub use scan_context::{OrphanSettings, ScanContext};
 pub use trash::{Emptied, TrashError, Trashed, empty_trash, restore, trashed};

@@ -60,7 +60,7 @@ pub fn scan(
 }
 
 /// As [`scan`], without saving the plan.
-pub fn rehearse(
+pub(crate) fn rehearse(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
     kinds: &[OrphanKind],

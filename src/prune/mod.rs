@@ -25,5 +25,6 @@ mod trash;
 pub use remove::{KeptJob, PruneError, PruneReport, Pruned, prune, would_prune};
 pub(crate) use remove::{finish_removals, prune_some, would_prune_these};
 pub use retention::JobRetention;
+pub use trash::slots as trash_slots;
 pub(crate) use trash::slots_without_job;
-pub use trash::{TrashEmptied, delete_slots, slots as trash_slots};
+pub use trash::{TrashEmptied, delete_slots};

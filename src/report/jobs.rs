@@ -78,7 +78,7 @@ impl JobList {
 }
 
 /// A job in a line.
-pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSummary {
+pub(crate) fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSummary {
     let run = job.run_state();
     let queued = job.status == JobStatus::Queued;
     // Of an attempt that has not begun there is nothing to tell yet; that of the one before is among the attempts.

@@ -182,7 +182,7 @@ impl CandidatesReport {
 const NAMED: usize = 20;
 
 /// What the last scan found, whoever asked for it, and nobody has removed since.
-pub fn standing(dir: &StateDir) -> Vec<Finding> {
+pub(crate) fn standing(dir: &StateDir) -> Vec<Finding> {
     let Ok(Some(plan)) = plan(dir) else { return Vec::new() };
     let since = entries(dir).unwrap_or_default().into_iter().filter(|entry| entry.at >= plan.taken_at);
     let removed: HashSet<String> = since.filter(|e| e.result == "removed").map(|e| e.id).collect();

@@ -27,7 +27,7 @@ impl Page {
 pub struct BadCursor(pub String);
 
 /// Cuts a page out of a list that is in order of `place`, the lowest first.
-pub fn cut<T>(
+pub(crate) fn cut<T>(
     mut items: Vec<T>,
     page: &Page,
     place: impl Fn(&T) -> QueuePosition,

@@ -42,7 +42,7 @@ pub struct Waiting {
 }
 
 /// How many jobs `head` shows.
-pub const HEAD: usize = 20;
+pub(crate) const HEAD: usize = 20;
 
 impl QueueStatus {
     /// Reports on an open queue; `held` are the repositories that somebody other than a job holds.
@@ -73,7 +73,10 @@ impl QueueStatus {
 }
 
 /// The waiting line, in the order in which jobs are to start.
-pub fn line<'a>(state: &'a QueueState, held: &'a BTreeSet<String>) -> impl Iterator<Item = Waiting> + 'a {
+pub(crate) fn line<'a>(
+    state: &'a QueueState,
+    held: &'a BTreeSet<String>,
+) -> impl Iterator<Item = Waiting> + 'a {
     (1..).zip(state.queued()).map(move |(position, job)| Waiting {
         job_id: job.id.to_string(),
         position,

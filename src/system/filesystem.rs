@@ -21,7 +21,7 @@ const NETWORK: &[(i64, &str)] = &[
 
 /// Whether the file system of a path is full for this user: no block or no inode left. Counts as not full
 /// when that cannot be read.
-pub fn is_full(path: &Path) -> bool {
+pub(crate) fn is_full(path: &Path) -> bool {
     let Ok(stat) = rustix::fs::statvfs(path) else { return false };
     let is_root = rustix::process::geteuid().is_root();
     let free = if is_root { stat.f_bfree } else { stat.f_bavail };

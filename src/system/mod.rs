@@ -35,8 +35,8 @@ pub(crate) use cgroup::leave_groups;
 pub use children::ResourceUse;
 pub(crate) use children::{memory_high_water, runs_own_program, use_of_children, use_of_this_process};
 pub(crate) use clock_watch::ClockWatch;
-pub(crate) use filesystem::{LocalDevice, is_network};
-pub use filesystem::{Room, is_full, room_on};
+pub(crate) use filesystem::{LocalDevice, is_full, is_network};
+pub use filesystem::{Room, room_on};
 pub(crate) use folder_watch::FolderWatch;
 pub(crate) use hindrance::{Hindrance, hindrance_of};
 pub(crate) use host::SAME_START_SECONDS;
@@ -46,9 +46,9 @@ pub(crate) use new_process::look_after_exec;
 pub(crate) use parallel_map::parallel_map;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, marked_processes,
-    presence, process_stat, signal_process, start_time,
+    presence, process_stat, signal_process,
 };
-pub(crate) use process::{age_of, leads_a_session, open_pidfd};
+pub(crate) use process::{age_of, leads_a_session, open_pidfd, start_time};
 pub use process_probe::user_of;
 pub(crate) use process_probe::{ProcessProbe, other_user_of, probe_process};
 pub use process_table::{ProcessEntry, descendants, process_table};

@@ -89,7 +89,7 @@ pub(super) fn presence_unseen(process: ProcessIdentity) -> Presence {
 }
 
 /// When the process with this PID started, in clock ticks since boot.
-pub fn start_time(pid: u32) -> Option<u64> {
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
     Stat::read(pid).ok().map(|s| s.start_time)
 }
 

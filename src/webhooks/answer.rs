@@ -30,7 +30,7 @@ pub(crate) fn meaning_of(status: u16) -> Meaning {
 
 /// How long `Retry-After` asks to wait: seconds, or a date of HTTP in one of its three forms (RFC 9110, 5.6.7 and
 /// 10.2.3). At least a second and at most `longest`; `None` when it cannot be understood.
-pub fn retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Duration> {
+pub(super) fn retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Duration> {
     let value = value.trim();
     let asked = match value.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),

@@ -77,7 +77,7 @@ pub struct DeliveryLogRecovery {
 }
 
 /// Recovers the deliveries of a state directory.
-pub fn recover(
+pub(crate) fn recover(
     dir: &StateDir,
     settings: &Settings,
     queue: &QueueState,

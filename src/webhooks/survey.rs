@@ -102,7 +102,7 @@ pub(super) fn undelivered_of(
 
 /// How many of a job's deliveries have not arrived, parked ones included: while there are any, the job must
 /// stay in the queue, for they follow from it. An operator can give parked ones up.
-pub fn undelivered(
+pub(crate) fn undelivered(
     dir: &StateDir,
     state: &DeliveryLogState,
     since: &BTreeMap<String, Timestamp>,

@@ -35,7 +35,7 @@ pub(super) fn body_of(delivery: &Delivery) -> Vec<u8> {
 }
 
 /// A template with its names replaced. A value that does not exist (`exit_code` of a killed job) is `null`.
-pub fn fill(template: &str, delivery: &Delivery) -> String {
+pub(super) fn fill(template: &str, delivery: &Delivery) -> String {
     let facts = serde_json::to_value(&delivery.facts).unwrap_or_default();
     let value = |name: &str| match name {
         "delivery_id" => Some(delivery.id.to_string().into()),

@@ -46,7 +46,7 @@ fn spread(job: &JobId, attempt: u32) -> u8 {
 
 /// What follows the crash of a job's present attempt. A spec that cannot be understood is held: it
 /// was written by a later version.
-pub fn after_crash(job: &Job, now: Timestamp, pauses: RequeuePauses) -> AfterCrash {
+pub(crate) fn after_crash(job: &Job, now: Timestamp, pauses: RequeuePauses) -> AfterCrash {
     let Ok(spec) = job.spec() else { return AfterCrash::Hold };
     match spec.on_crash {
         CrashPolicy::Fail => AfterCrash::Fail,

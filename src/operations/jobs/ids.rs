@@ -108,7 +108,7 @@ pub(crate) fn several(text: &str, ids: &[String]) -> OperationError {
 }
 
 /// The whole of an id that is given, or of its beginning; as it is, where nothing has it.
-pub fn whole<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, OperationError> {
+pub(crate) fn whole<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, OperationError> {
     match unique(ids, text) {
         Ok(whole) => Ok(whole),
         Err(NotUnique::Nothing) => Ok(text.to_owned()),

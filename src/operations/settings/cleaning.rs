@@ -82,7 +82,7 @@ fn home_by_the_system() -> Option<OsString> {
 }
 
 /// How orphans are looked for.
-pub fn scanning(context: &Context<'_>) -> OrphanSettings {
+pub(crate) fn scanning(context: &Context<'_>) -> OrphanSettings {
     let actor = context.actor();
     let (engine, _) = engine(context);
     let settings = context.settings();

@@ -6,8 +6,8 @@ mod delivering;
 
 use std::time::Duration;
 
-pub(crate) use self::cleaning::{archive_retention, keep_rules};
-pub use self::cleaning::{cleaning, docker_client, scanning, scanning_at_start};
+pub(crate) use self::cleaning::{archive_retention, keep_rules, scanning};
+pub use self::cleaning::{cleaning, docker_client, scanning_at_start};
 pub use self::delivering::delivering;
 use super::context::Context;
 use super::error::OperationError;

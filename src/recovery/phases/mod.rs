@@ -22,7 +22,7 @@ mod webhooks;
 
 pub use holders::JobHolders;
 pub(crate) use locks::liveness_of;
-pub use queue::repair_queue;
+pub(crate) use queue::repair_queue;
 pub use sequence::Recovery;
 pub use shared::Settings;
 pub(crate) use webhooks::recovery_ends;
