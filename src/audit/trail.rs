@@ -124,7 +124,7 @@ pub struct TrailRead {
 
 /// Whether the files of a trail are whole.
 #[derive(Debug, Clone, Default)]
-pub struct TrailCheck {
+pub(crate) struct TrailCheck {
     /// Bytes that are no record, without a half-written end, which may be in the making.
     pub damage: Vec<Damage>,
     /// Sequence numbers that should be there and are not, first and last of each gap.

@@ -26,7 +26,7 @@ const SUFFIX: &str = ".ticket";
 
 /// The content of a ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TicketNote {
+pub(crate) struct TicketNote {
     /// The waiting process.
     pub process: ProcessIdentity,
     /// For what.
@@ -39,7 +39,7 @@ pub struct TicketNote {
 
 /// A waiting process's ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiter {
+pub(crate) struct Waiter {
     /// The ticket's number.
     pub number: u64,
     /// Its content; `None` when it cannot be parsed.

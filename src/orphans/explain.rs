@@ -24,7 +24,7 @@ pub enum Asked<'a> {
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ExplainError {
+pub(crate) enum ExplainError {
     /// The last scan does not name it, and the engine that would know does not answer.
     #[error("whether there is such an object is not known: {0}")]
     Engine(String),
