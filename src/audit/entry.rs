@@ -78,7 +78,7 @@ impl Entry {
     }
 
     /// The same act, with what proved that it was right.
-    pub fn with_evidence(self, evidence: Vec<String>) -> Entry {
+    pub(crate) fn with_evidence(self, evidence: Vec<String>) -> Entry {
         Entry { evidence, ..self }
     }
 

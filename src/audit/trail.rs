@@ -53,7 +53,7 @@ impl Trail {
 
 impl Trail {
     /// Enters several acts with one sync.
-    pub fn record_all(&self, entries: &[Entry]) -> Result<(), AuditError> {
+    pub(crate) fn record_all(&self, entries: &[Entry]) -> Result<(), AuditError> {
         let lines: Vec<Vec<u8>> = entries.iter().map(|e| serde_json::to_vec(e).unwrap_or_default()).collect();
         let appended = self.log.append(&lines);
         appended.map(drop).map_err(|source| AuditError { folder: self.folder.clone(), source })

@@ -393,14 +393,14 @@ impl CleanupRecord {
     }
 
     /// The phase that is next, or under way.
-    pub fn current_phase(&self) -> Option<CleanupPhaseName> {
+    pub(crate) fn current_phase(&self) -> Option<CleanupPhaseName> {
         let open = |wanted: fn(CleanupPhaseStatus) -> bool| self.phases.iter().find(|p| wanted(p.status));
         let running = open(|s| s == CleanupPhaseStatus::Running);
         running.or_else(|| open(|s| !s.is_over())).map(|p| p.phase)
     }
 
     /// The first step that is not done, for a cleanup that was interrupted.
-    pub fn open_step(&self) -> Option<ResumedFrom> {
+    pub(crate) fn open_step(&self) -> Option<ResumedFrom> {
         let phase =
             self.phases.iter().find(|p| !p.status.is_over() && p.status != CleanupPhaseStatus::Parked)?;
         let step = phase.next_step().map_or_else(|| "plan".to_owned(), |s| s.step.clone());
@@ -409,7 +409,7 @@ impl CleanupRecord {
 
     /// When its next try is due, seen from `now`; `None` when there is none. Files that wait for another
     /// phase are due with that phase.
-    pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = |p: &CleanupPhase| p.phase == CleanupPhaseName::Filesystem && !may_go(self);
         let open =
             self.phases.iter().filter(|p| !p.status.is_over() && p.status != CleanupPhaseStatus::Parked);

@@ -118,7 +118,7 @@ impl Disk {
     }
 
     /// The same, for work in this folder: see [`Home`].
-    pub fn at_home(self, home: Home) -> Disk {
+    pub(crate) fn at_home(self, home: Home) -> Disk {
         Disk { home: Some(Arc::new(home)), ..self }
     }
 
@@ -212,7 +212,7 @@ impl Disk {
     /// # Errors
     /// `AlreadyExists` when the name is taken, or the system's error.
     #[track_caller]
-    pub fn create_link(&self, target: &Path, path: &Path) -> Result<(), DiskError> {
+    pub(crate) fn create_link(&self, target: &Path, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::Create { path }, || Ok(rustix::fs::symlink(target, path)?))
             .context("make the link", path)
     }
@@ -341,7 +341,7 @@ impl Disk {
 
     /// As [`Disk::ensure_dir`] for several folders, in this order, with one sync for each parent folder.
     #[track_caller]
-    pub fn ensure_dirs(&self, paths: &[impl AsRef<Path>]) -> Result<usize, DiskError> {
+    pub(crate) fn ensure_dirs(&self, paths: &[impl AsRef<Path>]) -> Result<usize, DiskError> {
         let mut made = 0;
         let mut around: Vec<&Path> = Vec::new();
         for path in paths.iter().map(AsRef::as_ref) {
@@ -384,7 +384,7 @@ impl Disk {
 
     /// Makes the names in a folder durable.
     #[track_caller]
-    pub fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+    pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncDir { path }, || crate::durable::plain::open(path)?.sync_all())
             .context("sync the folder", path)
     }
@@ -392,7 +392,7 @@ impl Disk {
     /// Makes everything durable that was written to the file system a folder is on: one call for many
     /// files.
     #[track_caller]
-    pub fn sync_filesystem(&self, path: &Path) -> Result<(), DiskError> {
+    pub(crate) fn sync_filesystem(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncFilesystem { path }, || {
             Ok(rustix::fs::syncfs(crate::durable::plain::open(path)?)?)
         })
@@ -497,7 +497,7 @@ impl DiskFile {
     /// # Errors
     /// The system's error, except that it cannot reserve.
     #[track_caller]
-    pub fn allocate(&self, len: u64) -> Result<bool, DiskError> {
+    pub(crate) fn allocate(&self, len: u64) -> Result<bool, DiskError> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
         self.disk
@@ -517,7 +517,7 @@ impl DiskFile {
     /// # Errors
     /// The system's error; `Unsupported` where the file system has no holes.
     #[track_caller]
-    pub fn punch(&self, len: u64) -> Result<(), DiskError> {
+    pub(crate) fn punch(&self, len: u64) -> Result<(), DiskError> {
         use rustix::fs::{FallocateFlags, fallocate};
         self.disk
             .perform(&Effect::Punch { path: &self.path, len }, || {
@@ -548,7 +548,7 @@ impl DiskFile {
 
     /// Sets the modification time to the system's present time, in about 5 µs.
     #[track_caller]
-    pub fn touch(&self) -> Result<(), DiskError> {
+    pub(crate) fn touch(&self) -> Result<(), DiskError> {
         use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         self.disk

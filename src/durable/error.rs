@@ -26,7 +26,7 @@ impl DiskError {
 
     /// Whether the system refuses changes but may allow reading: a read-only or full disk, a quota, missing
     /// permission, a failing device, a copy of a state directory.
-    pub fn is_refused_change(&self) -> bool {
+    pub(crate) fn is_refused_change(&self) -> bool {
         use rustix::io::Errno;
         let refusals =
             [Errno::ROFS, Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::ACCESS, Errno::PERM, Errno::IO];
@@ -39,7 +39,7 @@ impl DiskError {
     }
 
     /// Whether this process has reached its own limit of open files, which waiting does not change.
-    pub fn is_out_of_descriptors(&self) -> bool {
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
         self.source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
     }
 

@@ -67,7 +67,7 @@ impl Home {
     }
 
     /// The same folder, in which nothing may be changed because it is a copy.
-    pub fn copy_of(self, original: PathBuf) -> Home {
+    pub(crate) fn copy_of(self, original: PathBuf) -> Home {
         Home { copy_of: Some(original), ..self }
     }
 
@@ -109,12 +109,12 @@ impl Home {
     }
 
     /// Whether its path leads to it.
-    pub fn is_at_its_path(&self) -> bool {
+    pub(crate) fn is_at_its_path(&self) -> bool {
         identity_at(&self.root).is_ok_and(|found| found == self.own_identity())
     }
 
     /// Where the folder is now; `None` when it was removed, or that cannot be told.
-    pub fn path_now(&self) -> Option<PathBuf> {
+    pub(crate) fn path_now(&self) -> Option<PathBuf> {
         let folder = self.folder.as_ref()?;
         let path = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()?;
         identity_at(&path).is_ok_and(|found| found == self.own_identity()).then_some(path)

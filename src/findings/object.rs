@@ -107,7 +107,7 @@ objects! {
 
 impl Object {
     /// Whether it is this object, or one of this kind: `lock:web` is about `lock:web` and about `lock`.
-    pub fn is_about(&self, wanted: &str) -> bool {
+    pub(crate) fn is_about(&self, wanted: &str) -> bool {
         self.kind() == wanted || *self == *wanted
     }
 

@@ -108,7 +108,7 @@ impl Evidence {
     }
 
     /// Whether the job's shell was started, whatever its record says.
-    pub fn was_started(&self) -> bool {
+    pub(crate) fn was_started(&self) -> bool {
         !matches!(self.pid_file, PidFile::Absent)
             || matches!(self.process, ProcessEvidence::Script { .. })
             || !matches!(self.output, OutputTail::Absent | OutputTail::Unfinished(0))

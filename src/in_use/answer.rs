@@ -79,7 +79,7 @@ impl Use {
     }
 
     /// Whether it is certain, or only not to be excluded.
-    pub fn is_certain(&self) -> bool {
+    pub(crate) fn is_certain(&self) -> bool {
         !matches!(self.how, How::Unknown | How::LostSocket)
     }
 }

@@ -80,7 +80,7 @@ impl InUse {
     }
 
     /// The same, with jobs that were looked for before.
-    pub fn with_jobs(dir: &StateDir, jobs: JobsAtWork) -> InUse {
+    pub(crate) fn with_jobs(dir: &StateDir, jobs: JobsAtWork) -> InUse {
         let paths = &dir.paths;
         let folders = [paths.root().to_owned(), paths.jobs(), paths.cleanup_trash(), paths.orphans_trash()];
         InUse { folders: folders.to_vec(), clock: dir.clock.clone(), picture: OnceLock::new(), jobs }
@@ -137,7 +137,7 @@ impl InUse {
     }
 
     /// Whether anything is mounted below a folder that is named without links, as this process sees it.
-    pub fn has_mounts_below(&self, folder: &Path) -> bool {
+    pub(crate) fn has_mounts_below(&self, folder: &Path) -> bool {
         self.picture().own.has_mounts_below(folder)
     }
 

@@ -77,7 +77,7 @@ impl Output {
     }
 
     /// The offset of the first kept byte at or after this one; an output limit has dropped the bytes before.
-    pub fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
+    pub(crate) fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
         let file = self.open()?;
         Ok(offset.max(beginning(&file).context("read", &self.path)?))
     }
@@ -91,7 +91,7 @@ impl Output {
     ///
     /// # Errors
     /// `NotFound` when nothing was printed, or the system's error.
-    pub fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
+    pub(crate) fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
         let mut file = self.open()?;
         Ok(read_part(&mut file, self, offset, most).context("read", &self.path)?.1)
     }

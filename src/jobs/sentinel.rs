@@ -124,7 +124,7 @@ impl Heartbeat {
     }
 
     /// Whether the clock went back since it was written.
-    pub fn is_from_the_future(&self) -> bool {
+    pub(crate) fn is_from_the_future(&self) -> bool {
         self.age_ms < 0
     }
 }

@@ -58,7 +58,7 @@ pub struct LockInfo {
 
 impl LockInfo {
     /// Whether it is anything but free.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.verdict != LockVerdict::Free
     }
 }

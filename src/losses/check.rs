@@ -49,7 +49,7 @@ impl LossCheck {
     }
 
     /// The same, with the last record of the queue as it was read: it may have lost its end, or all of it.
-    pub fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> LossCheck {
+    pub(crate) fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> LossCheck {
         let marked = known.marks.get(QUEUE).copied().unwrap_or(0);
         if marked > last_seq && !dir.is_copy() {
             let sentence =
@@ -61,7 +61,7 @@ impl LossCheck {
     }
 
     /// Notes the last record of the queue.
-    pub fn mark_queue(&mut self, last_seq: u64) {
+    pub(crate) fn mark_queue(&mut self, last_seq: u64) {
         self.marks.push((QUEUE, last_seq));
     }
 

@@ -110,7 +110,7 @@ pub enum LossesError {
 
 impl LossesError {
     /// The change that a disk refused that cannot be written, if that is why.
-    pub fn refused_change(&self) -> Option<&DiskError> {
+    pub(crate) fn refused_change(&self) -> Option<&DiskError> {
         match self {
             LossesError::Disk(e) | LossesError::Lock(LockError::Disk(e)) if e.is_refused_change() => Some(e),
             _ => None,
@@ -141,7 +141,7 @@ impl Losses {
     }
 
     /// What keeps a finding from counting now.
-    pub fn mute_of(&self, code: &str, object: &Object, now: Timestamp) -> Option<&Mute> {
+    pub(crate) fn mute_of(&self, code: &str, object: &Object, now: Timestamp) -> Option<&Mute> {
         let covers = |m: &&Mute| m.code == code && m.object.as_ref().is_none_or(|o| o == object);
         self.mutes.iter().filter(|m| m.until > now).find(covers)
     }

@@ -277,7 +277,7 @@ impl<'a> Context<'a> {
 
     /// The same for a recovery, which starts nothing and repairs what is in the way of others: it goes on with a
     /// warning.
-    pub fn notice_restore_or_warn(&mut self, mut dir: StateDir) -> StateDir {
+    pub(crate) fn notice_restore_or_warn(&mut self, mut dir: StateDir) -> StateDir {
         match notice_restore(&mut dir) {
             Ok(false) => {}
             Ok(true) => self.front.warn("the state directory went back in time: see recoveryctl state show"),
@@ -290,7 +290,7 @@ impl<'a> Context<'a> {
     }
 
     /// Opens the queue for a report: where the disk cannot be written it is read all the same, with a warning.
-    pub fn queue_to_look(&mut self, dir: &StateDir) -> Result<QueueView, OperationError> {
+    pub(crate) fn queue_to_look(&mut self, dir: &StateDir) -> Result<QueueView, OperationError> {
         let queue = match &self.site.queue {
             Some(shared) => shared.view(dir)?,
             None => QueueView::open(dir)?,
@@ -350,11 +350,6 @@ impl<'a> Context<'a> {
     /// Whether results are shown as they come.
     pub fn is_streamed(&self) -> bool {
         self.call.is_streamed
-    }
-
-    /// Whether a client of the daemon asks.
-    pub fn is_remote(&self) -> bool {
-        self.call.inside.is_none()
     }
 
     /// The process that asks, by what it runs inside of; `None` for a client of the daemon.

@@ -63,7 +63,7 @@ impl<R> Done<R> {
     }
 
     /// All was done, or, if not `complete`, only a part.
-    pub fn complete_if(complete: bool, report: R) -> Done<R> {
+    pub(crate) fn complete_if(complete: bool, report: R) -> Done<R> {
         Done { report, ending: if complete { Ending::Done } else { Ending::Degraded } }
     }
 }
@@ -168,7 +168,7 @@ impl Entry {
     }
 
     /// Of an operation that has no endpoint: it works where it is asked for.
-    pub const fn local(method: Method, words: &'static [&'static str]) -> Entry {
+    pub(crate) const fn local(method: Method, words: &'static [&'static str]) -> Entry {
         Entry::new(method, words, "", "")
     }
 
@@ -195,7 +195,7 @@ impl Entry {
     }
 
     /// See [`Entry::created`].
-    pub const fn creates(self) -> Entry {
+    pub(crate) const fn creates(self) -> Entry {
         Entry { created: true, ..self }
     }
 
@@ -205,7 +205,7 @@ impl Entry {
     }
 
     /// See [`Entry::shows_output`].
-    pub const fn of_output(self) -> Entry {
+    pub(crate) const fn of_output(self) -> Entry {
         Entry { shows_output: true, ..self }
     }
 
@@ -220,7 +220,7 @@ impl Entry {
     }
 
     /// See [`Entry::is_document`].
-    pub const fn of_document(self) -> Entry {
+    pub(crate) const fn of_document(self) -> Entry {
         Entry { is_document: true, ..self }
     }
 
@@ -230,7 +230,7 @@ impl Entry {
     }
 
     /// See [`Entry::for_copies`].
-    pub const fn for_copies(self) -> Entry {
+    pub(crate) const fn for_copies(self) -> Entry {
         Entry { for_copies: true, ..self }
     }
 

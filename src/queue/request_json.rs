@@ -176,7 +176,7 @@ impl JobRequest {
     ///
     /// # Errors
     /// The first thing that is wrong. Whether the job can run is for [`JobRequest::check`] to say.
-    pub fn from_json(json: &[u8]) -> Result<JobRequest, BadRequest> {
+    pub(crate) fn from_json(json: &[u8]) -> Result<JobRequest, BadRequest> {
         let text = std::str::from_utf8(json).map_err(|e| BadRequest::NotUtf8 { at: e.valid_up_to() + 1 })?;
         let Written(members) = serde_json::from_str(text).map_err(|e| no_object(&e))?;
         let (mut request, mut seen) = (JobRequest::default(), BTreeSet::new());

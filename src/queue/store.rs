@@ -51,7 +51,7 @@ impl QueueError {
     }
 
     /// The disk's refusal behind it, if it is one that leaves reading possible.
-    pub fn refused_change(&self) -> Option<&DiskError> {
+    pub(crate) fn refused_change(&self) -> Option<&DiskError> {
         self.disk().filter(|e| e.is_refused_change())
     }
 }
@@ -175,7 +175,7 @@ pub(crate) fn with_jobs_removed_since<T>(
 
 impl Operation {
     /// Whether it is about a job.
-    pub fn concerns(&self, id: &JobId) -> bool {
+    pub(crate) fn concerns(&self, id: &JobId) -> bool {
         match self {
             Operation::Submit(s) => s.job == *id,
             Operation::SubmitBatch { jobs } => jobs.iter().any(|s| s.job == *id),
@@ -325,7 +325,7 @@ impl Queue {
     }
 
     /// Why the queue can only be looked at; `None` when it can be changed.
-    pub fn unwritable(&self) -> Option<&str> {
+    pub(crate) fn unwritable(&self) -> Option<&str> {
         match &self.access {
             Access::Log(_) => None,
             Access::Look(why) => Some(why),
@@ -337,7 +337,7 @@ impl Queue {
     }
 
     /// See [`QueueState::drain_changed`].
-    pub fn drain_changed(&mut self) -> Option<Vec<JobId>> {
+    pub(crate) fn drain_changed(&mut self) -> Option<Vec<JobId>> {
         self.replayed.state.drain_changed()
     }
 
@@ -493,7 +493,7 @@ impl Queue {
 
     /// Checks the snapshots that were not needed, so that a damaged fallback is known before it is needed.
     /// The damage is in [`Queue::replayed`] afterwards.
-    pub fn check_older_snapshots(&mut self) -> Result<(), QueueError> {
+    pub(crate) fn check_older_snapshots(&mut self) -> Result<(), QueueError> {
         let state_id = self.dir.identity.state_id.to_string();
         let used = self.snapshot_seq();
         for file in SnapshotFile::list(&self.dir.paths.queue())?.into_iter().filter(|s| s.seq < used) {

@@ -26,7 +26,7 @@ impl Cancel {
     }
 
     /// Whether somebody asked.
-    pub fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 

@@ -89,7 +89,7 @@ impl PhaseError {
     }
 
     /// The error and its causes in one line, for people.
-    pub fn in_one_line(&self) -> String {
+    pub(crate) fn in_one_line(&self) -> String {
         let mut line = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(e) = cause {

@@ -159,7 +159,7 @@ impl ActiveLocks {
     }
 
     /// The same with only so many of each line; how many wait is told all the same.
-    pub fn with_heads_of_lines(mut self, number: usize) -> ActiveLocks {
+    pub(crate) fn with_heads_of_lines(mut self, number: usize) -> ActiveLocks {
         for lock in &mut self.locks {
             lock.waiting.truncate(number);
             lock.waiting_line.truncate(number);

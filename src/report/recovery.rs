@@ -191,7 +191,7 @@ impl RetryReport {
     }
 
     /// What a rehearsal says where there was no recovery yet: it would run with all others, for the first time.
-    pub fn of_the_first(component: &str) -> RetryReport {
+    pub(crate) fn of_the_first(component: &str) -> RetryReport {
         RetryReport {
             component: component.to_owned(),
             status: PhaseStatus::Pending,

@@ -50,7 +50,7 @@ impl WhyOrphan {
 
     /// Of what is no candidate any more and was removed as one; `None` when the log does not tell of it either. `name`:
     /// its id as a candidate, or the object.
-    pub fn of_removed(dir: &StateDir, name: &str) -> Option<WhyOrphan> {
+    pub(crate) fn of_removed(dir: &StateDir, name: &str) -> Option<WhyOrphan> {
         let past = removals(dir, name);
         let last = past.first()?;
         Some(WhyOrphan {

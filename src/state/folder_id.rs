@@ -90,7 +90,7 @@ impl FolderId {
     }
 
     /// Its form in the environment of processes.
-    pub fn as_mark(&self) -> String {
+    pub(crate) fn as_mark(&self) -> String {
         format!("{}:{}", self.device, self.inode)
     }
 }

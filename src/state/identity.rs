@@ -58,7 +58,7 @@ impl Identity {
     }
 
     /// Whether a job may have the server's files about its attempts in its workspace.
-    pub fn may_have_attempts_in_workspaces(&self) -> bool {
+    pub(crate) fn may_have_attempts_in_workspaces(&self) -> bool {
         self.layout < ATTEMPTS_APART || self.moving_attempts
     }
 

@@ -55,7 +55,7 @@ impl StateDir {
     ///
     /// # Errors
     /// The system's error, except that there is none.
-    pub fn token_in(&self, file: &Path) -> Result<Result<String, Distrust>, DiskError> {
+    pub(crate) fn token_in(&self, file: &Path) -> Result<Result<String, Distrust>, DiskError> {
         let is_token = |text: &str| text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit());
         Ok(self.held_in(file, is_token)?.map_err(|distrust| match distrust {
             Distrust::Content(_) => Distrust::Content("token"),
@@ -67,7 +67,7 @@ impl StateDir {
     ///
     /// # Errors
     /// The system's error, except that there is none.
-    pub fn held_in(
+    pub(crate) fn held_in(
         &self,
         file: &Path,
         fits: impl Fn(&str) -> bool,

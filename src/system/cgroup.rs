@@ -108,7 +108,7 @@ impl Cgroup {
     }
 
     /// Whether this process is in it, or in one below.
-    pub fn has_this_process(&self) -> bool {
+    pub(crate) fn has_this_process(&self) -> bool {
         own_group().is_some_and(|own| own.starts_with(&self.path))
     }
 

@@ -67,7 +67,7 @@ impl Host {
     }
 
     /// Where `recorded` is, seen from here.
-    pub fn relation(&self, recorded: &Host) -> Relation {
+    pub(crate) fn relation(&self, recorded: &Host) -> Relation {
         let has_ids = !self.boot_id.is_empty() && !recorded.boot_id.is_empty();
         let is_same_id = has_ids && self.boot_id == recorded.boot_id;
         let is_same_start =
@@ -90,12 +90,12 @@ impl Host {
     }
 
     /// Whether processes of the other one are visible here: same boot, same process namespace.
-    pub fn shares_processes_with(&self, other: &Host) -> bool {
+    pub(crate) fn shares_processes_with(&self, other: &Host) -> bool {
         matches!(self.relation(other), Relation::Here { .. })
     }
 
     /// Whether the other one is an earlier boot of this very machine, so that all its processes are gone.
-    pub fn is_later_boot_of(&self, other: &Host) -> bool {
+    pub(crate) fn is_later_boot_of(&self, other: &Host) -> bool {
         matches!(self.relation(other), Relation::EarlierBoot { .. })
     }
 

@@ -65,7 +65,7 @@ pub enum NoProgram {
 
 impl NoProgram {
     /// Whether its absence is certain.
-    pub fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(&self) -> bool {
         matches!(self, NoProgram::Absent { .. } | NoProgram::Missing { .. })
     }
 }

@@ -260,7 +260,7 @@ impl DeliveryLog {
 
     /// Its state, for a report; `None`, and nothing created, where there never was a delivery. Where the disk
     /// cannot be written the files are read as they are, perhaps with records that were never synced.
-    pub fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryView>, DeliveryLogError> {
+    pub(crate) fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryView>, DeliveryLogError> {
         if !dir.paths.webhooks_log().join("append.lock").exists() {
             return Ok(None);
         }
@@ -313,7 +313,7 @@ impl DeliveryLog {
     }
 
     /// Whether so much of the past is in it that is not to be shown any more that it is worth a compaction.
-    pub fn is_worth_shortening(&self, retention: AttemptRetention, now: Timestamp) -> bool {
+    pub(crate) fn is_worth_shortening(&self, retention: AttemptRetention, now: Timestamp) -> bool {
         let settled = self.pass.state.settled().len() as u64;
         self.pass.problems.unknown.is_empty() && retention.is_exceeded(&self.pass.counts, settled, now)
     }
@@ -324,7 +324,7 @@ impl DeliveryLog {
     }
 
     /// Whether others have appended since the last look. Costs a look at memory.
-    pub fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.log.end() != self.position
     }
 

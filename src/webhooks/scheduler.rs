@@ -136,12 +136,12 @@ impl DeliveryScheduler {
     }
 
     /// Puts the endpoint's circuit where it was when its process ended.
-    pub fn restore_circuit(&mut self, endpoint: &str, failures: u32, until: Instant) {
+    pub(crate) fn restore_circuit(&mut self, endpoint: &str, failures: u32, until: Instant) {
         self.change(endpoint, |e, _| e.breaker = Breaker::opened(failures, until));
     }
 
     /// The endpoint asked to be left alone until then, when its process had not ended yet.
-    pub fn restore_retry_after(&mut self, endpoint: &str, until: Instant) {
+    pub(crate) fn restore_retry_after(&mut self, endpoint: &str, until: Instant) {
         self.change(endpoint, |e, _| e.not_before = Some(until));
     }
 
@@ -167,7 +167,7 @@ impl DeliveryScheduler {
     }
 
     /// When something can be done next, as far as is known now.
-    pub fn next_time(&self) -> Option<Instant> {
+    pub(crate) fn next_time(&self) -> Option<Instant> {
         self.due.first().map(|(time, _)| *time)
     }
 
@@ -199,7 +199,7 @@ impl DeliveryScheduler {
     }
 
     /// The attempt under way has failed; the next may come at `due`.
-    pub fn try_again(&mut self, id: DeliveryId, due: Instant) {
+    pub(crate) fn try_again(&mut self, id: DeliveryId, due: Instant) {
         let Some(held) = self.held.get_mut(&id) else { return };
         held.due = Some(due);
         let (order, endpoint) = (held.delivery.order(), held.delivery.target.endpoint.clone());
@@ -208,7 +208,7 @@ impl DeliveryScheduler {
     }
 
     /// The attempt under way has failed, and an operator has to say when the next comes.
-    pub fn park(&mut self, id: DeliveryId) {
+    pub(crate) fn park(&mut self, id: DeliveryId) {
         let Some(held) = self.held.get(&id) else { return };
         let endpoint = held.delivery.target.endpoint.clone();
         self.landed(&endpoint);
@@ -248,7 +248,7 @@ impl DeliveryScheduler {
     }
 
     /// How an endpoint did; `not_before` is how long it asked to be left alone.
-    pub fn learn(
+    pub(crate) fn learn(
         &mut self,
         endpoint: &str,
         health: Health,

@@ -42,11 +42,6 @@ impl Endpoint {
             body: self.body.clone(),
         }
     }
-
-    /// Whether an address is this one or lies below it, as it would be called.
-    pub fn covers(&self, url: &str) -> bool {
-        ParsedUrl::of(&self.url).zip(ParsedUrl::of(url)).is_some_and(|(own, other)| own.covers(&other))
-    }
 }
 
 /// How deliveries are made.
@@ -111,7 +106,7 @@ impl Default for Settings {
 
 impl Settings {
     /// The secrets that a delivery is signed with.
-    pub fn secrets_for(&self, target: &DeliveryTarget) -> &[Secret] {
+    pub(crate) fn secrets_for(&self, target: &DeliveryTarget) -> &[Secret] {
         let by_name = || self.endpoints.iter().find(|e| target.name.as_ref() == Some(&e.name));
         let own = by_name().or_else(|| self.covering(target)).map(|e| e.secrets.as_slice());
         own.filter(|s| !s.is_empty()).unwrap_or(&self.secrets)

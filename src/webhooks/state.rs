@@ -75,17 +75,17 @@ impl DeliveryLogState {
     }
 
     /// Whether it has arrived, or an operator has given it up.
-    pub fn is_settled(&self, id: DeliveryId) -> bool {
+    pub(crate) fn is_settled(&self, id: DeliveryId) -> bool {
         self.settled.contains(&id)
     }
 
     /// Whether an operator has given it up.
-    pub fn is_discarded(&self, id: DeliveryId) -> bool {
+    pub(crate) fn is_discarded(&self, id: DeliveryId) -> bool {
         self.discarded.contains(&id)
     }
 
     /// The deliveries that were tried and have not arrived.
-    pub fn in_progress(&self) -> impl ExactSizeIterator<Item = (DeliveryId, &DeliveryProgress)> {
+    pub(crate) fn in_progress(&self) -> impl ExactSizeIterator<Item = (DeliveryId, &DeliveryProgress)> {
         self.in_progress.iter().map(|(id, progress)| (*id, progress))
     }
 
@@ -95,7 +95,7 @@ impl DeliveryLogState {
     }
 
     /// The endpoints to which nothing is sent for a while.
-    pub fn circuits(&self) -> &BTreeMap<String, Circuit> {
+    pub(crate) fn circuits(&self) -> &BTreeMap<String, Circuit> {
         &self.circuits
     }
 
@@ -258,7 +258,7 @@ impl DeliveryLogState {
     ///
     /// # Errors
     /// [`DeliveryRefusal`], with the reason.
-    pub fn check_discard(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
+    pub(crate) fn check_discard(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
         match self.in_progress.get(&id).map(|c| c.standing) {
             Some(DeliveryState::InFlight { .. }) => Err(DeliveryRefusal::InFlight(id)),
             _ if self.settled.contains(&id) => Err(DeliveryRefusal::Settled(id)),
@@ -287,7 +287,7 @@ impl DeliveryLogState {
     ///
     /// # Errors
     /// [`DeliveryRefusal`], with the reason.
-    pub fn check_retry(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
+    pub(crate) fn check_retry(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
         match self.in_progress.get(&id).map(|c| c.standing) {
             _ if self.settled.contains(&id) => Err(DeliveryRefusal::Settled(id)),
             None => Err(DeliveryRefusal::NeverTried(id)),

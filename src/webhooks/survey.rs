@@ -34,7 +34,7 @@ impl Undelivered {
     }
 
     /// Whether it waits for an operator.
-    pub fn is_parked(&self) -> bool {
+    pub(crate) fn is_parked(&self) -> bool {
         self.progress.as_ref().is_some_and(|c| matches!(c.standing, DeliveryState::Parked { .. }))
     }
 }

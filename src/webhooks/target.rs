@@ -22,7 +22,7 @@ pub struct DeliveryTarget {
 
 impl DeliveryTarget {
     /// A job's callback.
-    pub fn of_callback(callback: Callback) -> DeliveryTarget {
+    pub(crate) fn of_callback(callback: Callback) -> DeliveryTarget {
         let Callback { url, method, headers, body } = callback;
         DeliveryTarget { endpoint: endpoint_of(&url), url, name: None, method, headers, body }
     }

@@ -96,7 +96,7 @@ impl SegmentFile {
     }
 
     /// Reads it from an offset on into a buffer, which is emptied first.
-    pub fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
+    pub(crate) fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
         use std::io::{Seek, SeekFrom};
         buffer.clear();
         let mut file = crate::durable::plain::open(&self.path).context("open", &self.path)?;

@@ -57,7 +57,7 @@ impl Recovery {
     }
 
     /// The same; its cleanups are worked on once, one try each.
-    pub fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
+    pub(crate) fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
         *Shared::lock(&self.shared.cleaning) = Cleaning::Now(Box::new(settings.clone()));
         self
     }

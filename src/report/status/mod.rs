@@ -103,7 +103,7 @@ pub struct Gathered {
 
 impl Gathered {
     /// The same, with what is undelivered.
-    pub fn with_webhooks(mut self, webhooks: Option<crate::webhooks::Survey>) -> Gathered {
+    pub(crate) fn with_webhooks(mut self, webhooks: Option<crate::webhooks::Survey>) -> Gathered {
         self.webhooks = webhooks;
         self
     }

@@ -89,7 +89,7 @@ impl DockerObject {
     }
 
     /// Whether a container runs; false for other objects.
-    pub fn is_living(&self) -> bool {
+    pub(crate) fn is_living(&self) -> bool {
         !matches!(self.state.as_deref(), Some("exited" | "created" | "dead" | "removing"))
     }
 
