@@ -57,7 +57,7 @@ pub enum KeepOutcome {
 
 impl KeepOutcome {
     /// Where to look for the archive.
-    pub fn told(&self) -> Option<String> {
+    pub(crate) fn told(&self) -> Option<String> {
         let KeepOutcome::Archived { archive_id, bytes } = self else { return None };
         let size = human::size(*bytes);
         Some(format!("git work is kept ({size}): recoveryctl cleanup archive show {archive_id}"))

@@ -83,7 +83,7 @@ impl Entry {
     }
 
     /// The same act, if it failed half way.
-    pub fn failed(self) -> Entry {
+    pub(crate) fn failed(self) -> Entry {
         Entry { result: Outcome::Failed, ..self }
     }
 }

@@ -123,7 +123,7 @@ impl Disk {
     }
 
     /// The folder that it works in, if it was told one.
-    pub fn home(&self) -> Option<&Home> {
+    pub(crate) fn home(&self) -> Option<&Home> {
         self.home.as_deref()
     }
 
@@ -234,7 +234,7 @@ impl Disk {
     /// # Errors
     /// The system's error, with `NotRegular` as its source when that is the reason.
     #[track_caller]
-    pub fn open_or_create(&self, path: &Path) -> Result<DiskFile, DiskError> {
+    pub(crate) fn open_or_create(&self, path: &Path) -> Result<DiskFile, DiskError> {
         for _ in 0..MOST_TRIES {
             match self.open(path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -267,7 +267,7 @@ impl Disk {
     /// leaves both names, and the same call completes it. A folder cannot have two names: there the rename
     /// may replace an empty folder that appeared between check and rename, and nothing else.
     #[track_caller]
-    pub fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
+    pub(crate) fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
         use rustix::fs::CWD;
         self.perform(&Effect::Rename { from, to, replace }, || {
             if replace { std::fs::rename(from, to) } else { super::noreplace::rename((CWD, from), (CWD, to)) }
@@ -457,7 +457,7 @@ impl DiskFile {
     }
 
     /// The name it was opened by.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -467,7 +467,7 @@ impl DiskFile {
     }
 
     /// Length, identity and times.
-    pub fn metadata(&self) -> Result<Metadata, DiskError> {
+    pub(crate) fn metadata(&self) -> Result<Metadata, DiskError> {
         self.file.metadata().context("look at", &self.path)
     }
 
@@ -532,7 +532,7 @@ impl DiskFile {
     /// # Errors
     /// The system's error. Everything written since the last sync must then be taken as lost.
     #[track_caller]
-    pub fn sync_data(&self) -> Result<(), DiskError> {
+    pub(crate) fn sync_data(&self) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Sync { path: &self.path, data_only: true }, || self.file.sync_data())
             .context("sync", &self.path)
@@ -540,7 +540,7 @@ impl DiskFile {
 
     /// Makes content and times durable (fsync).
     #[track_caller]
-    pub fn sync(&self) -> Result<(), DiskError> {
+    pub(crate) fn sync(&self) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Sync { path: &self.path, data_only: false }, || self.file.sync_all())
             .context("sync", &self.path)

@@ -59,7 +59,7 @@ pub struct Home {
 
 impl Home {
     /// Opens the folder at `root`. Where no file can be opened any more, its identity has to do.
-    pub fn open(root: &Path) -> io::Result<Home> {
+    pub(crate) fn open(root: &Path) -> io::Result<Home> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(root, flags, Mode::empty()).ok().map(Arc::new);
         let identity = identity_at(root)?;
@@ -99,7 +99,7 @@ impl Home {
     }
 
     /// The path by which it was opened.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
@@ -121,7 +121,7 @@ impl Home {
     }
 
     /// The same folder by another path.
-    pub fn by_path(&self, root: PathBuf) -> Home {
+    pub(crate) fn by_path(&self, root: PathBuf) -> Home {
         Home { root, ..self.clone() }
     }
 

@@ -95,7 +95,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// That of a job without a folder.
-    pub fn nothing() -> Evidence {
+    pub(crate) fn nothing() -> Evidence {
         Evidence {
             folder: None,
             pid_file: PidFile::Absent,
@@ -115,7 +115,7 @@ impl Evidence {
     }
 
     /// From which of its files a lost record can be rebuilt.
-    pub fn sources(&self) -> Vec<String> {
+    pub(crate) fn sources(&self) -> Vec<String> {
         let mut sources = vec!["directory"];
         if matches!(self.pid_file, PidFile::Pid(_)) {
             sources.push("pid file");
@@ -154,7 +154,7 @@ impl Evidence {
     }
 
     /// In sentences for people.
-    pub fn sentences(&self) -> Vec<String> {
+    pub(crate) fn sentences(&self) -> Vec<String> {
         let mut told = self.of_folder();
         told.extend(match &self.process {
             ProcessEvidence::None => None,

@@ -80,7 +80,7 @@ impl CommandTemplate {
     }
 
     /// The command for one job. NUL, which no argument can hold, is left out.
-    pub fn command(&self, values: &Values<'_>) -> Vec<String> {
+    pub(crate) fn command(&self, values: &Values<'_>) -> Vec<String> {
         let fill = |part: &Part| match part {
             Part::Text(text) => text.clone(),
             Part::Placeholder(name) => values.get(name).unwrap_or_default().replace('\0', ""),

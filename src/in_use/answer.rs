@@ -68,7 +68,7 @@ pub enum How {
 
 impl How {
     /// Whether a mount is what protects the folder.
-    pub const fn is_mount(self) -> bool {
+    pub(crate) const fn is_mount(self) -> bool {
         matches!(self, How::MountPoint | How::Mounted)
     }
 }

@@ -66,7 +66,7 @@ impl Output {
     ///
     /// # Errors
     /// `NotFound` when nothing was printed; the system's error; or that something else has the output's name.
-    pub fn len(&self) -> Result<u64, DiskError> {
+    pub(crate) fn len(&self) -> Result<u64, DiskError> {
         let file = self.open()?;
         let len = file.metadata().context("look at", &self.path)?.len();
         if !self.has_exit_line {
@@ -80,11 +80,6 @@ impl Output {
     pub(crate) fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
         let file = self.open()?;
         Ok(offset.max(beginning(&file).context("read", &self.path)?))
-    }
-
-    /// Whether the job printed nothing.
-    pub fn is_empty(&self) -> Result<bool, DiskError> {
-        Ok(self.len()? == 0)
     }
 
     /// The bytes from an offset to the end, at most `most` of them.

@@ -54,7 +54,7 @@ pub enum LockAct {
 
 impl LockAct {
     /// As reports say it.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             LockAct::RestoreMetadata => "restore-lock-metadata",
             LockAct::Free => "free-lock",

@@ -58,7 +58,7 @@ pub enum LockVerdict {
 
 impl LockVerdict {
     /// In one word: `live`, `free`, `stale` or `unknown`.
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             LockVerdict::Live | LockVerdict::LiveUnidentified => "live",
             LockVerdict::Free => "free",
@@ -108,7 +108,7 @@ pub enum Origin {
 
 impl Origin {
     /// Where `host` is, seen from `here`.
-    pub fn of(host: &Host, here: &Host) -> Origin {
+    pub(crate) fn of(host: &Host, here: &Host) -> Origin {
         match here.relation(host) {
             Relation::Here { .. } => Origin::Here,
             Relation::OtherNamespace => Origin::OtherNamespace,

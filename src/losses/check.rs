@@ -27,7 +27,7 @@ pub struct LossCheck {
 
 impl LossCheck {
     /// Looks. Changes nothing.
-    pub fn take(dir: &StateDir, known: &Losses) -> LossCheck {
+    pub(crate) fn take(dir: &StateDir, known: &Losses) -> LossCheck {
         // The copy's files are its original's.
         if dir.is_copy() {
             return LossCheck::default();
@@ -66,18 +66,18 @@ impl LossCheck {
     }
 
     /// The same, with what somebody else has found.
-    pub fn with(mut self, findings: &[Finding]) -> LossCheck {
+    pub(crate) fn with(mut self, findings: &[Finding]) -> LossCheck {
         self.findings.extend(findings.iter().filter(|f| f.tells_of_loss()).cloned());
         self
     }
 
     /// Records it in the list of losses.
-    pub fn record(&self, dir: &StateDir, by: &str) -> Result<(), LossesError> {
+    pub(crate) fn record(&self, dir: &StateDir, by: &str) -> Result<(), LossesError> {
         ledger::record(dir, by, &self.found(), &self.marks)
     }
 
     /// Acknowledges losses by their ids, also those that are only seen now.
-    pub fn acknowledge(
+    pub(crate) fn acknowledge(
         &self,
         dir: &StateDir,
         ids: &[String],

@@ -131,7 +131,7 @@ impl Losses {
     }
 
     /// Those that nobody has acknowledged.
-    pub fn open(&self) -> impl Iterator<Item = &Loss> {
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Loss> {
         self.losses.iter().filter(|loss| loss.acknowledged.is_none())
     }
 

@@ -160,7 +160,7 @@ impl<'a> Context<'a> {
     }
 
     /// The settings with their origins.
-    pub fn configuration(&self) -> &Configuration {
+    pub(crate) fn configuration(&self) -> &Configuration {
         &self.site.configuration
     }
 
@@ -307,12 +307,12 @@ impl<'a> Context<'a> {
     }
 
     /// Who does it, and why.
-    pub fn actor(&self) -> Actor {
+    pub(crate) fn actor(&self) -> Actor {
         self.call.actor.clone()
     }
 
     /// The reason that was given.
-    pub fn reason(&self) -> Option<&str> {
+    pub(crate) fn reason(&self) -> Option<&str> {
         self.call.actor.why.as_deref()
     }
 
@@ -338,22 +338,22 @@ impl<'a> Context<'a> {
     }
 
     /// Whether nothing may be changed.
-    pub fn is_dry_run(&self) -> bool {
+    pub(crate) fn is_dry_run(&self) -> bool {
         self.call.dry_run
     }
 
     /// Whether what jobs print may be shown.
-    pub fn shows_output(&self) -> bool {
+    pub(crate) fn shows_output(&self) -> bool {
         self.call.sees_output
     }
 
     /// Whether results are shown as they come.
-    pub fn is_streamed(&self) -> bool {
+    pub(crate) fn is_streamed(&self) -> bool {
         self.call.is_streamed
     }
 
     /// The process that asks, by what it runs inside of; `None` for a client of the daemon.
-    pub fn caller(&self) -> Option<Caller> {
+    pub(crate) fn caller(&self) -> Option<Caller> {
         let inside = self.call.inside.as_ref()?;
         Some(Caller::this(inside.variables.iter().cloned()))
     }
@@ -368,22 +368,22 @@ impl<'a> Context<'a> {
     }
 
     /// The folder at which the relative paths of the request begin.
-    pub fn folder(&self) -> Option<&Path> {
+    pub(crate) fn folder(&self) -> Option<&Path> {
         self.call.folder.as_deref()
     }
 
     /// The variables of the process that asks; a client of the daemon sends none.
-    pub fn variables(&self) -> &[(OsString, OsString)] {
+    pub(crate) fn variables(&self) -> &[(OsString, OsString)] {
         self.call.inside.as_ref().map_or(&[], |inside| &inside.variables)
     }
 
     /// Something that should not be overlooked.
-    pub fn warn(&mut self, sentence: &str) {
+    pub(crate) fn warn(&mut self, sentence: &str) {
         self.front.warn(sentence);
     }
 
     /// What is being done.
-    pub fn note(&mut self, sentence: &str) {
+    pub(crate) fn note(&mut self, sentence: &str) {
         self.front.note(sentence);
     }
 
@@ -396,7 +396,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Unconfirmed`] when nobody can be asked; `declined` when the answer is no.
-    pub fn confirm(&mut self, question: &str) -> Result<(), OperationError> {
+    pub(crate) fn confirm(&mut self, question: &str) -> Result<(), OperationError> {
         match self.front.agrees(question) {
             Some(true) => Ok(()),
             Some(false) => {

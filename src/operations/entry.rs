@@ -58,7 +58,7 @@ pub struct Done<R> {
 
 impl<R> Done<R> {
     /// All was done.
-    pub fn all(report: R) -> Done<R> {
+    pub(crate) fn all(report: R) -> Done<R> {
         Done { report, ending: Ending::Done }
     }
 
@@ -153,17 +153,29 @@ impl Entry {
     }
 
     /// Of an operation that reads.
-    pub const fn get(words: &'static [&'static str], path: &'static str, summary: &'static str) -> Entry {
+    pub(crate) const fn get(
+        words: &'static [&'static str],
+        path: &'static str,
+        summary: &'static str,
+    ) -> Entry {
         Entry::new(Method::Get, words, path, summary)
     }
 
     /// Of an operation that changes.
-    pub const fn post(words: &'static [&'static str], path: &'static str, summary: &'static str) -> Entry {
+    pub(crate) const fn post(
+        words: &'static [&'static str],
+        path: &'static str,
+        summary: &'static str,
+    ) -> Entry {
         Entry::new(Method::Post, words, path, summary)
     }
 
     /// Of an operation that removes.
-    pub const fn delete(words: &'static [&'static str], path: &'static str, summary: &'static str) -> Entry {
+    pub(crate) const fn delete(
+        words: &'static [&'static str],
+        path: &'static str,
+        summary: &'static str,
+    ) -> Entry {
         Entry::new(Method::Delete, words, path, summary)
     }
 
@@ -200,7 +212,7 @@ impl Entry {
     }
 
     /// See [`Entry::while_recovering`].
-    pub const fn while_recovering(self) -> Entry {
+    pub(crate) const fn while_recovering(self) -> Entry {
         Entry { while_recovering: true, ..self }
     }
 
@@ -210,12 +222,12 @@ impl Entry {
     }
 
     /// See [`Entry::needs_reason`].
-    pub const fn with_reason(self) -> Entry {
+    pub(crate) const fn with_reason(self) -> Entry {
         Entry { needs_reason: true, ..self }
     }
 
     /// See [`Entry::cached`].
-    pub const fn cached(self) -> Entry {
+    pub(crate) const fn cached(self) -> Entry {
         Entry { cached: true, ..self }
     }
 
@@ -235,7 +247,7 @@ impl Entry {
     }
 
     /// See [`Entry::one_of`].
-    pub const fn one_of(self, one_of: &'static [&'static str]) -> Entry {
+    pub(crate) const fn one_of(self, one_of: &'static [&'static str]) -> Entry {
         Entry { one_of, ..self }
     }
 }

@@ -132,7 +132,7 @@ impl OrphanVerdict {
 
 impl Explained {
     /// The conclusion from the checks.
-    pub fn verdict(&self) -> OrphanVerdict {
+    pub(crate) fn verdict(&self) -> OrphanVerdict {
         let is = |answer| move |check: &Check| check.passed == answer;
         let checks = &self.candidate.checks;
         match () {
@@ -144,7 +144,7 @@ impl Explained {
     }
 
     /// The reason against its removal: a check that protects it, or else one that could not be made.
-    pub fn objection(&self) -> Option<&Check> {
+    pub(crate) fn objection(&self) -> Option<&Check> {
         let checks = &self.candidate.checks;
         checks.iter().find(|c| c.passed == Some(false)).or_else(|| self.candidate.objection())
     }

@@ -25,7 +25,7 @@ pub struct JobEnd {
 
 impl Job {
     /// All ends of the job, in order. A crash after which the job was requeued at once is not one.
-    pub fn ends(&self) -> Vec<JobEnd> {
+    pub(crate) fn ends(&self) -> Vec<JobEnd> {
         let history = &self.run_state().history;
         let goes_on = |next: Option<&Transition>| {
             next.is_some_and(|t| t.by.is_none() && t.reason.as_deref() == Some(REQUEUED))

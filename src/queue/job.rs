@@ -245,7 +245,7 @@ pub struct Job {
 
 impl Job {
     /// A job that waits for its first attempt.
-    pub fn new(id: JobId, place: QueuePosition, submitted_at: Timestamp, spec: &JobSpec) -> Job {
+    pub(crate) fn new(id: JobId, place: QueuePosition, submitted_at: Timestamp, spec: &JobSpec) -> Job {
         let raw_spec = serde_json::to_string(spec).unwrap_or_default();
         Job::queued(id, place, submitted_at, raw_spec.into())
     }

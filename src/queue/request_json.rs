@@ -163,12 +163,12 @@ fn whole(value: Value) -> Value {
 
 /// The names of all members, for messages.
 fn names() -> String {
-    MEMBERS.iter().map(|m| m.name).collect::<Vec<_>>().join(", ")
+    JobRequest::members().collect::<Vec<_>>().join(", ")
 }
 
 impl JobRequest {
     /// The names of all members that a request written as JSON may have.
-    pub fn members() -> impl Iterator<Item = &'static str> {
+    pub(crate) fn members() -> impl Iterator<Item = &'static str> {
         MEMBERS.iter().map(|m| m.name)
     }
 

@@ -157,7 +157,7 @@ impl SnapshotFile {
     ///
     /// # Errors
     /// [`SnapshotError::Damaged`] when a line is not as it was written.
-    pub fn check(&self, state_id: &str) -> Result<(), SnapshotError> {
+    pub(crate) fn check(&self, state_id: &str) -> Result<(), SnapshotError> {
         let (mut lines, header) = self.begin(state_id)?;
         for number in 1..=header.jobs + 1 {
             lines.payload(number)?;

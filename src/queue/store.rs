@@ -320,7 +320,7 @@ impl Queue {
     }
 
     /// The state directory that it is in.
-    pub fn dir(&self) -> &StateDir {
+    pub(crate) fn dir(&self) -> &StateDir {
         &self.dir
     }
 
@@ -355,17 +355,17 @@ impl Queue {
     }
 
     /// Where the log ends, as far as this process knows without the log.
-    pub fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.replayed.log.position
     }
 
     /// The newest snapshot that was read or taken; 0 for none.
-    pub fn snapshot_seq(&self) -> u64 {
+    pub(crate) fn snapshot_seq(&self) -> u64 {
         self.snapshot.as_ref().map_or(0, |s| s.seq)
     }
 
     /// Records since the newest snapshot.
-    pub fn records_since_checkpoint(&self) -> u64 {
+    pub(crate) fn records_since_checkpoint(&self) -> u64 {
         self.replayed.state.last_seq().saturating_sub(self.snapshot_seq())
     }
 
@@ -511,7 +511,7 @@ impl Queue {
     }
 
     /// Waits until the log changes, at most `timeout`.
-    pub fn wait(&self, timeout: Duration) {
+    pub(crate) fn wait(&self, timeout: Duration) {
         match &self.access {
             Access::Log(log) => log.wait_for_change(self.replayed.log.position, timeout),
             // There is no log to wait on: the caller looks again after a moment.

@@ -58,7 +58,7 @@ impl std::fmt::Debug for Phase {
 
 impl PhaseProgress {
     /// Of a phase that has not begun.
-    pub fn not_begun(phase: &Phase) -> PhaseProgress {
+    pub(crate) fn not_begun(phase: &Phase) -> PhaseProgress {
         PhaseProgress {
             phase: phase.name.to_owned(),
             depends_on: phase.depends_on.iter().map(|&name| name.to_owned()).collect(),

@@ -88,7 +88,11 @@ pub enum AuditReportError {
 
 impl AuditReport {
     /// Reads both sources. Changes nothing.
-    pub fn read(dir: &StateDir, filter: &AuditFilter, page: &Page) -> Result<AuditReport, AuditReportError> {
+    pub(crate) fn read(
+        dir: &StateDir,
+        filter: &AuditFilter,
+        page: &Page,
+    ) -> Result<AuditReport, AuditReportError> {
         let (trail, mut findings) = match audit::read(dir) {
             Ok(trail) => (trail, Vec::new()),
             Err(e) => (audit::TrailRead::default(), vec![audit::unreadable(&e)]),

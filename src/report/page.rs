@@ -16,7 +16,7 @@ pub struct Page {
 impl Page {
     /// The same part of a list that is kept the oldest first and shown the newest first: what comes is added at the end
     /// that is shown first, and a cursor stays where it is.
-    pub fn newest_first(&self) -> Page {
+    pub(crate) fn newest_first(&self) -> Page {
         Page { reverse: !self.reverse, ..self.clone() }
     }
 }

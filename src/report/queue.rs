@@ -46,7 +46,7 @@ pub(crate) const HEAD: usize = 20;
 
 impl QueueStatus {
     /// Reports on an open queue; `held` are the repositories that somebody other than a job holds.
-    pub fn new(
+    pub(crate) fn new(
         queue: &Queue,
         recovered: RecoveredQueue,
         held: &BTreeSet<String>,
@@ -137,7 +137,7 @@ pub struct Percentiles {
 
 impl Percentiles {
     /// Of these values.
-    pub fn of(mut values: Vec<i64>) -> Percentiles {
+    pub(crate) fn of(mut values: Vec<i64>) -> Percentiles {
         values.sort_unstable();
         let rank = |p: usize| values.get((values.len() * p).div_ceil(100).max(1) - 1).copied();
         Percentiles { p50: rank(50), p90: rank(90), p99: rank(99) }
@@ -146,7 +146,7 @@ impl Percentiles {
 
 impl RecoveryTotals {
     /// Of the recoveries that the history keeps, the last hundred.
-    pub fn of(history: &[HistoryEntry]) -> RecoveryTotals {
+    pub(crate) fn of(history: &[HistoryEntry]) -> RecoveryTotals {
         let phases = history.iter().flat_map(|recovery| &recovery.phases).filter(|p| p.phase == "queue");
         let mut totals = RecoveryTotals::default();
         for phase in phases.filter(|p| matches!(p.status, PhaseStatus::Succeeded | PhaseStatus::Degraded)) {
@@ -209,7 +209,7 @@ pub(crate) fn not_writable(queue: &Queue) -> Option<Finding> {
 
 impl QueueMetrics {
     /// From the jobs that are still known and the totals.
-    pub fn new(state: &QueueState, recoveries: RecoveryTotals) -> QueueMetrics {
+    pub(crate) fn new(state: &QueueState, recoveries: RecoveryTotals) -> QueueMetrics {
         let totals = state.totals();
         let (mut waits, mut runs) = (Vec::new(), Vec::new());
         for job in state.jobs() {
@@ -259,7 +259,7 @@ pub struct QueueSnapshot {
 
 impl QueueSnapshot {
     /// The queue as it is now.
-    pub fn new(
+    pub(crate) fn new(
         state: &QueueState,
         held: &BTreeSet<String>,
         at: Timestamp,
@@ -311,7 +311,7 @@ pub struct SegmentStatus {
 
 impl WalStatus {
     /// Reads every segment there is, whether a snapshot covers it or not.
-    pub fn read(dir: &StateDir, queue: &Queue) -> Result<WalStatus, DiskError> {
+    pub(crate) fn read(dir: &StateDir, queue: &Queue) -> Result<WalStatus, DiskError> {
         let folder = dir.paths.queue_log();
         let state_id = dir.identity.state_id.to_string();
         let log = queue.log().ok();

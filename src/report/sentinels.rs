@@ -69,7 +69,7 @@ pub enum SentinelsError {
 
 impl Sentinels {
     /// Looks at every sentinel of the page.
-    pub fn new(
+    pub(crate) fn new(
         dir: &StateDir,
         state: &QueueState,
         limits: FreshnessLimits,

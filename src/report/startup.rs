@@ -38,7 +38,7 @@ pub struct StartupDetection {
 
 impl StartupDetection {
     /// Looks; changes nothing.
-    pub fn read(dir: &StateDir) -> Result<StartupDetection, DiskError> {
+    pub(crate) fn read(dir: &StateDir) -> Result<StartupDetection, DiskError> {
         let detection = detect(dir)?;
         let mut all: Vec<StartupEntry> = StartupLog::read(dir)?.startups().cloned().collect();
         let mut damage = None;
@@ -82,7 +82,7 @@ pub struct CleanupLog {
 
 impl CleanupLog {
     /// A page of them.
-    pub fn new(log: &StartupLog, page: &Page) -> Result<CleanupLog, BadCursor> {
+    pub(crate) fn new(log: &StartupLog, page: &Page) -> Result<CleanupLog, BadCursor> {
         let all: Vec<CleanupEntry> = log.acts().cloned().collect();
         let total = all.len() as u64;
         let (entries, next_cursor) = cut_counted(all, &page.newest_first())?;
@@ -118,7 +118,7 @@ impl StartupHistory {
     ///
     /// # Errors
     /// What the system says, or [`BadCursor`].
-    pub fn read(dir: &StateDir, page: &Page) -> Result<StartupHistory, StartupReportError> {
+    pub(crate) fn read(dir: &StateDir, page: &Page) -> Result<StartupHistory, StartupReportError> {
         let all = all_startups(dir, &StartupLog::read(dir)?)?;
         let total = all.len() as u64;
         let (startups, next_cursor) = cut_counted(all, &page.newest_first())?;
@@ -190,7 +190,7 @@ pub struct Recoveries<'a> {
 
 impl StartupLogReport {
     /// Puts it together.
-    pub fn read(dir: &StateDir, recoveries: Recoveries<'_>) -> Result<StartupLogReport, DiskError> {
+    pub(crate) fn read(dir: &StateDir, recoveries: Recoveries<'_>) -> Result<StartupLogReport, DiskError> {
         let mut all = all_startups(dir, &StartupLog::read(dir)?)?.into_iter().rev();
         let told = |startup: StartupEntry| {
             let operations = operations(&startup, recoveries);

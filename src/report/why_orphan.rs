@@ -33,7 +33,7 @@ pub struct WhyOrphan {
 
 impl WhyOrphan {
     /// Of what was judged just now.
-    pub fn new(dir: &StateDir, explained: &Explained) -> WhyOrphan {
+    pub(crate) fn new(dir: &StateDir, explained: &Explained) -> WhyOrphan {
         let candidate = CandidateEntry::of(&explained.candidate);
         let (plan_id, taken_at) = explained.plan.clone().unzip();
         WhyOrphan {

@@ -31,7 +31,7 @@ pub enum StartedBy {
 }
 
 impl StartedBy {
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             StartedBy::Daemon => "daemon",
             StartedBy::Recover => "recover",

@@ -66,7 +66,7 @@ pub struct FolderId {
 
 impl FolderId {
     /// The identity of a folder.
-    pub fn of(folder: &Path) -> Result<FolderId, StateError> {
+    pub(crate) fn of(folder: &Path) -> Result<FolderId, StateError> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(folder).context("look at", folder)?;
         Ok(FolderId {
@@ -78,7 +78,7 @@ impl FolderId {
     }
 
     /// Whether the other one is the same folder; `None` when that cannot be told.
-    pub fn is(&self, other: &FolderId) -> Option<bool> {
+    pub(crate) fn is(&self, other: &FolderId) -> Option<bool> {
         match (&self.born, &other.born) {
             (Some(ours), Some(theirs)) if ours != theirs => Some(false),
             (Some(_), Some(_)) if self.inode == other.inode => Some(true),

@@ -137,7 +137,7 @@ impl StateDir {
     }
 
     /// The stamp of things that belong to this directory as it is now.
-    pub fn stamp(&self) -> StateStamp {
+    pub(crate) fn stamp(&self) -> StateStamp {
         let FolderId { device, inode, .. } = self.place;
         StateStamp { state_id: self.identity.state_id, incarnation: self.identity.incarnation, device, inode }
     }
@@ -151,7 +151,7 @@ impl StateDir {
     }
 
     /// Whether what bears this stamp was begun by another incarnation of this directory.
-    pub fn is_of_other_incarnation(&self, stamp: Option<&StateStamp>) -> bool {
+    pub(crate) fn is_of_other_incarnation(&self, stamp: Option<&StateStamp>) -> bool {
         match (stamp, &self.past.restored) {
             (Some(stamp), _) => stamp.incarnation != self.identity.incarnation,
             (None, restored) => restored.is_some(),

@@ -66,7 +66,7 @@ impl StatePaths {
     }
 
     /// The folders of all logs, the queue's first.
-    pub fn logs(&self) -> [PathBuf; 6] {
+    pub(crate) fn logs(&self) -> [PathBuf; 6] {
         [
             self.queue_log(),
             self.audit_log(),

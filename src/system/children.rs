@@ -43,7 +43,7 @@ pub(crate) fn runs_own_program(pid: u32) -> bool {
 
 impl ResourceUse {
     /// The difference to an earlier value.
-    pub fn since(self, before: ResourceUse) -> ResourceUse {
+    pub(crate) fn since(self, before: ResourceUse) -> ResourceUse {
         ResourceUse {
             cpu_user_ms: self.cpu_user_ms.saturating_sub(before.cpu_user_ms),
             cpu_system_ms: self.cpu_system_ms.saturating_sub(before.cpu_system_ms),

@@ -52,7 +52,7 @@ impl AddressRules {
     ///
     /// # Errors
     /// [`AddressRefused`], with the rule.
-    pub fn check(&self, address: IpAddr) -> Result<(), AddressRefused> {
+    pub(crate) fn check(&self, address: IpAddr) -> Result<(), AddressRefused> {
         reached(address).into_iter().try_for_each(|reached| self.check_reached(address, reached))
     }
 

@@ -83,7 +83,7 @@ impl Problems {
     }
 
     /// The losses of the log.
-    pub fn losses(&self) -> impl Iterator<Item = Found> {
+    pub(crate) fn losses(&self) -> impl Iterator<Item = Found> {
         let lost = |object, sentence| Found {
             code: "webhook-log-damaged".to_owned(),
             object,
@@ -133,12 +133,12 @@ impl DeliveryView {
     }
 
     /// The state.
-    pub fn state(&self) -> &DeliveryLogState {
+    pub(crate) fn state(&self) -> &DeliveryLogState {
         &self.0.state
     }
 
     /// The damage.
-    pub fn problems(&self) -> &Problems {
+    pub(crate) fn problems(&self) -> &Problems {
         &self.0.problems
     }
 }
@@ -329,7 +329,7 @@ impl DeliveryLog {
     }
 
     /// Follows the log; `seen` is called with the records of other processes.
-    pub fn refresh(&mut self, seen: &mut dyn FnMut(&Operation)) -> Result<(), DeliveryLogError> {
+    pub(crate) fn refresh(&mut self, seen: &mut dyn FnMut(&Operation)) -> Result<(), DeliveryLogError> {
         let until = self.log.end();
         self.log.commit(until.last_seq)?;
         self.read_until(until, seen)
@@ -351,7 +351,7 @@ impl DeliveryLog {
     ///
     /// # Errors
     /// Nothing was appended then, as far as is known.
-    pub fn decide<T>(
+    pub(crate) fn decide<T>(
         &mut self,
         seen: &mut dyn FnMut(&Operation),
         decide: impl FnOnce(&DeliveryLogState, Timestamp) -> (Vec<Operation>, T),

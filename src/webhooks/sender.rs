@@ -104,7 +104,7 @@ pub struct Sender {
 
 impl Sender {
     /// One that follows these settings.
-    pub fn new(settings: &Settings) -> Sender {
+    pub(crate) fn new(settings: &Settings) -> Sender {
         Sender {
             rules: settings.addresses.clone(),
             timeout: settings.timeout,

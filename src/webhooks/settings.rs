@@ -32,7 +32,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// As the receiver of a delivery.
-    pub fn target(&self) -> DeliveryTarget {
+    pub(crate) fn target(&self) -> DeliveryTarget {
         DeliveryTarget {
             endpoint: endpoint_of(&self.url),
             url: self.url.clone(),
@@ -121,7 +121,7 @@ impl Settings {
     }
 
     /// How much of the past is kept.
-    pub fn retention(&self) -> AttemptRetention {
+    pub(crate) fn retention(&self) -> AttemptRetention {
         AttemptRetention { keep: self.keep, entries: self.keep_entries }
     }
 

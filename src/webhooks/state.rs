@@ -70,7 +70,7 @@ struct Compaction {
 
 impl DeliveryLogState {
     /// The progress of an undelivered delivery that was tried.
-    pub fn progress(&self, id: DeliveryId) -> Option<&DeliveryProgress> {
+    pub(crate) fn progress(&self, id: DeliveryId) -> Option<&DeliveryProgress> {
         self.in_progress.get(&id)
     }
 
@@ -100,7 +100,7 @@ impl DeliveryLogState {
     }
 
     /// Until when endpoints asked to be left alone (`Retry-After`); that may be over.
-    pub fn retry_after(&self) -> &BTreeMap<String, Timestamp> {
+    pub(crate) fn retry_after(&self) -> &BTreeMap<String, Timestamp> {
         &self.retry_after
     }
 
@@ -113,7 +113,7 @@ impl DeliveryLogState {
     ///
     /// # Errors
     /// [`DeliveryRefusal`]; the state is unchanged then.
-    pub fn apply(&mut self, record: Record) -> Result<(), DeliveryRefusal> {
+    pub(crate) fn apply(&mut self, record: Record) -> Result<(), DeliveryRefusal> {
         let Record { at, operation, .. } = record;
         match operation {
             Operation::CompactionBegin => {

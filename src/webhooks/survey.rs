@@ -21,7 +21,7 @@ pub struct Undelivered {
 
 impl Undelivered {
     /// Whether it would be sent now: its endpoint asked for no pause, and its own pause is over.
-    pub fn is_due(&self, survey: &Survey) -> bool {
+    pub(crate) fn is_due(&self, survey: &Survey) -> bool {
         let endpoint = &self.delivery.target.endpoint;
         let own = self.progress.as_ref().and_then(|c| match c.standing {
             DeliveryState::Waiting { next_try_at, .. } => Some(next_try_at),

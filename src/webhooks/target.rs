@@ -28,7 +28,7 @@ impl DeliveryTarget {
     }
 
     /// Its address as reports show it.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         masked_url(&self.url)
     }
 }

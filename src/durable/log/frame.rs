@@ -138,7 +138,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Where the next record would go: behind the last whole one.
-    pub fn tail(&self) -> u64 {
+    pub(crate) fn tail(&self) -> u64 {
         self.base + self.at as u64
     }
 

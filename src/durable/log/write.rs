@@ -46,7 +46,7 @@ pub struct Locked<'a> {
 
 impl Locked<'_> {
     /// Where the log ends; it cannot move while this lives.
-    pub fn end(&self) -> Position {
+    pub(crate) fn end(&self) -> Position {
         position(self.log.page.end())
     }
 

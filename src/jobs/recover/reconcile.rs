@@ -143,7 +143,7 @@ pub enum Reconciliation {
 
 impl Reconciliation {
     /// In one word.
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Reconciliation::Reattached => "reattached",
             Reconciliation::FinishedWhileAway { .. } => "finished_while_away",

@@ -29,7 +29,7 @@ pub struct JobHolders {
 
 impl JobHolders {
     /// For a state directory.
-    pub fn new(dir: &StateDir, limits: FreshnessLimits) -> JobHolders {
+    pub(crate) fn new(dir: &StateDir, limits: FreshnessLimits) -> JobHolders {
         let trouble = Repeats::new("the queue cannot be read to judge who holds a lock");
         JobHolders { dir: dir.clone(), limits, queue: RefCell::default(), missed: Cell::default(), trouble }
     }

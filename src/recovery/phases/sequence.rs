@@ -63,18 +63,18 @@ impl Recovery {
     }
 
     /// The same; orphans are looked for with these settings.
-    pub fn scanning(self, settings: &OrphanSettings) -> Recovery {
+    pub(crate) fn scanning(self, settings: &OrphanSettings) -> Recovery {
         *Shared::lock(&self.shared.scanning) = Some(settings.clone());
         self
     }
 
     /// The phases and their dependencies.
-    pub fn graph(&self) -> &PhaseGraph {
+    pub(crate) fn graph(&self) -> &PhaseGraph {
         &self.graph
     }
 
     /// The names of the phases, in the order in which they were declared.
-    pub fn phases(&self) -> Vec<&'static str> {
+    pub(crate) fn phases(&self) -> Vec<&'static str> {
         self.graph.names()
     }
 

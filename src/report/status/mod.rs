@@ -133,12 +133,12 @@ impl Gathered {
     }
 
     /// What is undelivered, if it was looked at and can be told.
-    pub fn survey(&self) -> Option<&crate::webhooks::Survey> {
+    pub(crate) fn survey(&self) -> Option<&crate::webhooks::Survey> {
         self.webhooks.as_ref()
     }
 
     /// The last recovery that came to its end, if that can be told.
-    pub fn last(&self) -> Option<&RecoveryRecord> {
+    pub(crate) fn last(&self) -> Option<&RecoveryRecord> {
         self.last.as_ref().ok()?.as_ref()
     }
 
@@ -186,7 +186,7 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
 
 impl Status {
     /// Puts it together.
-    pub fn new(sources: &Sources<'_>) -> Status {
+    pub(crate) fn new(sources: &Sources<'_>) -> Status {
         let raised = findings(sources);
         let mut reasons = reasons(&raised);
         if sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running) {

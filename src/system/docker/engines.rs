@@ -20,7 +20,7 @@ pub enum EngineChoice {
 
 impl EngineChoice {
     /// The engines that were found, with these settings except for their addresses.
-    pub fn of(found: FoundEngine, settings: &EngineSettings) -> EngineChoice {
+    pub(crate) fn of(found: FoundEngine, settings: &EngineSettings) -> EngineChoice {
         let at = |host| EngineSettings { host, ..settings.clone() };
         match found {
             FoundEngine::At(hosts, _) => EngineChoice::At(hosts.into_iter().map(at).collect()),

@@ -26,7 +26,7 @@ pub enum Removal {
 impl Engine {
     /// Removes objects, each by its full id. A container is asked to end and then killed; its anonymous
     /// volumes go with it. `done` is called with each result, in any order.
-    pub fn remove_all(
+    pub(crate) fn remove_all(
         &self,
         objects: &[DockerObject],
         done: &mut dyn FnMut(&DockerObject, Result<Removal, EngineError>),
