@@ -230,7 +230,7 @@ impl Drop for FileLock {
 
 /// Result of trying to take a lock that may be free.
 #[derive(Debug)]
-pub enum Taken {
+pub(crate) enum Taken {
     /// It was free.
     Ours(FileLock),
     /// Another process holds it.

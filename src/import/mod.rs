@@ -34,7 +34,7 @@ pub use report::{
 pub use scan::{FoundJob, Scan, ScanError};
 pub use script_process::runs_script;
 pub use takeover::take_over;
-pub use template::{CommandTemplate, TemplateError, Values};
+pub use template::{CommandTemplate, TemplateError};
 
 /// The kind of server, as it is written into the jobs' records.
 pub(crate) const SOURCE: &str = "claude-batch-server";

@@ -25,7 +25,7 @@ pub enum TemplateError {
 
 /// What the placeholders stand for.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Values<'a> {
+pub(crate) struct Values<'a> {
     /// What the job was asked.
     pub prompt: &'a str,
     /// Its title.

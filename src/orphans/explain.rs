@@ -34,7 +34,7 @@ pub(crate) enum ExplainError {
 
 /// An explanation.
 #[derive(Debug, Clone)]
-pub struct Explained {
+pub(crate) struct Explained {
     /// The thing itself with its present checks; without checks when it is gone.
     pub candidate: Candidate,
     /// Whether it is there.

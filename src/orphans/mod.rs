@@ -39,8 +39,8 @@ mod trash;
 
 pub use candidate::{Candidate, Check, OrphanKind, OrphanPlan, OrphanTarget};
 pub use execute::{ExecuteError, Executed, FailedCandidate, RefusedCandidate, Request, execute};
-pub use explain::{Asked, Explained, OrphanVerdict};
-pub(crate) use explain::{ExplainError, explain};
+pub use explain::{Asked, OrphanVerdict};
+pub(crate) use explain::{ExplainError, Explained, explain};
 pub use log::LogEntry;
 pub(crate) use log::entries;
 pub(crate) use saved::plan;

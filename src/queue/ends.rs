@@ -9,7 +9,7 @@ pub(super) const REQUEUED: &str = "requeued after a crash";
 /// A moment at which a job was over, for good or until it was resumed. A function of the log alone: the
 /// result is the same whenever and by whichever process it is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobEnd {
+pub(crate) struct JobEnd {
     /// In which attempt.
     pub attempt: u32,
     pub status: JobStatus,

@@ -40,7 +40,7 @@ pub use bad_request::BadRequest;
 pub use callback::Callback;
 pub use callback_url::masked_url;
 pub use ended_by::EndedBy;
-pub use ends::JobEnd;
+pub(crate) use ends::JobEnd;
 pub(crate) use export::{Exported, exported};
 pub use job::{Adopted, EndedAttempt, Job, JobDocument, JobStatus, QueuePosition, RunState, Transition};
 pub use open::{Method, Replayed};

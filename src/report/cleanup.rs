@@ -179,7 +179,7 @@ pub struct CompletedList {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CleanupReportError {
+pub(crate) enum CleanupReportError {
     /// No such cursor.
     #[error(transparent)]
     Cursor(#[from] page::BadCursor),

@@ -8,7 +8,7 @@ use crate::findings::{Finding, Severity};
 
 /// Which findings.
 #[derive(Debug, Clone, Default)]
-pub struct FindingFilter {
+pub(crate) struct FindingFilter {
     /// At least so bad.
     pub severity: Option<Severity>,
     /// Of this code.

@@ -48,7 +48,7 @@ pub struct JobList {
 
 /// Which jobs.
 #[derive(Debug, Clone, Default)]
-pub struct JobFilter {
+pub(crate) struct JobFilter {
     /// Of this status.
     pub status: Option<JobStatus>,
     /// On this repository.

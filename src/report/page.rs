@@ -24,7 +24,7 @@ impl Page {
 /// A cursor that no list has given out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no cursor of this list")]
-pub struct BadCursor(pub String);
+pub(crate) struct BadCursor(pub String);
 
 /// Cuts a page out of a list that is in order of `place`, the lowest first.
 pub(crate) fn cut<T>(

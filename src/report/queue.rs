@@ -120,7 +120,7 @@ pub struct Finished {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs)]
-pub struct RecoveryTotals {
+pub(crate) struct RecoveryTotals {
     pub recoveries: u64,
     pub records_replayed: u64,
     pub records_damaged: u64,

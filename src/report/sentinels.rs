@@ -58,7 +58,7 @@ pub struct Sentinels {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SentinelsError {
+pub(crate) enum SentinelsError {
     /// The jobs cannot be listed.
     #[error(transparent)]
     Disk(#[from] DiskError),

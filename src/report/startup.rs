@@ -129,7 +129,7 @@ impl StartupHistory {
 /// Why a report on startups cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StartupReportError {
+pub(crate) enum StartupReportError {
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -179,7 +179,7 @@ const BEFORE: usize = 10;
 
 /// What recoveries left, for the phases of startups.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Recoveries<'a> {
+pub(crate) struct Recoveries<'a> {
     /// The one that runs, or ran last.
     pub current: Option<&'a Snapshot>,
     /// The last one that came to its end.

@@ -22,7 +22,7 @@ pub const STARTUPS_KEPT: usize = 200;
 
 /// The content of the log.
 #[derive(Debug, Clone, Default)]
-pub struct StartupLog {
+pub(crate) struct StartupLog {
     /// The records in order; those of layout 1 first, without a number.
     pub records: Vec<(Option<u64>, StartupRecord)>,
     /// Bytes that are no record, without a half-written end, which may be in the making.

@@ -34,7 +34,7 @@ pub(crate) use paths::{ATTEMPT_FILES, CHECKPOINT, EARLIER, LINKED, is_own_name_o
 pub use paths::{JobPaths, LockPaths, StatePaths};
 pub use repair::IdentityRepair;
 pub use secret::Secret;
-pub use token_file::Distrust;
+pub(crate) use token_file::Distrust;
 pub use units::{BadUnit, parse_duration};
 pub(crate) use units::{format_duration, format_size, parse_size};
 pub use word::Word;

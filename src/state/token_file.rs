@@ -26,7 +26,7 @@ const LONGEST: u64 = 256;
 /// Why such a file is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Distrust {
+pub(crate) enum Distrust {
     /// There is none.
     #[error("there is none")]
     Missing,

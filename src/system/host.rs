@@ -32,7 +32,7 @@ pub struct Host {
 
 /// Where something was recorded, seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relation {
+pub(crate) enum Relation {
     /// In this boot and process namespace. `is_disputed`: the boot ids differ, the kernel's start does not.
     Here {
         /// Whether the pieces disagree.

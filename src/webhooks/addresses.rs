@@ -41,7 +41,7 @@ pub struct AddressRules {
 /// An address that may not be called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{address} must not be called: {why}")]
-pub struct AddressRefused {
+pub(crate) struct AddressRefused {
     pub address: IpAddr,
     /// By which rule.
     pub why: String,

@@ -115,7 +115,7 @@ pub struct DeliveryLog {
 
 /// The state of the log at one moment, for a report.
 #[derive(Debug)]
-pub struct DeliveryView(Pass);
+pub(crate) struct DeliveryView(Pass);
 
 impl DeliveryView {
     fn read(dir: &StateDir) -> Result<DeliveryView, DeliveryLogError> {

@@ -39,7 +39,7 @@ mod survey;
 mod target;
 mod template;
 
-pub use addresses::{AddressRefused, AddressRules};
+pub use addresses::AddressRules;
 pub(crate) use adopt::hold_for_another;
 pub(crate) use answer::{Meaning, meaning_of};
 pub use attempt_retention::{AttemptRetention, PastAttempt, attempts_in};
@@ -48,7 +48,8 @@ pub use delivery::{Delivery, DeliveryId, Event, Facts, JobFacts, RecoveryFacts};
 pub use derive::{Deriver, RecoveryEnd};
 pub(crate) use engine::deliver_test;
 pub use engine::{Delivered, Engine, EngineError, Feed};
-pub use log::{DeliveryLog, DeliveryLogError, DeliveryView, Problems};
+pub(crate) use log::DeliveryView;
+pub use log::{DeliveryLog, DeliveryLogError, Problems};
 pub use own_secret::make_own_secret;
 pub(crate) use own_secret::own_secret;
 pub use record::{Attempted, DeliveryOutcome, DeliveryProgress, DeliveryState};
