@@ -57,7 +57,7 @@ pub enum KeepOutcome {
 
 impl KeepOutcome {
     /// Where to look for the archive.
-    pub fn told(&self) -> Option<String> {
+    pub(crate) fn told(&self) -> Option<String> {
         let KeepOutcome::Archived { archive_id, bytes } = self else { return None };
         let size = human::size(*bytes);
         Some(format!("git work is kept ({size}): recoveryctl cleanup archive show {archive_id}"))
@@ -112,7 +112,11 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<KeepOutcome, Ca
 
 /// Whether a folder below the one of a request, which goes while that stays, has git work in it: a repository, or files
 /// of a working tree around it that are not committed. In doubt it has.
-pub fn has_work_below(dir: &StateDir, request: &KeepRequest<'_>, below: &Path) -> Result<bool, CannotKeep> {
+pub(crate) fn has_work_below(
+    dir: &StateDir,
+    request: &KeepRequest<'_>,
+    below: &Path,
+) -> Result<bool, CannotKeep> {
     let unread = |source| CannotKeep::Unread { folder: request.folder.to_owned(), source };
     let looked = match look(request.folder, request.stop) {
         Err(_) if (request.stop)() => return Err(CannotKeep::Stopped),

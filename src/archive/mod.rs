@@ -56,12 +56,11 @@ mod trees;
 pub use cannot_keep::CannotKeep;
 pub use fingerprint::fingerprint;
 pub use judged::{Judged, keep_noted};
-pub use keep::{KeepOutcome, KeepRequest, has_git, has_work_below, keep};
+pub(crate) use keep::has_work_below;
+pub use keep::{KeepOutcome, KeepRequest, has_git, keep};
 pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
 pub use rules::KeepRules;
 pub use state::{GitState, git_states};
-pub use store::{
-    Archive, ArchiveForm, ArchiveRetention, PruneError, Totals, archive, archives, outlived, prune, remove,
-    remove_audited, totals,
-};
+pub use store::{Archive, ArchiveForm, ArchiveRetention, PruneError, Totals, archive, archives, remove};
+pub(crate) use store::{outlived, prune, remove_audited, totals};

@@ -26,16 +26,6 @@ pub enum ArchiveSource {
     Orphan,
 }
 
-impl ArchiveSource {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ArchiveSource::Cleanup => "cleanup",
-            ArchiveSource::Prune => "prune",
-            ArchiveSource::Orphan => "orphan",
-        }
-    }
-}
-
 /// A repository, or a working tree, of which something is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ArchivedRepository")]

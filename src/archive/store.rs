@@ -201,7 +201,7 @@ pub struct ArchiveRetention {
 
 /// The archives of a list (newest first) that no rule keeps, oldest first. Without any rule all stay. By
 /// size, the newest is kept however large it is, and of the others those that fit in the rest.
-pub fn outlived(archives: &[Archive], retention: ArchiveRetention, now: Timestamp) -> Vec<Archive> {
+pub(crate) fn outlived(archives: &[Archive], retention: ArchiveRetention, now: Timestamp) -> Vec<Archive> {
     if retention == ArchiveRetention::default() {
         return Vec::new();
     }
@@ -251,7 +251,7 @@ pub struct Totals {
 }
 
 /// Adds the archives up, without reading their descriptions.
-pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
+pub(crate) fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
     let mut totals = Totals::default();
     for path in kept_files(dir)? {
         let Ok(found) = path.symlink_metadata() else { continue };
@@ -269,7 +269,11 @@ pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
 ///
 /// # Errors
 /// [`PruneError`]; the audit trail has those removed before.
-pub fn prune(dir: &StateDir, retention: ArchiveRetention, actor: &Actor) -> Result<Vec<Archive>, PruneError> {
+pub(crate) fn prune(
+    dir: &StateDir,
+    retention: ArchiveRetention,
+    actor: &Actor,
+) -> Result<Vec<Archive>, PruneError> {
     if retention == ArchiveRetention::default() {
         return Ok(Vec::new());
     }
@@ -279,7 +283,7 @@ pub fn prune(dir: &StateDir, retention: ArchiveRetention, actor: &Actor) -> Resu
 }
 
 /// Removes one archive, with its entry in the audit trail.
-pub fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Result<(), PruneError> {
+pub(crate) fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Result<(), PruneError> {
     let trail = Trail::open(dir)?;
     remove(dir, archive)?;
     let of = archive.object.as_deref().unwrap_or("an earlier version's");

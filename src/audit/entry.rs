@@ -78,12 +78,12 @@ impl Entry {
     }
 
     /// The same act, with what proved that it was right.
-    pub fn with_evidence(self, evidence: Vec<String>) -> Entry {
+    pub(crate) fn with_evidence(self, evidence: Vec<String>) -> Entry {
         Entry { evidence, ..self }
     }
 
     /// The same act, if it failed half way.
-    pub fn failed(self) -> Entry {
+    pub(crate) fn failed(self) -> Entry {
         Entry { result: Outcome::Failed, ..self }
     }
 }

@@ -25,4 +25,5 @@ mod trail;
 pub use actor::Actor;
 pub use entry::{Entry, Outcome};
 pub(crate) use findings::{damage_findings, findings, unreadable};
-pub use trail::{AuditError, Trail, TrailCheck, TrailRead, check, read, record};
+pub use trail::{AuditError, Trail, TrailRead, read, record};
+pub(crate) use trail::{TrailCheck, check};

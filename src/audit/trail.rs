@@ -53,7 +53,7 @@ impl Trail {
 
 impl Trail {
     /// Enters several acts with one sync.
-    pub fn record_all(&self, entries: &[Entry]) -> Result<(), AuditError> {
+    pub(crate) fn record_all(&self, entries: &[Entry]) -> Result<(), AuditError> {
         let lines: Vec<Vec<u8>> = entries.iter().map(|e| serde_json::to_vec(e).unwrap_or_default()).collect();
         let appended = self.log.append(&lines);
         appended.map(drop).map_err(|source| AuditError { folder: self.folder.clone(), source })
@@ -124,7 +124,7 @@ pub struct TrailRead {
 
 /// Whether the files of a trail are whole.
 #[derive(Debug, Clone, Default)]
-pub struct TrailCheck {
+pub(crate) struct TrailCheck {
     /// Bytes that are no record, without a half-written end, which may be in the making.
     pub damage: Vec<Damage>,
     /// Sequence numbers that should be there and are not, first and last of each gap.
@@ -137,7 +137,7 @@ pub struct TrailCheck {
 ///
 /// # Errors
 /// What the system says. Damage is no error.
-pub fn check(dir: &StateDir) -> Result<TrailCheck, AuditError> {
+pub(crate) fn check(dir: &StateDir) -> Result<TrailCheck, AuditError> {
     let (folder, state_id) = (dir.paths.audit_log(), dir.identity.state_id.to_string());
     if !folder.exists() {
         return Ok(TrailCheck::default());

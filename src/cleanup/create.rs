@@ -55,7 +55,7 @@ pub fn create(dir: &StateDir, request: &CleanupRequest<'_>) -> Result<Created, C
 }
 
 /// The same, for many: beside those that are known, to which the new one is added.
-pub fn create_beside(
+pub(crate) fn create_beside(
     known: &mut KnownCleanups,
     dir: &StateDir,
     request: &CleanupRequest<'_>,

@@ -10,7 +10,7 @@ use crate::state::StateDir;
 /// Follows a queue: which of its jobs ask for cleanup, and whose was entered already. A new one looks at
 /// every job once; from then on only new jobs, and when the queue changed those that ask, are looked at.
 #[derive(Debug, Default)]
-pub struct Derived {
+pub(crate) struct Derived {
     asking: Vec<JobId>,
     seen: usize,
     entered: u64,
@@ -32,7 +32,11 @@ fn is_due(job: &Job) -> bool {
 
 impl Derived {
     /// The jobs whose cleanup is due and was never entered.
-    pub fn missing<'a>(&mut self, dir: &StateDir, state: &'a QueueState) -> Result<Vec<&'a Job>, DiskError> {
+    pub(crate) fn missing<'a>(
+        &mut self,
+        dir: &StateDir,
+        state: &'a QueueState,
+    ) -> Result<Vec<&'a Job>, DiskError> {
         if self.nothing_missing_at == Some(state.last_seq()) {
             return Ok(Vec::new());
         }
@@ -75,7 +79,7 @@ impl Derived {
     ///
     /// # Errors
     /// The system's error; the rest is made the next time.
-    pub fn enter_missing(
+    pub(crate) fn enter_missing(
         &mut self,
         dir: &StateDir,
         state: &QueueState,

@@ -9,7 +9,11 @@ use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::state::StateDir;
 
 /// What an operator should know of these; `runs` tells whether some process works on cleanups.
-pub fn findings(dir: &StateDir, cleanups: &[CleanupRecord], runs: bool) -> Result<Vec<Finding>, DiskError> {
+pub(crate) fn findings(
+    dir: &StateDir,
+    cleanups: &[CleanupRecord],
+    runs: bool,
+) -> Result<Vec<Finding>, DiskError> {
     let mut findings: Vec<Finding> = cleanups.iter().filter_map(|c| finding(c, runs)).collect();
     findings.extend(damaged(dir)?.into_iter().map(|path| {
         let sentence = "it cannot be understood; it was left as it is".to_owned();

@@ -26,7 +26,7 @@ fn of_record(record: &CleanupRecord) -> Attempt {
 
 /// The cleanups of a state directory at one moment.
 #[derive(Debug, Default)]
-pub struct KnownCleanups {
+pub(crate) struct KnownCleanups {
     ids: HashSet<String>,
     over: HashSet<Attempt>,
     open: HashMap<Attempt, CleanupRecord>,
@@ -34,7 +34,7 @@ pub struct KnownCleanups {
 
 impl KnownCleanups {
     /// Reads them. Changes nothing.
-    pub fn read(dir: &StateDir) -> Result<KnownCleanups, DiskError> {
+    pub(crate) fn read(dir: &StateDir) -> Result<KnownCleanups, DiskError> {
         let mut known = KnownCleanups::default();
         // The open ones first: one that completes in between is then found twice, and not missed.
         for record in store::list(dir)? {
@@ -52,12 +52,12 @@ impl KnownCleanups {
     }
 
     /// Whether all that the job's present attempt left was removed.
-    pub fn is_over(&self, job: &Job) -> bool {
+    pub(crate) fn is_over(&self, job: &Job) -> bool {
         self.over.contains(&of_job(job))
     }
 
     /// The cleanup of the job's present attempt that is not over.
-    pub fn open_of(&self, job: &Job) -> Option<&CleanupRecord> {
+    pub(crate) fn open_of(&self, job: &Job) -> Option<&CleanupRecord> {
         self.open.get(&of_job(job)).filter(|record| !record.overtaken)
     }
 

@@ -21,7 +21,7 @@ pub enum Left {
 
 /// Tells what jobs left. The engine is asked once, when the first job is looked at.
 #[derive(Debug)]
-pub struct Leftovers<'a> {
+pub(crate) struct Leftovers<'a> {
     dir: &'a StateDir,
     settings: &'a CleanupSettings,
     state_id: String,
@@ -30,13 +30,13 @@ pub struct Leftovers<'a> {
 
 impl<'a> Leftovers<'a> {
     /// Of the jobs of a state directory.
-    pub fn new(dir: &'a StateDir, settings: &'a CleanupSettings) -> Leftovers<'a> {
+    pub(crate) fn new(dir: &'a StateDir, settings: &'a CleanupSettings) -> Leftovers<'a> {
         let state_id = dir.identity.state_id.to_string();
         Leftovers { dir, settings, state_id, objects: std::cell::OnceCell::new() }
     }
 
     /// Of one job that is over. Changes nothing.
-    pub fn of(&self, job: &Job) -> Left {
+    pub(crate) fn of(&self, job: &Job) -> Left {
         let id = job.id.to_string();
         if let Ok(paths) = self.dir.paths.job(&id) {
             let index = paths.workspace.join(&self.settings.index_folder);

@@ -46,15 +46,18 @@ mod work;
 
 pub use cleaner::{Cleaner, CleanupError};
 pub use completed::{Completed, completed};
-pub use create::{CleanupRequest, CreateRefused, Created, create, create_beside, retry, skip};
-pub use derive::Derived;
-pub use findings::findings;
-pub use known::KnownCleanups;
-pub use leftovers::{Left, Leftovers};
+pub(crate) use create::create_beside;
+pub use create::{CleanupRequest, CreateRefused, Created, create, retry, skip};
+pub(crate) use derive::Derived;
+pub(crate) use findings::findings;
+pub(crate) use known::KnownCleanups;
+pub use leftovers::Left;
+pub(crate) use leftovers::Leftovers;
 pub use record::{
     CleanupPhase, CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, CleanupStatus, ResumedFrom, Source,
     Step, StepWhat,
 };
 pub use run::Pass;
 pub use settings::CleanupSettings;
-pub use store::{damaged, is_running, list};
+pub(crate) use store::is_running;
+pub use store::list;

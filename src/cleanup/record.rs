@@ -36,7 +36,7 @@ pub enum CleanupPhaseName {
 
 impl CleanupPhaseName {
     /// All, in order.
-    pub const ALL: [CleanupPhaseName; 3] =
+    pub(crate) const ALL: [CleanupPhaseName; 3] =
         [CleanupPhaseName::Cidx, CleanupPhaseName::Docker, CleanupPhaseName::Filesystem];
 
     pub const fn as_str(self) -> &'static str {
@@ -80,7 +80,7 @@ impl CleanupPhaseStatus {
     }
 
     /// Whether nothing more happens in it unless an operator acts.
-    pub const fn is_over(self) -> bool {
+    pub(crate) const fn is_over(self) -> bool {
         matches!(self, CleanupPhaseStatus::Done | CleanupPhaseStatus::Skipped)
     }
 }
@@ -161,7 +161,7 @@ impl Step {
     }
 
     /// Whether a crash interrupted it.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.intents > 0 && self.done_at.is_none() && self.error.is_none()
     }
 }
@@ -234,7 +234,7 @@ impl CleanupPhase {
     }
 
     /// The first step that is not done.
-    pub fn next_step(&self) -> Option<&Step> {
+    pub(crate) fn next_step(&self) -> Option<&Step> {
         self.steps.iter().find(|s| s.done_at.is_none())
     }
 }
@@ -351,7 +351,7 @@ impl CleanupRecord {
     }
 
     /// A phase.
-    pub fn phase(&self, name: CleanupPhaseName) -> Option<&CleanupPhase> {
+    pub(crate) fn phase(&self, name: CleanupPhaseName) -> Option<&CleanupPhase> {
         self.phases.iter().find(|p| p.phase == name)
     }
 
@@ -375,7 +375,7 @@ impl CleanupRecord {
     }
 
     /// Its status; `runs` tells whether a process works on cleanups now.
-    pub fn status(&self, runs: bool) -> CleanupStatus {
+    pub(crate) fn status(&self, runs: bool) -> CleanupStatus {
         let has = |status| self.phases.iter().any(|p| p.status == status);
         if self.is_over() {
             CleanupStatus::Completed
@@ -393,14 +393,14 @@ impl CleanupRecord {
     }
 
     /// The phase that is next, or under way.
-    pub fn current_phase(&self) -> Option<CleanupPhaseName> {
+    pub(crate) fn current_phase(&self) -> Option<CleanupPhaseName> {
         let open = |wanted: fn(CleanupPhaseStatus) -> bool| self.phases.iter().find(|p| wanted(p.status));
         let running = open(|s| s == CleanupPhaseStatus::Running);
         running.or_else(|| open(|s| !s.is_over())).map(|p| p.phase)
     }
 
     /// The first step that is not done, for a cleanup that was interrupted.
-    pub fn open_step(&self) -> Option<ResumedFrom> {
+    pub(crate) fn open_step(&self) -> Option<ResumedFrom> {
         let phase =
             self.phases.iter().find(|p| !p.status.is_over() && p.status != CleanupPhaseStatus::Parked)?;
         let step = phase.next_step().map_or_else(|| "plan".to_owned(), |s| s.step.clone());
@@ -409,7 +409,7 @@ impl CleanupRecord {
 
     /// When its next try is due, seen from `now`; `None` when there is none. Files that wait for another
     /// phase are due with that phase.
-    pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = |p: &CleanupPhase| p.phase == CleanupPhaseName::Filesystem && !may_go(self);
         let open =
             self.phases.iter().filter(|p| !p.status.is_over() && p.status != CleanupPhaseStatus::Parked);
@@ -417,7 +417,7 @@ impl CleanupRecord {
     }
 
     /// How many objects of a kind it has removed itself.
-    pub fn removed(&self, kind: crate::system::docker::DockerKind) -> u64 {
+    pub(crate) fn removed(&self, kind: crate::system::docker::DockerKind) -> u64 {
         let steps = self.phase(CleanupPhaseName::Docker).into_iter().flat_map(|p| &p.steps);
         let of_kind = steps.filter(|s| matches!(&s.what, StepWhat::Remove(o) if o.kind == kind));
         of_kind.filter(|s| s.done_at.is_some()).count() as u64

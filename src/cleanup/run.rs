@@ -71,7 +71,7 @@ impl<'a> Cleaner<'a> {
 
     /// Works once on these cleanups, also on those that wait for their next try. Those that are over or unknown
     /// are passed over.
-    pub fn work_on_these(
+    pub(crate) fn work_on_these(
         &self,
         ids: &[String],
         report: &(dyn Fn(&CleanupRecord) + Sync),

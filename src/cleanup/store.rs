@@ -85,11 +85,11 @@ pub fn list(dir: &StateDir) -> Result<Vec<CleanupRecord>, DiskError> {
 }
 
 /// Files that should be cleanups and cannot be understood.
-pub fn damaged(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
+pub(super) fn damaged(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     Ok(read_all(dir)?.into_iter().filter(|(_, record)| record.is_none()).map(|(path, _)| path).collect())
 }
 
 /// Whether some process works on cleanups at this moment.
-pub fn is_running(dir: &StateDir) -> bool {
+pub(crate) fn is_running(dir: &StateDir) -> bool {
     matches!(is_held(&dir.paths.cleanup_lock()), Ok(true))
 }

@@ -90,7 +90,7 @@ impl IdempotencyStore {
     }
 
     /// Removes answers that are too old to be asked for; how many.
-    pub fn forget_the_old(&self) -> Result<usize, DiskError> {
+    pub(crate) fn forget_the_old(&self) -> Result<usize, DiskError> {
         let (folder, now) = (self.dir.paths.answered(), self.dir.clock.now());
         let mut removed = 0;
         for entry in std::fs::read_dir(&folder).context("read", &folder)?.flatten() {

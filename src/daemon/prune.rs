@@ -45,7 +45,7 @@ pub struct CleanedPrune {
 /// Why it could not go on. Earlier removals stand.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CleanedPruneError {
+pub(crate) enum CleanedPruneError {
     /// Removing jobs.
     #[error(transparent)]
     Prune(#[from] PruneError),
@@ -62,7 +62,7 @@ pub enum CleanedPruneError {
 ///
 /// # Errors
 /// [`CleanedPruneError`]; the next prune goes on.
-pub fn prune_cleaned(
+pub(crate) fn prune_cleaned(
     dir: &StateDir,
     queue: &mut Queue,
     retention: &JobRetention,
@@ -82,7 +82,7 @@ pub fn prune_cleaned(
 }
 
 /// The result of [`prune_cleaned`] if every cleanup succeeded. Changes nothing.
-pub fn would_prune_cleaned(
+pub(crate) fn would_prune_cleaned(
     dir: &StateDir,
     queue: &Queue,
     retention: &JobRetention,

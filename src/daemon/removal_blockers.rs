@@ -18,7 +18,7 @@ const CLEANUP_PENDING: &str = "job-cleanup-pending";
 /// References that block the removal of ended jobs. Deliveries are derived from the jobs in the queue, so
 /// undelivered ones need their jobs. The delivery log, the cleanups and the Docker engine are read once:
 /// later changes only keep a job longer.
-pub struct RemovalBlockers<'a> {
+pub(super) struct RemovalBlockers<'a> {
     dir: &'a StateDir,
     cleanup: &'a CleanupSettings,
     leftovers: Leftovers<'a>,
@@ -28,7 +28,7 @@ pub struct RemovalBlockers<'a> {
 
 /// The cleanup that an ended job needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CleanupNeed {
+pub(super) enum CleanupNeed {
     /// Done, or there is nothing but files.
     Met,
     /// None was entered; why there must be one.
@@ -43,13 +43,13 @@ pub enum CleanupNeed {
 
 impl<'a> RemovalBlockers<'a> {
     /// Of the jobs of a state directory.
-    pub fn new(dir: &'a StateDir, cleanup: &'a CleanupSettings) -> RemovalBlockers<'a> {
+    pub(crate) fn new(dir: &'a StateDir, cleanup: &'a CleanupSettings) -> RemovalBlockers<'a> {
         let leftovers = Leftovers::new(dir, cleanup);
         RemovalBlockers { dir, cleanup, leftovers, deliveries: OnceCell::new(), cleanups: OnceCell::new() }
     }
 
     /// Why an ended job must not be removed yet: a code and the reason in words.
-    pub fn of(&self, job: &Job) -> Option<(&'static str, String)> {
+    pub(crate) fn of(&self, job: &Job) -> Option<(&'static str, String)> {
         let Ok(spec) = job.spec() else {
             return Some(("job-of-later-version", "what it was to do cannot be understood".to_owned()));
         };
@@ -72,7 +72,7 @@ impl<'a> RemovalBlockers<'a> {
     }
 
     /// The cleanup of an ended job. Changes nothing.
-    pub fn cleanup_of(&self, job: &Job) -> CleanupNeed {
+    pub(crate) fn cleanup_of(&self, job: &Job) -> CleanupNeed {
         let Some(known) = self.cleanups.get_or_init(|| KnownCleanups::read(self.dir).ok()) else {
             return CleanupNeed::Unknown("the cleanups cannot be read".to_owned());
         };
@@ -97,7 +97,7 @@ impl<'a> RemovalBlockers<'a> {
 
     /// Enters a cleanup for each of the jobs that have none and need one; returns the ids of all open ones.
     /// Their results are read again on demand.
-    pub fn enter_cleanups<'j>(
+    pub(crate) fn enter_cleanups<'j>(
         &mut self,
         jobs: impl Iterator<Item = &'j Job>,
     ) -> Result<Vec<String>, CreateRefused> {

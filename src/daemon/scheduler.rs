@@ -204,7 +204,7 @@ impl Scheduler {
     }
 
     /// Runs until `stop` says so.
-    pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
+    pub(crate) fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
         while !stop() {
             self.round()?;
         }
@@ -296,7 +296,7 @@ impl Scheduler {
     }
 
     /// One round; true when something happened.
-    pub fn step(&mut self) -> Result<bool, WorkError> {
+    pub(crate) fn step(&mut self) -> Result<bool, WorkError> {
         // Jobs submitted from now on are in another directory: nothing must wait for this scheduler.
         self.check_place()?;
         self.announce();

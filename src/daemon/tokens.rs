@@ -66,7 +66,7 @@ pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
 ///
 /// # Errors
 /// The system's error; the old token then still works.
-pub fn rotate_token(dir: &StateDir, role: Role) -> Result<(), DiskError> {
+pub(crate) fn rotate_token(dir: &StateDir, role: Role) -> Result<(), DiskError> {
     let path = role.file(dir);
     if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
         dir.quarantine().take_other(&path, "a folder in a token's place", &dir.clock.now().to_string())?;

@@ -20,7 +20,7 @@ const RANDOM_LETTERS: usize = 6;
 
 /// Result of [`remove_abandoned`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Abandoned {
+pub(crate) enum Abandoned {
     /// No process was writing it; it is removed.
     Removed {
         /// How long it was.
@@ -44,7 +44,7 @@ pub fn is_temporary_name(name: &OsStr) -> bool {
 /// # Errors
 /// The system's error; the file is then still there.
 #[track_caller]
-pub fn remove_abandoned(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError> {
+pub(crate) fn remove_abandoned(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError> {
     match remove_unlocked(disk, path) {
         Err(e) if e.is_not_found() => Ok(Abandoned::Gone),
         other => other,

@@ -23,7 +23,7 @@ use super::weakness::is_weakness;
 
 /// An ability that the file system lacks.
 #[derive(Debug)]
-pub struct Unable {
+pub(crate) struct Unable {
     /// Completes the sentence "the file system cannot …".
     pub what: &'static str,
     /// The system's reason.
@@ -32,7 +32,7 @@ pub struct Unable {
 
 /// Tries the abilities in this folder, and leaves nothing there. A full, read-only or failing disk is not
 /// reported here: the command that needs to write reports it.
-pub fn try_abilities(disk: &Disk, folder: &Path) -> Result<(), Unable> {
+pub(crate) fn try_abilities(disk: &Disk, folder: &Path) -> Result<(), Unable> {
     let trial = Trial { disk, folder };
     match trial.all() {
         Err(unable) if passes(&unable.source) => Ok(()),

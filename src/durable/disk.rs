@@ -118,12 +118,12 @@ impl Disk {
     }
 
     /// The same, for work in this folder: see [`Home`].
-    pub fn at_home(self, home: Home) -> Disk {
+    pub(crate) fn at_home(self, home: Home) -> Disk {
         Disk { home: Some(Arc::new(home)), ..self }
     }
 
     /// The folder that it works in, if it was told one.
-    pub fn home(&self) -> Option<&Home> {
+    pub(crate) fn home(&self) -> Option<&Home> {
         self.home.as_deref()
     }
 
@@ -212,7 +212,7 @@ impl Disk {
     /// # Errors
     /// `AlreadyExists` when the name is taken, or the system's error.
     #[track_caller]
-    pub fn create_link(&self, target: &Path, path: &Path) -> Result<(), DiskError> {
+    pub(crate) fn create_link(&self, target: &Path, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::Create { path }, || Ok(rustix::fs::symlink(target, path)?))
             .context("make the link", path)
     }
@@ -220,7 +220,7 @@ impl Disk {
     /// Opens an existing file for reading and writing. A link is not followed.
     ///
     /// # Errors
-    /// `NotFound`; [`super::NotRegular`] as the source of the system's error; or the system's error.
+    /// `NotFound`; `NotRegular` as the source of the system's error; or the system's error.
     pub fn open(&self, path: &Path) -> Result<DiskFile, DiskError> {
         self.check_home(path)
             .and_then(|()| open_carefully(path, OFlags::RDWR, Mode::empty()))
@@ -232,9 +232,9 @@ impl Disk {
     /// The name is durable only after [`Disk::sync_dir`]. A link is not followed.
     ///
     /// # Errors
-    /// The system's error, with [`super::NotRegular`] as its source when that is the reason.
+    /// The system's error, with `NotRegular` as its source when that is the reason.
     #[track_caller]
-    pub fn open_or_create(&self, path: &Path) -> Result<DiskFile, DiskError> {
+    pub(crate) fn open_or_create(&self, path: &Path) -> Result<DiskFile, DiskError> {
         for _ in 0..MOST_TRIES {
             match self.open(path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -252,7 +252,7 @@ impl Disk {
     /// the output of jobs, which the job itself writes: the observer does not see the content.
     ///
     /// # Errors
-    /// The system's error, with [`super::NotRegular`] as its source when that is the reason.
+    /// The system's error, with `NotRegular` as its source when that is the reason.
     #[track_caller]
     pub fn open_append(&self, path: &Path) -> Result<File, DiskError> {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
@@ -267,7 +267,7 @@ impl Disk {
     /// leaves both names, and the same call completes it. A folder cannot have two names: there the rename
     /// may replace an empty folder that appeared between check and rename, and nothing else.
     #[track_caller]
-    pub fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
+    pub(crate) fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
         use rustix::fs::CWD;
         self.perform(&Effect::Rename { from, to, replace }, || {
             if replace { std::fs::rename(from, to) } else { super::noreplace::rename((CWD, from), (CWD, to)) }
@@ -341,7 +341,7 @@ impl Disk {
 
     /// As [`Disk::ensure_dir`] for several folders, in this order, with one sync for each parent folder.
     #[track_caller]
-    pub fn ensure_dirs(&self, paths: &[impl AsRef<Path>]) -> Result<usize, DiskError> {
+    pub(crate) fn ensure_dirs(&self, paths: &[impl AsRef<Path>]) -> Result<usize, DiskError> {
         let mut made = 0;
         let mut around: Vec<&Path> = Vec::new();
         for path in paths.iter().map(AsRef::as_ref) {
@@ -384,7 +384,7 @@ impl Disk {
 
     /// Makes the names in a folder durable.
     #[track_caller]
-    pub fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+    pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncDir { path }, || crate::durable::plain::open(path)?.sync_all())
             .context("sync the folder", path)
     }
@@ -392,7 +392,7 @@ impl Disk {
     /// Makes everything durable that was written to the file system a folder is on: one call for many
     /// files.
     #[track_caller]
-    pub fn sync_filesystem(&self, path: &Path) -> Result<(), DiskError> {
+    pub(crate) fn sync_filesystem(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncFilesystem { path }, || {
             Ok(rustix::fs::syncfs(crate::durable::plain::open(path)?)?)
         })
@@ -457,7 +457,7 @@ impl DiskFile {
     }
 
     /// The name it was opened by.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -467,7 +467,7 @@ impl DiskFile {
     }
 
     /// Length, identity and times.
-    pub fn metadata(&self) -> Result<Metadata, DiskError> {
+    pub(crate) fn metadata(&self) -> Result<Metadata, DiskError> {
         self.file.metadata().context("look at", &self.path)
     }
 
@@ -497,7 +497,7 @@ impl DiskFile {
     /// # Errors
     /// The system's error, except that it cannot reserve.
     #[track_caller]
-    pub fn allocate(&self, len: u64) -> Result<bool, DiskError> {
+    pub(crate) fn allocate(&self, len: u64) -> Result<bool, DiskError> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
         self.disk
@@ -517,7 +517,7 @@ impl DiskFile {
     /// # Errors
     /// The system's error; `Unsupported` where the file system has no holes.
     #[track_caller]
-    pub fn punch(&self, len: u64) -> Result<(), DiskError> {
+    pub(crate) fn punch(&self, len: u64) -> Result<(), DiskError> {
         use rustix::fs::{FallocateFlags, fallocate};
         self.disk
             .perform(&Effect::Punch { path: &self.path, len }, || {
@@ -532,7 +532,7 @@ impl DiskFile {
     /// # Errors
     /// The system's error. Everything written since the last sync must then be taken as lost.
     #[track_caller]
-    pub fn sync_data(&self) -> Result<(), DiskError> {
+    pub(crate) fn sync_data(&self) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Sync { path: &self.path, data_only: true }, || self.file.sync_data())
             .context("sync", &self.path)
@@ -540,7 +540,7 @@ impl DiskFile {
 
     /// Makes content and times durable (fsync).
     #[track_caller]
-    pub fn sync(&self) -> Result<(), DiskError> {
+    pub(crate) fn sync(&self) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Sync { path: &self.path, data_only: false }, || self.file.sync_all())
             .context("sync", &self.path)
@@ -548,7 +548,7 @@ impl DiskFile {
 
     /// Sets the modification time to the system's present time, in about 5 µs.
     #[track_caller]
-    pub fn touch(&self) -> Result<(), DiskError> {
+    pub(crate) fn touch(&self) -> Result<(), DiskError> {
         use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         self.disk

@@ -26,7 +26,7 @@ impl DiskError {
 
     /// Whether the system refuses changes but may allow reading: a read-only or full disk, a quota, missing
     /// permission, a failing device, a copy of a state directory.
-    pub fn is_refused_change(&self) -> bool {
+    pub(crate) fn is_refused_change(&self) -> bool {
         use rustix::io::Errno;
         let refusals =
             [Errno::ROFS, Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::ACCESS, Errno::PERM, Errno::IO];
@@ -39,7 +39,7 @@ impl DiskError {
     }
 
     /// Whether this process has reached its own limit of open files, which waiting does not change.
-    pub fn is_out_of_descriptors(&self) -> bool {
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
         self.source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
     }
 
@@ -66,7 +66,7 @@ impl<T> IoContext<T> for io::Result<T> {
 ///
 /// # Errors
 /// The system's error, except that the file is not there.
-pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     match crate::durable::plain::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -59,7 +59,7 @@ pub struct Home {
 
 impl Home {
     /// Opens the folder at `root`. Where no file can be opened any more, its identity has to do.
-    pub fn open(root: &Path) -> io::Result<Home> {
+    pub(crate) fn open(root: &Path) -> io::Result<Home> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(root, flags, Mode::empty()).ok().map(Arc::new);
         let identity = identity_at(root)?;
@@ -67,7 +67,7 @@ impl Home {
     }
 
     /// The same folder, in which nothing may be changed because it is a copy.
-    pub fn copy_of(self, original: PathBuf) -> Home {
+    pub(crate) fn copy_of(self, original: PathBuf) -> Home {
         Home { copy_of: Some(original), ..self }
     }
 
@@ -99,7 +99,7 @@ impl Home {
     }
 
     /// The path by which it was opened.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
@@ -109,19 +109,19 @@ impl Home {
     }
 
     /// Whether its path leads to it.
-    pub fn is_at_its_path(&self) -> bool {
+    pub(crate) fn is_at_its_path(&self) -> bool {
         identity_at(&self.root).is_ok_and(|found| found == self.own_identity())
     }
 
     /// Where the folder is now; `None` when it was removed, or that cannot be told.
-    pub fn path_now(&self) -> Option<PathBuf> {
+    pub(crate) fn path_now(&self) -> Option<PathBuf> {
         let folder = self.folder.as_ref()?;
         let path = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()?;
         identity_at(&path).is_ok_and(|found| found == self.own_identity()).then_some(path)
     }
 
     /// The same folder by another path.
-    pub fn by_path(&self, root: PathBuf) -> Home {
+    pub(crate) fn by_path(&self, root: PathBuf) -> Home {
         Home { root, ..self.clone() }
     }
 

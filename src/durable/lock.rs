@@ -112,7 +112,7 @@ impl FileLock {
     ///
     /// # Errors
     /// When the file cannot be opened (`NotFound` included) or the file system cannot lock.
-    pub fn take_if_free(
+    pub(crate) fn take_if_free(
         disk: &Disk,
         path: &Path,
         grace: Duration,
@@ -156,7 +156,11 @@ impl FileLock {
     }
 
     /// As [`FileLock::publish`], with a content that is there, though not synced, from the beginning.
-    pub fn publish_with(disk: &Disk, path: &Path, content: &[u8]) -> Result<Option<FileLock>, DiskError> {
+    pub(crate) fn publish_with(
+        disk: &Disk,
+        path: &Path,
+        content: &[u8],
+    ) -> Result<Option<FileLock>, DiskError> {
         let temporary = Temporary::new(disk, super::disk::parent(path))?;
         if !content.is_empty() {
             temporary.file.write_at(content, 0)?;
@@ -184,7 +188,7 @@ impl FileLock {
     ///
     /// # Errors
     /// [`NotHome`], which says what has the path instead.
-    pub fn check_its_name(&self, disk: &Disk) -> Result<(), DiskError> {
+    pub(crate) fn check_its_name(&self, disk: &Disk) -> Result<(), DiskError> {
         disk.check_its_home()?;
         let (Some(home), path) = (disk.home(), self.file.path()) else { return Ok(()) };
         let Ok(opened) = self.file.as_file().metadata() else { return Ok(()) };
@@ -226,7 +230,7 @@ impl Drop for FileLock {
 
 /// Result of trying to take a lock that may be free.
 #[derive(Debug)]
-pub enum Taken {
+pub(crate) enum Taken {
     /// It was free.
     Ours(FileLock),
     /// Another process holds it.

@@ -25,21 +25,22 @@ mod shared_page;
 pub mod tree;
 mod weakness;
 
-pub use abandoned::{Abandoned, is_temporary_name, remove_abandoned};
-pub use ability::{Unable, try_abilities};
+pub use abandoned::is_temporary_name;
+pub(crate) use abandoned::{Abandoned, remove_abandoned};
+pub(crate) use ability::{Unable, try_abilities};
 pub use backoff::Backoff;
 pub use disk::{Disk, DiskFile, Effect, Observer};
-pub(crate) use error::IoContext;
-pub use error::{DiskError, read_optional};
-pub use error_chain::{causes, error_chain};
+pub use error::DiskError;
+pub(crate) use error::{IoContext, read_optional};
+pub(crate) use error_chain::causes;
+pub use error_chain::error_chain;
 pub use home::{Home, NotHome};
-pub(crate) use lock::try_lock;
-pub use lock::{FileLock, Holder, LockError, Taken, holder_of, is_held};
+pub use lock::{FileLock, Holder, LockError, holder_of, is_held};
+pub(crate) use lock::{Taken, try_lock};
 pub use quarantine::{Quarantine, QuarantineNote};
-pub use regular::{
-    NotRegular, NotSole, TooLong, is_not_regular, open_regular, open_sole, open_theirs, read_at_most,
-    read_regular,
-};
-pub(crate) use replace::write_in_place;
-pub use replace::{TEMPORARY_PREFIX, Unpublished, create, create_many, replace, replace_with};
-pub use weakness::{has_weakness, is_weakness};
+pub use regular::TooLong;
+pub(crate) use regular::{is_not_regular, open_regular, open_theirs, read_at_most, read_regular};
+pub use replace::{TEMPORARY_PREFIX, create, replace, replace_with};
+pub(crate) use replace::{create_many, write_in_place};
+pub use weakness::has_weakness;
+pub(crate) use weakness::is_weakness;

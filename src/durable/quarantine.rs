@@ -75,7 +75,7 @@ impl Quarantine {
     ///
     /// # Errors
     /// The system's error; it is then still in its old place.
-    pub fn take_other(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
+    pub(crate) fn take_other(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
         self.disk.ensure_dir(&self.folder)?;
         let name = (0_u32..).map(|n| kept_name(path, Some(u64::from(n)), &[]));
         let mut free = name.filter(|name| std::fs::symlink_metadata(self.folder.join(name)).is_err());

@@ -30,14 +30,14 @@ const STICKY: u32 = 0o1000;
 /// Something that is no regular file has a file's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it is {what}, not a regular file")]
-pub struct NotRegular {
+struct NotRegular {
     what: &'static str,
 }
 
 /// A file has more than one name, so it may belong to another user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it has {names} names (hard links), so it may belong to another user")]
-pub struct NotSole {
+struct NotSole {
     names: u64,
 }
 
@@ -62,7 +62,7 @@ fn not_regular(kind: FileType) -> io::Error {
 }
 
 /// Whether an error says that something else has the file's name.
-pub fn is_not_regular(error: &io::Error) -> bool {
+pub(crate) fn is_not_regular(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotRegular>() || inner.is::<NotSole>())
 }
 
@@ -71,26 +71,15 @@ pub fn is_not_regular(error: &io::Error) -> bool {
 /// # Errors
 /// The system's error, with [`NotRegular`] as its source when that is the reason (kind `InvalidInput` or
 /// `IsADirectory`).
-pub fn open_regular(path: &Path) -> io::Result<File> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     open_carefully(path, OFlags::RDONLY, Mode::empty())
-}
-
-/// The same, for a folder in which others can create names: a second name for a file of root does not make it
-/// theirs.
-///
-/// # Errors
-/// As [`open_regular`]; [`NotSole`] as the source of an error of the kind `InvalidInput`.
-pub fn open_sole(path: &Path) -> io::Result<File> {
-    let file = open_regular(path)?;
-    check_sole(&fstat(&file)?)?;
-    Ok(file)
 }
 
 /// Reads a whole file of at most so many bytes.
 ///
 /// # Errors
 /// As [`open_regular`]; [`TooLong`] inside of an error of the kind `FileTooLarge`.
-pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_at_most(&open_regular(path)?, most)
 }
 
@@ -98,7 +87,7 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// The system's error, with [`TooLong`] as its source (kind `FileTooLarge`).
-pub fn read_at_most(file: &File, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_at_most(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
@@ -148,7 +137,7 @@ fn kind_of(found: &Stat) -> FileType {
 /// Links are followed as long as nobody but root or this user could have made them: in folders of these two that
 /// nobody else may write. From the first other folder on, no link is followed, no mount is crossed, and nothing above
 /// is reached; the file must be regular, with one name.
-pub fn open_theirs(path: &Path) -> io::Result<File> {
+pub(crate) fn open_theirs(path: &Path) -> io::Result<File> {
     let mut left = components(&std::path::absolute(path)?);
     let mut at = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut links = 0;
@@ -283,16 +272,6 @@ mod tests {
         assert_eq!(read_regular(&at("secret"), 6).unwrap(), b"secret");
         let error = read_regular(&at("secret"), 5).unwrap_err();
         assert_eq!(what(&error), "it is 6 bytes long, and at most 5 are read");
-    }
-
-    #[test]
-    fn open_sole_refuses_hard_link() {
-        let place = tempfile::tempdir().unwrap();
-        let (one, two) = (place.path().join("one"), place.path().join("two"));
-        fs::write(&one, "").unwrap();
-        assert!(open_sole(&one).is_ok());
-        fs::hard_link(&one, two).unwrap();
-        assert!(is_not_regular(&open_sole(&one).unwrap_err()));
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(
 /// # Errors
 /// The system's error; some files may have been made.
 #[track_caller]
-pub fn create_many<E: From<DiskError>>(
+pub(crate) fn create_many<E: From<DiskError>>(
     disk: &Disk,
     folder: &Path,
     files: &[(PathBuf, Vec<u8>)],
@@ -84,7 +84,7 @@ pub fn create_many<E: From<DiskError>>(
 }
 
 /// Files that are whole on disk and have no names yet.
-pub struct Unpublished<'a> {
+pub(crate) struct Unpublished<'a> {
     disk: &'a Disk,
     folder: &'a Path,
     written: Vec<(Temporary, &'a Path)>,
@@ -97,7 +97,7 @@ impl Unpublished<'_> {
     /// # Errors
     /// The system's error; some files may have been made.
     #[track_caller]
-    pub fn publish(self, is_wanted: impl Fn(&Path) -> bool) -> Result<usize, DiskError> {
+    pub(crate) fn publish(self, is_wanted: impl Fn(&Path) -> bool) -> Result<usize, DiskError> {
         let mut made = 0;
         for (temporary, path) in self.written.into_iter().filter(|(_, path)| is_wanted(path)) {
             match self.disk.rename(&temporary.name, path, false) {

@@ -36,7 +36,7 @@ const WEAKNESSES: [Errno; 20] = [
 ];
 
 /// Whether this error is the host's.
-pub fn is_weakness(error: &io::Error) -> bool {
+pub(crate) fn is_weakness(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| WEAKNESSES.iter().any(|e| e.raw_os_error() == code))
 }
 

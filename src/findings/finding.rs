@@ -65,7 +65,7 @@ impl Finding {
     }
 
     /// Whether it tells of a loss: of such a kind, and no better than that usually is.
-    pub fn tells_of_loss(&self) -> bool {
+    pub(crate) fn tells_of_loss(&self) -> bool {
         is_loss(&self.code)
             && catalogue::find(&self.code).is_some_and(|entry| self.severity >= entry.severity)
     }
@@ -77,7 +77,7 @@ impl Finding {
     }
 
     /// The same finding with another next command.
-    pub fn with_next(mut self, command: impl Into<String>) -> Finding {
+    pub(crate) fn with_next(mut self, command: impl Into<String>) -> Finding {
         self.next = Some(command.into());
         self
     }

@@ -107,17 +107,17 @@ objects! {
 
 impl Object {
     /// Whether it is this object, or one of this kind: `lock:web` is about `lock:web` and about `lock`.
-    pub fn is_about(&self, wanted: &str) -> bool {
+    pub(crate) fn is_about(&self, wanted: &str) -> bool {
         self.kind() == wanted || *self == *wanted
     }
 
     /// The job of this id.
-    pub fn job(id: &JobId) -> Object {
+    pub(crate) fn job(id: &JobId) -> Object {
         Object::Job(id.clone())
     }
 
     /// The file or folder of this path.
-    pub fn file(path: &Path) -> Object {
+    pub(crate) fn file(path: &Path) -> Object {
         Object::File(path.display().to_string())
     }
 
@@ -127,7 +127,7 @@ impl Object {
     }
 
     /// The phase of this name.
-    pub fn phase(name: &str) -> Object {
+    pub(crate) fn phase(name: &str) -> Object {
         Object::Phase(name.to_owned())
     }
 }

@@ -21,7 +21,8 @@ pub enum Severity {
 
 impl Severity {
     /// From the least to the worst.
-    pub const ALL: [Severity; 4] = [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
+    pub(crate) const ALL: [Severity; 4] =
+        [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
 
     /// As written.
     pub const fn as_str(self) -> &'static str {

@@ -95,7 +95,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// That of a job without a folder.
-    pub fn nothing() -> Evidence {
+    pub(crate) fn nothing() -> Evidence {
         Evidence {
             folder: None,
             pid_file: PidFile::Absent,
@@ -108,14 +108,14 @@ impl Evidence {
     }
 
     /// Whether the job's shell was started, whatever its record says.
-    pub fn was_started(&self) -> bool {
+    pub(crate) fn was_started(&self) -> bool {
         !matches!(self.pid_file, PidFile::Absent)
             || matches!(self.process, ProcessEvidence::Script { .. })
             || !matches!(self.output, OutputTail::Absent | OutputTail::Unfinished(0))
     }
 
     /// From which of its files a lost record can be rebuilt.
-    pub fn sources(&self) -> Vec<String> {
+    pub(crate) fn sources(&self) -> Vec<String> {
         let mut sources = vec!["directory"];
         if matches!(self.pid_file, PidFile::Pid(_)) {
             sources.push("pid file");
@@ -154,7 +154,7 @@ impl Evidence {
     }
 
     /// In sentences for people.
-    pub fn sentences(&self) -> Vec<String> {
+    pub(crate) fn sentences(&self) -> Vec<String> {
         let mut told = self.of_folder();
         told.extend(match &self.process {
             ProcessEvidence::None => None,

@@ -61,7 +61,7 @@ const STATUSES: [(LegacyStatus, &str); 13] = [
 
 impl LegacyStatus {
     /// From its number, or its name in any case.
-    pub fn from_value(value: &Value) -> Option<LegacyStatus> {
+    pub(crate) fn from_value(value: &Value) -> Option<LegacyStatus> {
         if let Some(number) = integer(value) {
             return STATUSES.get(usize::try_from(number).ok()?).map(|s| s.0);
         }
@@ -71,7 +71,7 @@ impl LegacyStatus {
     }
 
     /// Its name on the former server.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         STATUSES[self as usize].1
     }
 }

@@ -6,7 +6,7 @@
 //! at a time (`queue/import.lock`). What each thing becomes is in `docs/import.md`.
 //!
 //! Job files are parsed with tolerance ([`parse`]), the process of a job is recognised by a strict
-//! rule ([`runs_script`]), and one total function ([`judge`]) turns both into an outcome.
+//! rule ([`runs_script`]), and one total function ([`outcome::judge`]) turns both into an outcome.
 
 mod document;
 mod effects;
@@ -27,14 +27,14 @@ pub use error::ImportError;
 pub use evidence::{Evidence, OutputTail, PidFile, ProcessEvidence};
 pub use legacy::{LegacyJob, LegacyStatus, Reading, parse};
 pub use options::ImportOptions;
-pub use outcome::{Judgement, Verdict, judge};
+pub use outcome::{Judgement, Verdict};
 pub use report::{
     ImportCounts, ImportReport, ImportedJob, JobAction, OrphanCandidate, OrphanKind, QuarantinedFile,
 };
-pub use scan::{FoundJob, Scan, ScanError, Workspace};
+pub use scan::{FoundJob, Scan, ScanError};
 pub use script_process::runs_script;
 pub use takeover::take_over;
-pub use template::{CommandTemplate, DEFAULT_TEMPLATE, PLACEHOLDERS, TemplateError, Values};
+pub use template::{CommandTemplate, TemplateError};
 
 /// The kind of server, as it is written into the jobs' records.
-pub const SOURCE: &str = "claude-batch-server";
+pub(crate) const SOURCE: &str = "claude-batch-server";

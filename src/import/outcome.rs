@@ -48,7 +48,7 @@ pub struct Judgement {
 }
 
 /// Judges a job; without a record (its file is damaged) by the evidence alone.
-pub fn judge(record: Option<&LegacyJob>, evidence: &Evidence) -> Judgement {
+pub(super) fn judge(record: Option<&LegacyJob>, evidence: &Evidence) -> Judgement {
     let status = record.and_then(|job| job.status);
     let (verdict, reason) = match (status, record) {
         (Some(status), Some(job)) => by_record(status, job, evidence),

@@ -46,7 +46,7 @@ pub struct ImportCounts {
 
 impl ImportCounts {
     /// One more of this status.
-    pub fn add(&mut self, status: JobStatus) {
+    pub(crate) fn add(&mut self, status: JobStatus) {
         *match status {
             JobStatus::Queued => &mut self.queued,
             JobStatus::Running => &mut self.running,

@@ -57,7 +57,7 @@ pub enum ScanError {
 
 /// Why a file in the workspace gives nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub(crate) enum Unreadable {
     /// There is none.
     #[error("there is none")]
     Missing,
@@ -80,7 +80,7 @@ pub enum Unreadable {
 
 /// The folder of the former server.
 #[derive(Debug, Clone)]
-pub struct Workspace {
+pub(super) struct Workspace {
     root: PathBuf,
     top: Arc<OwnedFd>,
 }
@@ -124,7 +124,7 @@ pub struct Scan {
 
 impl Workspace {
     /// Looks whether this is a workspace.
-    pub fn open(path: &Path) -> Result<Workspace, ScanError> {
+    pub(crate) fn open(path: &Path) -> Result<Workspace, ScanError> {
         let named = || path.to_owned();
         let root = std::fs::canonicalize(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => ScanError::Missing { path: named() },
@@ -157,22 +157,22 @@ impl Workspace {
     }
 
     /// Its path, without links.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// Where a job's file is.
-    pub fn job_file(&self, job: &FoundJob) -> PathBuf {
+    pub(crate) fn job_file(&self, job: &FoundJob) -> PathBuf {
         self.root.join("jobs").join(format!("{}{JOB_SUFFIX}", job.stem))
     }
 
     /// Where a job's folder is, if it has one.
-    pub fn job_folder(&self, job: &FoundJob) -> Option<PathBuf> {
+    pub(crate) fn job_folder(&self, job: &FoundJob) -> Option<PathBuf> {
         job.folder.as_ref().map(|name| self.root.join("jobs").join(name))
     }
 
     /// Where a job's staged uploads are, if it has some.
-    pub fn staging_folder(&self, job: &FoundJob) -> Option<PathBuf> {
+    pub(crate) fn staging_folder(&self, job: &FoundJob) -> Option<PathBuf> {
         job.staging.as_ref().map(|name| self.root.join("staging").join(name))
     }
 
@@ -194,7 +194,7 @@ impl Workspace {
     }
 
     /// Opens a regular file for reading, by its path; never what a link leads to, never something that blocks.
-    pub fn open_file(&self, path: &Path) -> Result<File, Unreadable> {
+    pub(crate) fn open_file(&self, path: &Path) -> Result<File, Unreadable> {
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Unreadable::Missing);
         };
@@ -205,7 +205,7 @@ impl Workspace {
     ///
     /// # Errors
     /// When `jobs/` or `staging/` cannot be listed.
-    pub fn scan(&self) -> Result<Scan, ScanError> {
+    pub(crate) fn scan(&self) -> Result<Scan, ScanError> {
         let mut scan = Scan::default();
         let mut jobs: BTreeMap<String, FoundJob> = BTreeMap::new();
         let mut folders: BTreeMap<String, Vec<OsString>> = BTreeMap::new();

@@ -3,11 +3,8 @@
 //! The line is split into words first and the placeholders are replaced afterwards, inside the words and
 //! in one pass: what a prompt holds (blanks, quotes, `{title}`) stays one argument, as it is.
 
-/// The template unless the configuration gives another.
-pub const DEFAULT_TEMPLATE: &str = "claude --print {prompt}";
-
 /// What a template may name.
-pub const PLACEHOLDERS: [&str; 5] = ["prompt", "title", "repository", "workspace", "id"];
+const PLACEHOLDERS: [&str; 5] = ["prompt", "title", "repository", "workspace", "id"];
 
 /// A template that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +25,7 @@ pub enum TemplateError {
 
 /// What the placeholders stand for.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Values<'a> {
+pub(crate) struct Values<'a> {
     /// What the job was asked.
     pub prompt: &'a str,
     /// Its title.
@@ -83,7 +80,7 @@ impl CommandTemplate {
     }
 
     /// The command for one job. NUL, which no argument can hold, is left out.
-    pub fn command(&self, values: &Values<'_>) -> Vec<String> {
+    pub(crate) fn command(&self, values: &Values<'_>) -> Vec<String> {
         let fill = |part: &Part| match part {
             Part::Text(text) => text.clone(),
             Part::Placeholder(name) => values.get(name).unwrap_or_default().replace('\0', ""),
@@ -153,8 +150,9 @@ mod tests {
 
     #[test]
     fn template_prompt_is_one_argument() {
-        assert_eq!(command(DEFAULT_TEMPLATE), ["claude", "--print", VALUES.prompt]);
-        assert_eq!(CommandTemplate::default(), CommandTemplate::parse(DEFAULT_TEMPLATE).unwrap());
+        let usual = "claude --print {prompt}";
+        assert_eq!(command(usual), ["claude", "--print", VALUES.prompt]);
+        assert_eq!(CommandTemplate::default(), CommandTemplate::parse(usual).unwrap());
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub enum How {
 
 impl How {
     /// Whether a mount is what protects the folder.
-    pub const fn is_mount(self) -> bool {
+    pub(crate) const fn is_mount(self) -> bool {
         matches!(self, How::MountPoint | How::Mounted)
     }
 }
@@ -79,7 +79,7 @@ impl Use {
     }
 
     /// Whether it is certain, or only not to be excluded.
-    pub fn is_certain(&self) -> bool {
+    pub(crate) fn is_certain(&self) -> bool {
         !matches!(self.how, How::Unknown | How::LostSocket)
     }
 }

@@ -75,7 +75,7 @@ impl JobsAtWork {
     }
 
     /// Whether it was made of this state of the queue.
-    pub fn is_of(&self, state: &QueueState) -> bool {
+    pub(crate) fn is_of(&self, state: &QueueState) -> bool {
         self.seq == state.last_seq()
     }
 

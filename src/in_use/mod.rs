@@ -80,20 +80,20 @@ impl InUse {
     }
 
     /// The same, with jobs that were looked for before.
-    pub fn with_jobs(dir: &StateDir, jobs: JobsAtWork) -> InUse {
+    pub(crate) fn with_jobs(dir: &StateDir, jobs: JobsAtWork) -> InUse {
         let paths = &dir.paths;
         let folders = [paths.root().to_owned(), paths.jobs(), paths.cleanup_trash(), paths.orphans_trash()];
         InUse { folders: folders.to_vec(), clock: dir.clock.clone(), picture: OnceLock::new(), jobs }
     }
 
     /// Makes the look now, if it was not made yet.
-    pub fn looked(self) -> InUse {
+    pub(crate) fn looked(self) -> InUse {
         self.picture();
         self
     }
 
     /// The jobs that are to work somewhere.
-    pub fn jobs(&self) -> &JobsAtWork {
+    pub(crate) fn jobs(&self) -> &JobsAtWork {
         &self.jobs
     }
 
@@ -111,7 +111,7 @@ impl InUse {
     }
 
     /// The first who certainly uses it, else who may.
-    pub fn first(&self, folder: &Path, own: Option<&JobId>) -> Option<Use> {
+    pub(crate) fn first(&self, folder: &Path, own: Option<&JobId>) -> Option<Use> {
         let mut uses = self.of(folder, own);
         let certain = uses.iter().position(Use::is_certain).unwrap_or(0);
         (!uses.is_empty()).then(|| uses.swap_remove(certain))
@@ -137,7 +137,7 @@ impl InUse {
     }
 
     /// Whether anything is mounted below a folder that is named without links, as this process sees it.
-    pub fn has_mounts_below(&self, folder: &Path) -> bool {
+    pub(crate) fn has_mounts_below(&self, folder: &Path) -> bool {
         self.picture().own.has_mounts_below(folder)
     }
 
@@ -200,7 +200,7 @@ pub struct Walk<'a> {
 
 impl Walk<'_> {
     /// Whether anything is in use whose position only a walk can find.
-    pub fn is_needed(&self) -> bool {
+    pub(crate) fn is_needed(&self) -> bool {
         self.picture.needs_a_walk()
     }
 

@@ -90,7 +90,7 @@ pub(super) fn hindered(processes: &[ProcessIdentity], by: u32) -> Vec<ProcessIde
 
 impl Condition {
     /// Its stable name.
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Condition::HeartbeatStale { .. } => "heartbeat_stale",
             Condition::Hung { .. } => "hung",
@@ -106,7 +106,7 @@ impl Condition {
     }
 
     /// The processes that it is about.
-    pub fn processes(&self) -> Vec<ProcessIdentity> {
+    pub(crate) fn processes(&self) -> Vec<ProcessIdentity> {
         match self {
             Condition::SupervisorStopped { process }
             | Condition::CommandStopped { process }

@@ -14,7 +14,7 @@ use crate::state::StateDir;
 
 /// One attempt's output, and how far it was read.
 #[derive(Debug)]
-pub struct Follower {
+pub(crate) struct Follower {
     attempt: u32,
     file: Option<File>,
     offset: u64,
@@ -22,28 +22,28 @@ pub struct Follower {
 
 impl Follower {
     /// From the beginning of an attempt's output.
-    pub fn new(attempt: u32) -> Follower {
+    pub(crate) fn new(attempt: u32) -> Follower {
         Follower { attempt, file: None, offset: 0 }
     }
 
     /// From an offset in the output that is there now.
-    pub fn at(attempt: u32, offset: u64) -> Follower {
+    pub(crate) fn at(attempt: u32, offset: u64) -> Follower {
         Follower { offset, ..Follower::new(attempt) }
     }
 
     /// Which attempt is followed.
-    pub fn attempt(&self) -> u32 {
+    pub(crate) fn attempt(&self) -> u32 {
         self.attempt
     }
 
     /// Whether the job prints nothing more in this attempt. Call it before the last read, so that everything
     /// printed before the end is read.
-    pub fn is_over(&self, job: &Job) -> bool {
+    pub(crate) fn is_over(&self, job: &Job) -> bool {
         job.status.is_over() || job.attempt > self.attempt
     }
 
     /// Goes on with the next attempt; false when there will be none.
-    pub fn next_attempt(&mut self, job: &Job) -> bool {
+    pub(crate) fn next_attempt(&mut self, job: &Job) -> bool {
         let is_next = job.attempt > self.attempt && (!job.status.is_over() || has_begun(job));
         if is_next {
             *self = Follower::new(self.attempt + 1);
@@ -55,7 +55,7 @@ impl Follower {
     ///
     /// # Errors
     /// The system's error. A missing output is empty.
-    pub fn read(&mut self, dir: &StateDir, job: &Job, most: u64) -> Result<Vec<u8>, DiskError> {
+    pub(crate) fn read(&mut self, dir: &StateDir, job: &Job, most: u64) -> Result<Vec<u8>, DiskError> {
         let Ok(output) = Output::of(dir, job, Some(self.attempt)) else { return Ok(Vec::new()) };
         if self.file.is_none() {
             self.file = open(&output)?;

@@ -47,7 +47,7 @@ pub enum WhyLeft {
 
 impl WhyLeft {
     /// The system's error.
-    pub fn refused(&self) -> Option<&str> {
+    pub(crate) fn refused(&self) -> Option<&str> {
         match self {
             WhyLeft::Lives => None,
             WhyLeft::Refused(why) => Some(why),

@@ -7,7 +7,7 @@ use crate::state::{JobPaths, StateDir};
 
 /// A job's `sentinel.lock`, held exclusively. Where there was none before, there is none afterwards.
 #[derive(Debug)]
-pub struct JobLockGuard {
+pub(crate) struct JobLockGuard {
     _lock: FileLock,
     made: Option<(Disk, JobPaths)>,
 }
@@ -16,7 +16,7 @@ pub struct JobLockGuard {
 ///
 /// # Errors
 /// [`LockError::Held`] when a supervisor, or a process that judges the job, holds it.
-pub fn lock_job_files(dir: &StateDir, id: &JobId) -> Result<JobLockGuard, LockError> {
+pub(crate) fn lock_job_files(dir: &StateDir, id: &JobId) -> Result<JobLockGuard, LockError> {
     let paths = dir.paths.job(&id.to_string()).ok();
     let made = paths.filter(|paths| !paths.attempts.exists()).map(|paths| (dir.disk.clone(), paths));
     lock_job(dir, id).map(|lock| JobLockGuard { _lock: lock, made })

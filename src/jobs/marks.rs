@@ -21,32 +21,32 @@ pub const STATE_INCARNATION: &str = "RECOVERYCTL_STATE_INCARNATION";
 /// `supervisor`. Jobs do not have it, so a process that descends from a job and bears it is not the job's.
 pub const ROLE: &str = "RECOVERYCTL_ROLE";
 /// Which attempt, from 1.
-pub const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
+pub(crate) const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
 /// The job's own folder.
-pub const WORKSPACE: &str = "RECOVERYCTL_WORKSPACE";
+pub(crate) const WORKSPACE: &str = "RECOVERYCTL_WORKSPACE";
 /// The file that the job may replace to save its progress.
-pub const CHECKPOINT: &str = "RECOVERYCTL_CHECKPOINT";
+pub(crate) const CHECKPOINT: &str = "RECOVERYCTL_CHECKPOINT";
 /// `1` when the attempt continues from a checkpoint.
-pub const RESUMED: &str = "RECOVERYCTL_RESUMED";
+pub(crate) const RESUMED: &str = "RECOVERYCTL_RESUMED";
 
 /// Options for `docker run`, `docker network create`, `docker volume create` (to be split at blanks): objects
 /// with these labels are found and removed with the job.
-pub const DOCKER_LABELS: &str = "RECOVERYCTL_DOCKER_LABELS";
+pub(crate) const DOCKER_LABELS: &str = "RECOVERYCTL_DOCKER_LABELS";
 /// The id of the lock that the job has of its repository.
-pub const LOCK_ID: &str = "RECOVERYCTL_LOCK_ID";
+pub(crate) const LOCK_ID: &str = "RECOVERYCTL_LOCK_ID";
 /// That lock's fencing number, for tools that refuse a holder whose number is not the last.
-pub const LOCK_TOKEN: &str = "RECOVERYCTL_LOCK_TOKEN";
+pub(crate) const LOCK_TOKEN: &str = "RECOVERYCTL_LOCK_TOKEN";
 /// Set only by `lock`: the state directory, with incarnation and folder, that granted the lock.
-pub const LOCK_STATE: &str = "RECOVERYCTL_LOCK_STATE";
+pub(crate) const LOCK_STATE: &str = "RECOVERYCTL_LOCK_STATE";
 pub const REPOSITORY: &str = "RECOVERYCTL_REPOSITORY";
 
 /// The variables of a job that has a repository.
-pub fn of_repository(repository: &str, lock_id: &str, token: u64) -> [(&'static str, String); 3] {
+pub(crate) fn of_repository(repository: &str, lock_id: &str, token: u64) -> [(&'static str, String); 3] {
     [(REPOSITORY, repository.to_owned()), (LOCK_ID, lock_id.to_owned()), (LOCK_TOKEN, token.to_string())]
 }
 
 /// The variables of a job's command.
-pub fn environment(
+pub(crate) fn environment(
     dir: &StateDir,
     paths: &JobPaths,
     job: &JobId,

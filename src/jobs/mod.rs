@@ -40,28 +40,30 @@ pub use conditions::{Condition, Withstanding};
 pub use evidence::judge;
 pub(crate) use evidence::judge_locked;
 pub use exit_record::ExitRecord;
-pub use follow::Follower;
+pub(crate) use follow::Follower;
 #[cfg(test)]
 pub(crate) use judgement::blank;
 pub use judgement::{Evidence, JudgeContext, Judgement};
 pub use keeper::{keep_output, size_of_output_pipe};
 pub use layout_2::{Moved, WhyLeft, move_attempts};
 pub use living::{Living, living_of};
-pub use lock_guard::{JobLockGuard, lock_job_files};
-pub use output::{Output, exit_line};
+pub(crate) use lock_guard::{JobLockGuard, lock_job_files};
+pub use output::Output;
 pub use process_table::{LivingJob, ProcessTable};
-pub(crate) use recover::lock_job;
 pub use recover::{
-    AssumeRefused, Blame, CancelOutcome, Cancellation, DamagedFile, OnUnsupervised, Reattachment, Reconciled,
-    ReconciledJob, Reconciliation, ReconstructedJob, RecoverError, RecoverSettings, RequeuePauses,
-    ResumeRefused, ResumeReport, Resumed, UnsupervisedEnd, after_crash, assume_dead, cancel, damaged_files,
-    end_unsupervised, reattach, reconcile, reconstruct, remind, resume, would_reconcile, would_resume,
+    AssumeRefused, Blame, CancelOutcome, Cancellation, OnUnsupervised, Reattachment, Reconciled,
+    Reconciliation, RecoverError, RecoverSettings, RequeuePauses, ResumeRefused, ResumeReport, Resumed,
+    assume_dead, cancel, reattach, resume,
 };
-pub(crate) use recover::{after_failed_start, given_back_for_host, jobs_with_files};
+pub(crate) use recover::{
+    ReconciledJob, ReconstructedJob, UnsupervisedEnd, after_failed_start, damaged_files, end_unsupervised,
+    given_back_for_host, jobs_with_files, lock_job, reconcile, reconstruct, remind, would_reconcile,
+    would_resume,
+};
 pub use restored::notice_restore;
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
-pub(crate) use starts_held::has_begun;
-pub use starts_held::{StartsHeld, hanging_starts, starts_held};
+pub use starts_held::{StartsHeld, starts_held};
+pub(crate) use starts_held::{hanging_starts, has_begun};
 pub use stored::Stored;
 pub use supervise::{
     CommandRequest, HOST_TOO_WEAK, HeldRepository, NotStarted, RepositoryLocker, RepositoryRefused,

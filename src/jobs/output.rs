@@ -55,7 +55,7 @@ impl Output {
     /// Opens it for reading.
     ///
     /// # Errors
-    /// `NotFound` when nothing was printed; [`crate::durable::NotRegular`] or [`crate::durable::NotSole`] as
+    /// `NotFound` when nothing was printed; `NotRegular` or `NotSole` as
     /// the source of the system's error; or another error of the system.
     pub(super) fn open(&self) -> Result<File, DiskError> {
         let file = if self.has_exit_line { open_theirs(&self.path) } else { open_regular(&self.path) };
@@ -66,7 +66,7 @@ impl Output {
     ///
     /// # Errors
     /// `NotFound` when nothing was printed; the system's error; or that something else has the output's name.
-    pub fn len(&self) -> Result<u64, DiskError> {
+    pub(crate) fn len(&self) -> Result<u64, DiskError> {
         let file = self.open()?;
         let len = file.metadata().context("look at", &self.path)?.len();
         if !self.has_exit_line {
@@ -77,21 +77,16 @@ impl Output {
     }
 
     /// The offset of the first kept byte at or after this one; an output limit has dropped the bytes before.
-    pub fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
+    pub(crate) fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
         let file = self.open()?;
         Ok(offset.max(beginning(&file).context("read", &self.path)?))
-    }
-
-    /// Whether the job printed nothing.
-    pub fn is_empty(&self) -> Result<bool, DiskError> {
-        Ok(self.len()? == 0)
     }
 
     /// The bytes from an offset to the end, at most `most` of them.
     ///
     /// # Errors
     /// `NotFound` when nothing was printed, or the system's error.
-    pub fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
+    pub(crate) fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
         let mut file = self.open()?;
         Ok(read_part(&mut file, self, offset, most).context("read", &self.path)?.1)
     }
@@ -140,7 +135,7 @@ pub(super) fn beginning(file: &File) -> io::Result<u64> {
 ///
 /// # Errors
 /// `NotFound` when there is no file, or the system's error.
-pub fn exit_line(path: &Path) -> Result<Option<i32>, DiskError> {
+pub(super) fn exit_line(path: &Path) -> Result<Option<i32>, DiskError> {
     let file = open_theirs(path).context("open", path)?;
     let len = file.metadata().context("look at", path)?.len();
     Ok(find_exit_line(&file, len).context("read", path)?.map(|(_, code)| code))

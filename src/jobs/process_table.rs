@@ -40,7 +40,7 @@ pub struct LivingJob {
 
 impl LivingJob {
     /// Whether it may work on this repository, by its processes.
-    pub fn may_work_on(&self, repository: &str) -> bool {
+    pub(crate) fn may_work_on(&self, repository: &str) -> bool {
         !self.tells_repository || self.repositories.contains(repository)
     }
 }

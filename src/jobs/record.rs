@@ -57,7 +57,7 @@ pub fn read(dir: &StateDir, id: &JobId) -> Result<Stored<JobDocument>, DiskError
 ///
 /// # Errors
 /// The error of the system or of the log.
-pub fn advance(dir: &StateDir, id: &JobId, seq: u64) -> Result<(), RecordError> {
+pub(crate) fn advance(dir: &StateDir, id: &JobId, seq: u64) -> Result<(), RecordError> {
     let Stored::Whole(document) = read(dir, id)? else { return Ok(()) };
     let mut state = QueueState::default();
     state.load(document);
@@ -69,7 +69,7 @@ pub fn advance(dir: &StateDir, id: &JobId, seq: u64) -> Result<(), RecordError> 
 }
 
 /// How many jobs that wait for their first attempt have a file: the next in line.
-pub const WAITING_WITH_RECORD: usize = 10_000;
+pub(crate) const WAITING_WITH_RECORD: usize = 10_000;
 /// How many files are made with one sync; each is open until then.
 const AT_ONCE: usize = 256;
 
@@ -210,7 +210,7 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
 
 /// The records that [`rebuild`] would write: of jobs whose record is missing though they had a supervisor,
 /// damaged, or behind, each with that in words. Changes nothing.
-pub fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'static str)> {
+pub(crate) fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'static str)> {
     let wrong = |job: &Job| {
         let paths = dir.paths.job(&job.id.to_string()).ok()?;
         let found = read_optional(&paths.record).ok()?;
@@ -245,7 +245,7 @@ pub fn read_those(
 }
 
 /// The job whose record a file is, by its name.
-pub fn job_of(path: &Path) -> Option<JobId> {
+pub(crate) fn job_of(path: &Path) -> Option<JobId> {
     named(path)?.0
 }
 

@@ -112,19 +112,13 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// The heartbeat of a sentinel; `None` when there is no file.
-    pub fn read(path: &Path, now: Timestamp) -> Option<Heartbeat> {
-        let at = Timestamp::from(std::fs::metadata(path).ok()?.modified().ok()?);
-        Some(Heartbeat::at(at, now))
-    }
-
     /// A heartbeat of this time.
     pub(super) fn at(at: Timestamp, now: Timestamp) -> Heartbeat {
         Heartbeat { at, age_ms: now.millis_since(at) }
     }
 
     /// Whether the clock went back since it was written.
-    pub fn is_from_the_future(&self) -> bool {
+    pub(crate) fn is_from_the_future(&self) -> bool {
         self.age_ms < 0
     }
 }
@@ -174,7 +168,7 @@ impl Default for FreshnessLimits {
 
 impl FreshnessLimits {
     /// The freshness at an age. Both limits are inclusive; from the future is clock skew: stale.
-    pub fn freshness(&self, age_ms: i64) -> Freshness {
+    pub(crate) fn freshness(&self, age_ms: i64) -> Freshness {
         if age_ms < 0 {
             Freshness::Stale
         } else if age_ms >= self.dead_after_ms {
@@ -223,9 +217,10 @@ mod tests {
         sentinel.write(&Disk::real(), &path).unwrap();
         assert_eq!(Sentinel::read(&path).unwrap(), Stored::Whole(sentinel));
         let now = crate::state::Clock::system().now();
-        let heartbeat = Heartbeat::read(&path, now.plus_millis(3_000)).unwrap();
+        let written = Timestamp::from(std::fs::metadata(&path).unwrap().modified().unwrap());
+        let heartbeat = Heartbeat::at(written, now.plus_millis(3_000));
         assert!((3_000..60_000).contains(&heartbeat.age_ms), "{heartbeat:?}");
-        assert!(Heartbeat::read(&path, now.plus_millis(-60_000)).unwrap().is_from_the_future());
+        assert!(Heartbeat::at(written, now.plus_millis(-60_000)).is_from_the_future());
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) fn has_begun(dir: &StateDir, job: &JobId, claim: u64) -> Option<bool>
 const BEGINS_WITHIN_MS: i64 = 60_000;
 
 /// The jobs that were claimed and have not been begun for long, with the time since their claim in milliseconds.
-pub fn hanging_starts(dir: &StateDir, state: &QueueState) -> Vec<(JobId, i64)> {
+pub(crate) fn hanging_starts(dir: &StateDir, state: &QueueState) -> Vec<(JobId, i64)> {
     let now = dir.clock.now();
     let of = |job: &crate::queue::Job| {
         let (run, since) = (job.run_state(), now.millis_since(job.run_state().started_at?));

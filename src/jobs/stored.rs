@@ -43,7 +43,7 @@ impl<T> Stored<T> {
     }
 
     /// Whether there is a file that cannot be understood.
-    pub fn is_damaged(&self) -> bool {
+    pub(crate) fn is_damaged(&self) -> bool {
         matches!(self, Stored::Damaged { .. })
     }
 }

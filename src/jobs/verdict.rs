@@ -94,7 +94,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// The verdict in one of three words.
-    pub fn liveness(&self) -> Liveness {
+    pub(crate) fn liveness(&self) -> Liveness {
         match self {
             Verdict::Supervised
             | Verdict::Stalled
@@ -110,7 +110,7 @@ impl Verdict {
     }
 
     /// Its stable name.
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Verdict::Supervised => "supervised",
             Verdict::Stalled => "stalled",

@@ -8,7 +8,7 @@ use tracing::debug;
 
 /// The result of a quick check of a repository's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Availability {
+pub(crate) enum Availability {
     /// Worth a try.
     Free,
     /// The flock is held now.
@@ -20,7 +20,7 @@ pub enum Availability {
 }
 
 /// Looks at a repository's lock without taking it.
-pub fn availability(dir: &StateDir, repository: &str) -> Availability {
+pub(crate) fn availability(dir: &StateDir, repository: &str) -> Availability {
     let Ok(paths) = dir.paths.lock(repository) else { return Availability::Unavailable };
     match is_held(&paths.flock) {
         Ok(true) => return Availability::Held,

@@ -26,7 +26,7 @@ const SUFFIX: &str = ".ticket";
 
 /// The content of a ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TicketNote {
+pub(crate) struct TicketNote {
     /// The waiting process.
     pub process: ProcessIdentity,
     /// For what.
@@ -39,7 +39,7 @@ pub struct TicketNote {
 
 /// A waiting process's ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiter {
+pub(crate) struct Waiter {
     /// The ticket's number.
     pub number: u64,
     /// Its content; `None` when it cannot be parsed.
@@ -47,12 +47,12 @@ pub struct Waiter {
 }
 
 /// Whether a queued job goes before a ticket that was drawn behind that record.
-pub fn job_goes_first(priority: i32, submitted: u64, behind: u64) -> bool {
+pub(crate) fn job_goes_first(priority: i32, submitted: u64, behind: u64) -> bool {
     priority > 0 || (priority == 0 && submitted <= behind)
 }
 
 /// All who wait for a repository with a ticket, in their order. Changes nothing.
-pub fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
+pub(crate) fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
     let mut waiting = Vec::new();
     for (number, path) in tickets(&paths.line)? {
         if is_living(&path)? {
@@ -65,7 +65,7 @@ pub fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
 }
 
 /// The earliest record that a living ticket was drawn after; `None` when there is no such ticket.
-pub fn first_ticket(dir: &StateDir, repository: &str) -> Option<u64> {
+pub(crate) fn first_ticket(dir: &StateDir, repository: &str) -> Option<u64> {
     let paths = dir.paths.lock(repository).ok()?;
     let waiting = waiters(&paths).ok()?;
     waiting.iter().filter_map(|w| w.note.as_ref()).map(|note| note.behind).min()

@@ -58,7 +58,7 @@ pub struct LockInfo {
 
 impl LockInfo {
     /// Whether it is anything but free.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.verdict != LockVerdict::Free
     }
 }
@@ -72,7 +72,7 @@ pub fn list(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<Vec<Lock
 
 /// Locks that are not held and whose holders, processes that did not give them back, cannot be judged: the
 /// repository and the reason. For any other lock its files say whether it is available.
-pub fn undecided(dir: &StateDir) -> Result<Vec<(String, String)>, DiskError> {
+pub(crate) fn undecided(dir: &StateDir) -> Result<Vec<(String, String)>, DiskError> {
     let is_left = |name: &String| {
         let Ok(paths) = dir.paths.lock(name) else { return false };
         let is_left = |m: &LockMetadata| m.state != LockState::Released && m.holder == LockHolder::Process;
@@ -154,7 +154,7 @@ pub struct GrantCopy {
 }
 
 /// The last grant by the lock file itself; `None` when there is no such file.
-pub fn grant_copy(dir: &StateDir, repository: &str) -> Result<Option<GrantCopy>, DiskError> {
+pub(crate) fn grant_copy(dir: &StateDir, repository: &str) -> Result<Option<GrantCopy>, DiskError> {
     let Ok(paths) = dir.paths.lock(repository) else { return Ok(None) };
     if !paths.flock.exists() {
         return Ok(None);

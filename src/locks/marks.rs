@@ -3,9 +3,9 @@
 use crate::jobs::marks;
 
 /// The variable that holds the fencing number.
-pub const LOCK_TOKEN_VARIABLE: &str = "RECOVERYCTL_LOCK_TOKEN";
+pub(super) const LOCK_TOKEN_VARIABLE: &str = "RECOVERYCTL_LOCK_TOKEN";
 /// The variable that holds the repository's name.
-pub const REPOSITORY_VARIABLE: &str = "RECOVERYCTL_REPOSITORY";
+pub(super) const REPOSITORY_VARIABLE: &str = "RECOVERYCTL_REPOSITORY";
 /// The variable that holds the lock's id.
 pub const LOCK_ID_VARIABLE: &str = "RECOVERYCTL_LOCK_ID";
 /// The variable that names the state directory that a lock is of: id, incarnation and folder.

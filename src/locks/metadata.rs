@@ -33,7 +33,7 @@ use crate::state::{LockPaths, StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
 /// The version that this code writes, and the latest that it reads.
-pub const METADATA_VERSION: u32 = 2;
+const METADATA_VERSION: u32 = 2;
 
 /// How our own form of the document begins.
 const OUR_FORM: &[u8] = b"{\"version\":";
@@ -58,7 +58,7 @@ pub enum LockState {
 }
 
 impl LockState {
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             LockState::Held => "held",
             LockState::Recovering => "recovering",
@@ -86,7 +86,7 @@ pub enum LockHolder {
 
 impl LockHolder {
     /// The job that holds it.
-    pub fn job_id(&self) -> Option<&JobId> {
+    pub(crate) fn job_id(&self) -> Option<&JobId> {
         match self {
             LockHolder::Job { job_id, .. } => Some(job_id),
             LockHolder::Process => None,
@@ -213,7 +213,7 @@ impl LockMetadata {
     }
 
     /// The job whose lock it is.
-    pub fn job_id(&self) -> Option<&JobId> {
+    pub(crate) fn job_id(&self) -> Option<&JobId> {
         match &self.holder {
             LockHolder::Job { job_id, .. } => Some(job_id),
             LockHolder::Process => None,

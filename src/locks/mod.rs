@@ -2,7 +2,7 @@
 //!
 //! Two files a repository in `locks/`: `<repository>.lock`, the flock target, which also keeps the fencing
 //! number, and `<repository>.lock.json`, the holder and its operation. The flock serialises; the metadata
-//! survives a crash; [`judge`] decides by both. A third, `.<repository>.writing`, is locked for the moment in
+//! survives a crash; [`verdict::judge`] decides by both. A third, `.<repository>.writing`, is locked for the moment in
 //! which the metadata is replaced.
 //!
 //! A lock of a job belongs to the job. Whether a job is alive comes from the caller, as a [`JobLivenessOf`]
@@ -33,29 +33,24 @@ mod stale;
 mod verdict;
 
 pub use acquire::{acquire, acquire_for_job, try_acquire};
-pub use availability::{Availability, availability};
+pub(crate) use availability::{Availability, availability};
 pub use caller::Caller;
 pub(crate) use findings::of_other_incarnations;
 pub use grant::{GiveBackError, LockGrant};
 pub use held_by::HeldBy;
-pub use line::{TicketNote, Waiter, first_ticket, job_goes_first, waiters};
-pub use list::{GrantCopy, LockInfo, grant_copy, inspect, list, undecided};
+pub(crate) use line::{Waiter, first_ticket, job_goes_first, waiters};
+pub use list::{GrantCopy, LockInfo, inspect, list};
+pub(crate) use list::{grant_copy, undecided};
 pub use marks::{LOCK_ID_VARIABLE, mark_variable};
-pub use marks::{LOCK_TOKEN_VARIABLE, REPOSITORY_VARIABLE};
-pub use metadata::{
-    LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata,
-};
+pub use metadata::{LockHolder, LockMetadata, LockState, MetadataRead, ReleaseNote, read_metadata};
 pub use recover::{LockOutcome, LocksRecovered, RecoveredLock, recover_all, recover_one};
-pub use release::{Effective, ReleaseRefused, Released, release, would_release};
-pub use repair::{
-    JobWitness, LockAct, LockRepair, RunningHolder, RunningHolderOf, plan_one, plan_repair, repair,
-};
-pub use request::QueuedJobs;
-pub use request::{LockRefused, LockRequest};
-pub use run_under::{Granted, Objection, RanUnder, RunUnderError, UnderLock, run_under, run_with_lock};
+pub(crate) use release::would_release;
+pub use release::{Effective, ReleaseRefused, Released, release};
+pub(crate) use repair::plan_one;
+pub use repair::{JobWitness, LockAct, LockRepair, RunningHolder, plan_repair, repair};
+pub use request::{LockRefused, LockRequest, QueuedJobs};
+pub use run_under::{RanUnder, RunUnderError, UnderLock, run_under, run_with_lock};
 pub(crate) use scan::{OtherTimes, lock_names};
 pub use stale::{StaleLock, StaleLocks, UnknownLock, detect_stale, release_stale};
-pub use verdict::{
-    Evidence, Flock, HolderEvidence, JobLiveness, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors,
-    judge,
-};
+pub(crate) use verdict::JobLivenessOf;
+pub use verdict::{Evidence, Flock, HolderEvidence, JobLiveness, Judgement, LockVerdict, Origin, Survivors};

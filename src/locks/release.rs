@@ -117,7 +117,7 @@ pub fn release(
 }
 
 /// The result that [`release`] would have now; changes nothing.
-pub fn would_release(
+pub(crate) fn would_release(
     dir: &StateDir,
     repository: &str,
     lock_id: Option<&str>,

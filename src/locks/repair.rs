@@ -37,7 +37,7 @@ pub struct RunningHolder {
 }
 
 /// Says which job runs on a repository.
-pub type RunningHolderOf<'a> = dyn Fn(&str) -> Option<RunningHolder> + 'a;
+type RunningHolderOf<'a> = dyn Fn(&str) -> Option<RunningHolder> + 'a;
 
 /// An act of repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum LockAct {
 
 impl LockAct {
     /// As reports say it.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             LockAct::RestoreMetadata => "restore-lock-metadata",
             LockAct::Free => "free-lock",
@@ -99,7 +99,7 @@ pub fn plan_repair(dir: &StateDir, jobs: JobWitness<'_>) -> Result<Vec<LockRepai
 }
 
 /// As [`plan_repair`], for one repository.
-pub fn plan_one(dir: &StateDir, repository: &str, jobs: JobWitness<'_>) -> Option<LockRepair> {
+pub(crate) fn plan_one(dir: &StateDir, repository: &str, jobs: JobWitness<'_>) -> Option<LockRepair> {
     plan_with(dir, &LockInspector::new(dir, jobs.liveness), jobs, repository)
 }
 

@@ -63,9 +63,9 @@ pub enum RunUnderError {
 }
 
 /// Called with the grant.
-pub type Granted<'a> = dyn Fn(&LockGrant) -> Result<(), Objection> + 'a;
+pub(super) type Granted<'a> = dyn Fn(&LockGrant) -> Result<(), Objection> + 'a;
 /// Why a command is not to be run although the lock was granted.
-pub type Objection = Box<dyn std::error::Error + Send + Sync>;
+type Objection = Box<dyn std::error::Error + Send + Sync>;
 
 /// A command, and the lock to run it under.
 pub struct UnderLock<'a> {

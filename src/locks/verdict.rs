@@ -35,7 +35,7 @@ pub enum JobLiveness {
 }
 
 /// Says whether the attempt that this claim began is alive.
-pub type JobLivenessOf<'a> = dyn Fn(&JobId, u64) -> JobLiveness + 'a;
+pub(crate) type JobLivenessOf<'a> = dyn Fn(&JobId, u64) -> JobLiveness + 'a;
 
 /// Whether a lock may be granted, or given back in its holder's stead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub enum LockVerdict {
 
 impl LockVerdict {
     /// In one word: `live`, `free`, `stale` or `unknown`.
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             LockVerdict::Live | LockVerdict::LiveUnidentified => "live",
             LockVerdict::Free => "free",
@@ -108,7 +108,7 @@ pub enum Origin {
 
 impl Origin {
     /// Where `host` is, seen from `here`.
-    pub fn of(host: &Host, here: &Host) -> Origin {
+    pub(crate) fn of(host: &Host, here: &Host) -> Origin {
         match here.relation(host) {
             Relation::Here { .. } => Origin::Here,
             Relation::OtherNamespace => Origin::OtherNamespace,
@@ -158,7 +158,7 @@ pub struct Evidence<'a> {
 }
 
 /// Decides by the table.
-pub fn judge(evidence: &Evidence<'_>) -> Judgement {
+pub(super) fn judge(evidence: &Evidence<'_>) -> Judgement {
     let mut said = Vec::new();
     let verdict = decide(evidence, &mut said);
     if let LockVerdict::Unknown { why } = &verdict

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::durable::{Disk, DiskError, IoContext};
 
 /// Of this many bytes a file is at most, and a line more: some 25,000 lines.
-pub const MOST_BYTES: u64 = 8 << 20;
+const MOST_BYTES: u64 = 8 << 20;
 
 /// The earlier generation of a log.
 pub(super) fn earlier(path: &Path) -> PathBuf {
@@ -19,7 +19,7 @@ pub(super) fn earlier(path: &Path) -> PathBuf {
 }
 
 /// Opens a log for appending; one that has [`MOST_BYTES`] becomes the earlier generation.
-pub fn open_bounded(disk: &Disk, path: &Path) -> Result<File, DiskError> {
+pub(crate) fn open_bounded(disk: &Disk, path: &Path) -> Result<File, DiskError> {
     open_within(disk, path, MOST_BYTES)
 }
 

@@ -28,7 +28,7 @@ pub struct JobLog {
 }
 
 /// Reads both generations of both logs.
-pub fn lines_of_job(dir: &StateDir, id: &JobId) -> Result<JobLog, DiskError> {
+pub(crate) fn lines_of_job(dir: &StateDir, id: &JobId) -> Result<JobLog, DiskError> {
     let mut lines = Vec::new();
     for log in [dir.paths.daemon_log(), dir.paths.supervisor_log()] {
         for path in [earlier(&log), log] {
@@ -85,7 +85,7 @@ fn plain_line(text: &str, id: &str) -> Option<LogLine> {
 }
 
 /// What a supervisor said last of a job when something went wrong, near the end of their log.
-pub fn last_of_supervisor(dir: &StateDir, id: &JobId) -> Option<String> {
+pub(crate) fn last_of_supervisor(dir: &StateDir, id: &JobId) -> Option<String> {
     let mut file = plain::open(dir.paths.supervisor_log()).ok()?;
     let from = file.metadata().ok()?.len().saturating_sub(TAIL);
     file.seek(SeekFrom::Start(from)).ok()?;

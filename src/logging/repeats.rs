@@ -73,7 +73,7 @@ impl Repeats {
     }
 
     /// It works, or works again.
-    pub fn worked(&self) {
+    pub(crate) fn worked(&self) {
         if let Some(failures) = self.lock().worked() {
             let what = self.what;
             info!(event = events::TROUBLE_OVER, what, failures, "over after {failures} failures: {what}");

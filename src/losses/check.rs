@@ -27,7 +27,7 @@ pub struct LossCheck {
 
 impl LossCheck {
     /// Looks. Changes nothing.
-    pub fn take(dir: &StateDir, known: &Losses) -> LossCheck {
+    pub(crate) fn take(dir: &StateDir, known: &Losses) -> LossCheck {
         // The copy's files are its original's.
         if dir.is_copy() {
             return LossCheck::default();
@@ -49,7 +49,7 @@ impl LossCheck {
     }
 
     /// The same, with the last record of the queue as it was read: it may have lost its end, or all of it.
-    pub fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> LossCheck {
+    pub(crate) fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> LossCheck {
         let marked = known.marks.get(QUEUE).copied().unwrap_or(0);
         if marked > last_seq && !dir.is_copy() {
             let sentence =
@@ -61,23 +61,23 @@ impl LossCheck {
     }
 
     /// Notes the last record of the queue.
-    pub fn mark_queue(&mut self, last_seq: u64) {
+    pub(crate) fn mark_queue(&mut self, last_seq: u64) {
         self.marks.push((QUEUE, last_seq));
     }
 
     /// The same, with what somebody else has found.
-    pub fn with(mut self, findings: &[Finding]) -> LossCheck {
+    pub(crate) fn with(mut self, findings: &[Finding]) -> LossCheck {
         self.findings.extend(findings.iter().filter(|f| f.tells_of_loss()).cloned());
         self
     }
 
     /// Records it in the list of losses.
-    pub fn record(&self, dir: &StateDir, by: &str) -> Result<(), LossesError> {
+    pub(crate) fn record(&self, dir: &StateDir, by: &str) -> Result<(), LossesError> {
         ledger::record(dir, by, &self.found(), &self.marks)
     }
 
     /// Acknowledges losses by their ids, also those that are only seen now.
-    pub fn acknowledge(
+    pub(crate) fn acknowledge(
         &self,
         dir: &StateDir,
         ids: &[String],
@@ -135,7 +135,7 @@ pub(crate) fn as_known(known: &Losses, finding: Finding) -> Finding {
 }
 
 /// Those that somebody has acknowledged, the newest first.
-pub fn acknowledged(known: &Losses) -> Vec<Finding> {
+pub(crate) fn acknowledged(known: &Losses) -> Vec<Finding> {
     known.losses.iter().rev().filter(|loss| loss.acknowledged.is_some()).map(of_loss).collect()
 }
 

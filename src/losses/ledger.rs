@@ -10,7 +10,7 @@ use crate::findings::{Acknowledged, Object, numbered_id};
 use crate::state::{StateDir, Timestamp};
 
 /// So many acknowledged losses are remembered.
-pub const KEPT: usize = 1000;
+const KEPT: usize = 1000;
 /// So many losses of one kind are named one by one each time; the rest is a number.
 const NAMED: usize = 1000;
 /// The code of the loss of this file.
@@ -110,7 +110,7 @@ pub enum LossesError {
 
 impl LossesError {
     /// The change that a disk refused that cannot be written, if that is why.
-    pub fn refused_change(&self) -> Option<&DiskError> {
+    pub(crate) fn refused_change(&self) -> Option<&DiskError> {
         match self {
             LossesError::Disk(e) | LossesError::Lock(LockError::Disk(e)) if e.is_refused_change() => Some(e),
             _ => None,
@@ -131,7 +131,7 @@ impl Losses {
     }
 
     /// Those that nobody has acknowledged.
-    pub fn open(&self) -> impl Iterator<Item = &Loss> {
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Loss> {
         self.losses.iter().filter(|loss| loss.acknowledged.is_none())
     }
 
@@ -141,7 +141,7 @@ impl Losses {
     }
 
     /// What keeps a finding from counting now.
-    pub fn mute_of(&self, code: &str, object: &Object, now: Timestamp) -> Option<&Mute> {
+    pub(crate) fn mute_of(&self, code: &str, object: &Object, now: Timestamp) -> Option<&Mute> {
         let covers = |m: &&Mute| m.code == code && m.object.as_ref().is_none_or(|o| o == object);
         self.mutes.iter().filter(|m| m.until > now).find(covers)
     }

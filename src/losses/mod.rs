@@ -15,12 +15,12 @@
 //! lost records, even where nothing is left of it.
 //!
 //! **Guarantees**: A loss is on disk before what proves it leaves its place. It is told over restarts, recoveries,
-//! checkpoints and prunes until it is acknowledged. What was acknowledged stays known, the newest [`KEPT`] of it. A
+//! checkpoints and prunes until it is acknowledged. What was acknowledged stays known, the newest [`ledger::KEPT`] of it. A
 //! file that cannot be understood goes to quarantine and is itself a loss.
 
 mod check;
 mod ledger;
 
-pub use check::{LossCheck, acknowledged};
-pub(crate) use check::{as_known, is_known, open};
-pub use ledger::{Found, KEPT, Loss, Losses, LossesError, Mute, acknowledge, mute, record, unmute};
+pub use check::LossCheck;
+pub(crate) use check::{acknowledged, as_known, is_known, open};
+pub use ledger::{Found, Loss, Losses, LossesError, Mute, acknowledge, mute, record, unmute};

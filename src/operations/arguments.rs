@@ -56,7 +56,7 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Stri
 }
 
 /// A kind of orphan by its word.
-pub fn orphan_kind(word: &str) -> Result<OrphanKind, String> {
+pub(crate) fn orphan_kind(word: &str) -> Result<OrphanKind, String> {
     OrphanKind::of(word).ok_or_else(|| {
         let known: Vec<&str> = OrphanKind::ALL.iter().map(|k| k.as_str()).collect();
         format!("one of: {}", known.join(", "))

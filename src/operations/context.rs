@@ -127,7 +127,7 @@ pub trait Interrupt: Send + Sync {
 
 /// Nobody asks it to end.
 #[derive(Debug)]
-pub struct Uninterrupted;
+struct Uninterrupted;
 
 impl Interrupt for Uninterrupted {
     fn requested(&self) -> Option<OperationError> {
@@ -160,7 +160,7 @@ impl<'a> Context<'a> {
     }
 
     /// The settings with their origins.
-    pub fn configuration(&self) -> &Configuration {
+    pub(crate) fn configuration(&self) -> &Configuration {
         &self.site.configuration
     }
 
@@ -277,7 +277,7 @@ impl<'a> Context<'a> {
 
     /// The same for a recovery, which starts nothing and repairs what is in the way of others: it goes on with a
     /// warning.
-    pub fn notice_restore_or_warn(&mut self, mut dir: StateDir) -> StateDir {
+    pub(crate) fn notice_restore_or_warn(&mut self, mut dir: StateDir) -> StateDir {
         match notice_restore(&mut dir) {
             Ok(false) => {}
             Ok(true) => self.front.warn("the state directory went back in time: see recoveryctl state show"),
@@ -290,7 +290,7 @@ impl<'a> Context<'a> {
     }
 
     /// Opens the queue for a report: where the disk cannot be written it is read all the same, with a warning.
-    pub fn queue_to_look(&mut self, dir: &StateDir) -> Result<QueueView, OperationError> {
+    pub(crate) fn queue_to_look(&mut self, dir: &StateDir) -> Result<QueueView, OperationError> {
         let queue = match &self.site.queue {
             Some(shared) => shared.view(dir)?,
             None => QueueView::open(dir)?,
@@ -307,12 +307,12 @@ impl<'a> Context<'a> {
     }
 
     /// Who does it, and why.
-    pub fn actor(&self) -> Actor {
+    pub(crate) fn actor(&self) -> Actor {
         self.call.actor.clone()
     }
 
     /// The reason that was given.
-    pub fn reason(&self) -> Option<&str> {
+    pub(crate) fn reason(&self) -> Option<&str> {
         self.call.actor.why.as_deref()
     }
 
@@ -338,27 +338,22 @@ impl<'a> Context<'a> {
     }
 
     /// Whether nothing may be changed.
-    pub fn is_dry_run(&self) -> bool {
+    pub(crate) fn is_dry_run(&self) -> bool {
         self.call.dry_run
     }
 
     /// Whether what jobs print may be shown.
-    pub fn shows_output(&self) -> bool {
+    pub(crate) fn shows_output(&self) -> bool {
         self.call.sees_output
     }
 
     /// Whether results are shown as they come.
-    pub fn is_streamed(&self) -> bool {
+    pub(crate) fn is_streamed(&self) -> bool {
         self.call.is_streamed
     }
 
-    /// Whether a client of the daemon asks.
-    pub fn is_remote(&self) -> bool {
-        self.call.inside.is_none()
-    }
-
     /// The process that asks, by what it runs inside of; `None` for a client of the daemon.
-    pub fn caller(&self) -> Option<Caller> {
+    pub(crate) fn caller(&self) -> Option<Caller> {
         let inside = self.call.inside.as_ref()?;
         Some(Caller::this(inside.variables.iter().cloned()))
     }
@@ -373,22 +368,22 @@ impl<'a> Context<'a> {
     }
 
     /// The folder at which the relative paths of the request begin.
-    pub fn folder(&self) -> Option<&Path> {
+    pub(crate) fn folder(&self) -> Option<&Path> {
         self.call.folder.as_deref()
     }
 
     /// The variables of the process that asks; a client of the daemon sends none.
-    pub fn variables(&self) -> &[(OsString, OsString)] {
+    pub(crate) fn variables(&self) -> &[(OsString, OsString)] {
         self.call.inside.as_ref().map_or(&[], |inside| &inside.variables)
     }
 
     /// Something that should not be overlooked.
-    pub fn warn(&mut self, sentence: &str) {
+    pub(crate) fn warn(&mut self, sentence: &str) {
         self.front.warn(sentence);
     }
 
     /// What is being done.
-    pub fn note(&mut self, sentence: &str) {
+    pub(crate) fn note(&mut self, sentence: &str) {
         self.front.note(sentence);
     }
 
@@ -401,7 +396,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Unconfirmed`] when nobody can be asked; `declined` when the answer is no.
-    pub fn confirm(&mut self, question: &str) -> Result<(), OperationError> {
+    pub(crate) fn confirm(&mut self, question: &str) -> Result<(), OperationError> {
         match self.front.agrees(question) {
             Some(true) => Ok(()),
             Some(false) => {

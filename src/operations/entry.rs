@@ -59,12 +59,12 @@ pub struct Done<R> {
 
 impl<R> Done<R> {
     /// All was done.
-    pub fn all(report: R) -> Done<R> {
+    pub(crate) fn all(report: R) -> Done<R> {
         Done { report, ending: Ending::Done }
     }
 
     /// All was done, or, if not `complete`, only a part.
-    pub fn complete_if(complete: bool, report: R) -> Done<R> {
+    pub(crate) fn complete_if(complete: bool, report: R) -> Done<R> {
         Done { report, ending: if complete { Ending::Done } else { Ending::Degraded } }
     }
 }
@@ -172,22 +172,34 @@ impl Entry {
     }
 
     /// Of an operation that reads.
-    pub const fn get(words: &'static [&'static str], path: &'static str, summary: &'static str) -> Entry {
+    pub(crate) const fn get(
+        words: &'static [&'static str],
+        path: &'static str,
+        summary: &'static str,
+    ) -> Entry {
         Entry::new(Method::Get, words, path, summary)
     }
 
     /// Of an operation that changes.
-    pub const fn post(words: &'static [&'static str], path: &'static str, summary: &'static str) -> Entry {
+    pub(crate) const fn post(
+        words: &'static [&'static str],
+        path: &'static str,
+        summary: &'static str,
+    ) -> Entry {
         Entry::new(Method::Post, words, path, summary)
     }
 
     /// Of an operation that removes.
-    pub const fn delete(words: &'static [&'static str], path: &'static str, summary: &'static str) -> Entry {
+    pub(crate) const fn delete(
+        words: &'static [&'static str],
+        path: &'static str,
+        summary: &'static str,
+    ) -> Entry {
         Entry::new(Method::Delete, words, path, summary)
     }
 
     /// Of an operation that has no endpoint: it works where it is asked for.
-    pub const fn local(method: Method, words: &'static [&'static str]) -> Entry {
+    pub(crate) const fn local(method: Method, words: &'static [&'static str]) -> Entry {
         Entry::new(method, words, "", "")
     }
 
@@ -214,32 +226,32 @@ impl Entry {
     }
 
     /// See [`Entry::created`].
-    pub const fn creates(self) -> Entry {
+    pub(crate) const fn creates(self) -> Entry {
         Entry { created: true, ..self }
     }
 
     /// See [`Entry::while_recovering`].
-    pub const fn while_recovering(self) -> Entry {
+    pub(crate) const fn while_recovering(self) -> Entry {
         Entry { while_recovering: true, ..self }
     }
 
     /// See [`Entry::shows_output`].
-    pub const fn of_output(self) -> Entry {
+    pub(crate) const fn of_output(self) -> Entry {
         Entry { shows_output: true, ..self }
     }
 
     /// See [`Entry::needs_reason`].
-    pub const fn with_reason(self) -> Entry {
+    pub(crate) const fn with_reason(self) -> Entry {
         Entry { needs_reason: true, ..self }
     }
 
     /// See [`Entry::cached`].
-    pub const fn cached(self) -> Entry {
+    pub(crate) const fn cached(self) -> Entry {
         Entry { cached: true, ..self }
     }
 
     /// See [`Entry::is_document`].
-    pub const fn of_document(self) -> Entry {
+    pub(crate) const fn of_document(self) -> Entry {
         Entry { is_document: true, ..self }
     }
 
@@ -254,12 +266,12 @@ impl Entry {
     }
 
     /// See [`Entry::for_copies`].
-    pub const fn for_copies(self) -> Entry {
+    pub(crate) const fn for_copies(self) -> Entry {
         Entry { for_copies: true, ..self }
     }
 
     /// See [`Entry::one_of`].
-    pub const fn one_of(self, one_of: &'static [&'static str]) -> Entry {
+    pub(crate) const fn one_of(self, one_of: &'static [&'static str]) -> Entry {
         Entry { one_of, ..self }
     }
 }

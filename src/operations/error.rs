@@ -155,7 +155,7 @@ impl OperationError {
     }
 
     /// A request that cannot be understood.
-    pub fn bad_request(error: serde_json::Error) -> OperationError {
+    pub(crate) fn bad_request(error: serde_json::Error) -> OperationError {
         OperationError::new(ErrorKind::Usage, error).code("bad-request")
     }
 
@@ -201,11 +201,6 @@ impl OperationError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
-    }
-
-    /// Its code, in kebab-case.
-    pub fn its_code(&self) -> &str {
-        &self.code
     }
 
     /// The exit status.

@@ -5,12 +5,12 @@ use crate::recovery::{HistoryEntry, HistoryError, RecoveryRecord, read_history, 
 use crate::state::StateDir;
 
 /// The last recovery that came to its end; none, with a warning, when its record cannot be read.
-pub fn last_recovery(context: &mut Context<'_>, dir: &StateDir) -> Option<RecoveryRecord> {
+pub(crate) fn last_recovery(context: &mut Context<'_>, dir: &StateDir) -> Option<RecoveryRecord> {
     or_warn(context, read_last(dir))
 }
 
 /// The past recoveries; none, with a warning, when their record cannot be read.
-pub fn past_recoveries(context: &mut Context<'_>, dir: &StateDir) -> Vec<HistoryEntry> {
+pub(crate) fn past_recoveries(context: &mut Context<'_>, dir: &StateDir) -> Vec<HistoryEntry> {
     or_warn(context, read_history(dir))
 }
 

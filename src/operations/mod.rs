@@ -37,7 +37,7 @@ pub mod why;
 
 use entry::row;
 
-pub use context::{Call, Context, FrontEnd, Interrupt, Site, Ticker, Uninterrupted};
+pub use context::{Call, Context, FrontEnd, Interrupt, Site, Ticker};
 pub use entry::{Answered, Done, Entry, Method, Offer, Operation, Requested, Row, run};
 pub use error::{
     Ending, ErrorDocument, ErrorKind, OperationError, PATH_EXPOSED, Partial, exposed, quoted, remedies,

@@ -26,7 +26,7 @@ pub struct PageRequest {
 
 impl PageRequest {
     /// The part.
-    pub fn page(&self) -> Page {
+    pub(crate) fn page(&self) -> Page {
         let limit = self.limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         Page { limit, cursor: self.cursor.clone(), reverse: self.reverse }
     }

@@ -31,14 +31,14 @@ impl Operation for StatusRequest {
 }
 
 /// How things stand.
-pub fn status_of(context: &mut Context<'_>) -> Result<Status, OperationError> {
+pub(crate) fn status_of(context: &mut Context<'_>) -> Result<Status, OperationError> {
     let dir = context.state_dir()?;
     let limits = judging(context).limits;
     Ok(gathered(context, &dir)?.status(daemon_of(&dir)?, limits))
 }
 
 /// All that reports on the whole are made of, read once.
-pub fn gathered(context: &mut Context<'_>, dir: &StateDir) -> Result<Gathered, OperationError> {
+pub(crate) fn gathered(context: &mut Context<'_>, dir: &StateDir) -> Result<Gathered, OperationError> {
     let queue = context.queue_to_look(dir)?;
     // Deliveries that cannot be read must not hide the rest.
     let webhooks = delivering(context.settings()).and_then(|settings| {
@@ -52,7 +52,7 @@ pub fn gathered(context: &mut Context<'_>, dir: &StateDir) -> Result<Gathered, O
 }
 
 /// The daemon that lives, as reports show it.
-pub fn daemon_of(dir: &StateDir) -> Result<Option<DaemonStatus>, OperationError> {
+pub(crate) fn daemon_of(dir: &StateDir) -> Result<Option<DaemonStatus>, OperationError> {
     let shown = |info: DaemonInfo| {
         let DaemonInfo { pid, started_at, safe_mode, address, socket, loop_restarts, .. } = info;
         DaemonStatus { pid, started_at, safe_mode, address, socket, loop_restarts }

@@ -63,7 +63,7 @@ impl OrphanKind {
     }
 
     /// The kind of a word.
-    pub fn of(word: &str) -> Option<OrphanKind> {
+    pub(crate) fn of(word: &str) -> Option<OrphanKind> {
         OrphanKind::ALL.iter().copied().find(|k| k.as_str() == word)
     }
 
@@ -172,7 +172,7 @@ impl Candidate {
     }
 
     /// Every check that was made, with its result and observation.
-    pub fn evidence(&self) -> Vec<String> {
+    pub(crate) fn evidence(&self) -> Vec<String> {
         let answer = |passed| match passed {
             Some(true) => "passed",
             Some(false) => "failed",
@@ -188,13 +188,13 @@ impl Candidate {
     }
 
     /// The first check that did not pass.
-    pub fn objection(&self) -> Option<&Check> {
+    pub(crate) fn objection(&self) -> Option<&Check> {
         self.checks.iter().find(|c| c.passed != Some(true))
     }
 
     /// The finding about it: a safe candidate should be looked at; a protected one only if an operator must
     /// find out why.
-    pub fn finding(&self) -> Option<Finding> {
+    pub(crate) fn finding(&self) -> Option<Finding> {
         let object = Object::Orphan(self.id.clone());
         let name = &self.object;
         match self.objection() {
@@ -247,12 +247,12 @@ pub struct OrphanPlan {
 
 impl OrphanPlan {
     /// All findings: the other ones, and those about the candidates.
-    pub fn findings(&self) -> Vec<Finding> {
+    pub(crate) fn findings(&self) -> Vec<Finding> {
         self.damage.iter().cloned().chain(self.candidates.iter().filter_map(Candidate::finding)).collect()
     }
 
     /// The findings that the last scan reported to an operator or cron, by code and object.
-    pub fn told(&self) -> BTreeSet<(String, Object)> {
+    pub(crate) fn told(&self) -> BTreeSet<(String, Object)> {
         let own = || self.findings().into_iter().map(|f| (f.code.into_owned(), f.object)).collect();
         self.told.clone().unwrap_or_else(own)
     }
@@ -271,12 +271,12 @@ impl OrphanPlan {
     }
 
     /// Disk space of the safe candidates.
-    pub fn bytes_total(&self) -> u64 {
+    pub(crate) fn bytes_total(&self) -> u64 {
         self.candidates.iter().filter(|c| c.safe).map(|c| c.bytes).sum()
     }
 
     /// Candidates that are protected by a check.
-    pub fn protected_total(&self) -> u64 {
+    pub(crate) fn protected_total(&self) -> u64 {
         self.candidates.iter().filter(|c| !c.safe).count() as u64
     }
 }

@@ -24,7 +24,7 @@ pub enum Asked<'a> {
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ExplainError {
+pub(crate) enum ExplainError {
     /// The last scan does not name it, and the engine that would know does not answer.
     #[error("whether there is such an object is not known: {0}")]
     Engine(String),
@@ -34,7 +34,7 @@ pub enum ExplainError {
 
 /// An explanation.
 #[derive(Debug, Clone)]
-pub struct Explained {
+pub(crate) struct Explained {
     /// The thing itself with its present checks; without checks when it is gone.
     pub candidate: Candidate,
     /// Whether it is there.
@@ -45,7 +45,7 @@ pub struct Explained {
 
 /// Looks for it among the last scan's candidates and the engine's objects, and judges it by `world`. `None`
 /// when there is no such thing.
-pub fn explain(
+pub(crate) fn explain(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
     asked: Asked<'_>,
@@ -132,7 +132,7 @@ impl OrphanVerdict {
 
 impl Explained {
     /// The conclusion from the checks.
-    pub fn verdict(&self) -> OrphanVerdict {
+    pub(crate) fn verdict(&self) -> OrphanVerdict {
         let is = |answer| move |check: &Check| check.passed == answer;
         let checks = &self.candidate.checks;
         match () {
@@ -144,7 +144,7 @@ impl Explained {
     }
 
     /// The reason against its removal: a check that protects it, or else one that could not be made.
-    pub fn objection(&self) -> Option<&Check> {
+    pub(crate) fn objection(&self) -> Option<&Check> {
         let checks = &self.candidate.checks;
         checks.iter().find(|c| c.passed == Some(false)).or_else(|| self.candidate.objection())
     }

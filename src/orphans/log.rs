@@ -58,7 +58,7 @@ impl OrphanLog {
 }
 
 /// Every act, the oldest first. Changes nothing.
-pub fn entries(dir: &StateDir) -> Result<Vec<LogEntry>, DiskError> {
+pub(crate) fn entries(dir: &StateDir) -> Result<Vec<LogEntry>, DiskError> {
     let (folder, state_id) = (dir.paths.orphans_log(), dir.identity.state_id.to_string());
     let mut entries = Vec::new();
     if !folder.exists() {

@@ -39,9 +39,12 @@ mod trash;
 
 pub use candidate::{Candidate, Check, OrphanKind, OrphanPlan, OrphanTarget};
 pub use execute::{ExecuteError, Executed, FailedCandidate, RefusedCandidate, Request, execute};
-pub use explain::{Asked, ExplainError, Explained, OrphanVerdict, explain};
-pub use log::{LogEntry, entries};
-pub use saved::plan;
-pub use scan::{ScanError, rehearse, rescan, scan};
+pub use explain::{Asked, OrphanVerdict};
+pub(crate) use explain::{ExplainError, Explained, explain};
+pub use log::LogEntry;
+pub(crate) use log::entries;
+pub(crate) use saved::plan;
+pub use scan::{ScanError, scan};
+pub(crate) use scan::{rehearse, rescan};
 pub use scan_context::{OrphanSettings, ScanContext};
 pub use trash::{Emptied, TrashError, Trashed, empty_trash, restore, trashed};

@@ -71,7 +71,7 @@ pub(super) fn save(dir: &StateDir, plan: &OrphanPlan) -> Result<(), DiskError> {
 }
 
 /// The saved plan; `None` when it is absent, damaged or of a later version: then scan again.
-pub fn plan(dir: &StateDir) -> Result<Option<OrphanPlan>, DiskError> {
+pub(crate) fn plan(dir: &StateDir) -> Result<Option<OrphanPlan>, DiskError> {
     let text = read_optional(&dir.paths.orphans_plan())?;
     Ok(text.and_then(|text| OrphanPlan::of_text(&text)))
 }

@@ -60,7 +60,7 @@ pub fn scan(
 }
 
 /// As [`scan`], without saving the plan.
-pub fn rehearse(
+pub(crate) fn rehearse(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
     kinds: &[OrphanKind],
@@ -71,7 +71,10 @@ pub fn rehearse(
 
 /// [`scan`] of all kinds, which keeps the saved plan when it says the same and is new enough: a recovery that
 /// finds nothing new changes nothing. Its findings count as not reported.
-pub fn rescan(world: &ScanContext<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<OrphanPlan, ScanError> {
+pub(crate) fn rescan(
+    world: &ScanContext<'_>,
+    job_liveness: &JobLivenessOf<'_>,
+) -> Result<OrphanPlan, ScanError> {
     let _alone = alone(world.dir)?;
     let found = look(world, job_liveness, &[], Vec::new())?;
     let saved = plan(world.dir)?;

@@ -19,7 +19,7 @@ use crate::durable::tree::{
 use crate::durable::{DiskError, IoContext, LockError, error_chain, read_optional, replace};
 use crate::in_use::TrashInUse;
 use crate::logging::events;
-use crate::queue::{Actor, JobId};
+use crate::queue::Actor;
 use crate::state::{StateDir, Timestamp};
 use tracing::debug;
 
@@ -322,13 +322,5 @@ fn entry(dir: &StateDir, trashed: &Trashed, result: &str, actor: &Actor, detail:
         evidence: Vec::new(),
         by: actor.by.clone(),
         reason: actor.why.clone(),
-    }
-}
-
-impl Trashed {
-    /// The job that it was of, as its name says.
-    pub fn job(&self) -> Option<JobId> {
-        let name = self.from.file_name()?.to_str()?;
-        crate::state::names::decode(name)?.parse().ok()
     }
 }

@@ -22,9 +22,9 @@ mod remove;
 mod retention;
 mod trash;
 
-pub use remove::{
-    KeptJob, PruneError, PruneReport, Pruned, StillNeeded, finish_removals, prune, prune_some, would_prune,
-    would_prune_these,
-};
+pub use remove::{KeptJob, PruneError, PruneReport, Pruned, prune, would_prune};
+pub(crate) use remove::{finish_removals, prune_some, would_prune_these};
 pub use retention::JobRetention;
-pub use trash::{TrashEmptied, delete_slots, slots as trash_slots, slots_without_job};
+pub use trash::slots as trash_slots;
+pub(crate) use trash::slots_without_job;
+pub use trash::{TrashEmptied, delete_slots};

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 64;
 const IN_USE: &str = "job-in-use";
 
 /// Whether something still refers to a job: a code and the reason in words.
-pub type StillNeeded<'a> = dyn Fn(&Job) -> Option<(&'static str, String)> + 'a;
+type StillNeeded<'a> = dyn Fn(&Job) -> Option<(&'static str, String)> + 'a;
 
 /// A job that is gone, or would go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,7 +108,7 @@ pub fn would_prune(
 }
 
 /// The same, of some jobs, with those of the whole queue that are to work somewhere.
-pub fn would_prune_these<'a>(
+pub(crate) fn would_prune_these<'a>(
     dir: &StateDir,
     jobs: impl Iterator<Item = &'a Job>,
     at_work: JobsAtWork,
@@ -130,7 +130,7 @@ pub fn would_prune_these<'a>(
 }
 
 /// Ends removals that were cut short: jobs whose workspace is in the trash leave the queue.
-pub fn finish_removals(
+pub(crate) fn finish_removals(
     dir: &StateDir,
     queue: &mut Queue,
     settings: &RecoverSettings,
@@ -155,7 +155,7 @@ pub fn finish_removals(
 }
 
 /// Removes so many jobs in one transaction.
-pub fn prune_some(
+pub(crate) fn prune_some(
     dir: &StateDir,
     queue: &mut Queue,
     ids: &[JobId],

@@ -18,7 +18,7 @@ pub struct JobRetention {
 
 impl JobRetention {
     /// The jobs that no rule keeps, the one that ended first ahead.
-    pub fn outlived(&self, state: &QueueState, now: Timestamp) -> Vec<JobId> {
+    pub(crate) fn outlived(&self, state: &QueueState, now: Timestamp) -> Vec<JobId> {
         if self.keep_days.is_none() && self.keep_last.is_none() {
             return Vec::new();
         }

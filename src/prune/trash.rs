@@ -40,7 +40,7 @@ pub struct TrashEmptied {
 
 /// The slots whose job the queue does not know any more. The queue must have been followed after the slots
 /// were listed: a slot appears before its job goes.
-pub fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBuf> {
+pub(crate) fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBuf> {
     if listed.is_empty() {
         return listed;
     }

@@ -45,7 +45,7 @@ impl Callback {
     }
 
     /// As reports show it: without passwords and values of headers.
-    pub fn masked(&self) -> Callback {
+    pub(crate) fn masked(&self) -> Callback {
         Callback {
             url: masked_url(&self.url),
             method: self.method.clone(),
@@ -55,7 +55,7 @@ impl Callback {
     }
 
     /// Whether it could ever be delivered.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         check_callback_url(&self.url)?;
         if let Some(method) = &self.method
             && !METHODS.contains(&method.as_str())

@@ -9,7 +9,7 @@ pub(super) const REQUEUED: &str = "requeued after a crash";
 /// A moment at which a job was over, for good or until it was resumed. A function of the log alone: the
 /// result is the same whenever and by whichever process it is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobEnd {
+pub(crate) struct JobEnd {
     /// In which attempt.
     pub attempt: u32,
     pub status: JobStatus,
@@ -25,7 +25,7 @@ pub struct JobEnd {
 
 impl Job {
     /// All ends of the job, in order. A crash after which the job was requeued at once is not one.
-    pub fn ends(&self) -> Vec<JobEnd> {
+    pub(crate) fn ends(&self) -> Vec<JobEnd> {
         let history = &self.run_state().history;
         let goes_on = |next: Option<&Transition>| {
             next.is_some_and(|t| t.by.is_none() && t.reason.as_deref() == Some(REQUEUED))

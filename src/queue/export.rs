@@ -121,7 +121,7 @@ const SECRET_ENDS: &[&str] = &["_PAT", "_KEY", "_AUTH", "_PWD", "_PASS", "_DSN"]
 
 /// The variables that go with a job, and those left out that the job might rely on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Exported {
+pub(crate) struct Exported {
     /// The recorded variables.
     pub taken: BTreeMap<String, String>,
     /// Variables that are named, and that are not set, are no UTF-8, or are this program's own.
@@ -133,7 +133,10 @@ pub struct Exported {
 /// Selects from `variables`. Left out are variables that no record can hold because they are not UTF-8, and
 /// those that would make the record too large: named variables get room first, then the others in order of
 /// name.
-pub fn exported(export: &Export, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exported {
+pub(crate) fn exported(
+    export: &Export,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Exported {
     let text = |text: OsString| text.into_string().ok();
     let variables: Vec<(String, String)> =
         variables.into_iter().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();

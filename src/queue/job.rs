@@ -254,7 +254,7 @@ pub struct Job {
 
 impl Job {
     /// A job that waits for its first attempt.
-    pub fn new(id: JobId, place: QueuePosition, submitted_at: Timestamp, spec: &JobSpec) -> Job {
+    pub(crate) fn new(id: JobId, place: QueuePosition, submitted_at: Timestamp, spec: &JobSpec) -> Job {
         let raw_spec = serde_json::to_string(spec).unwrap_or_default();
         Job::queued(id, place, submitted_at, raw_spec.into())
     }
@@ -305,7 +305,7 @@ impl Job {
 
     /// How much longer than its length the pause would last, in milliseconds: the clock has been set back
     /// since.
-    pub fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
+    pub(crate) fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
         let until = self.not_before.filter(|_| self.status == JobStatus::Queued)?;
         // Its time and the end of its pause were taken from the same clock.
         let length = until.millis_since(self.run_state().history.last()?.at).max(0);

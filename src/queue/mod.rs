@@ -40,23 +40,22 @@ pub use bad_request::BadRequest;
 pub use callback::Callback;
 pub use callback_url::masked_url;
 pub use ended_by::EndedBy;
-pub use ends::JobEnd;
-pub use export::{Exported, exported};
+pub(crate) use ends::JobEnd;
+pub(crate) use export::{Exported, exported};
 pub use job::{Adopted, EndedAttempt, Job, JobDocument, JobStatus, QueuePosition, RunState, Transition};
-pub use open::{Method, Replayed, replay};
+pub use open::{Method, Replayed};
 pub use operators::{entries_of, is_by_operator, operator_records};
 pub(crate) use record::INTERRUPTED;
 pub use record::{AfterCrash, AttemptOutcome, End, Operation, Record, Submission};
-pub use repair::{Examined, RecoveredQueue, Repaired, examine, recover, repair_files};
+pub(crate) use repair::{Examined, examine};
+pub use repair::{RecoveredQueue, Repaired, recover, repair_files};
 pub use request::{CheckedRequest, JobRequest, RequestDefaults};
 pub use request_schema::job_request_schema;
 pub use shared::{QueueView, SharedQueue};
-pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};
+pub use snapshot::{SnapshotError, SnapshotFile, SnapshotHeader};
 pub use spec::{CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
 pub use state::{Counts, QueueRefusal, QueueState, Step, Totals};
-pub use store::{
-    Queue, QueueCheckpoint, QueueError, RecordsBehind, append, open_log, records_behind, records_since,
-    with_jobs_removed_since,
-};
+pub use store::{Queue, QueueCheckpoint, QueueError, append, open_log, records_since};
+pub(crate) use store::{records_behind, with_jobs_removed_since};
 pub use submit::{Entered, JobExists, SubmitError, Submitter, Together};
 pub use wire::BadRecord;

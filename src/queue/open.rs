@@ -95,7 +95,7 @@ impl Replayed {
 ///
 /// # Errors
 /// The system's error. Damage is not an error; it is part of the result.
-pub fn replay(dir: &StateDir, until: Option<Position>) -> Result<Replayed, DiskError> {
+pub(super) fn replay(dir: &StateDir, until: Option<Position>) -> Result<Replayed, DiskError> {
     let mut replayed = newest_usable_snapshot(dir)?;
     let from = Position { last_seq: replayed.snapshot_seq, ..Position::default() };
     let folder = dir.paths.queue_log();

@@ -102,7 +102,7 @@ pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
 
 /// Damage of the queue's files, found without touching them.
 #[derive(Debug)]
-pub struct Examined {
+pub(crate) struct Examined {
     /// The queue, as far as it can be read.
     pub state: QueueState,
     /// Every damaged place in any segment, a half-written end included.
@@ -117,14 +117,14 @@ pub struct Examined {
 
 impl Examined {
     /// Bytes at the log's end that are no record.
-    pub fn torn_bytes(&self) -> u64 {
+    pub(crate) fn torn_bytes(&self) -> u64 {
         self.damage.iter().filter(|d| d.kind == DamageKind::TornTail).map(|d| d.len).sum()
     }
 }
 
 /// Examines the queue's files as they are. Changes nothing, not even a half-written end: a writer may be
 /// writing it at this moment, so it counts as damage only if a second look finds it too.
-pub fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
+pub(crate) fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
     let first = whole_log(dir)?;
     let torn = |d: &Damage| d.kind == DamageKind::TornTail;
     let mut pass = if first.damage.iter().any(torn) { whole_log(dir)? } else { first.clone() };

@@ -163,12 +163,12 @@ fn whole(value: Value) -> Value {
 
 /// The names of all members, for messages.
 fn names() -> String {
-    MEMBERS.iter().map(|m| m.name).collect::<Vec<_>>().join(", ")
+    JobRequest::members().collect::<Vec<_>>().join(", ")
 }
 
 impl JobRequest {
     /// The names of all members that a request written as JSON may have.
-    pub fn members() -> impl Iterator<Item = &'static str> {
+    pub(crate) fn members() -> impl Iterator<Item = &'static str> {
         MEMBERS.iter().map(|m| m.name)
     }
 
@@ -176,7 +176,7 @@ impl JobRequest {
     ///
     /// # Errors
     /// The first thing that is wrong. Whether the job can run is for [`JobRequest::check`] to say.
-    pub fn from_json(json: &[u8]) -> Result<JobRequest, BadRequest> {
+    pub(crate) fn from_json(json: &[u8]) -> Result<JobRequest, BadRequest> {
         let text = std::str::from_utf8(json).map_err(|e| BadRequest::NotUtf8 { at: e.valid_up_to() + 1 })?;
         let Written(members) = serde_json::from_str(text).map_err(|e| no_object(&e))?;
         let (mut request, mut seen) = (JobRequest::default(), BTreeSet::new());

@@ -25,7 +25,7 @@ pub struct QueueView {
 
 impl QueueView {
     /// Read for this look alone; see [`Queue::open_to_look`].
-    pub fn open(dir: &StateDir) -> Result<QueueView, QueueError> {
+    pub(crate) fn open(dir: &StateDir) -> Result<QueueView, QueueError> {
         Ok(Queue::open_to_look(dir)?.into())
     }
 }

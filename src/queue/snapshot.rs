@@ -18,7 +18,7 @@ use crate::durable::{Disk, DiskError, IoContext, replace_with};
 use crate::state::Timestamp;
 
 /// The version of this format.
-pub const SNAPSHOT_VERSION: u32 = 1;
+const SNAPSHOT_VERSION: u32 = 1;
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".log";
 
@@ -157,7 +157,7 @@ impl SnapshotFile {
     ///
     /// # Errors
     /// [`SnapshotError::Damaged`] when a line is not as it was written.
-    pub fn check(&self, state_id: &str) -> Result<(), SnapshotError> {
+    pub(crate) fn check(&self, state_id: &str) -> Result<(), SnapshotError> {
         let (mut lines, header) = self.begin(state_id)?;
         for number in 1..=header.jobs + 1 {
             lines.payload(number)?;

@@ -159,7 +159,7 @@ impl QueueState {
     /// Shows jobs that wait, in the order in which they are to start, until `visit` has seen enough; a line (the jobs of
     /// one repository, or those that need none) is left when it says so. Costs nothing for the jobs of lines that are
     /// left.
-    pub fn visit_queued(&self, mut visit: impl FnMut(&Job) -> Step) {
+    pub(crate) fn visit_queued(&self, mut visit: impl FnMut(&Job) -> Step) {
         let lines = self.lines();
         let mut heads = lines.heads().peekable();
         let mut behind: BinaryHeap<Reverse<&OrderKey>> = BinaryHeap::new();
@@ -180,13 +180,13 @@ impl QueueState {
     }
 
     /// The repositories that jobs wait for.
-    pub fn wanted_repositories(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub(crate) fn wanted_repositories(&self) -> impl Iterator<Item = &Arc<str>> {
         self.lines().repositories()
     }
 
     /// Which places in the line some of the jobs that wait have, the first being 1: in one pass over the line, and no
     /// further than the last of them.
-    pub fn positions<'a>(&self, jobs: impl Iterator<Item = &'a Job>) -> HashMap<&'a JobId, u64> {
+    pub(crate) fn positions<'a>(&self, jobs: impl Iterator<Item = &'a Job>) -> HashMap<&'a JobId, u64> {
         let waiting = jobs.filter(|job| job.status == JobStatus::Queued);
         let mut wanted: Vec<(OrderKey, &JobId)> = waiting.map(|job| (order_key(job), &job.id)).collect();
         wanted.sort_unstable();
@@ -236,7 +236,7 @@ impl QueueState {
 
     /// The jobs that entered or changed their status since the last call, each perhaps several times. `None`
     /// when that is unknown: at the first call, and after the queue was read anew.
-    pub fn drain_changed(&mut self) -> Option<Vec<JobId>> {
+    pub(crate) fn drain_changed(&mut self) -> Option<Vec<JobId>> {
         self.turned.replace(Vec::new())
     }
 

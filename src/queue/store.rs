@@ -51,7 +51,7 @@ impl QueueError {
     }
 
     /// The disk's refusal behind it, if it is one that leaves reading possible.
-    pub fn refused_change(&self) -> Option<&DiskError> {
+    pub(crate) fn refused_change(&self) -> Option<&DiskError> {
         self.disk().filter(|e| e.is_refused_change())
     }
 }
@@ -108,7 +108,7 @@ pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, 
 
 /// The records about one job after a position.
 #[derive(Debug)]
-pub struct RecordsBehind {
+pub(crate) struct RecordsBehind {
     /// With their numbers, in their order.
     pub records: Vec<(u64, Record)>,
     /// Behind the last record of the log, whatever job that is about.
@@ -118,7 +118,11 @@ pub struct RecordsBehind {
 }
 
 /// The records about one job after a position in the log, synced: for followers of a single job.
-pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<RecordsBehind, QueueError> {
+pub(crate) fn records_behind(
+    dir: &StateDir,
+    from: Position,
+    job: &JobId,
+) -> Result<RecordsBehind, QueueError> {
     let log = open_log(dir)?;
     let until = log.end();
     if until == from {
@@ -147,7 +151,7 @@ pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<Rec
 /// removes jobs and their files holds that lock too, so every removal is either complete or begins after the
 /// act.
 #[track_caller]
-pub fn with_jobs_removed_since<T>(
+pub(crate) fn with_jobs_removed_since<T>(
     dir: &StateDir,
     seq: u64,
     act: impl FnOnce(&HashSet<JobId>) -> T,
@@ -171,7 +175,7 @@ pub fn with_jobs_removed_since<T>(
 
 impl Operation {
     /// Whether it is about a job.
-    pub fn concerns(&self, id: &JobId) -> bool {
+    pub(crate) fn concerns(&self, id: &JobId) -> bool {
         match self {
             Operation::Submit(s) => s.job == *id,
             Operation::SubmitBatch { jobs } => jobs.iter().any(|s| s.job == *id),
@@ -316,12 +320,12 @@ impl Queue {
     }
 
     /// The state directory that it is in.
-    pub fn dir(&self) -> &StateDir {
+    pub(crate) fn dir(&self) -> &StateDir {
         &self.dir
     }
 
     /// Why the queue can only be looked at; `None` when it can be changed.
-    pub fn unwritable(&self) -> Option<&str> {
+    pub(crate) fn unwritable(&self) -> Option<&str> {
         match &self.access {
             Access::Log(_) => None,
             Access::Look(why) => Some(why),
@@ -333,7 +337,7 @@ impl Queue {
     }
 
     /// See [`QueueState::drain_changed`].
-    pub fn drain_changed(&mut self) -> Option<Vec<JobId>> {
+    pub(crate) fn drain_changed(&mut self) -> Option<Vec<JobId>> {
         self.replayed.state.drain_changed()
     }
 
@@ -351,17 +355,17 @@ impl Queue {
     }
 
     /// Where the log ends, as far as this process knows without the log.
-    pub fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.replayed.log.position
     }
 
     /// The newest snapshot that was read or taken; 0 for none.
-    pub fn snapshot_seq(&self) -> u64 {
+    pub(crate) fn snapshot_seq(&self) -> u64 {
         self.snapshot.as_ref().map_or(0, |s| s.seq)
     }
 
     /// Records since the newest snapshot.
-    pub fn records_since_checkpoint(&self) -> u64 {
+    pub(crate) fn records_since_checkpoint(&self) -> u64 {
         self.replayed.state.last_seq().saturating_sub(self.snapshot_seq())
     }
 
@@ -489,7 +493,7 @@ impl Queue {
 
     /// Checks the snapshots that were not needed, so that a damaged fallback is known before it is needed.
     /// The damage is in [`Queue::replayed`] afterwards.
-    pub fn check_older_snapshots(&mut self) -> Result<(), QueueError> {
+    pub(crate) fn check_older_snapshots(&mut self) -> Result<(), QueueError> {
         let state_id = self.dir.identity.state_id.to_string();
         let used = self.snapshot_seq();
         for file in SnapshotFile::list(&self.dir.paths.queue())?.into_iter().filter(|s| s.seq < used) {
@@ -507,7 +511,7 @@ impl Queue {
     }
 
     /// Waits until the log changes, at most `timeout`.
-    pub fn wait(&self, timeout: Duration) {
+    pub(crate) fn wait(&self, timeout: Duration) {
         match &self.access {
             Access::Log(log) => log.wait_for_change(self.replayed.log.position, timeout),
             // There is no log to wait on: the caller looks again after a moment.

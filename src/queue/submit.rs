@@ -135,7 +135,7 @@ impl<'a> Submitter<'a> {
     }
 
     /// Whether a job has this id; for a look before anything is entered.
-    pub fn is_taken(&mut self, id: &JobId) -> Result<bool, SubmitError> {
+    pub(crate) fn is_taken(&mut self, id: &JobId) -> Result<bool, SubmitError> {
         let paths = self.dir.paths.job(&id.to_string())?;
         let is_new = || -> Result<bool, DiskError> {
             Ok(!may_exist(&paths.workspace)? && !may_exist(&paths.attempts)? && !may_exist(&paths.record)?)

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::control::{Cancel, Control};
+use super::control::Control;
 use super::phase_outcome::Interrupted;
 use super::progress::Tracker;
 use crate::findings::Finding;
-use crate::state::Clock;
 
 /// The running phase's link to its recovery. Clones are one, for a phase with threads of its own.
 #[derive(Clone)]
@@ -24,15 +23,8 @@ impl PhaseContext {
         PhaseContext { phase, tracker, control }
     }
 
-    /// Without a recovery, for a phase's work on its own: the progress goes nowhere, and only `cancel`
-    /// interrupts.
-    pub fn alone(cancel: Cancel) -> PhaseContext {
-        let tracker = Tracker::new(&Clock::system(), "", &[], Vec::new());
-        PhaseContext { phase: 0, tracker: Arc::new(tracker), control: Arc::new(Control::new(cancel, 1)) }
-    }
-
     /// Names the recovery that the phase is part of.
-    pub fn recovery_id(&self) -> Uuid {
+    pub(crate) fn recovery_id(&self) -> Uuid {
         self.tracker.recovery_id()
     }
 
@@ -64,7 +56,7 @@ impl PhaseContext {
     /// Adds to a counter that lives as long as the state directory; see
     /// [`super::RecoveryRecord::totals`]. Call it once, when the phase's work is done: a try that fails
     /// afterwards would count twice.
-    pub fn count(&self, name: &str, n: u64) {
+    pub(crate) fn count(&self, name: &str, n: u64) {
         self.tracker.add_count(self.phase, name, n);
     }
 

@@ -51,17 +51,17 @@ impl PhaseGraph {
     }
 
     /// The phases, as they were handed in.
-    pub fn phases(&self) -> &[Phase] {
+    pub(crate) fn phases(&self) -> &[Phase] {
         &self.phases
     }
 
     /// The phases in an order in which each comes after all that it waits for.
-    pub fn in_order(&self) -> impl Iterator<Item = &Phase> {
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Phase> {
         self.order.iter().map(|&i| &self.phases[i])
     }
 
     /// Their names, in that order.
-    pub fn names(&self) -> Vec<&'static str> {
+    pub(crate) fn names(&self) -> Vec<&'static str> {
         self.in_order().map(|p| p.name).collect()
     }
 

@@ -198,7 +198,7 @@ pub(super) fn record(dir: &StateDir, record: &RecoveryRecord) -> Result<(), Hist
 }
 
 /// The counter of recoveries that ended so, among [`RecoveryRecord::totals`].
-pub fn counter(outcome: RecoveryOutcome) -> String {
+pub(crate) fn counter(outcome: RecoveryOutcome) -> String {
     format!("recoveries.{}", outcome.word())
 }
 

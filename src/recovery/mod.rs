@@ -49,19 +49,17 @@ pub use context::PhaseContext;
 pub use control::Cancel;
 pub use current::read_current;
 pub use graph::{GraphError, PhaseGraph};
-pub use history::{
-    HistoryEntry, HistoryError, HistoryPhase, RecoveryRecord, counter, read_history, read_last,
-};
+pub(crate) use history::counter;
+pub use history::{HistoryEntry, HistoryError, HistoryPhase, RecoveryRecord, read_history, read_last};
 pub use options::{Observer, RunOptions};
-pub use phase::{Phase, PhaseRun};
+pub use phase::Phase;
 pub use phase_outcome::{DegradedResource, Interrupted, PhaseError, PhaseOutcome};
-pub use phases::{
-    JobHolders, Recovery, Settings, liveness_of, recover_queue_of, recovery_ends, repair_queue,
-};
+pub use phases::{JobHolders, Recovery, Settings};
+pub(crate) use phases::{liveness_of, recovery_ends, repair_queue};
 pub use rehearse::{Change, Proof, Rehearsal, RehearseError, rehearse};
 pub use requests::{
-    Asking, RequestAnswer, RequestError, RetryWanted, is_retry_wanted, request_retry,
-    request_retry_of_daemon, request_skip, retries_wanted, withdraw_retry, withdraw_skip,
+    Asking, RequestAnswer, RequestError, request_retry, request_retry_of_daemon, request_skip, withdraw_retry,
 };
+pub(crate) use requests::{RetryWanted, is_retry_wanted, retries_wanted, withdraw_skip};
 pub use run::{RunError, run};
 pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};

@@ -7,7 +7,7 @@ use super::phase_outcome::{PhaseError, PhaseOutcome};
 use super::snapshot::{PhaseProgress, PhaseStatus};
 
 /// The work of a phase. It may be called several times (tries) and must then do only the rest.
-pub type PhaseRun = dyn Fn(&PhaseContext) -> Result<PhaseOutcome, PhaseError> + Send + Sync;
+pub(super) type PhaseRun = dyn Fn(&PhaseContext) -> Result<PhaseOutcome, PhaseError> + Send + Sync;
 
 /// One step of the recovery sequence.
 pub struct Phase {
@@ -58,7 +58,7 @@ impl std::fmt::Debug for Phase {
 
 impl PhaseProgress {
     /// Of a phase that has not begun.
-    pub fn not_begun(phase: &Phase) -> PhaseProgress {
+    pub(crate) fn not_begun(phase: &Phase) -> PhaseProgress {
         PhaseProgress {
             phase: phase.name.to_owned(),
             depends_on: phase.depends_on.iter().map(|&name| name.to_owned()).collect(),

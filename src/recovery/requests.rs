@@ -55,7 +55,7 @@ pub(super) struct Request {
 
 /// A phase to be tried again with its dependents, by the process that recovered here and still runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryWanted {
+pub(crate) struct RetryWanted {
     pub phase: String,
     /// Names the request; the record of the recovery that answers it says so.
     pub id: Uuid,
@@ -148,7 +148,7 @@ pub fn request_retry_of_daemon(dir: &StateDir, asking: Asking<'_>) -> Result<Uui
 }
 
 /// Whether a request made with [`request_retry_of_daemon`] was not dealt with yet.
-pub fn is_retry_wanted(dir: &StateDir, phase: &str, id: Uuid) -> Result<bool, DiskError> {
+pub(crate) fn is_retry_wanted(dir: &StateDir, phase: &str, id: Uuid) -> Result<bool, DiskError> {
     Ok(find(dir, Wish::Again, phase)?.is_some_and(|request| request.id == id))
 }
 
@@ -158,7 +158,7 @@ pub fn withdraw_retry(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
 }
 
 /// The phases that are to be tried again. One look at the folder when there are none.
-pub fn retries_wanted(dir: &StateDir, known: &[&str]) -> Result<Vec<RetryWanted>, DiskError> {
+pub(crate) fn retries_wanted(dir: &StateDir, known: &[&str]) -> Result<Vec<RetryWanted>, DiskError> {
     let mut wanted = Vec::new();
     if any(dir)? {
         for phase in known {
@@ -223,7 +223,7 @@ fn place(dir: &StateDir, wish: Wish, asking: Asking<'_>) -> Result<Uuid, DiskErr
 }
 
 /// Withdraws a skip that no recovery has handled, because the phase is to be tried.
-pub fn withdraw_skip(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
+pub(crate) fn withdraw_skip(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
     consume(dir, Wish::Skip, phase)
 }
 

@@ -22,9 +22,9 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which they are repaired.
-    pub const ALL: [Part; 4] = [Part::Queue, Part::Jobs, Part::Locks, Part::Webhooks];
+    pub(crate) const ALL: [Part; 4] = [Part::Queue, Part::Jobs, Part::Locks, Part::Webhooks];
 
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Part::Queue => "queue",
             Part::Jobs => "jobs",

@@ -58,7 +58,7 @@ pub(super) fn act(
 }
 
 /// What a repair would do about the lock of one repository; `None` when there is nothing to do.
-pub fn would_repair_lock(
+pub(crate) fn would_repair_lock(
     dir: &StateDir,
     settings: &RecoverSettings,
     repository: &str,

@@ -26,6 +26,6 @@ pub use action::{
 };
 pub use adopt::{AdoptError, Adoption, adopt_as_new};
 pub use error::RepairError;
-pub use locks::would_repair_lock;
+pub(crate) use locks::would_repair_lock;
 pub use run::repair;
 pub use settings::RepairSettings;

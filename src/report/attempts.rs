@@ -40,7 +40,7 @@ pub struct AttemptReport {
 
 impl AttemptReport {
     /// All attempts of a job that have begun, the first one first.
-    pub fn all(dir: &StateDir, job: &Job) -> Vec<AttemptReport> {
+    pub(crate) fn all(dir: &StateDir, job: &Job) -> Vec<AttemptReport> {
         let run = job.run_state();
         let mut all: Vec<AttemptReport> = run.attempts.iter().map(|a| ended(dir, job, a)).collect();
         if job.status == JobStatus::Running {

@@ -51,7 +51,7 @@ pub struct AuditEntry {
 
 /// Which acts.
 #[derive(Debug, Clone, Default)]
-pub struct AuditFilter {
+pub(crate) struct AuditFilter {
     /// Not before.
     pub since: Option<Timestamp>,
     /// Part of who did it.
@@ -77,7 +77,7 @@ pub struct AuditReport {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AuditReportError {
+pub(crate) enum AuditReportError {
     /// The queue's log cannot be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -88,7 +88,11 @@ pub enum AuditReportError {
 
 impl AuditReport {
     /// Reads both sources. Changes nothing.
-    pub fn read(dir: &StateDir, filter: &AuditFilter, page: &Page) -> Result<AuditReport, AuditReportError> {
+    pub(crate) fn read(
+        dir: &StateDir,
+        filter: &AuditFilter,
+        page: &Page,
+    ) -> Result<AuditReport, AuditReportError> {
         let (trail, mut findings) = match audit::read(dir) {
             Ok(trail) => (trail, Vec::new()),
             Err(e) => (audit::TrailRead::default(), vec![audit::unreadable(&e)]),

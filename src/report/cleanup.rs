@@ -84,7 +84,7 @@ pub struct CleanupEntry {
 
 impl CleanupEntry {
     /// As it stands; `runs` tells whether some process works on cleanups.
-    pub fn of(record: &CleanupRecord, runs: bool) -> CleanupEntry {
+    pub(crate) fn of(record: &CleanupRecord, runs: bool) -> CleanupEntry {
         let status = record.status(runs);
         let interrupted = record.under_way && !runs;
         let resumed_from = if interrupted { record.open_step() } else { record.resumed_from.clone() };
@@ -179,7 +179,7 @@ pub struct CompletedList {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CleanupReportError {
+pub(crate) enum CleanupReportError {
     /// No such cursor.
     #[error(transparent)]
     Cursor(#[from] page::BadCursor),
@@ -196,7 +196,7 @@ pub(super) fn open(dir: &StateDir) -> Result<Vec<CleanupEntry>, DiskError> {
 
 impl CleanupState {
     /// As it stands now. Changes nothing.
-    pub fn read(dir: &StateDir, page: &page::Page) -> Result<CleanupState, CleanupReportError> {
+    pub(crate) fn read(dir: &StateDir, page: &page::Page) -> Result<CleanupState, CleanupReportError> {
         let (records, runs) = (list(dir)?, is_running(dir));
         let cleanups: Vec<_> = records.iter().map(|r| CleanupEntry::of(r, runs)).collect();
         let over = completed(dir)?;
@@ -223,13 +223,13 @@ impl CleanupState {
 
 impl CleanupList {
     /// Those that were not begun, in order.
-    pub fn queue(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
+    pub(crate) fn queue(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
         let pending = |c: &CleanupEntry| c.status == CleanupStatus::Pending && !c.resumed;
         CleanupList::of(open(dir)?.into_iter().filter(pending).collect(), page)
     }
 
     /// Those that a crash interrupted and that are not over.
-    pub fn resuming(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
+    pub(crate) fn resuming(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
         CleanupList::of(open(dir)?.into_iter().filter(|c| c.resumed).collect(), page)
     }
 
@@ -242,7 +242,7 @@ impl CleanupList {
 
 impl CompletedList {
     /// The newest first.
-    pub fn read(dir: &StateDir, page: &page::Page) -> Result<CompletedList, CleanupReportError> {
+    pub(crate) fn read(dir: &StateDir, page: &page::Page) -> Result<CompletedList, CleanupReportError> {
         let cleanups: Vec<_> = completed(dir)?.iter().map(CompletedEntry::of).collect();
         let total = cleanups.len() as u64;
         let (cleanups, next_cursor) = page::cut_counted(cleanups, &page.newest_first())?;
@@ -264,7 +264,7 @@ pub struct ArchiveList {
 
 impl ArchiveList {
     /// As they are now.
-    pub fn read(dir: &StateDir, page: &page::Page) -> Result<ArchiveList, CleanupReportError> {
+    pub(crate) fn read(dir: &StateDir, page: &page::Page) -> Result<ArchiveList, CleanupReportError> {
         let archives = archives(dir)?;
         let (total, bytes_total) = (archives.len() as u64, archives.iter().map(|a| a.bytes).sum());
         let (archives, next_cursor) = page::cut_counted(archives, page)?;

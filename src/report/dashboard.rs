@@ -49,7 +49,7 @@ const SHOWN: usize = 100;
 
 impl Dashboard {
     /// Puts it together.
-    pub fn new(
+    pub(crate) fn new(
         gathered: &Gathered,
         daemon: Option<DaemonStatus>,
         declared: &PhaseGraph,

@@ -47,7 +47,7 @@ pub struct FailedJobs {
 
 impl FailedJobs {
     /// From the queue, with what the jobs printed last, if that is to be shown.
-    pub fn new(
+    pub(crate) fn new(
         dir: &StateDir,
         state: &QueueState,
         page: &Page,

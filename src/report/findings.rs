@@ -8,7 +8,7 @@ use crate::findings::{Finding, Severity};
 
 /// Which findings.
 #[derive(Debug, Clone, Default)]
-pub struct FindingFilter {
+pub(crate) struct FindingFilter {
     /// At least so bad.
     pub severity: Option<Severity>,
     /// Of this code.
@@ -69,7 +69,11 @@ fn grouped(findings: &[Finding]) -> Vec<FindingGroup> {
 
 impl FindingList {
     /// Those of these that fit.
-    pub fn new(all: Vec<Finding>, filter: &FindingFilter, page: &Page) -> Result<FindingList, BadCursor> {
+    pub(crate) fn new(
+        all: Vec<Finding>,
+        filter: &FindingFilter,
+        page: &Page,
+    ) -> Result<FindingList, BadCursor> {
         let fits = |f: &Finding| {
             filter.severity.is_none_or(|least| f.severity >= least)
                 && filter.code.as_ref().is_none_or(|code| f.code == **code)

@@ -28,7 +28,7 @@ pub struct Health {
 
 impl Health {
     /// Out of the status.
-    pub fn of(status: &Status) -> Health {
+    pub(crate) fn of(status: &Status) -> Health {
         let errors = status.findings.iter().filter(|f| f.severity >= Severity::Error).count();
         Health {
             healthy: status.state.is_well(),

@@ -26,7 +26,7 @@ pub fn held_repositories(dir: &StateDir, state: &QueueState) -> Result<BTreeSet<
 }
 
 /// The lock that a running job has of its repository, as a report shows it; `null` when it has none.
-pub fn lock_of(dir: &StateDir, state: &QueueState, job: &Job) -> Value {
+pub(crate) fn lock_of(dir: &StateDir, state: &QueueState, job: &Job) -> Value {
     let Some(repository) = job.repository.as_deref().filter(|_| job.status == JobStatus::Running) else {
         return Value::Null;
     };

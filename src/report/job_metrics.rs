@@ -35,7 +35,11 @@ pub struct Spread {
 
 impl JobMetrics {
     /// From the counters of the last recovery, the history and the queue.
-    pub fn new(state: &QueueState, last: Option<&RecoveryRecord>, history: &[HistoryEntry]) -> JobMetrics {
+    pub(crate) fn new(
+        state: &QueueState,
+        last: Option<&RecoveryRecord>,
+        history: &[HistoryEntry],
+    ) -> JobMetrics {
         let total = |name: &str| last.and_then(|l| l.totals.get(name)).copied().unwrap_or(0);
         let found_total = total("jobs.found");
         let (reattached_total, away) = (total("jobs.reattached"), total("jobs.finished_while_away"));

@@ -48,7 +48,7 @@ pub struct JobList {
 
 /// Which jobs.
 #[derive(Debug, Clone, Default)]
-pub struct JobFilter {
+pub(crate) struct JobFilter {
     /// Of this status.
     pub status: Option<JobStatus>,
     /// On this repository.
@@ -57,7 +57,7 @@ pub struct JobFilter {
 
 impl JobList {
     /// The jobs, those first that entered last.
-    pub fn new(
+    pub(crate) fn new(
         state: &QueueState,
         held: &BTreeSet<String>,
         filter: &JobFilter,
@@ -78,7 +78,7 @@ impl JobList {
 }
 
 /// A job in a line.
-pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSummary {
+pub(crate) fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSummary {
     let run = job.run_state();
     let queued = job.status == JobStatus::Queued;
     // Of an attempt that has not begun there is nothing to tell yet; that of the one before is among the attempts.
@@ -153,7 +153,7 @@ pub struct CheckpointFile {
 
 impl CheckpointFile {
     /// The job's, if it has one.
-    pub fn of(dir: &StateDir, job: &Job) -> Option<CheckpointFile> {
+    pub(crate) fn of(dir: &StateDir, job: &Job) -> Option<CheckpointFile> {
         let path = dir.paths.job(&job.id.to_string()).ok()?.checkpoint();
         let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
         let modified_at = metadata.modified().ok()?.into();
@@ -163,7 +163,7 @@ impl CheckpointFile {
 
 impl JobDetail {
     /// One job; `lock` is what is known of its repository's lock while it has it, else `null`.
-    pub fn new(
+    pub(crate) fn new(
         dir: &StateDir,
         state: &QueueState,
         held: &BTreeSet<String>,

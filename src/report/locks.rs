@@ -143,7 +143,7 @@ pub struct ActiveLocks {
 
 impl ActiveLocks {
     /// Out of all locks.
-    pub fn new(
+    pub(crate) fn new(
         dir: &StateDir,
         locks: Vec<LockInfo>,
         state: &QueueState,
@@ -159,7 +159,7 @@ impl ActiveLocks {
     }
 
     /// The same with only so many of each line; how many wait is told all the same.
-    pub fn with_heads_of_lines(mut self, number: usize) -> ActiveLocks {
+    pub(crate) fn with_heads_of_lines(mut self, number: usize) -> ActiveLocks {
         for lock in &mut self.locks {
             lock.waiting.truncate(number);
             lock.waiting_line.truncate(number);
@@ -184,7 +184,7 @@ pub struct InspectedLock {
 
 impl InspectedLock {
     /// Of one lock.
-    pub fn of(dir: &StateDir, info: LockInfo, state: &QueueState) -> InspectedLock {
+    pub(crate) fn of(dir: &StateDir, info: LockInfo, state: &QueueState) -> InspectedLock {
         let names = HashSet::from([&*info.repository]);
         let lock = active_lock(dir, &info, &QueuedByRepository::of(state, &names), dir.clock.now());
         InspectedLock::with(lock, info)
@@ -214,7 +214,7 @@ pub struct InspectedLocks {
 
 impl InspectedLocks {
     /// With everything.
-    pub fn new(
+    pub(crate) fn new(
         dir: &StateDir,
         locks: Vec<LockInfo>,
         state: &QueueState,
@@ -291,7 +291,7 @@ pub struct RecoveredLocks {
 
 impl RecoveredLocks {
     /// Out of the record of the last recovery.
-    pub fn new(last: Option<&RecoveryRecord>, page: &Page) -> Result<RecoveredLocks, BadCursor> {
+    pub(crate) fn new(last: Option<&RecoveryRecord>, page: &Page) -> Result<RecoveredLocks, BadCursor> {
         let detail = last.and_then(|l| l.details.get("locks"));
         let found: Option<LocksRecovered> = detail.and_then(|d| serde_json::from_value(d.clone()).ok());
         let LocksRecovered { kept, released, unavailable, free, locks } = found.unwrap_or_default();
@@ -324,7 +324,7 @@ pub struct ReleaseReport {
 
 impl ReleaseReport {
     /// Of a lock that was given back.
-    pub fn done(released: Released) -> ReleaseReport {
+    pub(crate) fn done(released: Released) -> ReleaseReport {
         ReleaseReport {
             repository: released.repository,
             lock_id: released.lock_id,
@@ -352,13 +352,13 @@ pub struct StaleReport {
 
 impl StaleReport {
     /// Of a look.
-    pub fn new(found: StaleLocks, dry_run: bool) -> StaleReport {
+    pub(crate) fn new(found: StaleLocks, dry_run: bool) -> StaleReport {
         let released = found.stale.iter().filter(|lock| lock.released).count();
         StaleReport { found, released, dry_run }
     }
 
     /// Whether something that was to be given back was not.
-    pub fn is_incomplete(&self) -> bool {
+    pub(crate) fn is_incomplete(&self) -> bool {
         self.found.stale.iter().any(|lock| lock.error.is_some())
     }
 }

@@ -28,5 +28,6 @@ pub mod why_job;
 pub mod why_lock;
 pub mod why_orphan;
 
+pub use held::held_repositories;
+pub(crate) use held::lock_of;
 use held::with_liveness;
-pub use held::{held_repositories, lock_of};

@@ -42,7 +42,11 @@ pub struct ScanReport {
 impl ScanReport {
     /// Of a plan; without what was told `before`, when only what is new is to be told. In a `dry_run` the plan was
     /// not saved.
-    pub fn new(plan: &OrphanPlan, before: Option<&BTreeSet<(String, Object)>>, dry_run: bool) -> ScanReport {
+    pub(crate) fn new(
+        plan: &OrphanPlan,
+        before: Option<&BTreeSet<(String, Object)>>,
+        dry_run: bool,
+    ) -> ScanReport {
         let mut findings = plan.findings();
         let mut severities: BTreeMap<Severity, u64> = Severity::ALL.into_iter().map(|s| (s, 0)).collect();
         for finding in &findings {
@@ -154,7 +158,7 @@ pub struct CandidatesReport {
 
 impl CandidatesReport {
     /// Of a saved plan and the trash.
-    pub fn new(
+    pub(crate) fn new(
         plan: Option<&OrphanPlan>,
         kinds: &[OrphanKind],
         trash: Vec<Trashed>,
@@ -182,7 +186,7 @@ impl CandidatesReport {
 const NAMED: usize = 20;
 
 /// What the last scan found, whoever asked for it, and nobody has removed since.
-pub fn standing(dir: &StateDir) -> Vec<Finding> {
+pub(crate) fn standing(dir: &StateDir) -> Vec<Finding> {
     let Ok(Some(plan)) = plan(dir) else { return Vec::new() };
     let since = entries(dir).unwrap_or_default().into_iter().filter(|entry| entry.at >= plan.taken_at);
     let removed: HashSet<String> = since.filter(|e| e.result == "removed").map(|e| e.id).collect();
@@ -221,7 +225,7 @@ pub struct OrphanTotals {
 
 impl OrphanTotals {
     /// Reads the saved plan and lists the trash.
-    pub fn read(dir: &StateDir) -> Result<OrphanTotals, DiskError> {
+    pub(crate) fn read(dir: &StateDir) -> Result<OrphanTotals, DiskError> {
         let plan = plan(dir)?;
         let plan = plan.as_ref();
         Ok(OrphanTotals {
@@ -281,7 +285,7 @@ pub struct OrphansCleanup {
 
 impl OrphansCleanup {
     /// Of what was done.
-    pub fn new(executed: &Executed) -> OrphansCleanup {
+    pub(crate) fn new(executed: &Executed) -> OrphansCleanup {
         let removed = executed.removed.iter().map(|(c, bytes, how)| RemovedEntry {
             id: c.id.clone(),
             kind: c.kind,
@@ -323,7 +327,7 @@ pub struct OrphansLog {
 
 impl OrphansLog {
     /// A page of it, without the intents, which their results follow.
-    pub fn new(entries: Vec<LogEntry>, page: &Page) -> Result<OrphansLog, BadCursor> {
+    pub(crate) fn new(entries: Vec<LogEntry>, page: &Page) -> Result<OrphansLog, BadCursor> {
         let settled: Vec<LogEntry> = entries.into_iter().filter(|e| e.result != "intent").collect();
         let total = settled.len() as u64;
         let (entries, next_cursor) = cut_counted(settled, &page.newest_first())?;

@@ -16,7 +16,7 @@ pub struct Page {
 impl Page {
     /// The same part of a list that is kept the oldest first and shown the newest first: what comes is added at the end
     /// that is shown first, and a cursor stays where it is.
-    pub fn newest_first(&self) -> Page {
+    pub(crate) fn newest_first(&self) -> Page {
         Page { reverse: !self.reverse, ..self.clone() }
     }
 }
@@ -24,10 +24,10 @@ impl Page {
 /// A cursor that no list has given out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no cursor of this list")]
-pub struct BadCursor(pub String);
+pub(crate) struct BadCursor(pub String);
 
 /// Cuts a page out of a list that is in order of `place`, the lowest first.
-pub fn cut<T>(
+pub(crate) fn cut<T>(
     mut items: Vec<T>,
     page: &Page,
     place: impl Fn(&T) -> QueuePosition,
@@ -52,7 +52,7 @@ pub fn cut<T>(
 }
 
 /// As [`cut`], for a list that is made anew each time: the cursor counts.
-pub fn cut_counted<T>(items: Vec<T>, page: &Page) -> Result<(Vec<T>, Option<String>), BadCursor> {
+pub(crate) fn cut_counted<T>(items: Vec<T>, page: &Page) -> Result<(Vec<T>, Option<String>), BadCursor> {
     let counted = (1..).zip(items).collect();
     let (part, next) = cut(counted, page, |(seq, _): &(u64, T)| QueuePosition { seq: *seq, index: 0 })?;
     Ok((part.into_iter().map(|(_, item)| item).collect(), next))

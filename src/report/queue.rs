@@ -42,11 +42,11 @@ pub struct Waiting {
 }
 
 /// How many jobs `head` shows.
-pub const HEAD: usize = 20;
+pub(crate) const HEAD: usize = 20;
 
 impl QueueStatus {
     /// Reports on an open queue; `held` are the repositories that somebody other than a job holds.
-    pub fn new(
+    pub(crate) fn new(
         queue: &Queue,
         recovered: RecoveredQueue,
         held: &BTreeSet<String>,
@@ -73,7 +73,10 @@ impl QueueStatus {
 }
 
 /// The waiting line, in the order in which jobs are to start.
-pub fn line<'a>(state: &'a QueueState, held: &'a BTreeSet<String>) -> impl Iterator<Item = Waiting> + 'a {
+pub(crate) fn line<'a>(
+    state: &'a QueueState,
+    held: &'a BTreeSet<String>,
+) -> impl Iterator<Item = Waiting> + 'a {
     (1..).zip(state.queued()).map(move |(position, job)| Waiting {
         job_id: job.id.to_string(),
         position,
@@ -117,7 +120,7 @@ pub struct Finished {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs)]
-pub struct RecoveryTotals {
+pub(crate) struct RecoveryTotals {
     pub recoveries: u64,
     pub records_replayed: u64,
     pub records_damaged: u64,
@@ -134,7 +137,7 @@ pub struct Percentiles {
 
 impl Percentiles {
     /// Of these values.
-    pub fn of(mut values: Vec<i64>) -> Percentiles {
+    pub(crate) fn of(mut values: Vec<i64>) -> Percentiles {
         values.sort_unstable();
         let rank = |p: usize| values.get((values.len() * p).div_ceil(100).max(1) - 1).copied();
         Percentiles { p50: rank(50), p90: rank(90), p99: rank(99) }
@@ -143,7 +146,7 @@ impl Percentiles {
 
 impl RecoveryTotals {
     /// Of the recoveries that the history keeps, the last hundred.
-    pub fn of(history: &[HistoryEntry]) -> RecoveryTotals {
+    pub(crate) fn of(history: &[HistoryEntry]) -> RecoveryTotals {
         let phases = history.iter().flat_map(|recovery| &recovery.phases).filter(|p| p.phase == "queue");
         let mut totals = RecoveryTotals::default();
         for phase in phases.filter(|p| matches!(p.status, PhaseStatus::Succeeded | PhaseStatus::Degraded)) {
@@ -157,7 +160,7 @@ impl RecoveryTotals {
 }
 
 /// How the queue came back the last time; nothing when there was no recovery yet.
-pub fn last_recovered(last: Option<&RecoveryRecord>) -> RecoveredQueue {
+pub(crate) fn last_recovered(last: Option<&RecoveryRecord>) -> RecoveredQueue {
     let detail = last.and_then(|record| record.details.get("queue"));
     detail.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
 }
@@ -194,7 +197,7 @@ pub fn findings(replayed: &Replayed) -> Vec<Finding> {
 }
 
 /// That the disk cannot be written, if so.
-pub fn not_writable(queue: &Queue) -> Option<Finding> {
+pub(crate) fn not_writable(queue: &Queue) -> Option<Finding> {
     let root = queue.dir().paths.root();
     let sentence = match queue.unwritable() {
         Some(why) => format!("the queue can only be looked at: {why}"),
@@ -206,7 +209,7 @@ pub fn not_writable(queue: &Queue) -> Option<Finding> {
 
 impl QueueMetrics {
     /// From the jobs that are still known and the totals.
-    pub fn new(state: &QueueState, recoveries: RecoveryTotals) -> QueueMetrics {
+    pub(crate) fn new(state: &QueueState, recoveries: RecoveryTotals) -> QueueMetrics {
         let totals = state.totals();
         let (mut waits, mut runs) = (Vec::new(), Vec::new());
         for job in state.jobs() {
@@ -256,7 +259,7 @@ pub struct QueueSnapshot {
 
 impl QueueSnapshot {
     /// The queue as it is now.
-    pub fn new(
+    pub(crate) fn new(
         state: &QueueState,
         held: &BTreeSet<String>,
         at: Timestamp,
@@ -308,7 +311,7 @@ pub struct SegmentStatus {
 
 impl WalStatus {
     /// Reads every segment there is, whether a snapshot covers it or not.
-    pub fn read(dir: &StateDir, queue: &Queue) -> Result<WalStatus, DiskError> {
+    pub(crate) fn read(dir: &StateDir, queue: &Queue) -> Result<WalStatus, DiskError> {
         let folder = dir.paths.queue_log();
         let state_id = dir.identity.state_id.to_string();
         let log = queue.log().ok();

@@ -87,7 +87,7 @@ fn detail<T: DeserializeOwned>(record: &RecoveryRecord, name: &str) -> Option<T>
 
 impl JobsStatus {
     /// Judges the jobs of the page.
-    pub fn new(
+    pub(crate) fn new(
         dir: &StateDir,
         state: &QueueState,
         last: Option<&RecoveryRecord>,

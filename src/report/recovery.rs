@@ -27,7 +27,7 @@ pub struct Phases {
 
 impl Phases {
     /// Of a recovery; before the first one, the phases that it will have.
-    pub fn new(current: Option<&Snapshot>, declared: &PhaseGraph) -> Phases {
+    pub(crate) fn new(current: Option<&Snapshot>, declared: &PhaseGraph) -> Phases {
         match current {
             Some(s) => Phases {
                 recovery_id: Some(s.recovery_id),
@@ -82,7 +82,7 @@ const OUTCOMES: [RecoveryOutcome; 5] = [
 
 impl RecoveryMetrics {
     /// Out of what recoveries left.
-    pub fn new(history: &[HistoryEntry], last: Option<&RecoveryRecord>) -> RecoveryMetrics {
+    pub(crate) fn new(history: &[HistoryEntry], last: Option<&RecoveryRecord>) -> RecoveryMetrics {
         let total = |name: &str, remembered: u64| {
             last.and_then(|last| last.totals.get(name)).copied().unwrap_or_default().max(remembered)
         };
@@ -134,7 +134,7 @@ pub struct RecoveryHistory {
 
 impl RecoveryHistory {
     /// A page of them.
-    pub fn new(history: &[HistoryEntry], page: &Page) -> Result<RecoveryHistory, BadCursor> {
+    pub(crate) fn new(history: &[HistoryEntry], page: &Page) -> Result<RecoveryHistory, BadCursor> {
         let total = history.len() as u64;
         let (recoveries, next_cursor) = cut_counted(history.to_vec(), &page.newest_first())?;
         Ok(RecoveryHistory { recoveries, total, next_cursor })
@@ -173,7 +173,7 @@ pub struct Waited {
 
 impl RetryReport {
     /// Out of the record of the recovery that did it; `None` when it knows no such phase.
-    pub fn new(snapshot: &Snapshot, component: &str, by: Word) -> Option<RetryReport> {
+    pub(crate) fn new(snapshot: &Snapshot, component: &str, by: Word) -> Option<RetryReport> {
         let phase = snapshot.phase(component)?;
         let others = snapshot.phases.iter().filter(|p| !p.carried_over && p.phase != component);
         Some(RetryReport {
@@ -191,7 +191,7 @@ impl RetryReport {
     }
 
     /// What a rehearsal says where there was no recovery yet: it would run with all others, for the first time.
-    pub fn of_the_first(component: &str) -> RetryReport {
+    pub(crate) fn of_the_first(component: &str) -> RetryReport {
         RetryReport {
             component: component.to_owned(),
             status: PhaseStatus::Pending,

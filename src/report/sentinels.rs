@@ -58,7 +58,7 @@ pub struct Sentinels {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SentinelsError {
+pub(crate) enum SentinelsError {
     /// The jobs cannot be listed.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -69,7 +69,7 @@ pub enum SentinelsError {
 
 impl Sentinels {
     /// Looks at every sentinel of the page.
-    pub fn new(
+    pub(crate) fn new(
         dir: &StateDir,
         state: &QueueState,
         limits: FreshnessLimits,

@@ -38,7 +38,7 @@ pub struct StartupDetection {
 
 impl StartupDetection {
     /// Looks; changes nothing.
-    pub fn read(dir: &StateDir) -> Result<StartupDetection, DiskError> {
+    pub(crate) fn read(dir: &StateDir) -> Result<StartupDetection, DiskError> {
         let detection = detect(dir)?;
         let mut all: Vec<StartupEntry> = StartupLog::read(dir)?.startups().cloned().collect();
         let mut damage = None;
@@ -82,7 +82,7 @@ pub struct CleanupLog {
 
 impl CleanupLog {
     /// A page of them.
-    pub fn new(log: &StartupLog, page: &Page) -> Result<CleanupLog, BadCursor> {
+    pub(crate) fn new(log: &StartupLog, page: &Page) -> Result<CleanupLog, BadCursor> {
         let all: Vec<CleanupEntry> = log.acts().cloned().collect();
         let total = all.len() as u64;
         let (entries, next_cursor) = cut_counted(all, &page.newest_first())?;
@@ -118,7 +118,7 @@ impl StartupHistory {
     ///
     /// # Errors
     /// What the system says, or [`BadCursor`].
-    pub fn read(dir: &StateDir, page: &Page) -> Result<StartupHistory, StartupReportError> {
+    pub(crate) fn read(dir: &StateDir, page: &Page) -> Result<StartupHistory, StartupReportError> {
         let all = all_startups(dir, &StartupLog::read(dir)?)?;
         let total = all.len() as u64;
         let (startups, next_cursor) = cut_counted(all, &page.newest_first())?;
@@ -129,7 +129,7 @@ impl StartupHistory {
 /// Why a report on startups cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StartupReportError {
+pub(crate) enum StartupReportError {
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -179,7 +179,7 @@ const BEFORE: usize = 10;
 
 /// What recoveries left, for the phases of startups.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Recoveries<'a> {
+pub(crate) struct Recoveries<'a> {
     /// The one that runs, or ran last.
     pub current: Option<&'a Snapshot>,
     /// The last one that came to its end.
@@ -190,7 +190,7 @@ pub struct Recoveries<'a> {
 
 impl StartupLogReport {
     /// Puts it together.
-    pub fn read(dir: &StateDir, recoveries: Recoveries<'_>) -> Result<StartupLogReport, DiskError> {
+    pub(crate) fn read(dir: &StateDir, recoveries: Recoveries<'_>) -> Result<StartupLogReport, DiskError> {
         let mut all = all_startups(dir, &StartupLog::read(dir)?)?.into_iter().rev();
         let told = |startup: StartupEntry| {
             let operations = operations(&startup, recoveries);

@@ -55,7 +55,7 @@ pub struct RestoredReport {
 
 impl StateReport {
     /// Of this one.
-    pub fn of(dir: &StateDir) -> StateReport {
+    pub(crate) fn of(dir: &StateDir) -> StateReport {
         let adopted = dir.past.copied_from.as_ref().map(|from| CopiedFromReport {
             path: from.path.clone(),
             id: from.state_id,

@@ -79,7 +79,7 @@ impl DeliveryCounts {
     }
 
     /// Of a survey.
-    pub fn of(survey: &Survey) -> DeliveryCounts {
+    pub(crate) fn of(survey: &Survey) -> DeliveryCounts {
         let mut counts = DeliveryCounts::default();
         survey.undelivered.iter().for_each(|u| counts.count(status_of(u)));
         counts
@@ -99,7 +99,7 @@ pub struct DeliveryTotals {
 
 impl DeliveryTotals {
     /// Of a survey.
-    pub fn of(survey: &Survey) -> DeliveryTotals {
+    pub(crate) fn of(survey: &Survey) -> DeliveryTotals {
         let counts = DeliveryCounts::of(survey);
         let oldest_at = survey.undelivered.iter().map(|u| u.delivery.at).min();
         DeliveryTotals { counts, total: counts.total(), oldest_at }
@@ -194,7 +194,7 @@ pub struct PendingDeliveries {
 
 impl PendingDeliveries {
     /// Of a survey; `only` one status, or all.
-    pub fn new(
+    pub(crate) fn new(
         survey: &Survey,
         only: Option<DeliveryStatus>,
         is_delivering: bool,
@@ -271,7 +271,7 @@ pub struct RecoveredDeliveries {
 impl RecoveredDeliveries {
     /// Out of the record of the last recovery, and what the delivery log says now. Of those that have arrived it
     /// only has the attempts in `tried`.
-    pub fn new(
+    pub(crate) fn new(
         last: Option<&RecoveryRecord>,
         now: &DeliveryLogState,
         tried: &[PastAttempt],
@@ -364,7 +364,7 @@ pub struct DeliveryLogReport {
 
 impl DeliveryLogReport {
     /// Of these attempts.
-    pub fn new(
+    pub(crate) fn new(
         attempts: Vec<PastAttempt>,
         problems: &Problems,
         page: &Page,
@@ -400,7 +400,7 @@ pub struct ChosenDelivery {
 
 impl ChosenDelivery {
     /// Of a delivery.
-    pub fn of(delivery: &Delivery) -> ChosenDelivery {
+    pub(crate) fn of(delivery: &Delivery) -> ChosenDelivery {
         ChosenDelivery {
             delivery_id: delivery.id,
             job_id: delivery.job_id().map(ToString::to_string),
@@ -420,7 +420,7 @@ pub struct RefusedDelivery {
 
 impl RefusedDelivery {
     /// Because no such delivery is known.
-    pub fn unknown(id: &str) -> RefusedDelivery {
+    pub(crate) fn unknown(id: &str) -> RefusedDelivery {
         RefusedDelivery {
             delivery_id: id.to_owned(),
             code: "no-such-delivery".into(),
@@ -429,7 +429,7 @@ impl RefusedDelivery {
     }
 
     /// Because of where it stands.
-    pub fn because(id: DeliveryId, refusal: &DeliveryRefusal) -> RefusedDelivery {
+    pub(crate) fn because(id: DeliveryId, refusal: &DeliveryRefusal) -> RefusedDelivery {
         let code = match refusal {
             DeliveryRefusal::Settled(_) => "delivery-settled",
             DeliveryRefusal::InFlight(_) => "delivery-in-flight",

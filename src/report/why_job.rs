@@ -60,7 +60,7 @@ pub struct JobProcess {
 
 impl WhyJob {
     /// Of one job; one that runs is judged now.
-    pub fn of(dir: &StateDir, state: &QueueState, job: &Job, settings: &RecoverSettings) -> WhyJob {
+    pub(crate) fn of(dir: &StateDir, state: &QueueState, job: &Job, settings: &RecoverSettings) -> WhyJob {
         let (host, table) = (Host::this(), ProcessTable::new());
         let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
         let judgement = (job.status == JobStatus::Running).then(|| judge(&look, job));

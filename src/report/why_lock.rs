@@ -49,7 +49,7 @@ pub struct Repairable {
 
 impl WhyLock {
     /// Of one lock.
-    pub fn of(
+    pub(crate) fn of(
         dir: &StateDir,
         info: LockInfo,
         state: &QueueState,

@@ -33,7 +33,7 @@ pub struct WhyOrphan {
 
 impl WhyOrphan {
     /// Of what was judged just now.
-    pub fn new(dir: &StateDir, explained: &Explained) -> WhyOrphan {
+    pub(crate) fn new(dir: &StateDir, explained: &Explained) -> WhyOrphan {
         let candidate = CandidateEntry::of(&explained.candidate);
         let (plan_id, taken_at) = explained.plan.clone().unzip();
         WhyOrphan {
@@ -50,7 +50,7 @@ impl WhyOrphan {
 
     /// Of what is no candidate any more and was removed as one; `None` when the log does not tell of it either. `name`:
     /// its id as a candidate, or the object.
-    pub fn of_removed(dir: &StateDir, name: &str) -> Option<WhyOrphan> {
+    pub(crate) fn of_removed(dir: &StateDir, name: &str) -> Option<WhyOrphan> {
         let past = removals(dir, name);
         let last = past.first()?;
         Some(WhyOrphan {

@@ -17,10 +17,10 @@ use crate::durable::DiskError;
 use crate::state::{StateDir, Timestamp};
 
 /// Aborted startups in a row that make a crash loop.
-pub const ABORTS: usize = 3;
+const ABORTS: usize = 3;
 
 /// Within so many milliseconds.
-pub const WINDOW_MS: i64 = 10 * 60 * 1000;
+const WINDOW_MS: i64 = 10 * 60 * 1000;
 
 /// Why nothing is started.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,7 +27,7 @@ pub enum StartupError {
 
 impl StartupError {
     /// The disk's refusal behind it, if it is one that leaves reading possible.
-    pub fn refused_change(&self) -> Option<&DiskError> {
+    pub(crate) fn refused_change(&self) -> Option<&DiskError> {
         let disk = match self {
             StartupError::Disk(e)
             | StartupError::Running(LockError::Disk(e))
@@ -39,7 +39,7 @@ impl StartupError {
     }
 
     /// The error and the disk's reason in one line, for people.
-    pub fn in_one_line(&self) -> String {
+    pub(crate) fn in_one_line(&self) -> String {
         match self.refused_change() {
             Some(refused) => format!("{refused}: {}", refused.source),
             None => self.to_string(),

@@ -49,7 +49,7 @@ impl TurnWriter {
 }
 
 /// How long ago the loop of this daemon turned last; `None` when it has not written that down.
-pub fn last_turn(dir: &StateDir, pid: u32) -> Option<Duration> {
+pub(crate) fn last_turn(dir: &StateDir, pid: u32) -> Option<Duration> {
     let text = read_optional(&dir.paths.daemon_turn()).ok()??;
     let turn: Turn = serde_json::from_slice(&text).ok()?;
     (turn.pid == pid).then(|| since_boot().saturating_sub(Duration::from_millis(turn.boot_ms)))

@@ -22,7 +22,7 @@ pub const STARTUPS_KEPT: usize = 200;
 
 /// The content of the log.
 #[derive(Debug, Clone, Default)]
-pub struct StartupLog {
+pub(crate) struct StartupLog {
     /// The records in order; those of layout 1 first, without a number.
     pub records: Vec<(Option<u64>, StartupRecord)>,
     /// Bytes that are no record, without a half-written end, which may be in the making.
@@ -36,7 +36,7 @@ impl StartupLog {
     ///
     /// # Errors
     /// The system's error. Damage is no error.
-    pub fn read(dir: &StateDir) -> Result<StartupLog, DiskError> {
+    pub(crate) fn read(dir: &StateDir) -> Result<StartupLog, DiskError> {
         let (folder, state_id) = (dir.paths.startup_log(), dir.identity.state_id.to_string());
         let mut log = StartupLog::default();
         let mut own = Vec::new();
@@ -62,12 +62,12 @@ impl StartupLog {
     }
 
     /// Whether all of it could be read.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.damage.is_empty() && self.damaged_files.is_empty()
     }
 
     /// The startups, oldest first.
-    pub fn startups(&self) -> impl DoubleEndedIterator<Item = &StartupEntry> {
+    pub(crate) fn startups(&self) -> impl DoubleEndedIterator<Item = &StartupEntry> {
         self.records.iter().filter_map(|(_, record)| match record {
             StartupRecord::Startup(entry) => Some(entry),
             _ => None,
@@ -75,7 +75,7 @@ impl StartupLog {
     }
 
     /// The acts, oldest first.
-    pub fn acts(&self) -> impl DoubleEndedIterator<Item = &CleanupEntry> {
+    pub(crate) fn acts(&self) -> impl DoubleEndedIterator<Item = &CleanupEntry> {
         self.records.iter().filter_map(|(_, record)| match record {
             StartupRecord::Act(entry) => Some(entry),
             _ => None,

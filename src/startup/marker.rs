@@ -31,7 +31,7 @@ pub enum StartedBy {
 }
 
 impl StartedBy {
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             StartedBy::Daemon => "daemon",
             StartedBy::Recover => "recover",
@@ -43,7 +43,7 @@ impl StartedBy {
 
 /// A startup and how far it got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Marker {
+pub(super) struct Marker {
     /// Of this form.
     pub version: u32,
     /// Names this startup.
@@ -83,7 +83,7 @@ impl Marker {
     }
 
     /// The phase under way: the one entered last that is not done.
-    pub fn phase(&self) -> Option<&str> {
+    pub(crate) fn phase(&self) -> Option<&str> {
         self.phases_entered.last().map(String::as_str)
     }
 

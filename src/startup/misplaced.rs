@@ -8,7 +8,7 @@ use crate::queue::SnapshotFile;
 use crate::state::StateDir;
 
 /// Moves them to quarantine; returns the moved ones.
-pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
+pub(crate) fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let paths = &dir.paths;
     let mut wanted = vec![
         paths.place(),

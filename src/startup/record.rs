@@ -136,7 +136,7 @@ pub struct CleanupEntry {
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum StartupRecord {
+pub(crate) enum StartupRecord {
     /// A startup is over: it ended, or the next one found that it was aborted.
     Startup(StartupEntry),
     /// An act of cleaning.

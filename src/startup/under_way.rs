@@ -237,7 +237,7 @@ impl Startup {
     }
 
     /// A path in the state directory, as the log names it.
-    pub fn relative(&self, path: &std::path::Path) -> String {
+    pub(crate) fn relative(&self, path: &std::path::Path) -> String {
         path.strip_prefix(self.dir.paths.root()).unwrap_or(path).display().to_string()
     }
 

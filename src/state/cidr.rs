@@ -39,12 +39,12 @@ impl fmt::Display for Cidr {
 
 impl Cidr {
     /// How many bits its addresses have in common.
-    pub const fn length(self) -> u8 {
+    pub(crate) const fn length(self) -> u8 {
         self.length
     }
 
     /// Whether an address lies in it.
-    pub fn contains(self, address: IpAddr) -> bool {
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
         match (self.base, address) {
             (IpAddr::V4(base), IpAddr::V4(a)) => {
                 let differ = u64::from(base.to_bits() ^ a.to_bits());

@@ -82,7 +82,7 @@ impl StateDir {
     }
 
     /// Opens one that exists, for one who puts something in.
-    pub fn open_to_write(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
+    pub(crate) fn open_to_write(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         let dir = StateDir::open(root, disk, clock)?;
         dir.sync_identity(&dir.paths.queue_log())?;
         Ok(dir)
@@ -139,7 +139,7 @@ impl StateDir {
 
     /// Records durably that no job has the server's files about its attempts in its workspace any more. The
     /// caller has made it so.
-    pub fn attempts_are_moved(&self) -> Result<(), StateError> {
+    pub(crate) fn attempts_are_moved(&self) -> Result<(), StateError> {
         let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
         match Identity::read(&self.paths.identity())? {
             Some(identity) if identity.moving_attempts => {
@@ -151,7 +151,7 @@ impl StateDir {
 
     /// Makes the folder for the server's files about a job's attempts, unless it exists.
     #[track_caller]
-    pub fn ensure_attempts(&self, paths: &JobPaths) -> Result<(), DiskError> {
+    pub(crate) fn ensure_attempts(&self, paths: &JobPaths) -> Result<(), DiskError> {
         if !paths.attempts.is_dir() {
             // The job may have removed more than its own.
             self.disk.ensure_dir(super::paths::above(&paths.attempts))?;
@@ -170,7 +170,7 @@ impl StateDir {
     /// How a log of this state directory is opened. `epoch` is the boot that its shared page may be believed
     /// within; a segment is as large as `segment_bytes`, or as the directory's when that is less. Room is not
     /// reserved, and numbers begin with 1.
-    pub fn log_options(
+    pub(crate) fn log_options(
         &self,
         folder: PathBuf,
         name: &'static str,

@@ -50,7 +50,7 @@ pub struct Exposed {
 
 impl Exposed {
     /// The command that leaves it to root and its owner.
-    pub fn remedy(&self) -> String {
+    pub(crate) fn remedy(&self) -> String {
         let text = self.path.display().to_string();
         let path = shlex::try_quote(&text).map_or_else(|_| text.clone(), std::borrow::Cow::into_owned);
         match self.how {

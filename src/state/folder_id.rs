@@ -66,7 +66,7 @@ pub struct FolderId {
 
 impl FolderId {
     /// The identity of a folder.
-    pub fn of(folder: &Path) -> Result<FolderId, StateError> {
+    pub(crate) fn of(folder: &Path) -> Result<FolderId, StateError> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(folder).context("look at", folder)?;
         Ok(FolderId {
@@ -78,7 +78,7 @@ impl FolderId {
     }
 
     /// Whether the other one is the same folder; `None` when that cannot be told.
-    pub fn is(&self, other: &FolderId) -> Option<bool> {
+    pub(crate) fn is(&self, other: &FolderId) -> Option<bool> {
         match (&self.born, &other.born) {
             (Some(ours), Some(theirs)) if ours != theirs => Some(false),
             (Some(_), Some(_)) if self.inode == other.inode => Some(true),
@@ -90,7 +90,7 @@ impl FolderId {
     }
 
     /// Its form in the environment of processes.
-    pub fn as_mark(&self) -> String {
+    pub(crate) fn as_mark(&self) -> String {
         format!("{}:{}", self.device, self.inode)
     }
 }
@@ -160,7 +160,7 @@ pub struct Past {
 
 /// The content of `place.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FolderRecord {
+pub(super) struct FolderRecord {
     /// Which state directory.
     pub state_id: Uuid,
     /// Its incarnation when this was written.
@@ -196,7 +196,7 @@ pub struct CopiedFrom {
 
 impl FolderRecord {
     /// Reads it; `None` when it is absent or damaged.
-    pub fn read(path: &Path) -> Option<FolderRecord> {
+    pub(crate) fn read(path: &Path) -> Option<FolderRecord> {
         let bytes = read_optional(path).ok()??;
         sealed::check(&bytes).ok()?;
         serde_json::from_slice(&bytes).ok()

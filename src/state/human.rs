@@ -78,7 +78,7 @@ fn plural(noun: &str) -> String {
 }
 
 /// Numbered things as the subject of a sentence: `record 3 is`, `records 3 to 5 are`.
-pub fn numbers(noun: &str, first: u64, last: u64) -> String {
+pub(crate) fn numbers(noun: &str, first: u64, last: u64) -> String {
     match first == last {
         true => format!("{noun} {first} is"),
         false => format!("{} {first} to {last} are", plural(noun)),

@@ -42,7 +42,7 @@ fn first_incarnation() -> u64 {
 
 impl Identity {
     /// A new one.
-    pub fn new(at: Timestamp) -> Identity {
+    pub(crate) fn new(at: Timestamp) -> Identity {
         Identity {
             layout: LAYOUT_VERSION,
             state_id: Uuid::now_v7(),
@@ -58,7 +58,7 @@ impl Identity {
     }
 
     /// Whether a job may have the server's files about its attempts in its workspace.
-    pub fn may_have_attempts_in_workspaces(&self) -> bool {
+    pub(crate) fn may_have_attempts_in_workspaces(&self) -> bool {
         self.layout < ATTEMPTS_APART || self.moving_attempts
     }
 
@@ -66,7 +66,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`StateError::Damaged`] when it cannot be parsed, [`StateError::Newer`] for a later layout.
-    pub fn read(path: &Path) -> Result<Option<Identity>, StateError> {
+    pub(crate) fn read(path: &Path) -> Result<Option<Identity>, StateError> {
         #[derive(Deserialize)]
         struct Form {
             layout: u32,
@@ -91,7 +91,7 @@ impl Identity {
     }
 
     /// Writes it durably.
-    pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), StateError> {
+    pub(crate) fn write(&self, disk: &Disk, path: &Path) -> Result<(), StateError> {
         let mut text = serde_json::to_vec(self).unwrap_or_default();
         text.push(b'\n');
         Ok(replace(disk, path, &text)?)

@@ -38,7 +38,7 @@ impl JobId {
     }
 
     /// Whether it has the form that we give ourselves.
-    pub fn is_uuid(&self) -> bool {
+    pub(crate) fn is_uuid(&self) -> bool {
         matches!(self.0, Form::Uuid(_))
     }
 

@@ -26,7 +26,7 @@ pub use cidr::{Cidr, NotACidr};
 pub use directory::{SEGMENT_BYTES, StateDir};
 pub use error::StateError;
 pub use exposure::{Exposed, Exposure, check_file, check_way};
-pub use folder_id::{CopiedFrom, DirectoryOrigin, FolderId, FolderRecord, Past, Restored, StateStamp};
+pub use folder_id::{CopiedFrom, DirectoryOrigin, FolderId, Past, Restored, StateStamp};
 pub use identity::Identity;
 pub use job_id::JobId;
 pub use layout::LAYOUT_VERSION;
@@ -34,6 +34,7 @@ pub(crate) use paths::{ATTEMPT_FILES, CHECKPOINT, EARLIER, LINKED, is_own_name_o
 pub use paths::{JobPaths, LockPaths, StatePaths};
 pub use repair::IdentityRepair;
 pub use secret::Secret;
-pub use token_file::Distrust;
-pub use units::{BadUnit, format_duration, format_size, parse_duration, parse_size};
+pub(crate) use token_file::Distrust;
+pub use units::{BadUnit, parse_duration};
+pub(crate) use units::{format_duration, format_size, parse_size};
 pub use word::Word;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// The longest encoded name; with our suffixes it stays below the 255 bytes of a file name.
-pub const LONGEST_ENCODED: usize = 240;
+pub(crate) const LONGEST_ENCODED: usize = 240;
 
 /// A name that cannot become a file name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

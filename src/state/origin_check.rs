@@ -137,21 +137,21 @@ impl StateDir {
     }
 
     /// The stamp of things that belong to this directory as it is now.
-    pub fn stamp(&self) -> StateStamp {
+    pub(crate) fn stamp(&self) -> StateStamp {
         let FolderId { device, inode, .. } = self.place;
         StateStamp { state_id: self.identity.state_id, incarnation: self.identity.incarnation, device, inode }
     }
 
     /// Whether a file of an attempt that bears this stamp is of the claim that it names: the time that was lost
     /// when a backup was put back gave the same numbers to other claims.
-    pub fn is_of_our_time(&self, claim: u64, stamp: Option<&StateStamp>) -> bool {
+    pub(crate) fn is_of_our_time(&self, claim: u64, stamp: Option<&StateStamp>) -> bool {
         let Some(restored) = &self.past.restored else { return true };
         let is_present = stamp.is_some_and(|stamp| stamp.incarnation == self.identity.incarnation);
         is_present == (claim > restored.log_end)
     }
 
     /// Whether what bears this stamp was begun by another incarnation of this directory.
-    pub fn is_of_other_incarnation(&self, stamp: Option<&StateStamp>) -> bool {
+    pub(crate) fn is_of_other_incarnation(&self, stamp: Option<&StateStamp>) -> bool {
         match (stamp, &self.past.restored) {
             (Some(stamp), _) => stamp.incarnation != self.identity.incarnation,
             (None, restored) => restored.is_some(),
@@ -202,7 +202,7 @@ impl StateDir {
     }
 
     /// A writable handle of the same directory, when it is a copy, for its adoption.
-    pub fn to_be_adopted(&self) -> Option<StateDir> {
+    pub(crate) fn to_be_adopted(&self) -> Option<StateDir> {
         let DirectoryOrigin::Copied { .. } = &self.origin else { return None };
         let home = Home::open(self.paths.root()).ok()?;
         let disk = self.disk.clone().at_home(home);
@@ -214,19 +214,19 @@ impl StateDir {
     ///
     /// # Errors
     /// The system's error; the next call goes on.
-    pub fn unshare_files(&self) -> Result<(), StateError> {
+    pub(crate) fn unshare_files(&self) -> Result<(), StateError> {
         Ok(super::shared_files::unshare(&self.disk, &self.paths)?)
     }
 
     /// Keeps others from making or repairing the identity.
-    pub fn lock_identity(&self) -> Result<FileLock, StateError> {
+    pub(crate) fn lock_identity(&self) -> Result<FileLock, StateError> {
         Ok(FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?)
     }
 
     /// The new id of a copy, derived from the original's id and from its own folder, so that each try gives
     /// the same one. It is recorded before anything uses it, together with those of all earlier tries,
     /// because this may be a copy of a copy that was half adopted.
-    pub fn begin_adoption(&self) -> Result<(Uuid, Vec<Uuid>), StateError> {
+    pub(crate) fn begin_adoption(&self) -> Result<(Uuid, Vec<Uuid>), StateError> {
         let FolderId { device, inode, born, .. } = &self.place;
         let name = format!("{device}:{inode}:{}", born.as_deref().unwrap_or_default());
         let id = Uuid::new_v5(&self.identity.state_id, name.as_bytes());
@@ -240,7 +240,7 @@ impl StateDir {
 
     /// Writes the identity of a copy that is another state directory from now on. The caller has given its logs
     /// the new id, and holds [`StateDir::lock_identity`].
-    pub fn become_another(&mut self, state_id: Uuid) -> Result<(), StateError> {
+    pub(crate) fn become_another(&mut self, state_id: Uuid) -> Result<(), StateError> {
         let DirectoryOrigin::Copied { of, .. } = self.origin.clone() else { return Ok(()) };
         let (original, now) = (self.identity.state_id, self.clock.now());
         let incarnation = next_incarnation(self.paths.root(), &self.identity, now);
@@ -288,13 +288,13 @@ impl StateDir {
 
     /// Whether the identity on disk is the very one that was read at opening. Unlike in
     /// [`StateDir::is_still_itself`], one that is lost since is not.
-    pub fn is_unchanged(&self) -> Result<bool, StateError> {
+    pub(crate) fn is_unchanged(&self) -> Result<bool, StateError> {
         Ok(Identity::read(&self.paths.identity())?.is_some_and(|now| now == self.identity))
     }
 
     /// The least fencing number of this incarnation: above every number that an earlier one can have given,
     /// because none has granted more than a thousand locks a second.
-    pub fn fencing_floor(&self) -> u64 {
+    pub(crate) fn fencing_floor(&self) -> u64 {
         match self.identity.incarnation {
             0 | 1 => 0,
             second => second.saturating_add(1).saturating_mul(1000),

@@ -66,7 +66,7 @@ impl StatePaths {
     }
 
     /// The folders of all logs, the queue's first.
-    pub fn logs(&self) -> [PathBuf; 6] {
+    pub(crate) fn logs(&self) -> [PathBuf; 6] {
         [
             self.queue_log(),
             self.audit_log(),
@@ -211,7 +211,7 @@ impl StatePaths {
     }
 
     /// The paths in a copy of a state directory: jobs that live know the original.
-    pub fn of_copy(self, original: PathBuf) -> StatePaths {
+    pub(crate) fn of_copy(self, original: PathBuf) -> StatePaths {
         StatePaths { copy_of: Some(original), ..self }
     }
 
@@ -222,7 +222,7 @@ impl StatePaths {
     }
 
     /// A path in the state directory as the processes of its jobs know it: in a copy, that of the original.
-    pub fn as_known(&self, path: &Path) -> PathBuf {
+    pub(crate) fn as_known(&self, path: &Path) -> PathBuf {
         let moved = self
             .copy_of
             .as_ref()
@@ -387,7 +387,7 @@ impl JobPaths {
     }
 
     /// Whether the job has saved its progress, as a regular file.
-    pub fn has_checkpoint(&self) -> bool {
+    pub(crate) fn has_checkpoint(&self) -> bool {
         self.checkpoint().symlink_metadata().is_ok_and(|found| found.is_file())
     }
 
@@ -397,7 +397,7 @@ impl JobPaths {
     }
 
     /// The folders of earlier attempts, in no order.
-    pub fn earlier_attempts(&self) -> Vec<PathBuf> {
+    pub(crate) fn earlier_attempts(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.earlier).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         folders.map(|entry| entry.path()).collect()

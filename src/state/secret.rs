@@ -20,7 +20,7 @@ impl Secret {
     }
 
     /// The key. For signing only.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }

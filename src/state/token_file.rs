@@ -26,7 +26,7 @@ const LONGEST: u64 = 256;
 /// Why such a file is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Distrust {
+pub(crate) enum Distrust {
     /// There is none.
     #[error("there is none")]
     Missing,
@@ -55,7 +55,7 @@ impl StateDir {
     ///
     /// # Errors
     /// The system's error, except that there is none.
-    pub fn token_in(&self, file: &Path) -> Result<Result<String, Distrust>, DiskError> {
+    pub(crate) fn token_in(&self, file: &Path) -> Result<Result<String, Distrust>, DiskError> {
         let is_token = |text: &str| text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit());
         Ok(self.held_in(file, is_token)?.map_err(|distrust| match distrust {
             Distrust::Content(_) => Distrust::Content("token"),
@@ -67,7 +67,7 @@ impl StateDir {
     ///
     /// # Errors
     /// The system's error, except that there is none.
-    pub fn held_in(
+    pub(crate) fn held_in(
         &self,
         file: &Path,
         fits: impl Fn(&str) -> bool,

@@ -52,7 +52,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
 }
 
 /// Writes a duration so that [`parse_duration`] reads it back; parts of a millisecond are dropped.
-pub fn format_duration(duration: Duration) -> String {
+pub(crate) fn format_duration(duration: Duration) -> String {
     let mut ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if ms == 0 {
         return "0s".to_owned();
@@ -68,7 +68,7 @@ pub fn format_duration(duration: Duration) -> String {
 }
 
 /// Reads a size: whole bytes, or a number with `KiB`, `MiB`, `GiB` or `TiB` (also `K`, `KB`, …).
-pub fn parse_size(text: &str) -> Result<u64, BadUnit> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, BadUnit> {
     let bad = || BadUnit {
         text: text.to_owned(),
         what: "size",
@@ -87,7 +87,7 @@ pub fn parse_size(text: &str) -> Result<u64, BadUnit> {
 }
 
 /// Writes a size so that [`parse_size`] reads it back: in the largest unit that leaves no fraction.
-pub fn format_size(bytes: u64) -> String {
+pub(crate) fn format_size(bytes: u64) -> String {
     match SIZE.iter().find(|(_, scale)| bytes >= *scale && bytes.is_multiple_of(*scale)) {
         Some((unit, scale)) => format!("{}{unit}", bytes / scale),
         None => bytes.to_string(),

@@ -19,7 +19,7 @@ pub fn base_environment() -> Vec<(OsString, OsString)> {
 }
 
 /// The same of any user.
-pub fn base_environment_of(uid: u32) -> Vec<(OsString, OsString)> {
+pub(crate) fn base_environment_of(uid: u32) -> Vec<(OsString, OsString)> {
     let uid = Uid::from_raw(uid);
     let user = User::from_uid(uid).ok().flatten();
     let (name, home, shell) = match user {

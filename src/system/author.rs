@@ -23,7 +23,7 @@ const STICKY: u32 = 0o1000;
 
 /// The possible author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Author {
+pub(crate) enum Author {
     /// This user, or root.
     #[default]
     Ourselves,
@@ -45,7 +45,7 @@ pub struct Account {
 impl Author {
     /// From an owner and mode. In a folder with the sticky bit everybody can make entries, but nobody can
     /// exchange those of others; the mode of a link means nothing.
-    pub fn of(found: &Stat) -> Author {
+    pub(crate) fn of(found: &Stat) -> Author {
         let own = rustix::process::geteuid().as_raw();
         let (mode, is_link) = (found.st_mode, FileType::from_raw_mode(found.st_mode).is_symlink());
         match found.st_uid {
@@ -56,7 +56,7 @@ impl Author {
     }
 
     /// Of what both had a part in.
-    pub fn and(self, other: Author) -> Author {
+    pub(crate) fn and(self, other: Author) -> Author {
         match (self, other) {
             (Author::Ourselves, author) | (author, Author::Ourselves) => author,
             (one, two) if one == two => one,
@@ -65,12 +65,12 @@ impl Author {
     }
 
     /// Whether it may read a file, by the file's mode alone: groups and lists of rights are not looked at.
-    pub fn may_read(self, found: &Stat) -> bool {
+    pub(crate) fn may_read(self, found: &Stat) -> bool {
         self.has(found, OTHERS_READ)
     }
 
     /// Whether it may list and enter a folder.
-    pub fn may_list(self, found: &Stat) -> bool {
+    pub(crate) fn may_list(self, found: &Stat) -> bool {
         self.has(found, OTHERS_READ | OTHERS_ENTER)
     }
 
@@ -83,7 +83,7 @@ impl Author {
 
     /// The account that a program runs as on its behalf, with all its groups or only the first; `None`: as
     /// this user. Only root can become another user.
-    pub fn account(self, with_groups: bool) -> Option<Account> {
+    pub(crate) fn account(self, with_groups: bool) -> Option<Account> {
         let Author::Other(uid) = self else { return None };
         if !rustix::process::geteuid().is_root() {
             return None;
@@ -102,7 +102,7 @@ impl Author {
     ///
     /// # Errors
     /// When its rights cannot be taken on.
-    pub fn act<T: Send>(self, act: impl FnOnce() -> T + Send) -> io::Result<T> {
+    pub(crate) fn act<T: Send>(self, act: impl FnOnce() -> T + Send) -> io::Result<T> {
         let Author::Other(uid) = self else { return Ok(act()) };
         let Some(account) = self.account(false) else {
             let why = format!("it belongs to user {uid}, and only root can look with that user's rights");

@@ -25,7 +25,7 @@ fn parse(offsets: &str) -> Option<i64> {
 }
 
 /// How long this machine runs, suspends included.
-pub fn since_boot() -> Duration {
+pub(crate) fn since_boot() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     let ms = now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000);
     Duration::from_millis(u64::try_from(ms.saturating_sub(shift_ms())).unwrap_or(0))

@@ -51,7 +51,7 @@ impl Cgroup {
     /// The group recorded in a file; `None` unless it has exactly this name and is a control group. A job can
     /// change the files in its workspace, and must not make us take another group for its own. A group that
     /// is gone counts: whether it is populated tells that.
-    pub fn recorded(path: &Path, name: &str) -> Option<Cgroup> {
+    pub(crate) fn recorded(path: &Path, name: &str) -> Option<Cgroup> {
         let is_named = path.is_absolute() && path.file_name().is_some_and(|n| n == name);
         let parent = path.parent().filter(|_| is_named)?;
         is_cgroup2(parent).then(|| Cgroup { path: path.to_owned() })
@@ -77,17 +77,17 @@ impl Cgroup {
     }
 
     /// Whether its folder is there. One that is gone had no process left, if it was in this hierarchy.
-    pub fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         self.path.is_dir()
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Puts this process into it, and so all that it will start.
-    pub fn join(&self) -> io::Result<()> {
+    pub(crate) fn join(&self) -> io::Result<()> {
         self.write("cgroup.procs", b"0")
     }
 
@@ -108,7 +108,7 @@ impl Cgroup {
     }
 
     /// Whether this process is in it, or in one below.
-    pub fn has_this_process(&self) -> bool {
+    pub(crate) fn has_this_process(&self) -> bool {
         own_group().is_some_and(|own| own.starts_with(&self.path))
     }
 
@@ -122,7 +122,7 @@ impl Cgroup {
     }
 
     /// The living processes in it and in the groups that the job has made below it.
-    pub fn processes(&self) -> Vec<ProcessIdentity> {
+    pub(crate) fn processes(&self) -> Vec<ProcessIdentity> {
         let mut found = Vec::new();
         for group in self.tree() {
             let pids = crate::durable::plain::read_text(group.join("cgroup.procs")).unwrap_or_default();
@@ -191,7 +191,7 @@ fn is_cgroup2(path: &Path) -> bool {
 
 /// Takes this process out of the outermost group, of those above it and its own, whose name matches; false
 /// when there is none.
-pub fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> {
+pub(crate) fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> {
     let Some(own) = own_group() else { return Ok(false) };
     let is_named = |folder: &&Path| folder.file_name().and_then(|n| n.to_str()).is_some_and(&is_meant);
     let Some(outermost) = own.ancestors().filter(is_named).last() else { return Ok(false) };

@@ -19,31 +19,31 @@ pub struct ResourceUse {
 
 /// The use of all children that were waited for, with theirs; `None` when the system does not tell. The use
 /// of a process before its exec counts too.
-pub fn use_of_children() -> Option<ResourceUse> {
+pub(crate) fn use_of_children() -> Option<ResourceUse> {
     use_of(UsageWho::RUSAGE_CHILDREN)
 }
 
 /// The same of this process.
-pub fn use_of_this_process() -> Option<ResourceUse> {
+pub(crate) fn use_of_this_process() -> Option<ResourceUse> {
     use_of(UsageWho::RUSAGE_SELF)
 }
 
 /// Peak memory of a process since its exec, in bytes.
-pub fn memory_high_water(pid: u32) -> Option<u64> {
+pub(crate) fn memory_high_water(pid: u32) -> Option<u64> {
     let status = crate::durable::plain::read_text(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Whether a process runs the program that this one runs.
-pub fn runs_own_program(pid: u32) -> bool {
+pub(crate) fn runs_own_program(pid: u32) -> bool {
     let program = |process: &str| std::fs::read_link(format!("/proc/{process}/exe")).ok();
     program("self") == program(&pid.to_string())
 }
 
 impl ResourceUse {
     /// The difference to an earlier value.
-    pub fn since(self, before: ResourceUse) -> ResourceUse {
+    pub(crate) fn since(self, before: ResourceUse) -> ResourceUse {
         ResourceUse {
             cpu_user_ms: self.cpu_user_ms.saturating_sub(before.cpu_user_ms),
             cpu_system_ms: self.cpu_system_ms.saturating_sub(before.cpu_system_ms),

@@ -13,7 +13,7 @@ const REST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Compares the clock with that of the boot.
 #[derive(Debug, Default)]
-pub struct ClockWatch {
+pub(crate) struct ClockWatch {
     /// The clock less the boot's, at the last look.
     last: Option<i64>,
     ahead: Option<Jump>,
@@ -21,7 +21,7 @@ pub struct ClockWatch {
 
 /// The clock was set forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Jump {
+pub(crate) struct Jump {
     /// When that was noticed, by the clock as set.
     pub at: Timestamp,
     /// By how much, in milliseconds.
@@ -32,7 +32,7 @@ pub struct Jump {
 
 impl ClockWatch {
     /// Looks, and says by how much the clock has been set forward of late; `None` when ages can be told from dates.
-    pub fn ahead(&mut self, clock: &Clock) -> Option<Jump> {
+    pub(crate) fn ahead(&mut self, clock: &Clock) -> Option<Jump> {
         self.look(clock.now(), since_boot())
     }
 

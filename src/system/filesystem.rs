@@ -21,7 +21,7 @@ const NETWORK: &[(i64, &str)] = &[
 
 /// Whether the file system of a path is full for this user: no block or no inode left. Counts as not full
 /// when that cannot be read.
-pub fn is_full(path: &Path) -> bool {
+pub(crate) fn is_full(path: &Path) -> bool {
     let Ok(stat) = rustix::fs::statvfs(path) else { return false };
     let is_root = rustix::process::geteuid().is_root();
     let free = if is_root { stat.f_bfree } else { stat.f_bavail };
@@ -47,7 +47,7 @@ pub fn room_on(path: &Path) -> Option<Room> {
 }
 
 /// The name of the network file system that a path is on; `None` when it is a local one or unknown.
-pub fn is_network(path: &Path) -> Option<&'static str> {
+pub(crate) fn is_network(path: &Path) -> Option<&'static str> {
     named(rustix::fs::statfs(path).ok()?)
 }
 
@@ -61,11 +61,11 @@ fn named(stat: rustix::fs::StatFs) -> Option<&'static str> {
 /// Whether open files are on this machine's own file systems, asked for many: the first device that is
 /// local is not asked about again.
 #[derive(Debug, Default)]
-pub struct LocalDevice(OnceLock<u64>);
+pub(crate) struct LocalDevice(OnceLock<u64>);
 
 impl LocalDevice {
     /// Whether this file is on no network file system.
-    pub fn has(&self, file: &File, metadata: &Metadata) -> bool {
+    pub(crate) fn has(&self, file: &File, metadata: &Metadata) -> bool {
         if self.0.get() == Some(&metadata.dev()) {
             return true;
         }

@@ -10,7 +10,7 @@ use rustix::io;
 
 /// See the module.
 #[derive(Debug)]
-pub struct FolderWatch(OwnedFd);
+pub(crate) struct FolderWatch(OwnedFd);
 
 /// Files that come, go, or are written.
 const CHANGES: WatchFlags = WatchFlags::CREATE
@@ -27,17 +27,17 @@ impl FolderWatch {
     ///
     /// # Errors
     /// The system's: all instances may be taken.
-    pub fn begin() -> io::Result<FolderWatch> {
+    pub(crate) fn begin() -> io::Result<FolderWatch> {
         inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map(FolderWatch)
     }
 
     /// Watches a folder, too: what comes, goes and is written in it, not below it.
-    pub fn add(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn add(&self, folder: &Path) -> io::Result<()> {
         inotify::add_watch(&self.0, folder, CHANGES | WatchFlags::ONLYDIR).map(drop)
     }
 
     /// Whether anything happened since this was asked last.
-    pub fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         let mut events = [0; 4096];
         let mut any = false;
         while matches!(io::read(&self.0, &mut events), Ok(n) if n > 0) {

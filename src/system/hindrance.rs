@@ -6,7 +6,7 @@ use super::process_probe::user_of;
 
 /// A reason why a process does not end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hindrance {
+pub(crate) enum Hindrance {
     /// It runs as a user whose processes this user may not signal.
     OtherUser {
         /// That user.
@@ -23,7 +23,7 @@ pub enum Hindrance {
 }
 
 /// The reason why this user cannot end a process.
-pub fn hindrance_of(pid: u32, by: u32) -> Hindrance {
+pub(crate) fn hindrance_of(pid: u32, by: u32) -> Hindrance {
     let stat = process_stat(pid).ok();
     match user_of(pid) {
         Some(uid) if by != 0 && uid != by => Hindrance::OtherUser { uid },
@@ -36,7 +36,7 @@ pub fn hindrance_of(pid: u32, by: u32) -> Hindrance {
 
 impl Hindrance {
     /// In words, to follow the name of the process.
-    pub fn describe(self, by: u32) -> String {
+    pub(crate) fn describe(self, by: u32) -> String {
         match self {
             Hindrance::OtherUser { uid } => {
                 format!("belongs to user {uid}, and may not be ended by user {by}")

@@ -32,7 +32,7 @@ pub struct Host {
 
 /// Where something was recorded, seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relation {
+pub(crate) enum Relation {
     /// In this boot and process namespace. `is_disputed`: the boot ids differ, the kernel's start does not.
     Here {
         /// Whether the pieces disagree.
@@ -67,7 +67,7 @@ impl Host {
     }
 
     /// Where `recorded` is, seen from here.
-    pub fn relation(&self, recorded: &Host) -> Relation {
+    pub(crate) fn relation(&self, recorded: &Host) -> Relation {
         let has_ids = !self.boot_id.is_empty() && !recorded.boot_id.is_empty();
         let is_same_id = has_ids && self.boot_id == recorded.boot_id;
         let is_same_start =
@@ -90,12 +90,12 @@ impl Host {
     }
 
     /// Whether processes of the other one are visible here: same boot, same process namespace.
-    pub fn shares_processes_with(&self, other: &Host) -> bool {
+    pub(crate) fn shares_processes_with(&self, other: &Host) -> bool {
         matches!(self.relation(other), Relation::Here { .. })
     }
 
     /// Whether the other one is an earlier boot of this very machine, so that all its processes are gone.
-    pub fn is_later_boot_of(&self, other: &Host) -> bool {
+    pub(crate) fn is_later_boot_of(&self, other: &Host) -> bool {
         matches!(self.relation(other), Relation::EarlierBoot { .. })
     }
 

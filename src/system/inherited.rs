@@ -48,7 +48,7 @@ fn open_descriptors() -> Vec<c_int> {
 }
 
 /// Whether this signal is ignored.
-pub fn is_ignored(signal: c_int) -> bool {
+pub(crate) fn is_ignored(signal: c_int) -> bool {
     let mut action = DEFAULT_ACTION;
     // SAFETY: the call only reads the present action into the memory that it is given, which is large enough.
     let got = unsafe {

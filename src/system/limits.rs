@@ -87,7 +87,7 @@ pub struct Confinement {
 impl Confinement {
     /// Applies it to this process, which is about to become the command. A limit that may not be set stays as
     /// near to it as the hard limit allows.
-    pub fn apply(&self) {
+    pub(crate) fn apply(&self) {
         if let Some(mask) = self.umask {
             umask(Mode::from_raw_mode(mask));
         }

@@ -42,7 +42,7 @@ impl ProcessIdentity {
 }
 
 /// How long ago a process of this boot started.
-pub fn age_of(process: ProcessIdentity) -> Duration {
+pub(crate) fn age_of(process: ProcessIdentity) -> Duration {
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let started = Duration::from_millis(process.start_time.saturating_mul(1000) / per_second);
     since_boot().saturating_sub(started)
@@ -90,7 +90,7 @@ pub(super) fn presence_unseen(process: ProcessIdentity) -> Presence {
 }
 
 /// When the process with this PID started, in clock ticks since boot.
-pub fn start_time(pid: u32) -> Option<u64> {
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
     Stat::read(pid).ok().map(|s| s.start_time)
 }
 
@@ -231,7 +231,7 @@ fn is_gone_within(process: ProcessIdentity, wait_ms: u64) -> bool {
 }
 
 /// A descriptor of exactly this process, which becomes readable when it ends; `None` when it is gone.
-pub fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
+pub(crate) fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(fd) => fd,
@@ -283,7 +283,7 @@ pub fn marked_processes(marks: &[&str], session: Option<u32>) -> (Vec<ProcessIde
 }
 
 /// Whether this process leads its session.
-pub fn leads_a_session() -> bool {
+pub(crate) fn leads_a_session() -> bool {
     let own = std::process::id();
     session_of(own) == Some(own)
 }

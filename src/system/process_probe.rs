@@ -8,7 +8,7 @@ use super::process::{Presence, ProcessIdentity, is_no_process, presence_unseen, 
 
 /// A process as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessProbe {
+pub(crate) struct ProcessProbe {
     /// Whether it lives.
     pub presence: Presence,
     /// A signal or a debugger keeps it from running.
@@ -20,7 +20,7 @@ pub struct ProcessProbe {
 }
 
 /// Looks at exactly this process; a successor of the same PID is not taken for it.
-pub fn probe_process(process: ProcessIdentity) -> ProcessProbe {
+pub(crate) fn probe_process(process: ProcessIdentity) -> ProcessProbe {
     let nothing =
         ProcessProbe { presence: Presence::Gone, is_stopped: false, is_zombie: false, is_succeeded: false };
     // The cheapest question first: most processes that are asked about after a crash are gone.
@@ -39,7 +39,7 @@ pub fn probe_process(process: ProcessIdentity) -> ProcessProbe {
 }
 
 /// The user a process acts as, when that is another than `expected`.
-pub fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
+pub(crate) fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
     let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
     // The kernel shows root as the owner of a process that may not be dumped, whichever user it runs as; only
     // then is `status` read, which the kernel takes long to write.

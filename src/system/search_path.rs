@@ -65,7 +65,7 @@ pub enum NoProgram {
 
 impl NoProgram {
     /// Whether its absence is certain.
-    pub fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(&self) -> bool {
         matches!(self, NoProgram::Absent { .. } | NoProgram::Missing { .. })
     }
 }
@@ -89,12 +89,12 @@ impl SearchPath {
     }
 
     /// The folders.
-    pub fn folders(&self) -> &[PathBuf] {
+    pub(crate) fn folders(&self) -> &[PathBuf] {
         &self.0
     }
 
     /// The value of `PATH`, without the folders that are skipped.
-    pub fn variable(&self) -> OsString {
+    pub(crate) fn variable(&self) -> OsString {
         let safe =
             self.0.iter().filter(|folder| danger_of(folder, true).is_ok_and(|danger| danger.is_none()));
         std::env::join_paths(safe).unwrap_or_default()

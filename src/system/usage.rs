@@ -17,7 +17,7 @@ pub struct Usage {
 }
 
 /// The use of these processes; those that are gone or hidden are left out. Only these are read.
-pub fn usage_of(processes: &[ProcessIdentity]) -> HashMap<u32, Usage> {
+pub(crate) fn usage_of(processes: &[ProcessIdentity]) -> HashMap<u32, Usage> {
     let pids: Vec<Pid> = processes.iter().map(|p| Pid::from_u32(p.pid)).collect();
     let Ok(mut system) = System::new() else { return HashMap::new() };
     let wanted = ProcessRefreshKind::nothing().with_memory().with_cpu();

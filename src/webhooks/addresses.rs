@@ -41,7 +41,7 @@ pub struct AddressRules {
 /// An address that may not be called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{address} must not be called: {why}")]
-pub struct AddressRefused {
+pub(crate) struct AddressRefused {
     pub address: IpAddr,
     /// By which rule.
     pub why: String,
@@ -52,7 +52,7 @@ impl AddressRules {
     ///
     /// # Errors
     /// [`AddressRefused`], with the rule.
-    pub fn check(&self, address: IpAddr) -> Result<(), AddressRefused> {
+    pub(crate) fn check(&self, address: IpAddr) -> Result<(), AddressRefused> {
         reached(address).into_iter().try_for_each(|reached| self.check_reached(address, reached))
     }
 

@@ -20,7 +20,7 @@ const A_RECORD: usize = 500;
 
 /// Writes the log anew for the directory of this id; how many deliveries wait for an operator. The state
 /// directory still has the original's.
-pub fn hold_for_another(
+pub(crate) fn hold_for_another(
     dir: &StateDir,
     id: Uuid,
     queue: &QueueState,

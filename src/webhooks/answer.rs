@@ -9,7 +9,7 @@ use crate::state::Timestamp;
 
 /// What follows an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// It has arrived.
     Delivered,
     /// It may arrive later.
@@ -20,7 +20,7 @@ pub enum Meaning {
 
 /// The meaning of a status code: 2xx is delivered; 408, 425, 429 and 5xx are tried again; 410, every other
 /// 4xx, and redirects, which are not followed, are parked.
-pub fn meaning_of(status: u16) -> Meaning {
+pub(crate) fn meaning_of(status: u16) -> Meaning {
     match status {
         200..=299 => Meaning::Delivered,
         408 | 425 | 429 | 500..=599 => Meaning::TryAgain,
@@ -30,7 +30,7 @@ pub fn meaning_of(status: u16) -> Meaning {
 
 /// How long `Retry-After` asks to wait: seconds, or a date of HTTP in one of its three forms (RFC 9110, 5.6.7 and
 /// 10.2.3). At least a second and at most `longest`; `None` when it cannot be understood.
-pub fn retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Duration> {
+pub(super) fn retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Duration> {
     let value = value.trim();
     let asked = match value.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),

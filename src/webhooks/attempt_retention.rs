@@ -72,7 +72,7 @@ pub struct AttemptRetention {
 
 impl AttemptRetention {
     /// Of attempts, oldest first, those that are to be shown.
-    pub fn of(self, attempts: Vec<PastAttempt>, now: Timestamp) -> Vec<PastAttempt> {
+    pub(crate) fn of(self, attempts: Vec<PastAttempt>, now: Timestamp) -> Vec<PastAttempt> {
         self.split(attempts, now).1
     }
 

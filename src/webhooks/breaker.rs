@@ -15,7 +15,7 @@ pub struct BreakerSettings {
 
 /// The failures of one endpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Breaker {
+pub(super) struct Breaker {
     failures: u32,
     open_until: Option<Instant>,
 }
@@ -37,30 +37,30 @@ pub enum Change {
 
 impl Breaker {
     /// One that was open when its process ended.
-    pub fn opened(failures: u32, until: Instant) -> Breaker {
+    pub(crate) fn opened(failures: u32, until: Instant) -> Breaker {
         Breaker { failures, open_until: Some(until) }
     }
 
     /// Nothing is sent before this time; after it only one attempt at a time until one succeeds. `None` when
     /// closed.
-    pub fn open_until(&self) -> Option<Instant> {
+    pub(crate) fn open_until(&self) -> Option<Instant> {
         self.open_until
     }
 
     /// An open one lets a probe through from now on.
-    pub fn probe_now(&mut self, now: Instant) {
+    pub(crate) fn probe_now(&mut self, now: Instant) {
         self.open_until = self.open_until.map(|until| until.min(now));
     }
 
     /// The endpoint has answered, if only to refuse.
-    pub fn succeeded(&mut self) -> Change {
+    pub(crate) fn succeeded(&mut self) -> Change {
         let was_open = self.open_until.is_some();
         *self = Breaker::default();
         if was_open { Change::Closed } else { Change::None }
     }
 
     /// It has not answered, or is in trouble.
-    pub fn failed(&mut self, now: Instant, settings: &BreakerSettings) -> Change {
+    pub(crate) fn failed(&mut self, now: Instant, settings: &BreakerSettings) -> Change {
         self.failures = self.failures.saturating_add(1);
         // An attempt that was under way when it opened adds nothing.
         if self.failures < settings.failures || self.open_until.is_some_and(|until| now < until) {

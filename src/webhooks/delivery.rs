@@ -25,7 +25,7 @@ pub struct DeliveryId(Uuid);
 impl DeliveryId {
     /// A new one, for an event that is reported only once.
     #[allow(clippy::new_without_default)] // Each is another.
-    pub fn new() -> DeliveryId {
+    pub(crate) fn new() -> DeliveryId {
         DeliveryId(Uuid::now_v7())
     }
 
@@ -81,7 +81,7 @@ impl std::fmt::Display for Event {
 
 impl Event {
     /// Those that an endpoint can ask for.
-    pub const ALL: [Event; 5] = [
+    pub(crate) const ALL: [Event; 5] = [
         Event::JobEnded,
         Event::JobCrashed,
         Event::RecoveryFinished,
@@ -163,7 +163,7 @@ impl Delivery {
     }
 
     /// Its position in line: by the time of the event.
-    pub fn order(&self) -> (Timestamp, DeliveryId) {
+    pub(crate) fn order(&self) -> (Timestamp, DeliveryId) {
         (self.at, self.id)
     }
 }

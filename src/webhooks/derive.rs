@@ -63,7 +63,7 @@ impl<'a> Deriver<'a> {
     }
 
     /// The deliveries of a recovery's end.
-    pub fn of_recovery(&mut self, end: &RecoveryEnd) -> Vec<Delivery> {
+    pub(crate) fn of_recovery(&mut self, end: &RecoveryEnd) -> Vec<Delivery> {
         let mut found = Vec::new();
         let RecoveryEnd { at, is_degraded, found_orphans, facts } = end;
         let event = if *is_degraded { Event::RecoveryDegraded } else { Event::RecoveryFinished };

@@ -556,7 +556,7 @@ pub(super) fn interrupt_lost(
 }
 
 /// Sends one delivery at once, once, and records nothing: to see whether a receiver can be reached.
-pub fn deliver_test(
+pub(crate) fn deliver_test(
     settings: &Settings,
     delivery: &Delivery,
     at: Timestamp,

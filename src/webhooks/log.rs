@@ -83,7 +83,7 @@ impl Problems {
     }
 
     /// The losses of the log.
-    pub fn losses(&self) -> impl Iterator<Item = Found> {
+    pub(crate) fn losses(&self) -> impl Iterator<Item = Found> {
         let lost = |object, sentence| Found {
             code: "webhook-log-damaged".to_owned(),
             object,
@@ -115,7 +115,7 @@ pub struct DeliveryLog {
 
 /// The state of the log at one moment, for a report.
 #[derive(Debug)]
-pub struct DeliveryView(Pass);
+pub(crate) struct DeliveryView(Pass);
 
 impl DeliveryView {
     fn read(dir: &StateDir) -> Result<DeliveryView, DeliveryLogError> {
@@ -133,12 +133,12 @@ impl DeliveryView {
     }
 
     /// The state.
-    pub fn state(&self) -> &DeliveryLogState {
+    pub(crate) fn state(&self) -> &DeliveryLogState {
         &self.0.state
     }
 
     /// The damage.
-    pub fn problems(&self) -> &Problems {
+    pub(crate) fn problems(&self) -> &Problems {
         &self.0.problems
     }
 }
@@ -260,7 +260,7 @@ impl DeliveryLog {
 
     /// Its state, for a report; `None`, and nothing created, where there never was a delivery. Where the disk
     /// cannot be written the files are read as they are, perhaps with records that were never synced.
-    pub fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryView>, DeliveryLogError> {
+    pub(crate) fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryView>, DeliveryLogError> {
         if !dir.paths.webhooks_log().join("append.lock").exists() {
             return Ok(None);
         }
@@ -313,7 +313,7 @@ impl DeliveryLog {
     }
 
     /// Whether so much of the past is in it that is not to be shown any more that it is worth a compaction.
-    pub fn is_worth_shortening(&self, retention: AttemptRetention, now: Timestamp) -> bool {
+    pub(crate) fn is_worth_shortening(&self, retention: AttemptRetention, now: Timestamp) -> bool {
         let settled = self.pass.state.settled().len() as u64;
         self.pass.problems.unknown.is_empty() && retention.is_exceeded(&self.pass.counts, settled, now)
     }
@@ -324,12 +324,12 @@ impl DeliveryLog {
     }
 
     /// Whether others have appended since the last look. Costs a look at memory.
-    pub fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.log.end() != self.position
     }
 
     /// Follows the log; `seen` is called with the records of other processes.
-    pub fn refresh(&mut self, seen: &mut dyn FnMut(&Operation)) -> Result<(), DeliveryLogError> {
+    pub(crate) fn refresh(&mut self, seen: &mut dyn FnMut(&Operation)) -> Result<(), DeliveryLogError> {
         let until = self.log.end();
         self.log.commit(until.last_seq)?;
         self.read_until(until, seen)
@@ -351,7 +351,7 @@ impl DeliveryLog {
     ///
     /// # Errors
     /// Nothing was appended then, as far as is known.
-    pub fn decide<T>(
+    pub(crate) fn decide<T>(
         &mut self,
         seen: &mut dyn FnMut(&Operation),
         decide: impl FnOnce(&DeliveryLogState, Timestamp) -> (Vec<Operation>, T),

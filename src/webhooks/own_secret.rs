@@ -18,7 +18,7 @@ use crate::state::{Secret, StateDir};
 const BYTES: usize = 32;
 
 /// The directory's own secret, if it has one that is believed.
-pub fn own_secret(dir: &StateDir) -> Result<Option<Secret>, DiskError> {
+pub(crate) fn own_secret(dir: &StateDir) -> Result<Option<Secret>, DiskError> {
     let is_secret = |text: &str| Secret::parse(text).is_some();
     let held = dir.held_in(&dir.paths.signing_secret(), is_secret)?;
     Ok(held.ok().and_then(|text| Secret::parse(&text)))

@@ -11,7 +11,7 @@ use super::target::endpoint_of;
 use crate::state::Timestamp;
 
 /// The version of this format.
-pub const DELIVERY_LOG_VERSION: u32 = 1;
+pub(crate) const DELIVERY_LOG_VERSION: u32 = 1;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,7 +78,7 @@ pub struct Attempted {
 
 impl Attempted {
     /// The endpoint that asked to be left alone, and until when.
-    pub fn retry_after(&self) -> Option<(String, Timestamp)> {
+    pub(crate) fn retry_after(&self) -> Option<(String, Timestamp)> {
         self.not_before.map(|until| (endpoint_of(&self.url), until))
     }
 }
@@ -212,7 +212,7 @@ impl Record {
     ///
     /// # Errors
     /// Never for the types here, as far as is known.
-    pub fn line(at: Timestamp, operation: &Operation) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn line(at: Timestamp, operation: &Operation) -> Result<Vec<u8>, serde_json::Error> {
         #[derive(Serialize)]
         struct Line<'a> {
             v: u32,

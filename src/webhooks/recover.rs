@@ -37,7 +37,7 @@ pub enum Was {
 
 /// A delivery that a recovery found undelivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FoundDelivery {
+pub(crate) struct FoundDelivery {
     pub delivery_id: DeliveryId,
     /// The job that it is about.
     pub job_id: Option<String>,
@@ -56,7 +56,7 @@ pub struct FoundDelivery {
 /// The result of a recovery.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DeliveryLogRecovery {
+pub(crate) struct DeliveryLogRecovery {
     /// The oldest of them.
     pub deliveries: Vec<FoundDelivery>,
     /// How many were undelivered.
@@ -77,7 +77,7 @@ pub struct DeliveryLogRecovery {
 }
 
 /// Recovers the deliveries of a state directory.
-pub fn recover(
+pub(crate) fn recover(
     dir: &StateDir,
     settings: &Settings,
     queue: &QueueState,

@@ -4,10 +4,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// Where chance comes from; a test brings its own.
-pub type Chance = fn() -> f64;
+type Chance = fn() -> f64;
 
 /// From 0 up to but without 1, as random as the hash maps' seeds are.
-pub fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     let bits = RandomState::new().hash_one(0u8) >> 11;
     #[allow(clippy::cast_precision_loss)] // A double holds 53 bits.
     let part = bits as f64 / (1u64 << 53) as f64;
@@ -17,7 +17,7 @@ pub fn chance() -> f64 {
 /// The pause after a failed try: anything from nothing to the configured pause ("full jitter", M. Brooker,
 /// "Exponential Backoff And Jitter", 2015), so that deliveries that failed together do not come back
 /// together; at least the receiver's `Retry-After`. `None` when the tries are used up.
-pub fn pause_after(
+pub(super) fn pause_after(
     tries: u32,
     pauses: &[Duration],
     asked: Option<Duration>,

@@ -136,12 +136,12 @@ impl DeliveryScheduler {
     }
 
     /// Puts the endpoint's circuit where it was when its process ended.
-    pub fn restore_circuit(&mut self, endpoint: &str, failures: u32, until: Instant) {
+    pub(crate) fn restore_circuit(&mut self, endpoint: &str, failures: u32, until: Instant) {
         self.change(endpoint, |e, _| e.breaker = Breaker::opened(failures, until));
     }
 
     /// The endpoint asked to be left alone until then, when its process had not ended yet.
-    pub fn restore_retry_after(&mut self, endpoint: &str, until: Instant) {
+    pub(crate) fn restore_retry_after(&mut self, endpoint: &str, until: Instant) {
         self.change(endpoint, |e, _| e.not_before = Some(until));
     }
 
@@ -167,39 +167,34 @@ impl DeliveryScheduler {
     }
 
     /// When something can be done next, as far as is known now.
-    pub fn next_time(&self) -> Option<Instant> {
+    pub(crate) fn next_time(&self) -> Option<Instant> {
         self.due.first().map(|(time, _)| *time)
     }
 
     /// Attempts under way.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// Deliveries that wait for an operator.
-    pub fn parked(&self) -> usize {
-        self.parked
-    }
-
     /// Deliveries that are not parked.
-    pub fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.held.len() - self.parked
     }
 
     /// Whether it is known, delivered or not.
-    pub fn knows(&self, id: DeliveryId) -> bool {
+    pub(crate) fn knows(&self, id: DeliveryId) -> bool {
         self.held.contains_key(&id)
     }
 
     /// The attempt under way has arrived.
-    pub fn delivered(&mut self, id: DeliveryId) {
+    pub(crate) fn delivered(&mut self, id: DeliveryId) {
         if let Some(held) = self.held.remove(&id) {
             self.landed(&held.delivery.target.endpoint);
         }
     }
 
     /// The attempt under way has failed; the next may come at `due`.
-    pub fn try_again(&mut self, id: DeliveryId, due: Instant) {
+    pub(crate) fn try_again(&mut self, id: DeliveryId, due: Instant) {
         let Some(held) = self.held.get_mut(&id) else { return };
         held.due = Some(due);
         let (order, endpoint) = (held.delivery.order(), held.delivery.target.endpoint.clone());
@@ -208,7 +203,7 @@ impl DeliveryScheduler {
     }
 
     /// The attempt under way has failed, and an operator has to say when the next comes.
-    pub fn park(&mut self, id: DeliveryId) {
+    pub(crate) fn park(&mut self, id: DeliveryId) {
         let Some(held) = self.held.get(&id) else { return };
         let endpoint = held.delivery.target.endpoint.clone();
         self.landed(&endpoint);
@@ -221,7 +216,7 @@ impl DeliveryScheduler {
     }
 
     /// An operator wants it tried now, and the endpoint too, whatever its circuit says.
-    pub fn retry(&mut self, id: DeliveryId, now: Instant) {
+    pub(crate) fn retry(&mut self, id: DeliveryId, now: Instant) {
         let Some(held) = self.held.get_mut(&id) else { return };
         let (order, endpoint) = (held.delivery.order(), held.delivery.target.endpoint.clone());
         let before = held.due.replace(now);
@@ -237,7 +232,7 @@ impl DeliveryScheduler {
     }
 
     /// An operator has given it up. One that is under way comes to its end.
-    pub fn forget(&mut self, id: DeliveryId) {
+    pub(crate) fn forget(&mut self, id: DeliveryId) {
         let Some(held) = self.held.get(&id) else { return };
         let (order, endpoint) = (held.delivery.order(), held.delivery.target.endpoint.clone());
         match held.due {
@@ -248,7 +243,7 @@ impl DeliveryScheduler {
     }
 
     /// How an endpoint did; `not_before` is how long it asked to be left alone.
-    pub fn learn(
+    pub(crate) fn learn(
         &mut self,
         endpoint: &str,
         health: Health,
@@ -355,10 +350,10 @@ mod tests {
         assert!(ats(&mut scheduler, now).is_empty());
         assert_eq!(ats(&mut scheduler, now + S), [1]);
         scheduler.park(all[0].id);
-        assert_eq!((ats(&mut scheduler, now + S), scheduler.parked()), (vec![2], 1));
+        assert_eq!((ats(&mut scheduler, now + S), scheduler.parked), (vec![2], 1));
         scheduler.retry(all[0].id, now + S);
         scheduler.delivered(all[1].id);
-        assert_eq!((ats(&mut scheduler, now + S), scheduler.parked()), (vec![1], 0));
+        assert_eq!((ats(&mut scheduler, now + S), scheduler.parked), (vec![1], 0));
     }
 
     #[test]

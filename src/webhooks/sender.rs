@@ -61,7 +61,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// Why no request can be made of it, in words that show no secret.
-pub fn prepare(settings: &Settings, delivery: &Delivery, now: Timestamp) -> Result<Prepared, String> {
+pub(super) fn prepare(settings: &Settings, delivery: &Delivery, now: Timestamp) -> Result<Prepared, String> {
     let target = &delivery.target;
     let url = Url::parse(&target.url).map_err(|e| format!("its address cannot be used: {e}"))?;
     let method = target.method.as_deref().unwrap_or("POST");
@@ -105,7 +105,7 @@ pub struct Sender {
 
 impl Sender {
     /// One that follows these settings.
-    pub fn new(settings: &Settings) -> Sender {
+    pub(crate) fn new(settings: &Settings) -> Sender {
         Sender {
             rules: settings.addresses.clone(),
             timeout: settings.timeout,

@@ -32,7 +32,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// As the receiver of a delivery.
-    pub fn target(&self) -> DeliveryTarget {
+    pub(crate) fn target(&self) -> DeliveryTarget {
         DeliveryTarget {
             endpoint: endpoint_of(&self.url),
             url: self.url.clone(),
@@ -41,11 +41,6 @@ impl Endpoint {
             headers: self.headers.clone(),
             body: self.body.clone(),
         }
-    }
-
-    /// Whether an address is this one or lies below it, as it would be called.
-    pub fn covers(&self, url: &str) -> bool {
-        ParsedUrl::of(&self.url).zip(ParsedUrl::of(url)).is_some_and(|(own, other)| own.covers(&other))
     }
 }
 
@@ -111,7 +106,7 @@ impl Default for Settings {
 
 impl Settings {
     /// The secrets that a delivery is signed with.
-    pub fn secrets_for(&self, target: &DeliveryTarget) -> &[Secret] {
+    pub(crate) fn secrets_for(&self, target: &DeliveryTarget) -> &[Secret] {
         let by_name = || self.endpoints.iter().find(|e| target.name.as_ref() == Some(&e.name));
         let own = by_name().or_else(|| self.covering(target)).map(|e| e.secrets.as_slice());
         own.filter(|s| !s.is_empty()).unwrap_or(&self.secrets)
@@ -126,7 +121,7 @@ impl Settings {
     }
 
     /// How much of the past is kept.
-    pub fn retention(&self) -> AttemptRetention {
+    pub(crate) fn retention(&self) -> AttemptRetention {
         AttemptRetention { keep: self.keep, entries: self.keep_entries }
     }
 

@@ -16,7 +16,7 @@ fn sign(secret: &Secret, content: &[u8]) -> String {
 }
 
 /// The value of `webhook-signature`; `None` without secrets.
-pub fn signature(secrets: &[Secret], id: &str, timestamp_s: i64, body: &[u8]) -> Option<String> {
+pub(super) fn signature(secrets: &[Secret], id: &str, timestamp_s: i64, body: &[u8]) -> Option<String> {
     let mut content = format!("{id}.{timestamp_s}.").into_bytes();
     content.extend_from_slice(body);
     let all: Vec<String> = secrets.iter().map(|s| sign(s, &content)).collect();

@@ -70,22 +70,22 @@ struct Compaction {
 
 impl DeliveryLogState {
     /// The progress of an undelivered delivery that was tried.
-    pub fn progress(&self, id: DeliveryId) -> Option<&DeliveryProgress> {
+    pub(crate) fn progress(&self, id: DeliveryId) -> Option<&DeliveryProgress> {
         self.in_progress.get(&id)
     }
 
     /// Whether it has arrived, or an operator has given it up.
-    pub fn is_settled(&self, id: DeliveryId) -> bool {
+    pub(crate) fn is_settled(&self, id: DeliveryId) -> bool {
         self.settled.contains(&id)
     }
 
     /// Whether an operator has given it up.
-    pub fn is_discarded(&self, id: DeliveryId) -> bool {
+    pub(crate) fn is_discarded(&self, id: DeliveryId) -> bool {
         self.discarded.contains(&id)
     }
 
     /// The deliveries that were tried and have not arrived.
-    pub fn in_progress(&self) -> impl ExactSizeIterator<Item = (DeliveryId, &DeliveryProgress)> {
+    pub(crate) fn in_progress(&self) -> impl ExactSizeIterator<Item = (DeliveryId, &DeliveryProgress)> {
         self.in_progress.iter().map(|(id, progress)| (*id, progress))
     }
 
@@ -95,12 +95,12 @@ impl DeliveryLogState {
     }
 
     /// The endpoints to which nothing is sent for a while.
-    pub fn circuits(&self) -> &BTreeMap<String, Circuit> {
+    pub(crate) fn circuits(&self) -> &BTreeMap<String, Circuit> {
         &self.circuits
     }
 
     /// Until when endpoints asked to be left alone (`Retry-After`); that may be over.
-    pub fn retry_after(&self) -> &BTreeMap<String, Timestamp> {
+    pub(crate) fn retry_after(&self) -> &BTreeMap<String, Timestamp> {
         &self.retry_after
     }
 
@@ -113,7 +113,7 @@ impl DeliveryLogState {
     ///
     /// # Errors
     /// [`DeliveryRefusal`]; the state is unchanged then.
-    pub fn apply(&mut self, record: Record) -> Result<(), DeliveryRefusal> {
+    pub(crate) fn apply(&mut self, record: Record) -> Result<(), DeliveryRefusal> {
         let Record { at, operation, .. } = record;
         match operation {
             Operation::CompactionBegin => {
@@ -258,7 +258,7 @@ impl DeliveryLogState {
     ///
     /// # Errors
     /// [`DeliveryRefusal`], with the reason.
-    pub fn check_discard(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
+    pub(crate) fn check_discard(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
         match self.in_progress.get(&id).map(|c| c.standing) {
             Some(DeliveryState::InFlight { .. }) => Err(DeliveryRefusal::InFlight(id)),
             _ if self.settled.contains(&id) => Err(DeliveryRefusal::Settled(id)),
@@ -287,7 +287,7 @@ impl DeliveryLogState {
     ///
     /// # Errors
     /// [`DeliveryRefusal`], with the reason.
-    pub fn check_retry(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
+    pub(crate) fn check_retry(&self, id: DeliveryId) -> Result<(), DeliveryRefusal> {
         match self.in_progress.get(&id).map(|c| c.standing) {
             _ if self.settled.contains(&id) => Err(DeliveryRefusal::Settled(id)),
             None => Err(DeliveryRefusal::NeverTried(id)),

@@ -21,7 +21,7 @@ pub struct Undelivered {
 
 impl Undelivered {
     /// Whether it would be sent now: its endpoint asked for no pause, and its own pause is over.
-    pub fn is_due(&self, survey: &Survey) -> bool {
+    pub(crate) fn is_due(&self, survey: &Survey) -> bool {
         let endpoint = &self.delivery.target.endpoint;
         let own = self.progress.as_ref().and_then(|c| match c.standing {
             DeliveryState::Waiting { next_try_at, .. } => Some(next_try_at),
@@ -34,7 +34,7 @@ impl Undelivered {
     }
 
     /// Whether it waits for an operator.
-    pub fn is_parked(&self) -> bool {
+    pub(crate) fn is_parked(&self) -> bool {
         self.progress.as_ref().is_some_and(|c| matches!(c.standing, DeliveryState::Parked { .. }))
     }
 }
@@ -102,7 +102,7 @@ pub(super) fn undelivered_of(
 
 /// How many of a job's deliveries have not arrived, parked ones included: while there are any, the job must
 /// stay in the queue, for they follow from it. An operator can give parked ones up.
-pub fn undelivered(
+pub(crate) fn undelivered(
     dir: &StateDir,
     state: &DeliveryLogState,
     since: &BTreeMap<String, Timestamp>,

@@ -22,19 +22,19 @@ pub struct DeliveryTarget {
 
 impl DeliveryTarget {
     /// A job's callback.
-    pub fn of_callback(callback: Callback) -> DeliveryTarget {
+    pub(crate) fn of_callback(callback: Callback) -> DeliveryTarget {
         let Callback { url, method, headers, body } = callback;
         DeliveryTarget { endpoint: endpoint_of(&url), url, name: None, method, headers, body }
     }
 
     /// Its address as reports show it.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         masked_url(&self.url)
     }
 }
 
 /// Scheme, host and port of an address, in lower case and without the usual port.
-pub fn endpoint_of(url: &str) -> String {
+pub(super) fn endpoint_of(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place).to_ascii_lowercase();
@@ -45,17 +45,12 @@ pub fn endpoint_of(url: &str) -> String {
 
 /// Shares equal targets: a hundred thousand jobs may have the same callback.
 #[derive(Debug, Default)]
-pub struct DeliveryTargets(std::collections::HashMap<DeliveryTarget, Arc<DeliveryTarget>>);
+pub(super) struct DeliveryTargets(std::collections::HashMap<DeliveryTarget, Arc<DeliveryTarget>>);
 
 impl DeliveryTargets {
     /// The one that is equal to this.
-    pub fn shared(&mut self, target: DeliveryTarget) -> Arc<DeliveryTarget> {
+    pub(crate) fn shared(&mut self, target: DeliveryTarget) -> Arc<DeliveryTarget> {
         self.0.entry(target).or_insert_with_key(|t| Arc::new(t.clone())).clone()
-    }
-
-    /// Drops the targets without other users.
-    pub fn forget_unused(&mut self) {
-        self.0.retain(|_, shared| Arc::strong_count(shared) > 1);
     }
 }
 
@@ -80,8 +75,5 @@ mod tests {
         let mut targets = DeliveryTargets::default();
         let one = targets.shared(DeliveryTarget::of_callback(Callback::to("http://a/")));
         assert!(Arc::ptr_eq(&one, &targets.shared(DeliveryTarget::of_callback(Callback::to("http://a/")))));
-        drop(one);
-        targets.forget_unused();
-        assert!(targets.0.is_empty());
     }
 }

@@ -17,7 +17,7 @@ struct Document<'a> {
 }
 
 /// The body of a delivery; the same bytes at every attempt.
-pub fn body_of(delivery: &Delivery) -> Vec<u8> {
+pub(super) fn body_of(delivery: &Delivery) -> Vec<u8> {
     let target = &delivery.target;
     let bodyless = matches!(target.method.as_deref(), Some("GET" | "DELETE"));
     match &target.body {
@@ -35,7 +35,7 @@ pub fn body_of(delivery: &Delivery) -> Vec<u8> {
 }
 
 /// A template with its names replaced. A value that does not exist (`exit_code` of a killed job) is `null`.
-pub fn fill(template: &str, delivery: &Delivery) -> String {
+pub(super) fn fill(template: &str, delivery: &Delivery) -> String {
     let facts = serde_json::to_value(&delivery.facts).unwrap_or_default();
     let value = |name: &str| match name {
         "delivery_id" => Some(delivery.id.to_string().into()),

@@ -1,11 +1,12 @@
-//! How the source is built: layers, circles, lengths. The layers are those of the table in `ARCHITECTURE.md`.
+//! How the source is built: layers, circles, lengths, what is public. The layers are those of the table in
+//! `ARCHITECTURE.md`.
 
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use source::{Crate, Module, rust_files};
+use source::{Crate, Module, named, offers, rust_files};
 
 const LONGEST: usize = 600;
 
@@ -99,15 +100,44 @@ fn reached_from(from: usize, next: &[Vec<usize>]) -> Vec<bool> {
     reached
 }
 
+/// The table of findings is offered whole.
+const OFFERED_WHOLE: &str = "src/findings/catalogue";
+
+/// Rustc finds what is `pub` and not exported (`unreachable_pub`); this, what is exported for nobody.
+#[test]
+fn pub_functions_are_used_by_other_crates() {
+    let named: BTreeSet<String> = ["commands", "tui", "lab", "xtask", "tests", "benches"]
+        .iter()
+        .flat_map(|folder| texts(folder))
+        .flat_map(|(_, text)| named(&text))
+        .collect();
+    let offers: Vec<_> = texts("src").into_iter().map(|(name, text)| (name, offers(&text))).collect();
+    let renamed: Vec<_> = offers.iter().flat_map(|(_, (_, renamed))| renamed).collect();
+    let mut unused = Vec::new();
+    for (file, (names, _)) in offers.iter().filter(|(file, _)| !file.starts_with(OFFERED_WHOLE)) {
+        let of_nobody = names.iter().filter(|name| {
+            let others = renamed.iter().filter(|(first, _)| first == *name).map(|(_, other)| other);
+            !others.chain([*name]).any(|name| named.contains(name))
+        });
+        unused.extend(of_nobody.map(|name| format!("{file}: {name}")));
+    }
+    assert!(unused.is_empty(), "`pub`, and named by no other crate, so `pub(crate)`:\n{}", unused.join("\n"));
+}
+
+/// The files below a folder, by their names from the root.
+fn texts(folder: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    rust_files(&root().join(folder), &mut files);
+    let name = |file: &Path| file.strip_prefix(root()).unwrap().display().to_string();
+    files.iter().map(|file| (name(file), std::fs::read_to_string(file).unwrap())).collect()
+}
+
 #[test]
 fn files_are_short() {
     let mut long = Vec::new();
     for folder in ["src", "commands", "tui", "lab", "xtask", "tests", "benches"] {
-        let mut files = Vec::new();
-        rust_files(&root().join(folder), &mut files);
-        for file in files {
-            let lines = std::fs::read_to_string(&file).unwrap().lines().count();
-            let name = file.strip_prefix(root()).unwrap().display().to_string();
+        for (name, text) in texts(folder) {
+            let lines = text.lines().count();
             if lines > LONGEST {
                 long.push(format!("{name}: {lines} lines"));
             }

@@ -42,7 +42,7 @@ impl Crate {
             }
             let text = std::fs::read_to_string(&file).ok()?;
             let is_of_tests = module.last().is_some_and(|name| name.ends_with("tests") || name == "samples");
-            (!is_of_tests).then(|| (module, Source::of(&text)))
+            (!is_of_tests).then(|| (module, Source::of(&without_tests(&tokens(&text)))))
         });
         Crate { sources: sources.collect() }
     }
@@ -145,8 +145,7 @@ pub(super) fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 impl Source {
-    fn of(text: &str) -> Source {
-        let tokens = without_tests(&tokens(text));
+    fn of(tokens: &[String]) -> Source {
         let mut source = Source::default();
         let mut at = 0;
         let mut is_public = false;
@@ -188,6 +187,31 @@ impl Source {
         }
         source
     }
+}
+
+/// The names behind `pub fn`, `pub const` and `pub static` of a file, but those of methods; and the names of
+/// others that it offers by another name, with that.
+pub(super) fn offers(text: &str) -> (Vec<String>, Vec<(String, String)>) {
+    let tokens = without_tests(&tokens(text));
+    let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| words.contains(&token.as_str()));
+    let (mut names, mut depth) = (Vec::new(), 0);
+    for at in 0..tokens.len() {
+        depth += i32::from(is(at, &["{"])) - i32::from(is(at, &["}"]));
+        if depth == 0 && is(at, &["pub"]) && is(at + 1, &["fn", "const", "static", "unsafe"]) {
+            let name = (at + 1..).find(|&n| !is(n, &["fn", "const", "static", "unsafe", "mut"]));
+            names.extend(name.and_then(|n| tokens.get(n).cloned()));
+        }
+    }
+    let imports = Source::of(&tokens).imports.into_iter().filter(|import| import.is_public);
+    let renamed = imports.filter_map(|import| Some((import.path.last()?.clone(), import.name)));
+    (names, renamed.filter(|(path, name)| path != name).collect())
+}
+
+/// What a file, with its tests, imports or names in a path.
+pub(super) fn named(text: &str) -> BTreeSet<String> {
+    let source = Source::of(&tokens(text));
+    let imported = source.imports.into_iter().flat_map(|import| import.path);
+    imported.chain(source.paths.into_iter().flatten()).collect()
 }
 
 fn is_name(token: &str) -> bool {

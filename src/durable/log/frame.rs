@@ -15,7 +15,7 @@ pub(crate) const HEAD: usize = 35;
 pub(crate) const LONGEST_PAYLOAD: usize = 99_999_999;
 
 /// The longest line, with head and line feed.
-pub const LONGEST_LINE: u64 = (HEAD + LONGEST_PAYLOAD + 1) as u64;
+pub(crate) const LONGEST_LINE: u64 = (HEAD + LONGEST_PAYLOAD + 1) as u64;
 
 /// Adds a record to a buffer.
 pub fn encode(out: &mut Vec<u8>, seq: u64, payload: &[u8]) {
@@ -138,7 +138,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Where the next record would go: behind the last whole one.
-    pub fn tail(&self) -> u64 {
+    pub(crate) fn tail(&self) -> u64 {
         self.base + self.at as u64
     }
 

@@ -26,10 +26,12 @@ mod repair;
 mod segment;
 mod write;
 
-pub use frame::{Frame, Item, LONGEST_LINE, Scan, decode, encode};
+pub(crate) use frame::LONGEST_LINE;
+pub use frame::{Frame, Item, Scan, decode, encode};
 pub use handle::Log;
 pub use read::{Damage, DamageKind, Position, ReadRequest, ReadSummary, read};
-pub use segment::{LOG_VERSION, SegmentFile, SegmentHeader, reassign};
+pub(crate) use segment::reassign;
+pub use segment::{SegmentFile, SegmentHeader};
 pub use write::Locked;
 
 /// What kind of log, and where.

@@ -59,7 +59,7 @@ pub struct ReadSummary {
 
 impl ReadSummary {
     /// Bytes at the end that a crash left half written.
-    pub fn torn_bytes(&self) -> u64 {
+    pub(crate) fn torn_bytes(&self) -> u64 {
         self.damage.iter().filter(|d| d.kind == DamageKind::TornTail).map(|d| d.len).sum()
     }
 

@@ -11,7 +11,7 @@ use crate::durable::error::{DiskError, IoContext};
 use crate::durable::replace::{Temporary, replace};
 
 /// The version of the framing, in every header.
-pub const LOG_VERSION: u32 = 1;
+pub(super) const LOG_VERSION: u32 = 1;
 
 /// The first line of a segment; its sequence number is 0, which no record has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ impl SegmentHeader {
 /// # Errors
 /// The system's error; the file is then unchanged.
 #[track_caller]
-pub fn reassign(disk: &Disk, path: &Path, from: &str, to: &str) -> Result<bool, DiskError> {
+pub(crate) fn reassign(disk: &Disk, path: &Path, from: &str, to: &str) -> Result<bool, DiskError> {
     let content = crate::durable::plain::read(path).context("read", path)?;
     let Some(Frame { seq: 0, payload, len }) = frame::decode(&content) else { return Ok(false) };
     let Ok(mut header) = serde_json::from_slice::<serde_json::Value>(payload) else { return Ok(false) };
@@ -96,7 +96,7 @@ impl SegmentFile {
     }
 
     /// Reads it from an offset on into a buffer, which is emptied first.
-    pub fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
+    pub(crate) fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
         use std::io::{Seek, SeekFrom};
         buffer.clear();
         let mut file = crate::durable::plain::open(&self.path).context("open", &self.path)?;

@@ -46,7 +46,7 @@ pub struct Locked<'a> {
 
 impl Locked<'_> {
     /// Where the log ends; it cannot move while this lives.
-    pub fn end(&self) -> Position {
+    pub(crate) fn end(&self) -> Position {
         position(self.log.page.end())
     }
 
@@ -433,12 +433,12 @@ impl Log {
     }
 
     /// Bytes of half-written records that this handle has cut off since it was opened.
-    pub fn cut_bytes(&self) -> u64 {
+    pub(crate) fn cut_bytes(&self) -> u64 {
         self.cut_bytes.load(Ordering::Relaxed)
     }
 
     /// Copies unreadable bytes to quarantine.
-    pub fn keep_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
+    pub(crate) fn keep_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
         repair::keep_damage(self, damage)
     }
 
@@ -447,7 +447,7 @@ impl Log {
     ///
     /// # Errors
     /// The system's error; the remaining segments are then unchanged.
-    pub fn drop_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
+    pub(crate) fn drop_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
         self.locked(|_| repair::drop_damage(self, damage))
     }
 }

@@ -35,7 +35,7 @@ impl TreeIdentity {
     }
 
     /// Of an open file or folder.
-    pub fn of_open(fd: impl AsFd) -> io::Result<TreeIdentity> {
+    pub(crate) fn of_open(fd: impl AsFd) -> io::Result<TreeIdentity> {
         look(fd, Path::new(""), AtFlags::EMPTY_PATH)
     }
 

@@ -22,6 +22,7 @@ pub use measure::{TreeEntry, TreeSize, measure_tree, walk_tree};
 pub(crate) use regular::{entry_at, name_of, open_file, open_file_behind};
 pub(crate) use remove::is_on_one_mount;
 pub use remove::{Kept, Progress, Removed, remove_tree};
-pub use take::{TakeError, put_back, rename_to_delete, take_into_trash};
+pub(crate) use take::rename_to_delete;
+pub use take::{TakeError, put_back, take_into_trash};
 pub use walk::Unread;
 pub(crate) use walk::{Go, Visitor, open_folder, open_top, shown, walk};

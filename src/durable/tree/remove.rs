@@ -64,7 +64,7 @@ impl Removed {
     }
 
     /// The entries of a tree at `top` that could not be removed, in words.
-    pub fn kept_in_words(&self, top: &Path) -> String {
+    pub(crate) fn kept_in_words(&self, top: &Path) -> String {
         let first = self.kept.iter().take(TOLD);
         let named: Vec<String> =
             first.map(|kept| format!("{}: {}", top.join(&kept.path).display(), kept.why)).collect();

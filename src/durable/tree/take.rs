@@ -71,7 +71,7 @@ pub fn put_back(disk: &Disk, trash: &Path, path: &Path) -> Result<(), DiskError>
 /// Renames something in a trash to the name under which it is deleted, so that after a crash its rest is
 /// known to be incomplete. Nothing happens when it is gone. Where an earlier rest has that name, that is
 /// deleted first, and this one waits under its own name.
-pub fn rename_to_delete(disk: &Disk, trash: &Path, going: &Path) -> Result<(), DiskError> {
+pub(crate) fn rename_to_delete(disk: &Disk, trash: &Path, going: &Path) -> Result<(), DiskError> {
     match disk.rename(trash, going, false) {
         Ok(()) => disk.sync_dir(parent(going)),
         Err(e) if e.is_not_found() || e.kind() == io::ErrorKind::AlreadyExists => Ok(()),

@@ -118,7 +118,7 @@ fn end_running(
 
 /// Reminds a running job's supervisor of its cancel; true when the job has no supervisor, and the caller must
 /// end it.
-pub fn remind(look: &JudgeContext<'_>, job: &Job) -> bool {
+pub(crate) fn remind(look: &JudgeContext<'_>, job: &Job) -> bool {
     let judgement = judge(look, job);
     match &judgement.verdict {
         Verdict::Adopted { .. } | Verdict::OrphanedProcess { .. } => return true,

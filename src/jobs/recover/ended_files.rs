@@ -17,7 +17,7 @@ use crate::state::{JobPaths, StateDir};
 
 /// A file that cannot be understood.
 #[derive(Debug)]
-pub struct DamagedFile {
+pub(crate) struct DamagedFile {
     /// Whose.
     pub job: JobId,
     /// Its path in the folder of the job's attempts.
@@ -27,7 +27,7 @@ pub struct DamagedFile {
 }
 
 /// Moves them to quarantine.
-pub fn damaged_files(dir: &StateDir, state: &QueueState) -> Result<Vec<DamagedFile>, DiskError> {
+pub(crate) fn damaged_files(dir: &StateDir, state: &QueueState) -> Result<Vec<DamagedFile>, DiskError> {
     let ids = jobs_with_files(dir)?.into_iter();
     let over = ids.filter(|id| state.get(id).is_some_and(|job| job.status.is_over()));
     let mut found = Vec::new();

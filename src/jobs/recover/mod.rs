@@ -17,19 +17,17 @@ mod resume;
 mod unsupervised;
 
 pub use assume::{AssumeRefused, assume_dead};
-pub use cancel::{CancelOutcome, Cancellation, cancel, remind};
-pub use ended_files::{DamagedFile, damaged_files};
-pub use policy::{RequeuePauses, after_crash};
-pub(crate) use policy::{after_failed_start, given_back_for_host};
+pub(crate) use cancel::remind;
+pub use cancel::{CancelOutcome, Cancellation, cancel};
+pub(crate) use ended_files::damaged_files;
+pub use policy::RequeuePauses;
+pub(crate) use policy::{after_crash, after_failed_start, given_back_for_host};
 pub use reattach::{Reattachment, reattach};
-pub(crate) use reconcile::lock_job;
 pub(super) use reconcile::put_away_what_is_no_lock;
-pub use reconcile::{
-    Blame, OnUnsupervised, Reconciled, Reconciliation, RecoverError, RecoverSettings, reconcile,
-    would_reconcile,
-};
-pub use reconciled_job::ReconciledJob;
-pub(crate) use reconstruct::jobs_with_files;
-pub use reconstruct::{ReconstructedJob, reconstruct};
-pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
-pub use unsupervised::{UnsupervisedEnd, end_unsupervised};
+pub use reconcile::{Blame, OnUnsupervised, Reconciled, Reconciliation, RecoverError, RecoverSettings};
+pub(crate) use reconcile::{lock_job, reconcile, would_reconcile};
+pub(crate) use reconciled_job::ReconciledJob;
+pub(crate) use reconstruct::{ReconstructedJob, jobs_with_files, reconstruct};
+pub(crate) use resume::would_resume;
+pub use resume::{ResumeRefused, ResumeReport, Resumed, resume};
+pub(crate) use unsupervised::{UnsupervisedEnd, end_unsupervised};

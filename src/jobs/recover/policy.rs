@@ -31,7 +31,7 @@ impl Default for RequeuePauses {
 impl RequeuePauses {
     /// The pause after an attempt of a job that crashed, in milliseconds. The same job and attempt always
     /// give the same.
-    pub fn after(&self, job: &JobId, attempt: u32) -> i64 {
+    pub(crate) fn after(&self, job: &JobId, attempt: u32) -> i64 {
         let Some(doublings) = attempt.checked_sub(2) else { return 0 };
         let whole = self.first.saturating_mul(1 << doublings.min(24)).min(self.longest);
         let whole = i64::try_from(whole.as_millis()).unwrap_or(i64::MAX);
@@ -46,7 +46,7 @@ fn spread(job: &JobId, attempt: u32) -> u8 {
 
 /// What follows the crash of a job's present attempt. A spec that cannot be understood is held: it
 /// was written by a later version.
-pub fn after_crash(job: &Job, now: Timestamp, pauses: RequeuePauses) -> AfterCrash {
+pub(crate) fn after_crash(job: &Job, now: Timestamp, pauses: RequeuePauses) -> AfterCrash {
     let Ok(spec) = job.spec() else { return AfterCrash::Hold };
     match spec.on_crash {
         CrashPolicy::Fail => AfterCrash::Fail,

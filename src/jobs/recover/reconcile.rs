@@ -143,7 +143,7 @@ pub enum Reconciliation {
 
 impl Reconciliation {
     /// In one word.
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Reconciliation::Reattached => "reattached",
             Reconciliation::FinishedWhileAway { .. } => "finished_while_away",
@@ -174,7 +174,7 @@ pub struct Reconciled {
 ///
 /// # Errors
 /// When the queue cannot be changed; an error with one job's files is that job's `Unknown`.
-pub fn reconcile(
+pub(crate) fn reconcile(
     dir: &StateDir,
     queue: &mut Queue,
     ids: &[JobId],
@@ -195,7 +195,11 @@ pub fn reconcile(
 }
 
 /// The results that [`reconcile`] would have for every running job, by a first look. Changes nothing.
-pub fn would_reconcile(dir: &StateDir, state: &QueueState, settings: &RecoverSettings) -> Vec<Reconciled> {
+pub(crate) fn would_reconcile(
+    dir: &StateDir,
+    state: &QueueState,
+    settings: &RecoverSettings,
+) -> Vec<Reconciled> {
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let now = dir.clock.now();

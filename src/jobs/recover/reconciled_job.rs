@@ -6,7 +6,7 @@ use super::reconcile::Reconciled;
 use crate::queue::JobId;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReconciledJob {
+pub(crate) struct ReconciledJob {
     pub job_id: JobId,
     pub attempt: u32,
     /// The claim that began it.
@@ -17,7 +17,7 @@ pub struct ReconciledJob {
 
 impl ReconciledJob {
     /// Of a job that was judged.
-    pub fn of(reconciled: &Reconciled) -> ReconciledJob {
+    pub(crate) fn of(reconciled: &Reconciled) -> ReconciledJob {
         ReconciledJob {
             job_id: reconciled.job_id.clone(),
             attempt: reconciled.attempt,

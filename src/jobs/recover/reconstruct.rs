@@ -31,7 +31,7 @@ use crate::system::Host;
 /// What can be reconstructed from a folder without a job.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // There are few, and they are short-lived.
-pub enum ReconstructedJob {
+pub(crate) enum ReconstructedJob {
     /// The job as far as it can be told; `run_state.reconstructed` says from what.
     Rebuilt(JobDocument),
     /// A process of it lives, and its attempt is unknown: try again later.
@@ -43,7 +43,7 @@ pub enum ReconstructedJob {
 }
 
 /// Looks at what there is of every job that `state` does not know.
-pub fn reconstruct(
+pub(crate) fn reconstruct(
     dir: &StateDir,
     state: &QueueState,
     settings: &RecoverSettings,

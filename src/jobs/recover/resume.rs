@@ -85,7 +85,7 @@ pub fn resume(
 }
 
 /// The result that [`resume`] would have now; changes nothing.
-pub fn would_resume(
+pub(crate) fn would_resume(
     dir: &StateDir,
     queue: &mut Queue,
     ids: &[JobId],

@@ -24,7 +24,7 @@ const UNSEEN_GO_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a job without supervisor is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnsupervisedEnd {
+pub(crate) enum UnsupervisedEnd {
     /// It was cancelled.
     Cancelled,
     /// Its time is over.
@@ -35,7 +35,7 @@ pub enum UnsupervisedEnd {
 
 /// Ends all processes of an unsupervised job, and records that; false when a process may be left, or the job
 /// has a supervisor after all.
-pub fn end_unsupervised(
+pub(crate) fn end_unsupervised(
     dir: &StateDir,
     queue: &mut Queue,
     job: &Job,

@@ -48,7 +48,7 @@ impl Operation for ShowArchive {
 }
 
 /// The archive of this id.
-pub fn find_archive(dir: &StateDir, id: &str) -> Result<Archive, OperationError> {
+pub(super) fn find_archive(dir: &StateDir, id: &str) -> Result<Archive, OperationError> {
     archive(dir, id)?.ok_or_else(|| {
         OperationError::new(ErrorKind::NotFound, format!("there is no archive '{id}'"))
             .code("no-such-archive")

@@ -11,7 +11,7 @@ mod skip;
 mod start;
 mod state;
 
-pub use archives::{ArchiveListRequest, ShowArchive, find_archive};
+pub use archives::{ArchiveListRequest, ShowArchive};
 pub use completed::CompletedCleanups;
 pub use lists::{QueuedCleanups, ResumingCleanups};
 pub use prune::{PruneArchives, PrunedReport, RemovedArchive};

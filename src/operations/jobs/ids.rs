@@ -18,7 +18,7 @@ pub fn find<'a>(state: &'a QueueState, text: &str) -> Result<&'a Job, OperationE
 }
 
 /// The same; one that is on the list of losses is told as lost.
-pub fn find_or_lost<'a>(
+pub(crate) fn find_or_lost<'a>(
     dir: &StateDir,
     state: &'a QueueState,
     text: &str,
@@ -80,7 +80,7 @@ fn ambiguous(text: &str, all: &[&Job]) -> OperationError {
 
 /// Why a text names nothing.
 #[derive(Debug, PartialEq)]
-pub enum NotUnique {
+pub(crate) enum NotUnique {
     /// No id begins so.
     Nothing,
     /// It begins these.
@@ -88,7 +88,7 @@ pub enum NotUnique {
 }
 
 /// The id that a text is, or that alone begins so.
-pub fn unique<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, NotUnique> {
+pub(crate) fn unique<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, NotUnique> {
     let is_short = text.len() < SHORTEST;
     let mut all: Vec<&str> = ids.filter(|id| id.starts_with(text) && (!is_short || *id == text)).collect();
     all.sort_unstable();
@@ -102,13 +102,13 @@ pub fn unique<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<Stri
 }
 
 /// That a text begins several ids.
-pub fn several(text: &str, ids: &[String]) -> OperationError {
+pub(crate) fn several(text: &str, ids: &[String]) -> OperationError {
     let message = format!("'{text}' begins several ids: {}", ids.join(", "));
     OperationError::new(ErrorKind::NotFound, message).code("ambiguous-id").hint("give more of the id")
 }
 
 /// The whole of an id that is given, or of its beginning; as it is, where nothing has it.
-pub fn whole<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, OperationError> {
+pub(crate) fn whole<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, OperationError> {
     match unique(ids, text) {
         Ok(whole) => Ok(whole),
         Err(NotUnique::Nothing) => Ok(text.to_owned()),
@@ -117,7 +117,7 @@ pub fn whole<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<Strin
 }
 
 /// That no job has this id.
-pub fn no_such_job(id: &str) -> OperationError {
+pub(crate) fn no_such_job(id: &str) -> OperationError {
     OperationError::new(ErrorKind::NotFound, format!("there is no job '{id}'"))
         .code("no-such-job")
         .hint("recoveryctl jobs list")

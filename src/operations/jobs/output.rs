@@ -72,7 +72,7 @@ impl Operation for ShowOutput {
 
 impl ShowOutput {
     /// The attempt that is asked for: the last one that was begun, unless another is named.
-    pub fn attempt_of(&self, job: &Job, is_followed: bool) -> Result<u32, OperationError> {
+    pub(crate) fn attempt_of(&self, job: &Job, is_followed: bool) -> Result<u32, OperationError> {
         match self.attempt {
             Some(attempt) if attempt > job.attempt => {
                 let message =

@@ -45,7 +45,7 @@ impl Operation for InspectLocks {
 }
 
 /// That no lock of this repository was ever granted.
-pub fn no_such_lock(repository: &str) -> OperationError {
+pub(crate) fn no_such_lock(repository: &str) -> OperationError {
     let message = format!("no lock of a repository '{repository}' was ever granted");
     OperationError::new(ErrorKind::NotFound, message).code("no-such-lock").hint("recoveryctl locks inspect")
 }

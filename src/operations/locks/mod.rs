@@ -7,7 +7,8 @@ mod release;
 mod stale;
 
 pub use active::ActiveLocksRequest;
-pub use inspect::{InspectLocks, no_such_lock};
+pub use inspect::InspectLocks;
+pub(crate) use inspect::no_such_lock;
 pub use recovered::RecoveredLocksRequest;
 pub use release::ReleaseLock;
 pub use stale::DetectStaleLocks;

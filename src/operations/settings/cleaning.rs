@@ -34,7 +34,7 @@ pub fn cleaning(context: &Context<'_>) -> CleanupSettings {
 }
 
 /// Which git work of folders that go is kept.
-pub fn keep_rules(settings: &Settings) -> KeepRules {
+pub(crate) fn keep_rules(settings: &Settings) -> KeepRules {
     KeepRules {
         reflog: settings.cleanup.reflog_keep,
         keep_ignored: settings.cleanup.keep_ignored.clone(),
@@ -43,7 +43,7 @@ pub fn keep_rules(settings: &Settings) -> KeepRules {
 }
 
 /// Which archives are kept.
-pub fn archive_retention(cleanup: &CleanupConfig) -> ArchiveRetention {
+pub(crate) fn archive_retention(cleanup: &CleanupConfig) -> ArchiveRetention {
     let keep_ms = i64::try_from(cleanup.archive_keep.as_millis()).ok().filter(|keep| *keep > 0);
     ArchiveRetention { keep_ms, keep_bytes: Some(cleanup.archive_bytes).filter(|bytes| *bytes > 0) }
 }
@@ -82,7 +82,7 @@ fn home_by_the_system() -> Option<OsString> {
 }
 
 /// How orphans are looked for.
-pub fn scanning(context: &Context<'_>) -> OrphanSettings {
+pub(crate) fn scanning(context: &Context<'_>) -> OrphanSettings {
     let actor = context.actor();
     let (engine, _) = engine(context);
     let settings = context.settings();

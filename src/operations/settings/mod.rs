@@ -6,9 +6,8 @@ mod delivering;
 
 use std::time::Duration;
 
-pub use self::cleaning::{
-    archive_retention, cleaning, docker_client, keep_rules, scanning, scanning_at_start,
-};
+pub(crate) use self::cleaning::{archive_retention, keep_rules, scanning};
+pub use self::cleaning::{cleaning, docker_client, scanning_at_start};
 pub use self::delivering::delivering;
 use super::context::Context;
 use super::error::OperationError;

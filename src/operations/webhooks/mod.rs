@@ -25,7 +25,7 @@ use crate::state::StateDir;
 use crate::webhooks::Survey;
 
 /// What is undelivered now.
-pub fn survey(context: &mut Context<'_>, dir: &StateDir) -> Result<Survey, OperationError> {
+pub(crate) fn survey(context: &mut Context<'_>, dir: &StateDir) -> Result<Survey, OperationError> {
     let settings = delivering(context.settings())?;
     let queue = context.queue_to_look(dir)?;
     Ok(Survey::take(dir, queue.state(), &settings.endpoints, &recovery_ends(dir))?)

@@ -29,7 +29,7 @@ pub struct JobHolders {
 
 impl JobHolders {
     /// For a state directory.
-    pub fn new(dir: &StateDir, limits: FreshnessLimits) -> JobHolders {
+    pub(crate) fn new(dir: &StateDir, limits: FreshnessLimits) -> JobHolders {
         let trouble = Repeats::new("the queue cannot be read to judge who holds a lock");
         JobHolders { dir: dir.clone(), limits, queue: RefCell::default(), missed: Cell::default(), trouble }
     }
@@ -49,7 +49,7 @@ impl JobHolders {
     }
 
     /// Calls `look_at` with the present queue; `None` when it cannot be read.
-    pub fn with_queue<T>(&self, look_at: impl FnOnce(&QueueState) -> T) -> Option<T> {
+    pub(crate) fn with_queue<T>(&self, look_at: impl FnOnce(&QueueState) -> T) -> Option<T> {
         let mut slot = self.queue.borrow_mut();
         // Another process may change the log in a way that requires opening it again.
         if slot.as_mut().is_none_or(|queue| queue.refresh().is_err()) {

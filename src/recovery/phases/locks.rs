@@ -63,7 +63,7 @@ fn enter(shared: &Shared, recovered: &LocksRecovered) -> Result<(), AuditError> 
 }
 
 /// A lock belongs to an attempt: when that is not the job's present one, the lock's holder is gone.
-pub fn liveness_of(look: &JudgeContext<'_>, running: &[Job], id: &JobId, claim: u64) -> JobLiveness {
+pub(crate) fn liveness_of(look: &JudgeContext<'_>, running: &[Job], id: &JobId, claim: u64) -> JobLiveness {
     match running.iter().find(|j| j.id == *id && j.run_state().claim == Some(claim)) {
         None => JobLiveness::Over,
         Some(job) => match judge(look, job).liveness() {

@@ -21,8 +21,8 @@ mod startup;
 mod webhooks;
 
 pub use holders::JobHolders;
-pub use locks::liveness_of;
-pub use queue::repair_queue;
-pub use sequence::{Recovery, recover_queue_of};
+pub(crate) use locks::liveness_of;
+pub(crate) use queue::repair_queue;
+pub use sequence::Recovery;
 pub use shared::Settings;
-pub use webhooks::recovery_ends;
+pub(crate) use webhooks::recovery_ends;

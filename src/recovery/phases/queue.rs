@@ -112,7 +112,7 @@ fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding
 ///
 /// # Errors
 /// The system's error; the next run repairs the rest.
-pub fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue, PhaseError> {
+pub(crate) fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue, PhaseError> {
     let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
     bring_back(dir, settings, &mut repaired)?;
     let needed_repair = repaired.needs_repair();

@@ -57,24 +57,24 @@ impl Recovery {
     }
 
     /// The same; its cleanups are worked on once, one try each.
-    pub fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
+    pub(crate) fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
         *Shared::lock(&self.shared.cleaning) = Cleaning::Now(Box::new(settings.clone()));
         self
     }
 
     /// The same; orphans are looked for with these settings.
-    pub fn scanning(self, settings: &OrphanSettings) -> Recovery {
+    pub(crate) fn scanning(self, settings: &OrphanSettings) -> Recovery {
         *Shared::lock(&self.shared.scanning) = Some(settings.clone());
         self
     }
 
     /// The phases and their dependencies.
-    pub fn graph(&self) -> &PhaseGraph {
+    pub(crate) fn graph(&self) -> &PhaseGraph {
         &self.graph
     }
 
     /// The names of the phases, in the order in which they were declared.
-    pub fn phases(&self) -> Vec<&'static str> {
+    pub(crate) fn phases(&self) -> Vec<&'static str> {
         self.graph.names()
     }
 
@@ -209,11 +209,6 @@ fn not_ended(error: &StartupError) -> Finding {
         Some(_) => Finding::new(&catalogue::DISK_NOT_WRITABLE, Object::Disk, sentence),
         None => Finding::new(&catalogue::RECOVERY_NOT_RECORDED, Object::Startups, sentence),
     }
-}
-
-/// The queue's part of a recovery's record; `None` when it has none.
-pub fn recover_queue_of(record: &RecoveryRecord) -> Option<crate::queue::RecoveredQueue> {
-    serde_json::from_value(record.details.get("queue")?.clone()).ok()
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ fn outcome(found: &webhooks::DeliveryLogRecovery) -> PhaseOutcome {
 
 /// The completed recoveries, as events for receivers. Empty when their record cannot be read: the next
 /// recovery begins a new one.
-pub fn recovery_ends(dir: &StateDir) -> Vec<RecoveryEnd> {
+pub(crate) fn recovery_ends(dir: &StateDir) -> Vec<RecoveryEnd> {
     read_history(dir).unwrap_or_default().iter().filter_map(recovery_end).collect()
 }
 

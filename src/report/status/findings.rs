@@ -360,7 +360,7 @@ fn starts_held_finding(held: &StartsHeld) -> Finding {
 }
 
 /// What keeps jobs from being started, and how to leave.
-pub fn safe_mode_finding(safe: &SafeMode) -> Finding {
+fn safe_mode_finding(safe: &SafeMode) -> Finding {
     let sentence =
         format!("{}; no job is started until it is cleared or the phase is tried again", safe.sentence());
     let finding = Finding::new(&catalogue::SAFE_MODE, Object::Startups, sentence);

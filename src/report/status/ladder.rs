@@ -72,7 +72,7 @@ impl State {
     }
 
     /// Whether nobody has to be called: all is well, or will be, or can wait.
-    pub const fn is_well(self) -> bool {
+    pub(crate) const fn is_well(self) -> bool {
         matches!(self, State::Healthy | State::Attention | State::Recovering)
     }
 }

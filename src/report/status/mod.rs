@@ -27,7 +27,6 @@ use crate::startup::{SafeMode, last_turn, safe_mode};
 use crate::state::{StateDir, Timestamp};
 use crate::{archive, cleanup};
 
-pub use findings::safe_mode_finding;
 pub use ladder::{Reason, State};
 pub use sources::{DaemonStatus, Sources};
 
@@ -104,7 +103,7 @@ pub struct Gathered {
 
 impl Gathered {
     /// The same, with what is undelivered.
-    pub fn with_webhooks(mut self, webhooks: Option<crate::webhooks::Survey>) -> Gathered {
+    pub(crate) fn with_webhooks(mut self, webhooks: Option<crate::webhooks::Survey>) -> Gathered {
         self.webhooks = webhooks;
         self
     }
@@ -134,12 +133,12 @@ impl Gathered {
     }
 
     /// What is undelivered, if it was looked at and can be told.
-    pub fn survey(&self) -> Option<&crate::webhooks::Survey> {
+    pub(crate) fn survey(&self) -> Option<&crate::webhooks::Survey> {
         self.webhooks.as_ref()
     }
 
     /// The last recovery that came to its end, if that can be told.
-    pub fn last(&self) -> Option<&RecoveryRecord> {
+    pub(crate) fn last(&self) -> Option<&RecoveryRecord> {
         self.last.as_ref().ok()?.as_ref()
     }
 
@@ -187,7 +186,7 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
 
 impl Status {
     /// Puts it together.
-    pub fn new(sources: &Sources<'_>) -> Status {
+    pub(crate) fn new(sources: &Sources<'_>) -> Status {
         let raised = findings(sources);
         let mut reasons = reasons(&raised);
         if sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running) {

@@ -24,8 +24,7 @@ pub use keys::KEYS;
 pub use layers::Configuration;
 pub use origin::{ENVIRONMENT_PREFIX, Origin};
 pub use settings::{
-    CleanupConfig, DEFAULT_DOCKER_HOST, DaemonSettings, DockerConfig, Export, ImportSettings, JobSettings,
-    NO_DOCKER, OnCrash, OnUnsupervised, OrphansConfig, QueueSettings, RecoverySettings, Settings,
-    ToolsConfig, USUAL_ADDRESS,
+    CleanupConfig, DaemonSettings, DockerConfig, Export, ImportSettings, JobSettings, NO_DOCKER, OnCrash,
+    OnUnsupervised, OrphansConfig, QueueSettings, RecoverySettings, Settings, ToolsConfig, USUAL_ADDRESS,
 };
 pub use webhooks::{SecretSource, WebhookEndpoint, WebhookSettings};

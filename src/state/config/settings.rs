@@ -96,7 +96,7 @@ pub struct DockerConfig {
 }
 
 /// Where an engine is on most machines.
-pub const DEFAULT_DOCKER_HOST: &str = "unix:///var/run/docker.sock";
+const DEFAULT_DOCKER_HOST: &str = "unix:///var/run/docker.sock";
 /// Instead of an address: jobs use no engine.
 pub const NO_DOCKER: &str = "none";
 
@@ -195,7 +195,7 @@ impl Export {
     pub(super) const FORMS: &'static str = "all, none, names of variables, such as \"LANG,EDITOR\", or all and names, such as \"all,DEPLOY_TOKEN\"";
 
     /// The variables that are named, and not merely some of all.
-    pub fn named(&self) -> &[String] {
+    pub(crate) fn named(&self) -> &[String] {
         match self {
             Export::All | Export::None => &[],
             Export::Names(names) | Export::AllAnd(names) => names,
@@ -203,12 +203,12 @@ impl Export {
     }
 
     /// Whether that variable is named.
-    pub fn names(&self, name: &str) -> bool {
+    pub(crate) fn names(&self, name: &str) -> bool {
         self.named().iter().any(|named| named == name)
     }
 
     /// Whether others than those that are named go along.
-    pub fn takes_all(&self) -> bool {
+    pub(crate) fn takes_all(&self) -> bool {
         matches!(self, Export::All | Export::AllAnd(_))
     }
 }
@@ -262,7 +262,7 @@ impl OnCrash {
     pub(super) const WORDS: [(&'static str, OnCrash); 3] =
         [("hold", OnCrash::Hold), ("requeue", OnCrash::Requeue), ("fail", OnCrash::Fail)];
 
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             OnCrash::Hold => "hold",
             OnCrash::Requeue => "requeue",
@@ -285,7 +285,7 @@ impl OnUnsupervised {
     pub(super) const WORDS: [(&'static str, OnUnsupervised); 2] =
         [("adopt", OnUnsupervised::Adopt), ("end", OnUnsupervised::End)];
 
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             OnUnsupervised::Adopt => "adopt",
             OnUnsupervised::End => "end",

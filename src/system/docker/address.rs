@@ -98,7 +98,7 @@ struct Endpoint {
 
 impl ClientEnvironment {
     /// The variables that count.
-    pub const VARIABLES: [&str; 9] = [
+    pub(crate) const VARIABLES: [&str; 9] = [
         "DOCKER_HOST",
         "DOCKER_CONTEXT",
         "DOCKER_CONFIG",
@@ -111,13 +111,13 @@ impl ClientEnvironment {
     ];
 
     /// Those that `value` gives; empty ones count as not set.
-    pub fn new(value: impl Fn(&str) -> Option<OsString>) -> ClientEnvironment {
+    pub(crate) fn new(value: impl Fn(&str) -> Option<OsString>) -> ClientEnvironment {
         let set = |name: &str| value(name).filter(|v| !v.is_empty()).map(|v| (name.to_owned(), v));
         ClientEnvironment(ClientEnvironment::VARIABLES.into_iter().filter_map(set).collect())
     }
 
     /// With the variables that a job was given on top.
-    pub fn with(&self, given: &BTreeMap<String, String>) -> ClientEnvironment {
+    pub(crate) fn with(&self, given: &BTreeMap<String, String>) -> ClientEnvironment {
         let mut all = self.0.clone();
         let ours = given.iter().filter(|(name, _)| ClientEnvironment::VARIABLES.contains(&name.as_str()));
         all.extend(ours.map(|(name, value)| (name.clone(), OsString::from(value))));

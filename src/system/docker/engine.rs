@@ -86,7 +86,7 @@ impl Engine {
     }
 
     /// Connects, and agrees on a version.
-    pub fn connect(settings: &EngineSettings) -> Result<Engine, EngineError> {
+    pub(crate) fn connect(settings: &EngineSettings) -> Result<Engine, EngineError> {
         let unreachable = |why: String| EngineError::Unreachable { host: settings.host.clone(), why };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -109,7 +109,7 @@ impl Engine {
 
     /// All objects of a kind: stopped ones too, and those of strangers. The caller decides whose they are, by
     /// the whole label and the whole name: the engine's own filter matches any part of a name.
-    pub fn list(&self, kind: DockerKind) -> Result<Vec<DockerObject>, EngineError> {
+    pub(crate) fn list(&self, kind: DockerKind) -> Result<Vec<DockerObject>, EngineError> {
         let docker = &self.docker;
         match kind {
             DockerKind::Container => {

@@ -20,7 +20,7 @@ pub enum EngineChoice {
 
 impl EngineChoice {
     /// The engines that were found, with these settings except for their addresses.
-    pub fn of(found: FoundEngine, settings: &EngineSettings) -> EngineChoice {
+    pub(crate) fn of(found: FoundEngine, settings: &EngineSettings) -> EngineChoice {
         let at = |host| EngineSettings { host, ..settings.clone() };
         match found {
             FoundEngine::At(hosts, _) => EngineChoice::At(hosts.into_iter().map(at).collect()),
@@ -32,14 +32,14 @@ impl EngineChoice {
 
 /// Connections to engines.
 #[derive(Debug)]
-pub struct Engines(Vec<Engine>);
+pub(crate) struct Engines(Vec<Engine>);
 
 impl Engines {
     /// Connects to each of them.
     ///
     /// # Errors
     /// [`EngineError`], also when it is not known which there are.
-    pub fn connect(choice: &EngineChoice) -> Result<Engines, EngineError> {
+    pub(crate) fn connect(choice: &EngineChoice) -> Result<Engines, EngineError> {
         match choice {
             EngineChoice::None => Ok(Engines(Vec::new())),
             EngineChoice::At(all) => Ok(Engines(all.iter().map(Engine::connect).collect::<Result<_, _>>()?)),
@@ -48,7 +48,7 @@ impl Engines {
     }
 
     /// The objects of a kind, of all engines; see [`Engine::list`]. One that does not answer leaves the rest unknown.
-    pub fn list(&self, kind: DockerKind) -> Result<Vec<DockerObject>, EngineError> {
+    pub(crate) fn list(&self, kind: DockerKind) -> Result<Vec<DockerObject>, EngineError> {
         let mut ids = HashSet::new();
         let mut all = Vec::new();
         for engine in &self.0 {
@@ -65,7 +65,7 @@ impl Engines {
     }
 
     /// Removes objects, each by the engine that listed it; see [`Engine::remove_all`].
-    pub fn remove_all(
+    pub(crate) fn remove_all(
         &self,
         objects: &[DockerObject],
         done: &mut dyn FnMut(&DockerObject, Result<Removal, EngineError>),

@@ -20,6 +20,7 @@ mod remove;
 
 pub use address::{AddressSource, ClientEnvironment, FoundEngine};
 pub use engine::{Engine, EngineError, EngineSettings};
-pub use engines::{EngineChoice, Engines};
+pub use engines::EngineChoice;
+pub(crate) use engines::Engines;
 pub use object::{DockerKind, DockerObject, LABEL_JOB, LABEL_STATE};
 pub use remove::Removal;

@@ -33,9 +33,9 @@ pub enum DockerKind {
 
 impl DockerKind {
     /// All, in the order in which they are removed.
-    pub const ALL: [DockerKind; 3] = [DockerKind::Container, DockerKind::Network, DockerKind::Volume];
+    pub(crate) const ALL: [DockerKind; 3] = [DockerKind::Container, DockerKind::Network, DockerKind::Volume];
 
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             DockerKind::Container => "container",
             DockerKind::Network => "network",
@@ -84,17 +84,17 @@ pub struct DockerObject {
 
 impl DockerObject {
     /// `container:ID`, `network:ID`, `volume:NAME`.
-    pub fn object(&self) -> String {
+    pub(crate) fn object(&self) -> String {
         format!("{}:{}", self.kind.as_str(), self.id)
     }
 
     /// Whether a container runs; false for other objects.
-    pub fn is_living(&self) -> bool {
+    pub(crate) fn is_living(&self) -> bool {
         !matches!(self.state.as_deref(), Some("exited" | "created" | "dead" | "removing"))
     }
 
     /// Of a container: whether it ran, and does not live any more.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state.as_deref(), Some("exited" | "dead" | "removing"))
     }
 

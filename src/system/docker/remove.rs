@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    InspectContainerOptions, InspectNetworkOptions, RemoveContainerOptions, RemoveVolumeOptions,
-    StopContainerOptions,
+    InspectContainerOptions, RemoveContainerOptions, RemoveVolumeOptions, StopContainerOptions,
 };
 use futures_util::StreamExt;
 
@@ -27,7 +26,7 @@ pub enum Removal {
 impl Engine {
     /// Removes objects, each by its full id. A container is asked to end and then killed; its anonymous
     /// volumes go with it. `done` is called with each result, in any order.
-    pub fn remove_all(
+    pub(crate) fn remove_all(
         &self,
         objects: &[DockerObject],
         done: &mut dyn FnMut(&DockerObject, Result<Removal, EngineError>),
@@ -41,12 +40,6 @@ impl Engine {
                 done(object, result);
             }
         });
-    }
-
-    /// Whether an object is still as it was listed: there, by its id, with the same labels. `None` when it is
-    /// gone.
-    pub fn look_again(&self, object: &DockerObject) -> Result<Option<DockerObject>, EngineError> {
-        Ok(self.list(object.kind)?.into_iter().find(|now| now.id == object.id))
     }
 
     async fn remove(&self, object: &DockerObject) -> Result<Removal, EngineError> {
@@ -106,13 +99,6 @@ impl Engine {
             }
         }
         Err(EngineError::InUse { why: "its removal is in progress and does not end".to_owned() })
-    }
-
-    /// Containers that are attached to a network.
-    pub fn attached(&self, network: &DockerObject) -> Result<Vec<String>, EngineError> {
-        let options = Some(InspectNetworkOptions::default());
-        let found = self.within("look at a network", self.docker.inspect_network(&network.id, options))?;
-        Ok(found.containers.unwrap_or_default().into_keys().collect())
     }
 
     async fn limited<T>(
