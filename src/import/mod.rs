@@ -6,7 +6,7 @@
 //! at a time (`queue/import.lock`). What each thing becomes is in `docs/import.md`.
 //!
 //! Job files are parsed with tolerance ([`parse`]), the process of a job is recognised by a strict
-//! rule ([`runs_script`]), and one total function ([`judge`]) turns both into an outcome.
+//! rule ([`runs_script`]), and one total function ([`outcome::judge`]) turns both into an outcome.
 
 mod document;
 mod effects;

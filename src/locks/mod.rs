@@ -2,7 +2,7 @@
 //!
 //! Two files a repository in `locks/`: `<repository>.lock`, the flock target, which also keeps the fencing
 //! number, and `<repository>.lock.json`, the holder and its operation. The flock serialises; the metadata
-//! survives a crash; [`judge`] decides by both. A third, `.<repository>.writing`, is locked for the moment in
+//! survives a crash; [`verdict::judge`] decides by both. A third, `.<repository>.writing`, is locked for the moment in
 //! which the metadata is replaced.
 //!
 //! A lock of a job belongs to the job. Whether a job is alive comes from the caller, as a [`JobLivenessOf`]
