@@ -7,7 +7,7 @@
 //!
 //! *Files.* `daemon/daemon.log` has what daemons, `work` and `run` say, `daemon/supervisors.log` what supervisors
 //! say; each is a JSON object a line ([`LogLine`], whose `v` is [`line::VERSION`]), appended with one
-//! write, with mode 0600. A file of [`file::MOST_BYTES`] becomes the earlier generation, `….log.1`, which replaces the one
+//! write, with mode 0600. A file of `MOST_BYTES` becomes the earlier generation, `….log.1`, which replaces the one
 //! before ([`open_bounded`]). Nothing is synced and nothing decides by these lines: a power loss, a full disk or two
 //! processes that begin a new generation at the same moment may cost lines and nothing else. Readers pass over what is
 //! no line. One file for all supervisors, and not one a job: a job's start costs no further file, and what the

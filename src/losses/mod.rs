@@ -15,7 +15,7 @@
 //! lost records, even where nothing is left of it.
 //!
 //! **Guarantees**: A loss is on disk before what proves it leaves its place. It is told over restarts, recoveries,
-//! checkpoints and prunes until it is acknowledged. What was acknowledged stays known, the newest [`ledger::KEPT`] of it. A
+//! checkpoints and prunes until it is acknowledged. What was acknowledged stays known, the newest `KEPT` of it. A
 //! file that cannot be understood goes to quarantine and is itself a loss.
 
 mod check;
