@@ -1,6 +1,6 @@
 //! The receiver of a delivery. Many deliveries share one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::queue::{Callback, masked_url};
@@ -43,14 +43,31 @@ pub(super) fn endpoint_of(url: &str) -> String {
     format!("{scheme}://{}", place.strip_suffix(usual).unwrap_or(&place))
 }
 
-/// Shares equal targets: a hundred thousand jobs may have the same callback.
+/// Shares equal targets: a hundred thousand jobs may have the same callback. Those that no delivery has any more
+/// are forgotten, because every job may have a callback of its own.
 #[derive(Debug, Default)]
-pub(super) struct DeliveryTargets(std::collections::HashMap<DeliveryTarget, Arc<DeliveryTarget>>);
+pub(super) struct DeliveryTargets {
+    known: HashSet<Arc<DeliveryTarget>>,
+    /// Unused ones are looked for when there are so many.
+    sweep_at: usize,
+}
 
 impl DeliveryTargets {
+    /// Below it no sweep is worth its time.
+    const FEW: usize = 64;
+
     /// The one that is equal to this.
     pub(crate) fn shared(&mut self, target: DeliveryTarget) -> Arc<DeliveryTarget> {
-        self.0.entry(target).or_insert_with_key(|t| Arc::new(t.clone())).clone()
+        if let Some(shared) = self.known.get(&target) {
+            return Arc::clone(shared);
+        }
+        if self.known.len() >= self.sweep_at {
+            self.known.retain(|shared| Arc::strong_count(shared) > 1);
+            self.sweep_at = (self.known.len() * 2).max(Self::FEW);
+        }
+        let shared = Arc::new(target);
+        self.known.insert(Arc::clone(&shared));
+        shared
     }
 }
 
@@ -75,5 +92,22 @@ mod tests {
         let mut targets = DeliveryTargets::default();
         let one = targets.shared(DeliveryTarget::of_callback(Callback::to("http://a/")));
         assert!(Arc::ptr_eq(&one, &targets.shared(DeliveryTarget::of_callback(Callback::to("http://a/")))));
+    }
+
+    #[test]
+    fn targets_that_no_delivery_has_are_forgotten() {
+        let mut targets = DeliveryTargets::default();
+        let mut in_use = Vec::new();
+        for n in 0..10_000 {
+            let target = targets.shared(DeliveryTarget::of_callback(Callback::to(format!("http://a/{n}"))));
+            if n % 1000 == 0 {
+                in_use.push(target);
+            }
+            assert!(targets.known.len() <= 2 * DeliveryTargets::FEW, "{}", targets.known.len());
+        }
+        for (n, used) in in_use.iter().enumerate() {
+            let again = DeliveryTarget::of_callback(Callback::to(format!("http://a/{}", n * 1000)));
+            assert!(Arc::ptr_eq(used, &targets.shared(again)));
+        }
     }
 }
