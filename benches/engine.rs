@@ -124,7 +124,7 @@ fn our_time(dir: &StateDir, host: &str) -> Duration {
         grace: Duration::ZERO,
         ..OrphanSettings::new(Actor::default())
     };
-    let liveness = |_: &recovery::queue::JobId, _: u64| JobLiveness::Unknown;
+    let liveness = |_: &recovery::queue::JobId, _: recovery::queue::Claim| JobLiveness::Unknown;
     let mut queue = Queue::open(dir).expect("a queue");
     let begun = Instant::now();
     let world = ScanContext::look(dir, &settings, &queue).expect("a look");

@@ -170,7 +170,7 @@ fn directory_of_an_earlier_version_is_recorded_without_a_word() {
 fn backup_in_the_place_of_the_original_begins_an_incarnation_with_higher_numbers() {
     let world = World::new();
     let made = world.backed_up();
-    let token = grant(&made).token;
+    let token = grant(&made).token.get();
     submit(&made, "two");
     world.put_back();
     let restored = world.open("state");
@@ -180,7 +180,7 @@ fn backup_in_the_place_of_the_original_begins_an_incarnation_with_higher_numbers
     let told = restored.past.restored.clone().unwrap();
     assert_eq!((told.from_incarnation, told.log_end), (1, 1));
     assert_eq!(names(&restored), ["one"]);
-    let first = grant(&restored).token;
+    let first = grant(&restored).token.get();
     assert!(first > token, "{first}");
     // Once more from the same backup: nothing of the first try is repeated.
     assert_eq!(world.open("state").identity.incarnation, restored.identity.incarnation, "it is settled");
@@ -224,7 +224,7 @@ fn nothing_is_written_where_another_directory_has_the_path() {
     assert_eq!(listing(&world.path("state")), before);
     assert!(there.followed().is_none());
     let moved = world.open("moved");
-    assert_eq!(grant(&moved).token, 2);
+    assert_eq!(grant(&moved).token.get(), 2);
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn adopted_copy_is_a_directory_of_its_own() {
     assert_eq!(runs.status.as_str(), "crashed");
     assert!(runs.run_state().reason.as_deref().unwrap().starts_with("copied"));
     assert_eq!(names(&again), ["waits", "runs", "later"]);
-    assert!(grant(&again).token > held.token + 1_000_000);
+    assert!(grant(&again).token.get() > held.token.get() + 1_000_000);
     // The original has not noticed.
     assert_eq!(names(&world.open("state")), ["waits", "runs", "later"]);
     let running = Queue::open(&world.open("state")).unwrap();
@@ -301,7 +301,7 @@ fn adoption_that_breaks_off_at_any_effect_can_be_done_again() {
         assert_eq!(names(&adopted), ["waits", "runs"], "{number}");
         let runs = queue.state().get(&"runs".parse().unwrap()).unwrap();
         assert_eq!(runs.status.as_str(), "crashed", "{number}");
-        assert!(grant(&adopted).token > held.token + 1_000_000, "{number}");
+        assert!(grant(&adopted).token.get() > held.token.get() + 1_000_000, "{number}");
         std::fs::remove_dir_all(world.path(&name)).unwrap();
         if is_done {
             break;
@@ -392,5 +392,5 @@ fn process_of_the_original_is_not_that_of_the_restored_directory() {
     assert!(ask_for_lock(&restored).is_err());
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(grant(&restored).token > 1_000_000);
+    assert!(grant(&restored).token.get() > 1_000_000);
 }

@@ -10,7 +10,7 @@ use recovery::durable::{Disk, Effect, Observer};
 use recovery::jobs::{ExitRecord, RecoverSettings, record, resume};
 use recovery::prune::{JobRetention, PruneReport, prune, trash_slots, would_prune};
 use recovery::queue::{
-    Actor, AfterCrash, AttemptOutcome, End, Job, JobId, JobSpec, Operation, Queue, Submission, append,
+    Actor, AfterCrash, AttemptOutcome, Claim, End, Job, JobId, JobSpec, Operation, Queue, Submission, append,
 };
 use recovery::recovery::{Recovery, RecoveryOutcome, RunOptions, Settings};
 use recovery::startup::StartedBy;
@@ -58,7 +58,7 @@ fn stage(root: &Path) {
         let end = End {
             job: id(job),
             attempt: 1,
-            claim,
+            claim: Claim::of_record(claim),
             outcome: if crashed { AttemptOutcome::Crashed } else { AttemptOutcome::Exited },
             exit_code: (!crashed).then_some(i32::from(job == "b")),
             signal: None,
@@ -87,7 +87,7 @@ fn furnish(dir: &StateDir, job: &str, claim: u64) {
         version: 1,
         job_id: id(job),
         attempt: 1,
-        claim,
+        claim: Claim::of_record(claim),
         outcome: AttemptOutcome::Exited,
         exit_code: Some(0),
         signal: None,

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use crate::common::scratch;
 use recovery::durable::Disk;
-use recovery::queue::{Actor, JobId, JobSpec, JobStatus, Method, Operation, Queue, Submission, append};
+use recovery::queue::{
+    Actor, Claim, JobId, JobSpec, JobStatus, Method, Operation, Queue, Submission, append,
+};
 use recovery::state::{Clock, StateDir};
 
 fn state(root: &Path) -> StateDir {
@@ -78,6 +80,6 @@ fn a_checkpoint_and_a_follower() {
     assert_eq!(follower.state().get(&id).unwrap().status, JobStatus::Running);
     let fresh = Queue::open(&dir).unwrap();
     assert_eq!(fresh.replayed().method, Method::Snapshot);
-    assert_eq!(fresh.state().get(&id).unwrap().run_state().claim, Some(7));
+    assert_eq!(fresh.state().get(&id).unwrap().run_state().claim, Some(Claim::of_record(7)));
     assert!(fresh.replayed().is_clean(), "{:?}", fresh.replayed().log);
 }

@@ -10,8 +10,8 @@ use crate::common::{EIO, ENOSPC, Faults, Refuse, scratch};
 use recovery::durable::log::{LogError, SegmentFile};
 use recovery::durable::{Disk, Effect, Observer};
 use recovery::queue::{
-    Actor, AfterCrash, AttemptOutcome, End, JobId, JobSpec, JobStatus, Method, Operation, Queue, Record,
-    SnapshotFile, Submission, append, open_log, records_since, recover, repair_files,
+    Actor, AfterCrash, AttemptOutcome, Claim, End, JobId, JobSpec, JobStatus, Method, Operation, Queue,
+    Record, SnapshotFile, Submission, append, open_log, records_since, recover, repair_files,
 };
 use recovery::state::{Clock, StateDir};
 
@@ -44,7 +44,7 @@ fn crash(name: &str, attempt: u32, claim: u64) -> Operation {
     Operation::End(End {
         job: name.parse().unwrap(),
         attempt,
-        claim,
+        claim: Claim::of_record(claim),
         outcome: AttemptOutcome::Crashed,
         exit_code: None,
         signal: None,
@@ -286,7 +286,10 @@ fn every_job_is_claimed_once_however_many_claim() {
                         })
                         .unwrap();
                     let Some(job) = job else { break };
-                    assert_eq!(queue.state().get(&job).unwrap().run_state().claim, Some(numbers[0]));
+                    assert_eq!(
+                        queue.state().get(&job).unwrap().run_state().claim,
+                        Some(Claim::of_record(numbers[0]))
+                    );
                     claimed.lock().unwrap().push(job);
                 }
                 assert!(queue.replayed().refused.is_empty());

@@ -7,8 +7,8 @@ use crate::common::scratch;
 use proptest::prelude::*;
 use recovery::durable::Disk;
 use recovery::queue::{
-    Actor, AfterCrash, AttemptOutcome, Counts, End, EndedBy, Job, JobId, JobSpec, JobStatus, Operation,
-    QueueRefusal, QueueState, Record, SnapshotFile, Submission,
+    Actor, AfterCrash, AttemptOutcome, Claim, Counts, End, EndedBy, Job, JobId, JobSpec, JobStatus,
+    Operation, QueueRefusal, QueueState, Record, SnapshotFile, Submission,
 };
 use recovery::state::Timestamp;
 
@@ -34,7 +34,7 @@ fn end(name: &str, attempt: u32, claim: u64, outcome: AttemptOutcome) -> End {
     End {
         job: id(name),
         attempt,
-        claim,
+        claim: Claim::of_record(claim),
         outcome,
         exit_code,
         signal: None,
@@ -98,9 +98,9 @@ fn operations(job: &str) -> Vec<(&'static str, Operation)> {
         ("batch", Operation::SubmitBatch { jobs: vec![submission("k", 0, None), submission(job, 0, None)] }),
         ("claim", Operation::Claim { job: id(job), attempt: 1 }),
         ("claim 2nd", Operation::Claim { job: id(job), attempt: 2 }),
-        ("found", Operation::Found { job: id(job), attempt: 1, claim: 2 }),
-        ("unclaim", unclaim(2)),
-        ("unclaim old", unclaim(1)),
+        ("found", Operation::Found { job: id(job), attempt: 1, claim: Claim::of_record(2) }),
+        ("unclaim", unclaim(Claim::of_record(2))),
+        ("unclaim old", unclaim(Claim::of_record(1))),
         ("end", Operation::End(end(job, 1, 2, AttemptOutcome::Exited))),
         ("end old", Operation::End(end(job, 1, 1, AttemptOutcome::Exited))),
         ("end 2nd", Operation::End(end(job, 2, 9, AttemptOutcome::Exited))),
@@ -230,7 +230,7 @@ fn a_cancelled_job_does_not_run_again() {
         } else {
             Operation::Unclaim {
                 job: id("j"),
-                claim: 2,
+                claim: Claim::of_record(2),
                 reason: "not started".to_owned(),
                 not_before: None,
                 failed_start: true,
@@ -368,9 +368,9 @@ fn one_operation() -> impl Strategy<Value = Operation> {
         3 => entering().prop_map(Operation::Submit),
         1 => prop::collection::vec(entering(), 1..4).prop_map(|jobs| Operation::SubmitBatch { jobs }),
         5 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Claim { job, attempt }),
-        1 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Found { job, attempt, claim: 0 }),
+        1 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Found { job, attempt, claim: Claim::of_record(0) }),
         1 => job().prop_map(|job| {
-            Operation::Unclaim { job, claim: 0, reason: ",\"spec\":{".to_owned(), not_before: Some(at()), failed_start: true }
+            Operation::Unclaim { job, claim: Claim::of_record(0), reason: ",\"spec\":{".to_owned(), not_before: Some(at()), failed_start: true }
         }),
         4 => ends,
         1 => job().prop_map(|job| Operation::Cancel { job }),
@@ -386,12 +386,13 @@ fn one_operation() -> impl Strategy<Value = Operation> {
 
 /// Names the job's present claim where the operation needs one, mostly.
 fn aim(operation: Operation, state: &QueueState, seq: u64) -> Operation {
-    let claim = |job: &JobId| state.get(job).and_then(|j| j.run_state().claim).unwrap_or(seq);
+    let claim =
+        |job: &JobId| state.get(job).and_then(|j| j.run_state().claim).unwrap_or(Claim::of_record(seq));
     let attempt = |job: &JobId, n: u32| state.get(job).map_or(n, |j| if n == 3 { 3 } else { j.attempt });
     match operation {
         Operation::Claim { job, attempt: n } => Operation::Claim { attempt: attempt(&job, n), job },
         Operation::Found { job, attempt: n, .. } => {
-            Operation::Found { attempt: attempt(&job, n), claim: seq, job }
+            Operation::Found { attempt: attempt(&job, n), claim: Claim::of_record(seq), job }
         }
         Operation::Unclaim { job, reason, not_before, failed_start, .. } => {
             Operation::Unclaim { claim: claim(&job), job, reason, not_before, failed_start }

@@ -18,7 +18,7 @@ use recovery::jobs::{
     exec_command, keep_output, not_begun, supervise,
 };
 use recovery::logging::events;
-use recovery::queue::JobId;
+use recovery::queue::{Claim, JobId};
 use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
 use recovery::system::{Confinement, Limit};
@@ -43,7 +43,7 @@ struct SuperviseArgs {
     #[arg(long)]
     job: JobId,
     #[arg(long)]
-    claim: u64,
+    claim: Claim,
     #[arg(long)]
     heartbeat_ms: u64,
     #[arg(long)]
@@ -100,7 +100,7 @@ struct ExecCommandArgs {
     #[arg(long)]
     attempt: u32,
     #[arg(long)]
-    claim: u64,
+    claim: Claim,
     #[arg(long)]
     supervisor: u32,
     #[arg(long)]
@@ -186,7 +186,7 @@ pub(crate) fn own_program() -> OsString {
 fn run_supervise(args: &SuperviseArgs) -> ExitCode {
     surroundings::own_files_only();
     log::listen_hidden("supervisor", args.log.as_deref());
-    let span = info_span!("attempt", job_id = %args.job, claim = args.claim);
+    let span = info_span!("attempt", job_id = %args.job, claim = args.claim.seq());
     let _entered = span.enter();
     args.descriptors.into_iter().for_each(descriptors::lower);
     let dir = match open(&args.state_dir, args.state_mark.as_deref()) {

@@ -1,5 +1,6 @@
 //! The facts that an operation has acknowledged, in a form that can be checked after a crash.
 
+use recovery::locks::FencingNumber;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,7 @@ pub enum Fact {
     Fencing {
         /// Whose lock.
         repository: String,
-        token: u64,
+        token: FencingNumber,
     },
     /// An entry in the audit trail, once.
     Audit {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use recovery::audit::{self, Entry};
 use recovery::cleanup::{completed, list};
 use recovery::durable::DiskError;
-use recovery::locks::{LockState, MetadataRead, read_metadata};
+use recovery::locks::{FencingNumber, LockState, MetadataRead, read_metadata};
 use recovery::losses::{Loss, Losses};
 use recovery::queue::{Queue, entries_of, is_by_operator, operator_records};
 use recovery::recovery::read_history;
@@ -31,7 +31,7 @@ pub(crate) struct SeenJob {
 pub(crate) struct SeenLock {
     pub(crate) repository: String,
     pub(crate) lock_id: String,
-    pub(crate) token: u64,
+    pub(crate) token: FencingNumber,
     pub(crate) is_held: bool,
 }
 

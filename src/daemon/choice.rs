@@ -63,6 +63,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::queue::Claim;
     use crate::queue::{Actor, JobSpec, Operation, Record, Submission};
 
     fn state(jobs: &[(&str, Option<&str>, i32)]) -> QueueState {
@@ -157,7 +158,7 @@ mod tests {
             0,
             Operation::Unclaim {
                 job: "c".parse().unwrap(),
-                claim: 5,
+                claim: Claim::of_record(5),
                 reason: String::new(),
                 not_before: Some(Timestamp::from_millis(100)),
                 failed_start: false,
@@ -181,7 +182,10 @@ mod tests {
         apply(2, Operation::Claim { job: "a".parse().unwrap(), attempt: 1 });
         let not_before = Some(ahead.plus_millis(60_000));
         let (job, reason) = ("a".parse().unwrap(), String::new());
-        apply(3, Operation::Unclaim { job, claim: 2, reason, not_before, failed_start: false });
+        apply(
+            3,
+            Operation::Unclaim { job, claim: Claim::of_record(2), reason, not_before, failed_start: false },
+        );
         let at = |ms| startable(&state, &none, &nobody, ahead.plus_millis(ms), 9);
         assert!(at(0).is_empty() && at(59_999).is_empty() && at(-2_000).is_empty(), "within its length");
         for now in [60_000, day, -day, -400 * day] {
@@ -204,7 +208,10 @@ mod tests {
             apply(3, Operation::Claim { job: "a".parse().unwrap(), attempt: 1 });
             let (job, reason) = ("a".parse().unwrap(), String::new());
             let not_before = Some(Timestamp::from_millis(100));
-            apply(4, Operation::Unclaim { job, claim: 3, reason, not_before, failed_start });
+            apply(
+                4,
+                Operation::Unclaim { job, claim: Claim::of_record(3), reason, not_before, failed_start },
+            );
             assert_eq!(names(&startable(&state, &none, &nobody, Timestamp::from_millis(99), 9)), early);
             assert_eq!(names(&startable(&state, &none, &nobody, Timestamp::from_millis(100), 9)), ["a"]);
         }

@@ -14,7 +14,7 @@ use crate::durable::{error_chain, has_weakness};
 use crate::jobs::{after_failed_start, given_back_for_host};
 use crate::locks::{self, Availability};
 use crate::logging::events;
-use crate::queue::{JobId, Operation, QueueState};
+use crate::queue::{Claim, JobId, Operation, QueueState};
 
 /// While no more than one start is tried, the job is chosen among so many.
 const TRIED_AMONG: usize = 1000;
@@ -76,7 +76,7 @@ impl Scheduler {
                 |(job, attempt): &(JobId, u32)| Operation::Claim { job: job.clone(), attempt: *attempt };
             (chosen.iter().map(claim).collect(), chosen)
         })?;
-        for (claim, (id, _)) in claims.into_iter().zip(&chosen) {
+        for (claim, (id, _)) in claims.into_iter().map(Claim::of_record).zip(&chosen) {
             self.start(id, claim)?;
         }
         // Also when another round is due, because the queue has changed since the look.
@@ -102,7 +102,7 @@ impl Scheduler {
         }
     }
 
-    fn start(&mut self, id: &JobId, claim: u64) -> Result<(), WorkError> {
+    fn start(&mut self, id: &JobId, claim: Claim) -> Result<(), WorkError> {
         // If the record fails, the cause may be the job's own folder; a supervisor's failure is the host's.
         let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), error_chain(&e)));
         let started = recorded.and_then(|()| {
@@ -117,7 +117,7 @@ impl Scheduler {
             return Ok(());
         };
         // Nothing was started: the claim is given back, and the job is tried again later.
-        warn!(event = events::JOB_RETURNED, job_id = %id, claim, of_host = is_of_host, "job {id} was not started: {reason}");
+        warn!(event = events::JOB_RETURNED, job_id = %id, claim = claim.seq(), of_host = is_of_host, "job {id} was not started: {reason}");
         if is_of_host {
             self.starts.host_failed(&self.dir, &reason);
         }
@@ -128,7 +128,7 @@ impl Scheduler {
     pub(super) fn give_back(
         &mut self,
         id: &JobId,
-        claim: u64,
+        claim: Claim,
         why: &str,
         is_of_host: bool,
     ) -> Result<(), WorkError> {

@@ -30,7 +30,7 @@ impl HeldRepository for Held {
     }
 
     fn token(&self) -> u64 {
-        self.0.token
+        self.0.token.get()
     }
 
     fn give_back(self: Box<Self>) -> Result<(), String> {

@@ -15,7 +15,7 @@ use super::unsupervised::left_of_limit;
 use crate::durable::Backoff;
 use crate::jobs::{FreshnessLimits, JudgeContext, Judgement, ProcessTable, Verdict, judge};
 use crate::logging::events;
-use crate::queue::{Job, JobId, JobStatus, QueueState};
+use crate::queue::{Claim, Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 use crate::system::{Host, signal_process};
 use tracing::{debug, info};
@@ -34,7 +34,7 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 struct Limit {
-    claim: Option<u64>,
+    claim: Option<Claim>,
     /// When to look; `None` for a job without a limit.
     next: Option<Instant>,
     backoff: Backoff,

@@ -25,7 +25,7 @@ use crate::jobs::{
 use crate::locks::{self, LockOutcome};
 use crate::logging::Repeats;
 use crate::prune::JobRetention;
-use crate::queue::{JobId, JobStatus, Queue, QueueError};
+use crate::queue::{Claim, JobId, JobStatus, Queue, QueueError};
 use crate::recovery::liveness_of;
 use crate::state::StateDir;
 use crate::system::Host;
@@ -412,7 +412,7 @@ impl Scheduler {
         let look =
             JudgeContext { dir: &self.dir, host: &host, table: &table, limits: self.settings.jobs.limits };
         let running: Vec<_> = self.queue.state().running().cloned().collect();
-        let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
+        let liveness = |id: &JobId, claim: Claim| liveness_of(&look, &running, id, claim);
         let recovered = locks::recover_one(&self.dir, repository, &liveness);
         match self.troubles.locks.note(recovered) {
             Some(None) => true,

@@ -8,7 +8,7 @@ use super::starting::{Allowance, Circuit};
 use super::supervisors::{Gone, Supervisors};
 use crate::jobs::{StartsHeld, has_begun};
 use crate::logging::{Repeats, events};
-use crate::queue::{JobId, JobStatus, QueueState};
+use crate::queue::{Claim, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 use tracing::{info, warn};
 
@@ -46,7 +46,7 @@ impl Default for Starts {
 /// A supervisor of ours that is gone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lost {
-    pub(super) claim: u64,
+    pub(super) claim: Claim,
     blames_host: bool,
 }
 
@@ -192,7 +192,7 @@ impl Starts {
 }
 
 /// Whether a job runs by this very claim.
-fn is_under_way(state: &QueueState, job: &JobId, claim: u64) -> bool {
+fn is_under_way(state: &QueueState, job: &JobId, claim: Claim) -> bool {
     state.get(job).is_some_and(|j| j.status == JobStatus::Running && j.run_state().claim == Some(claim))
 }
 
@@ -216,13 +216,13 @@ mod tests {
         queue.transact(&Actor::default(), |_| (operations, ())).unwrap().0[1]
     }
 
-    fn given_back(queue: &mut Queue, name: &str, claim: u64) {
+    fn given_back(queue: &mut Queue, name: &str, claim: Claim) {
         let reason = "by another process".to_owned();
         let back = Operation::Unclaim { job: id(name), claim, reason, not_before: None, failed_start: true };
         queue.transact(&Actor::default(), |_| (vec![back], ())).unwrap();
     }
 
-    fn gone(name: &str, claim: u64) -> Gone {
+    fn gone(name: &str, claim: Claim) -> Gone {
         Gone { job: id(name), claim, blames_host: false }
     }
 
@@ -236,20 +236,23 @@ mod tests {
         let mut queue = Queue::open(&dir).unwrap();
         let (mut starts, none) = (Starts::default(), Supervisors::default());
         let failed = claimed(&mut queue, "failed");
-        starts.ended(&dir, &[gone("failed", failed)], queue.state());
-        given_back(&mut queue, "failed", failed);
+        starts.ended(&dir, &[gone("failed", Claim::of_record(failed))], queue.state());
+        given_back(&mut queue, "failed", Claim::of_record(failed));
         starts.judged(&dir, &id("failed"), true, "it left");
         assert!(starts.in_suspense(&dir, &none).is_empty(), "nothing else is under way");
 
         let lost = claimed(&mut queue, "lost");
-        starts.ended(&dir, &[gone("lost", lost)], queue.state());
+        starts.ended(&dir, &[gone("lost", Claim::of_record(lost))], queue.state());
         starts.reconciled_elsewhere(queue.state());
-        assert_eq!(starts.left_unbegun(&dir, &id("lost")).map(|lost| lost.claim), Some(lost));
+        assert_eq!(
+            starts.left_unbegun(&dir, &id("lost")).map(|lost| lost.claim),
+            Some(Claim::of_record(lost))
+        );
         assert_eq!(starts.in_suspense(&dir, &none), BTreeSet::from([id("failed")]));
         assert_eq!(starts.blamed_on_host(&[id("lost")]), BTreeSet::from([id("lost")]), "two in a row");
 
         // Reconciled and claimed again by another scheduler: it runs, but not by this claim.
-        given_back(&mut queue, "lost", lost);
+        given_back(&mut queue, "lost", Claim::of_record(lost));
         let again = Operation::Claim { job: id("lost"), attempt: 1 };
         queue.transact(&Actor::default(), |_| (vec![again], ())).unwrap();
         assert_eq!(queue.state().get(&id("lost")).unwrap().status, JobStatus::Running);

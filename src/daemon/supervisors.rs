@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::durable::{DiskError, IoContext};
 use crate::jobs::{HOST_TOO_WEAK, marks};
 use crate::logging::open_bounded;
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::StateDir;
 
 /// Supervisors that watch the log: a user's watches are for other programs too.
@@ -25,7 +25,7 @@ pub(super) struct Supervisors {
 #[derive(Debug)]
 struct Started {
     child: Child,
-    claim: u64,
+    claim: Claim,
     at: Instant,
 }
 
@@ -33,7 +33,7 @@ struct Started {
 #[derive(Debug)]
 pub(super) struct Gone {
     pub(super) job: JobId,
-    pub(super) claim: u64,
+    pub(super) claim: Claim,
     /// It says that the host was too weak to start the command.
     pub(super) blames_host: bool,
 }
@@ -57,7 +57,7 @@ impl Supervisors {
         program: &[OsString],
         environment: &[(OsString, OsString)],
         job: &JobId,
-        claim: u64,
+        claim: Claim,
     ) -> Result<(), DiskError> {
         let log_path = dir.paths.supervisor_log();
         let log = open_bounded(&dir.disk, &log_path)?;
@@ -100,7 +100,7 @@ impl Supervisors {
     }
 
     /// The jobs and claims of those that live for at least so long.
-    pub(super) fn older_than(&self, age: Duration) -> impl Iterator<Item = (&JobId, u64)> {
+    pub(super) fn older_than(&self, age: Duration) -> impl Iterator<Item = (&JobId, Claim)> {
         let old = move |(job, started): (_, &Started)| {
             (started.at.elapsed() >= age).then_some((job, started.claim))
         };
@@ -108,7 +108,7 @@ impl Supervisors {
     }
 
     /// The jobs and claims of those that live for less than that, and when they were started.
-    pub(super) fn younger_than(&self, age: Duration) -> impl Iterator<Item = (&JobId, u64, Instant)> {
+    pub(super) fn younger_than(&self, age: Duration) -> impl Iterator<Item = (&JobId, Claim, Instant)> {
         let young = move |(job, started): (_, &Started)| {
             (started.at.elapsed() < age).then_some((job, started.claim, started.at))
         };

@@ -6,18 +6,18 @@ use std::collections::HashMap;
 use tracing::{debug, info, warn};
 
 use crate::logging::events;
-use crate::queue::{Job, JobId, JobStatus, QueueState};
+use crate::queue::{Claim, Job, JobId, JobStatus, QueueState};
 
 /// The jobs that run, with their claims.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    running: HashMap<JobId, Option<u64>>,
+    running: HashMap<JobId, Option<Claim>>,
 }
 
 impl Told {
     /// Tells the ends since the last look.
     pub(super) fn look(&mut self, state: &QueueState) {
-        let now: HashMap<JobId, Option<u64>> =
+        let now: HashMap<JobId, Option<Claim>> =
             state.running().map(|job| (job.id.clone(), job.run_state().claim)).collect();
         for (id, claim) in self.running.iter().filter(|(id, claim)| now.get(*id) != Some(claim)) {
             if let Some(job) = state.get(id) {
@@ -28,7 +28,7 @@ impl Told {
     }
 }
 
-fn tell_end(job: &Job, claim: Option<u64>) {
+fn tell_end(job: &Job, claim: Option<Claim>) {
     let (id, run_state) = (&job.id, job.run_state());
     let repository = job.repository.as_deref();
     let ended = run_state.attempts.last();
@@ -43,7 +43,7 @@ fn tell_end(job: &Job, claim: Option<u64>) {
             let why = reason.unwrap_or("its claim was given back");
             info!(
                 event = events::JOB_RETURNED,
-                job_id = %id, attempt = job.attempt, claim, repository, reason,
+                job_id = %id, attempt = job.attempt, claim = claim.map(Claim::seq), repository, reason,
                 "job {id} is back in the queue: {why}"
             );
             return;
@@ -63,25 +63,25 @@ fn tell_end(job: &Job, claim: Option<u64>) {
     if status == JobStatus::Crashed {
         warn!(
             event = events::JOB_CRASHED,
-            job_id = %id, attempt, claim, repository, status = status.as_str(), exit_code, signal, reason,
+            job_id = %id, attempt, claim = claim.map(Claim::seq), repository, status = status.as_str(), exit_code, signal, reason,
             "job {id} crashed{how}{why}{then}"
         );
     } else {
         info!(
             event = events::JOB_ENDED,
-            job_id = %id, attempt, claim, repository, status = status.as_str(), exit_code, signal, reason,
+            job_id = %id, attempt, claim = claim.map(Claim::seq), repository, status = status.as_str(), exit_code, signal, reason,
             "job {id} ended: {word}{how}{why}{then}"
         );
     }
 }
 
 /// That a supervisor was started for a claim.
-pub(super) fn tell_start(job: Option<&Job>, claim: u64) {
+pub(super) fn tell_start(job: Option<&Job>, claim: Claim) {
     let Some(job) = job else { return };
     let id = &job.id;
     info!(
         event = events::JOB_STARTED,
-        job_id = %id, attempt = job.attempt, claim, repository = job.repository.as_deref(),
+        job_id = %id, attempt = job.attempt, claim = claim.seq(), repository = job.repository.as_deref(),
         "job {id} started, attempt {}", job.attempt
     );
 }

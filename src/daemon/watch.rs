@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::exits::{Exits, Notice};
 use crate::durable::is_held;
 use crate::jobs::{Reconciled, Reconciliation, Sentinel, Verdict};
-use crate::queue::{Job, JobId};
+use crate::queue::{Claim, Job, JobId};
 use crate::state::StateDir;
 use crate::system::{Presence, ProcessIdentity, presence};
 
@@ -45,7 +45,7 @@ pub(super) struct Watch {
 
 #[derive(Debug)]
 struct Watched {
-    claim: Option<u64>,
+    claim: Option<Claim>,
     tokens: Vec<u64>,
     next: Instant,
     last: Option<Instant>,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::durable::Backoff;
 use crate::jobs::{JudgeContext, ProcessTable, RecoverSettings, remind};
 use crate::logging::events;
-use crate::queue::{Job, JobId, QueueState};
+use crate::queue::{Claim, Job, JobId, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
 use tracing::info;
@@ -27,7 +27,7 @@ pub(super) struct Wishes {
 
 #[derive(Debug)]
 struct Told {
-    claim: Option<u64>,
+    claim: Option<Claim>,
     next: Instant,
     backoff: Backoff,
 }

@@ -73,7 +73,7 @@ fn exit_record(job: &Job, adopted: &Adopted, code: i32) -> ExitRecord {
         version: DOCUMENT_VERSION,
         job_id: job.id.clone(),
         attempt: job.attempt,
-        claim: job.run_state().claim.unwrap_or(0),
+        claim: job.run_state().claim.unwrap_or_default(),
         outcome: AttemptOutcome::Exited,
         exit_code: Some(code),
         signal: None,

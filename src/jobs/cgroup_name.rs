@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::queue::Claim;
 use crate::state::StateDir;
 use crate::system::Cgroup;
 
@@ -19,7 +20,7 @@ pub(crate) enum MadeFor {
         /// The incarnation that made it.
         incarnation: u64,
         /// The claim that began the attempt.
-        claim: u64,
+        claim: Claim,
     },
     /// A command under `lock`.
     Lock {
@@ -40,7 +41,7 @@ pub(crate) struct Populated {
 }
 
 /// The name of the group of the attempt that this claim began.
-pub(super) fn name(dir: &StateDir, claim: u64) -> String {
+pub(super) fn name(dir: &StateDir, claim: Claim) -> String {
     format!("{}{claim}", prefix(dir, dir.identity.incarnation))
 }
 
@@ -80,7 +81,7 @@ impl MadeFor {
     }
 
     /// The claim, where this incarnation made it for an attempt.
-    fn own_claim(&self, dir: &StateDir) -> Option<u64> {
+    fn own_claim(&self, dir: &StateDir) -> Option<Claim> {
         match self {
             MadeFor::Attempt { incarnation, claim } if *incarnation == dir.identity.incarnation => {
                 Some(*claim)
@@ -106,7 +107,7 @@ fn all(dir: &StateDir) -> impl Iterator<Item = Populated> {
 /// identifies. Groups are listed before `living` is called, so a later claim's group is not among them.
 ///
 /// Returns the number removed.
-pub(crate) fn sweep(dir: &StateDir, living: impl FnOnce() -> HashSet<u64>) -> usize {
+pub(crate) fn sweep(dir: &StateDir, living: impl FnOnce() -> HashSet<Claim>) -> usize {
     let groups: Vec<Populated> = all(dir).collect();
     if groups.is_empty() {
         return 0;
@@ -138,12 +139,12 @@ pub(super) fn of_other_incarnations<'a>(
 }
 
 /// The claims of this incarnation whose groups have processes.
-pub(super) fn living_claims(dir: &StateDir) -> Vec<u64> {
+pub(super) fn living_claims(dir: &StateDir) -> Vec<Claim> {
     populated(dir).iter().filter_map(|of| of.made_for.own_claim(dir)).collect()
 }
 
 /// The group named in the files of an attempt, if it is that attempt's own.
-pub(super) fn recorded(dir: &StateDir, claim: u64, path: Option<&Path>) -> Option<Cgroup> {
+pub(super) fn recorded(dir: &StateDir, claim: Claim, path: Option<&Path>) -> Option<Cgroup> {
     let path = path?;
     // An earlier incarnation is recorded in the restored files.
     let of_earlier = dir.past.restored.as_ref().map(|restored| prefix(dir, restored.from_incarnation));
@@ -171,8 +172,8 @@ mod tests {
     fn cgroup_name_round_trip() {
         let attempt = |incarnation, claim| MadeFor::Attempt { incarnation, claim };
         let lock = |incarnation| MadeFor::Lock { incarnation, lock_id: "0192-ab".to_owned() };
-        assert_eq!(MadeFor::parse("41"), attempt(1, 41));
-        assert_eq!(MadeFor::parse("1796000000-41"), attempt(1_796_000_000, 41));
+        assert_eq!(MadeFor::parse("41"), attempt(1, Claim::of_record(41)));
+        assert_eq!(MadeFor::parse("1796000000-41"), attempt(1_796_000_000, Claim::of_record(41)));
         assert_eq!(MadeFor::parse("lock-0192-ab"), lock(None));
         assert_eq!(MadeFor::parse("1796000000-lock-0192-ab"), lock(Some(1_796_000_000)));
         assert_eq!(MadeFor::parse("else"), MadeFor::Unknown);

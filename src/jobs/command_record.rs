@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity, ResourceUse};
 
@@ -19,7 +19,7 @@ pub struct CommandRecord {
     pub job_id: JobId,
     pub attempt: u32,
     /// The claim that began the attempt.
-    pub claim: u64,
+    pub claim: Claim,
     pub command: ProcessIdentity,
     /// The scope of its PID and start time.
     pub host: Host,
@@ -41,7 +41,7 @@ pub struct CommandRecord {
 
 impl CommandRecord {
     /// This process, about to become the command.
-    pub fn of_this_process(job_id: JobId, attempt: u32, claim: u64) -> CommandRecord {
+    pub fn of_this_process(job_id: JobId, attempt: u32, claim: Claim) -> CommandRecord {
         CommandRecord {
             version: DOCUMENT_VERSION,
             job_id,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
-use crate::queue::{AttemptOutcome, End, EndedBy, JobId};
+use crate::queue::{AttemptOutcome, Claim, End, EndedBy, JobId};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::ResourceUse;
 
@@ -19,7 +19,7 @@ pub struct ExitRecord {
     pub job_id: JobId,
     pub attempt: u32,
     /// The claim that began the attempt.
-    pub claim: u64,
+    pub claim: Claim,
     /// How it ended.
     pub outcome: AttemptOutcome,
     /// Exit status of the command.

@@ -109,6 +109,7 @@ mod tests {
     use super::*;
     use crate::durable::Disk;
     use crate::jobs::samples;
+    use crate::queue::Claim;
     use crate::state::Clock;
 
     struct Place {
@@ -121,7 +122,7 @@ mod tests {
         fn new() -> Place {
             let folder = tempfile::tempdir().unwrap();
             let dir = StateDir::open_or_create(&folder.path().join("s"), Disk::real(), Clock::system());
-            let (dir, job) = (dir.unwrap(), samples::job("a", 7));
+            let (dir, job) = (dir.unwrap(), samples::job("a", Claim::of_record(7)));
             fs::create_dir_all(dir.paths.job("a").unwrap().attempts).unwrap();
             Place { _folder: folder, dir, job }
         }
@@ -186,8 +187,13 @@ mod tests {
         let mut follower = Follower::new(1);
         assert_eq!(place.read(&mut follower), "of the first");
         assert!(!follower.is_over(&place.job) && !follower.next_attempt(&place.job));
-        let sentinel =
-            crate::jobs::Sentinel::of_this_process(&place.job, 7, Vec::new(), None, Default::default());
+        let sentinel = crate::jobs::Sentinel::of_this_process(
+            &place.job,
+            Claim::of_record(7),
+            Vec::new(),
+            None,
+            Default::default(),
+        );
         let paths = place.dir.paths.job("a").unwrap();
         sentinel.write(&place.dir.disk, &paths.sentinel()).unwrap();
         place.job.attempt = 2;

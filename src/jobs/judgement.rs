@@ -8,7 +8,7 @@ use super::process_table::ProcessTable;
 use super::sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 use super::stored::Stored;
 use super::verdict::{Liveness, Verdict};
-use crate::queue::{Job, JobId};
+use crate::queue::{Claim, Job, JobId};
 use crate::state::{StateDir, Word};
 use crate::system::{Host, ProcessIdentity};
 
@@ -28,7 +28,7 @@ pub struct Judgement {
     pub job_id: JobId,
     pub attempt: u32,
     /// The claim that began it; `None` when the queue names none.
-    pub claim: Option<u64>,
+    pub claim: Option<Claim>,
     /// What became of it.
     pub verdict: Verdict,
     /// The evidence, in the order in which it was gathered.

@@ -12,7 +12,7 @@ use super::marks;
 use super::traces::{
     PrintsTo, SupervisorInvocation, in_present_layout, is_keeper, job_of_output, kept_by, outputs_of, pipes,
 };
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::{Identity, StateDir, StatePaths};
 use crate::system::{ProcessIdentity, look_after_exec, pids, process_stat};
 
@@ -74,7 +74,7 @@ pub(crate) struct Wanted<'a> {
     /// The pipe that its command printed into.
     pub(crate) output_pipe: Option<u64>,
     /// The claim of its present attempt; `None` when the queue names none.
-    pub(crate) claim: Option<u64>,
+    pub(crate) claim: Option<Claim>,
     /// Whether there is any trace of its present attempt.
     pub(crate) is_begun: bool,
     /// Its supervisor led the session in which the command started.

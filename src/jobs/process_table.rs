@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use super::process_scan::{Marks, Owner, Scan, Seen, Wanted};
 use super::survivors::{Survivor, of_attempts};
 use super::traces::real_name;
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::StateDir;
 use crate::system::ProcessIdentity;
 
@@ -150,7 +150,7 @@ impl ProcessTable {
     }
 
     /// The supervisors of this very incarnation: for which job and claim each was called.
-    pub(crate) fn supervised_claims(&self, dir: &StateDir) -> Vec<(ProcessIdentity, JobId, u64)> {
+    pub(crate) fn supervised_claims(&self, dir: &StateDir) -> Vec<(ProcessIdentity, JobId, Claim)> {
         let scan = self.scan();
         let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
         let ours = scan.invocations.iter().filter_map(|(at, invocation)| {

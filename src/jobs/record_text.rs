@@ -47,9 +47,10 @@ pub(super) fn read_record(path: &std::path::Path) -> Result<Stored<JobDocument>,
 mod tests {
     use super::*;
     use crate::jobs::samples;
+    use crate::queue::Claim;
 
     fn document() -> JobDocument {
-        samples::job("nightly", 41).to_document()
+        samples::job("nightly", Claim::of_record(41)).to_document()
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use super::cgroup_name;
 use super::process_table::ProcessTable;
 use super::sentinel::Sentinel;
+use crate::queue::Claim;
 use crate::state::names::decode;
 use crate::state::{StateDir, StateError};
 
@@ -35,7 +36,7 @@ pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
         let sentinel = dir.paths.job(&job.to_string()).ok().map(|paths| Sentinel::read(&paths.sentinel()));
         let is_named =
             matches!(&sentinel, Some(Ok(found)) if found.whole().is_some_and(|s| s.supervisor == *process));
-        *claim > end && !is_named
+        *claim > Claim::of_record(end) && !is_named
     });
     let Some((process, job, claim)) = unknown else { return notice_by_group(dir, &fenced, end) };
     dir.note_restored(&format!(
@@ -46,8 +47,8 @@ pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
     Ok(true)
 }
 
-fn notice_by_group(dir: &mut StateDir, fenced: &[u64], end: u64) -> Result<bool, StateError> {
-    let ahead: Vec<u64> = fenced.iter().copied().filter(|claim| *claim > end).collect();
+fn notice_by_group(dir: &mut StateDir, fenced: &[Claim], end: u64) -> Result<bool, StateError> {
+    let ahead: Vec<Claim> = fenced.iter().copied().filter(|claim| *claim > Claim::of_record(end)).collect();
     if ahead.is_empty() {
         return Ok(false);
     }
@@ -55,7 +56,7 @@ fn notice_by_group(dir: &mut StateDir, fenced: &[u64], end: u64) -> Result<bool,
     let folders = listed(dir.paths.jobs()).chain(listed(dir.paths.attempts()));
     let names = folders.filter_map(|entry| decode(entry.file_name().to_str()?));
     let sentinels = names.filter_map(|name| Sentinel::read(&dir.paths.job(&name).ok()?.sentinel()).ok());
-    let named: HashSet<u64> = sentinels.filter_map(|found| Some(found.whole()?.claim)).collect();
+    let named: HashSet<Claim> = sentinels.filter_map(|found| Some(found.whole()?.claim)).collect();
     let Some(claim) = ahead.into_iter().find(|claim| !named.contains(claim)) else { return Ok(false) };
     dir.note_restored(&format!(
         "a control group that was made for claim {claim} has processes, and the queue ends with record {end}: files \

@@ -1,10 +1,10 @@
 //! Jobs for tests.
 
-use crate::queue::{Job, JobSpec, JobStatus, QueuePosition};
+use crate::queue::{Claim, Job, JobSpec, JobStatus, QueuePosition};
 use crate::state::Timestamp;
 
 /// A running job of a given claim.
-pub(crate) fn job(id: &str, claim: u64) -> Job {
+pub(crate) fn job(id: &str, claim: Claim) -> Job {
     let mut job = queued(id, &JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() });
     job.status = JobStatus::Running;
     job.run_state_mut().claim = Some(claim);

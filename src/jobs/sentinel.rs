@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
-use crate::queue::{EndedBy, Job, JobId};
+use crate::queue::{Claim, EndedBy, Job, JobId};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
@@ -23,7 +23,7 @@ pub struct Sentinel {
     pub job_id: JobId,
     pub attempt: u32,
     /// The claim that began the attempt.
-    pub claim: u64,
+    pub claim: Claim,
     /// The supervisor, which also leads the session that the command starts in.
     pub supervisor: ProcessIdentity,
     /// The command; `None` until it was started.
@@ -64,7 +64,7 @@ impl Sentinel {
     /// The sentinel of an attempt that this process supervises; its command is not started yet.
     pub fn of_this_process(
         job: &Job,
-        claim: u64,
+        claim: Claim,
         command_line: Vec<String>,
         lock_id: Option<String>,
         at: Timestamp,
@@ -211,9 +211,10 @@ mod tests {
             std::fs::write(&path, garbage).unwrap();
             assert!(Sentinel::read(&path).unwrap().is_damaged(), "{garbage:?}");
         }
-        let job = crate::jobs::samples::job("a", 7);
+        let job = crate::jobs::samples::job("a", Claim::of_record(7));
         let at = Timestamp::from_millis(5);
-        let sentinel = Sentinel::of_this_process(&job, 7, vec!["true".to_owned()], None, at);
+        let sentinel =
+            Sentinel::of_this_process(&job, Claim::of_record(7), vec!["true".to_owned()], None, at);
         sentinel.write(&Disk::real(), &path).unwrap();
         assert_eq!(Sentinel::read(&path).unwrap(), Stored::Whole(sentinel));
         let now = crate::state::Clock::system().now();
@@ -227,8 +228,9 @@ mod tests {
     fn sentinel_ignores_unknown_members() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sentinel.json");
-        let job = crate::jobs::samples::job("a", 7);
-        let sentinel = Sentinel::of_this_process(&job, 7, Vec::new(), None, Timestamp::from_millis(5));
+        let job = crate::jobs::samples::job("a", Claim::of_record(7));
+        let sentinel =
+            Sentinel::of_this_process(&job, Claim::of_record(7), Vec::new(), None, Timestamp::from_millis(5));
         let mut value = serde_json::to_value(&sentinel).unwrap();
         value["version"] = 9.into();
         value["cgroup"] = "later".into();

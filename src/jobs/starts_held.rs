@@ -10,7 +10,7 @@ use super::command_record::CommandRecord;
 use super::sentinel::Sentinel;
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
 use crate::durable::{DiskError, is_held};
-use crate::queue::{JobId, QueueState};
+use crate::queue::{Claim, JobId, QueueState};
 use crate::state::{StateDir, Timestamp};
 
 /// Why no job is started.
@@ -48,7 +48,7 @@ pub fn starts_held(dir: &StateDir) -> Option<StartsHeld> {
 }
 
 /// Whether the command's process, or the attempt, was recorded under this claim; `None` when that cannot be told.
-pub(crate) fn has_begun(dir: &StateDir, job: &JobId, claim: u64) -> Option<bool> {
+pub(crate) fn has_begun(dir: &StateDir, job: &JobId, claim: Claim) -> Option<bool> {
     let paths = dir.paths.job(&job.to_string()).ok()?;
     let command = CommandRecord::read(&paths.command()).ok()?;
     let sentinel = Sentinel::read(&paths.sentinel()).ok()?;

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::keeper::pipe_of;
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::JobPaths;
 use crate::state::names::decode;
 use crate::system::process_stat;
@@ -38,7 +38,7 @@ const STREAMS: [u32; 2] = [1, 2];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SupervisorInvocation {
     pub(super) job: Vec<u8>,
-    pub(super) claim: u64,
+    pub(super) claim: Claim,
     pub(super) state_dir: PathBuf,
 }
 
@@ -189,7 +189,8 @@ mod tests {
     fn invocation_needs_all_arguments() {
         let named = ["--state-dir", "/s", "--heartbeat-ms", "5", "--job", "a", "--claim", "7"];
         let call = |word: &str| parse(&[&["recoveryctl", word], &named[..], &["--", "--job", "b"]].concat());
-        let invocation = SupervisorInvocation { job: b"a".to_vec(), claim: 7, state_dir: "/s".into() };
+        let invocation =
+            SupervisorInvocation { job: b"a".to_vec(), claim: Claim::of_record(7), state_dir: "/s".into() };
         assert_eq!(call("supervise"), Some(invocation.clone()));
         assert_eq!(call("exec-command"), Some(invocation));
         assert_eq!(call("submit"), None);

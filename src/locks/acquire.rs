@@ -16,7 +16,7 @@ use super::request::{LockRefused, LockRequest, QueuedJobs};
 use super::verdict::{JobLiveness, LockVerdict};
 use crate::durable::{Backoff, LockError};
 use crate::logging::events;
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::{LockPaths, StateDir};
 use crate::system::ProcessIdentity;
 
@@ -90,7 +90,7 @@ fn tell_grant(grant: &LockGrant, request: &LockRequest<'_>, waited: Duration) {
         event = events::LOCK_GRANTED,
         repository,
         lock_id = grant.lock_id,
-        token,
+        token = token.get(),
         job_id = request.holder.job_id().map(display),
         operation = request.operation,
         waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
@@ -107,10 +107,10 @@ pub fn acquire_for_job(
     repository: &str,
     job_id: &JobId,
     attempt: u32,
-    claim: u64,
+    claim: Claim,
     wait: Duration,
 ) -> Result<LockGrant, LockRefused> {
-    let job_liveness = |other: &JobId, other_claim: u64| match other == job_id && other_claim <= claim {
+    let job_liveness = |other: &JobId, other_claim: Claim| match other == job_id && other_claim <= claim {
         true => JobLiveness::Over,
         false => JobLiveness::Unknown,
     };

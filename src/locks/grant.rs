@@ -15,6 +15,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::fencing;
+use super::fencing::FencingNumber;
 use super::metadata::{LockMetadata, LockState, MetadataRead, read_metadata, writing};
 use super::request::{LockRefused, LockRequest};
 use crate::durable::{DiskError, FileLock, LockError, error_chain};
@@ -107,7 +108,7 @@ pub struct LockGrant {
     /// Names this grant.
     pub lock_id: String,
     /// Its fencing number: higher than that of every grant before.
-    pub token: u64,
+    pub token: FencingNumber,
     metadata: LockMetadata,
     paths: LockPaths,
     dir: StateDir,
@@ -288,7 +289,7 @@ impl Granting<'_> {
         // The flock excludes other grants; this lock excludes a forced release.
         let _writing = writing(&self.dir.disk, self.paths).map_err(|e| self.writer_stuck(e))?;
         let last = fencing::last(fencing::read(flock.file())?, old, now);
-        let token = last.max(self.dir.fencing_floor()).saturating_add(1);
+        let token = last.next(self.dir.fencing_floor());
         let (holder, operation) = (self.request.holder.clone(), self.request.operation.clone());
         let mut metadata = LockMetadata::of_this_process(self.repository, token, holder, operation, now);
         metadata.recovered = taken_over;

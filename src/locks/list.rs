@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::fencing::FencingNumber;
 use super::fencing::{self, Stored};
 use super::folder::repositories;
 use super::inspector::LockInspector;
@@ -11,7 +12,7 @@ use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead, read_me
 use super::recover::look_at_many;
 use super::verdict::{Flock, JobLiveness, JobLivenessOf, LockVerdict};
 use crate::durable::{DiskError, is_held};
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::names::BadName;
 use crate::state::{StateDir, Timestamp};
 
@@ -23,7 +24,7 @@ pub struct LockInfo {
     /// Which grant.
     pub lock_id: Option<String>,
     /// Its fencing number.
-    pub token: Option<u64>,
+    pub token: Option<FencingNumber>,
     /// Whose it is, or was, in words.
     pub holder: Option<String>,
     /// The job that it belongs to.
@@ -80,7 +81,7 @@ pub(crate) fn undecided(dir: &StateDir) -> Result<Vec<(String, String)>, DiskErr
             && matches!(is_held(&paths.flock), Ok(false))
     };
     let left: Vec<String> = repositories(&dir.paths.locks())?.into_iter().filter(is_left).collect();
-    let no_job = |_: &JobId, _: u64| JobLiveness::Unknown;
+    let no_job = |_: &JobId, _: Claim| JobLiveness::Unknown;
     let look = look_at_many(dir, &no_job, &left, &mut || true);
     let judged = left.iter().filter_map(|name| inspect_with(dir, &look, name).ok().flatten());
     Ok(judged.filter_map(|lock| Some((lock.repository, lock.reason?))).collect())
@@ -144,7 +145,7 @@ fn inspect_with(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrantCopy {
     /// The fencing number; `None` when it cannot be read.
-    pub token: Option<u64>,
+    pub token: Option<FencingNumber>,
     /// Which grant was the last; `None` when the file does not tell.
     pub lock_id: Option<String>,
     /// Whose that was, in words.

@@ -25,10 +25,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::fencing::FencingNumber;
 use crate::durable::seeded_bug::SeededBug;
 use crate::durable::write_in_place;
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::{LockPaths, StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
@@ -78,7 +79,7 @@ pub enum LockHolder {
         /// Its attempt.
         attempt: u32,
         /// The claim that began the attempt.
-        claim: u64,
+        claim: Claim,
     },
     /// The process itself, and the command that it runs.
     Process,
@@ -116,7 +117,7 @@ pub struct LockMetadata {
     /// Names this grant; the next grant has another.
     pub lock_id: String,
     /// The fencing number; rises with every grant of this repository.
-    pub token: u64,
+    pub token: FencingNumber,
     /// Whether the grant still holds.
     pub state: LockState,
     /// Whose lock it is.
@@ -164,7 +165,7 @@ impl LockMetadata {
     /// A new grant, or a note in its place, of this process.
     pub(super) fn of_this_process(
         repository: &str,
-        token: u64,
+        token: FencingNumber,
         holder: LockHolder,
         operation: String,
         now: Timestamp,

@@ -35,6 +35,7 @@ mod verdict;
 pub use acquire::{acquire, acquire_for_job, try_acquire};
 pub(crate) use availability::{Availability, availability};
 pub use caller::Caller;
+pub use fencing::FencingNumber;
 pub(crate) use findings::of_other_incarnations;
 pub use grant::{GiveBackError, LockGrant};
 pub use held_by::HeldBy;

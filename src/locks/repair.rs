@@ -8,6 +8,7 @@
 //! It also gives back locks of dead holders, and rewrites a fencing number whose own copy was lost, so that
 //! the next damage does not cost it.
 
+use super::fencing::FencingNumber;
 use super::fencing::{self, Stored, last_grant};
 use super::folder::repositories;
 use super::inspector::LockInspector;
@@ -17,7 +18,7 @@ use super::recover::{give_back, look_at_many, with_cause};
 use super::scan::processes_given;
 use super::verdict::{Flock, JobLiveness, JobLivenessOf, LockVerdict};
 use crate::durable::{DiskError, DiskFile, FileLock, is_held};
-use crate::queue::{Actor, JobId};
+use crate::queue::{Actor, Claim, JobId};
 use crate::state::{LockPaths, StateDir};
 use crate::system::{Host, ProcessIdentity};
 
@@ -27,11 +28,11 @@ pub struct RunningHolder {
     pub job_id: JobId,
     pub attempt: u32,
     /// The claim that began it.
-    pub claim: u64,
+    pub claim: Claim,
     /// The grant that its sentinel names.
     pub lock_id: Option<String>,
     /// The fencing number that its command was given.
-    pub token: Option<u64>,
+    pub token: Option<FencingNumber>,
     /// Its supervisor, and where that ran.
     pub supervisor: Option<(ProcessIdentity, Host)>,
 }

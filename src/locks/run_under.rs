@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::acquire::acquire;
 use super::caller::Caller;
 use super::command::{CommandEnd, Told, UnderGrant};
+use super::fencing::FencingNumber;
 use super::grant::{GiveBackError, LockGrant};
 use super::held_by::HeldBy;
 use super::marks::{
@@ -31,7 +32,7 @@ pub struct RanUnder {
     /// The grant it ran under.
     pub lock_id: String,
     /// The grant's fencing number.
-    pub token: u64,
+    pub token: FencingNumber,
     /// Whether the lock was given back in order; if not, it is judged stale once this process is gone.
     pub given_back: Result<(), GiveBackError>,
 }

@@ -20,7 +20,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead};
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::system::{Host, Presence, ProcessIdentity, Relation};
 
 /// What is known about the job that a lock belongs to.
@@ -35,7 +35,7 @@ pub enum JobLiveness {
 }
 
 /// Says whether the attempt that this claim began is alive.
-pub(crate) type JobLivenessOf<'a> = dyn Fn(&JobId, u64) -> JobLiveness + 'a;
+pub(crate) type JobLivenessOf<'a> = dyn Fn(&JobId, Claim) -> JobLiveness + 'a;
 
 /// Whether a lock may be granted, or given back in its holder's stead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -336,6 +336,7 @@ fn unknown(why: String) -> LockVerdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::locks::FencingNumber;
     use crate::state::Timestamp;
 
     fn host(boot: &str, machine: &str, namespace: u64) -> Host {
@@ -353,7 +354,7 @@ mod tests {
             version: 1,
             repository: "web".to_owned(),
             lock_id: "id".to_owned(),
-            token: 1,
+            token: FencingNumber::new(1),
             state,
             holder,
             process: ProcessIdentity { pid: 7, start_time: 9 },
@@ -375,7 +376,8 @@ mod tests {
 
     fn metadatas() -> Vec<MetadataRead> {
         let mut all = vec![MetadataRead::Missing, MetadataRead::Damaged { why: "torn".to_owned() }];
-        let job = LockHolder::Job { job_id: "build".parse().unwrap(), attempt: 1, claim: 3 };
+        let job =
+            LockHolder::Job { job_id: "build".parse().unwrap(), attempt: 1, claim: Claim::of_record(3) };
         for state in [LockState::Held, LockState::Recovering, LockState::Released] {
             for holder in [LockHolder::Process, job.clone()] {
                 for origin in [("b", "m", 1), ("b", "m", 2), ("old", "m", 1), ("x", "y", 1), ("", "", 0)] {

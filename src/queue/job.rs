@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use strum::VariantArray;
 
+use super::claim::Claim;
 use super::ended_by::EndedBy;
 use super::spec::JobSpec;
 use crate::state::JobId;
@@ -192,7 +193,7 @@ pub struct RunState {
     pub reason: Option<String>,
     /// Sequence number of the claim that began the present attempt; an end must name it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub claim: Option<u64>,
+    pub claim: Option<Claim>,
     /// How often in a row no supervisor could come up for it.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed_starts: u32,

@@ -12,6 +12,7 @@
 mod bad_request;
 mod callback;
 mod callback_url;
+mod claim;
 mod ended_by;
 mod ends;
 mod export;
@@ -39,6 +40,7 @@ pub use crate::state::JobId;
 pub use bad_request::BadRequest;
 pub use callback::Callback;
 pub use callback_url::masked_url;
+pub use claim::Claim;
 pub use ended_by::EndedBy;
 pub(crate) use ends::JobEnd;
 pub(crate) use export::{Exported, exported};

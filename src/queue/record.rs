@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::claim::Claim;
 use super::ended_by::EndedBy;
 use super::job::JobDocument;
 use super::spec::JobSpec;
@@ -72,7 +73,7 @@ pub struct End {
     pub job: JobId,
     pub attempt: u32,
     /// The claim that began it.
-    pub claim: u64,
+    pub claim: Claim,
     pub outcome: AttemptOutcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
@@ -120,12 +121,12 @@ pub enum Operation {
         job: JobId,
         attempt: u32,
         /// The lost claim.
-        claim: u64,
+        claim: Claim,
     },
     /// A claim is given back: nothing was started.
     Unclaim {
         job: JobId,
-        claim: u64,
+        claim: Claim,
         reason: String,
         /// Not to be claimed again before.
         not_before: Option<Timestamp>,

@@ -14,6 +14,7 @@ use indexmap::map::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::claim::Claim;
 use super::ended_by::EndedBy;
 use super::job::{Job, JobDocument, JobStatus, QueuePosition};
 use super::lines::{Lines, OrderKey, order_key};
@@ -94,7 +95,7 @@ pub enum QueueRefusal {
     OldClaim {
         job: JobId,
         /// The claim that was named.
-        claim: u64,
+        claim: Claim,
     },
     /// Another running job has the repository.
     #[error("job {job}: repository {repository} is held by job {holder}")]
@@ -300,7 +301,9 @@ impl QueueState {
         match operation {
             Operation::Submit(submission) => self.submission(QueuePosition { seq, index: 0 }, at, submission),
             Operation::SubmitBatch { jobs } => self.submit_batch(seq, at, jobs),
-            Operation::Claim { job, attempt } => self.begin(&job, attempt, seq, at, "claimed"),
+            Operation::Claim { job, attempt } => {
+                self.begin(&job, attempt, Claim::of_record(seq), at, "claimed")
+            }
             Operation::Found { job, attempt, claim } => self.begin(&job, attempt, claim, at, "found running"),
             Operation::Unclaim { job, claim, reason, not_before, failed_start } => {
                 self.unclaim(&job, claim, at, reason, not_before, failed_start)
@@ -355,7 +358,7 @@ impl QueueState {
         &mut self,
         id: &JobId,
         attempt: u32,
-        claim: u64,
+        claim: Claim,
         at: Timestamp,
         wanted: &'static str,
     ) -> Result<(), QueueRefusal> {
@@ -373,7 +376,7 @@ impl QueueState {
         Ok(())
     }
 
-    fn start(&mut self, id: &JobId, claim: u64, at: Timestamp) {
+    fn start(&mut self, id: &JobId, claim: Claim, at: Timestamp) {
         self.totals.started += 1;
         self.change(id, |job| {
             job.not_before = None;
@@ -389,7 +392,7 @@ impl QueueState {
     fn unclaim(
         &mut self,
         id: &JobId,
-        claim: u64,
+        claim: Claim,
         at: Timestamp,
         reason: String,
         not_before: Option<Timestamp>,
@@ -499,7 +502,7 @@ impl QueueState {
             job.place = QueuePosition { seq, index: 0 };
         }
         if job.status == JobStatus::Running && job.run_state().claim.is_none() {
-            job.run_state_mut().claim = Some(seq);
+            job.run_state_mut().claim = Some(Claim::of_record(seq));
         }
         self.enter(job)?;
         self.totals.restored += 1;
@@ -517,7 +520,7 @@ impl QueueState {
     }
 
     /// The job, if it is running by this claim.
-    fn claimed(&self, id: &JobId, claim: u64, wanted: &'static str) -> Result<&Job, QueueRefusal> {
+    fn claimed(&self, id: &JobId, claim: Claim, wanted: &'static str) -> Result<&Job, QueueRefusal> {
         let job = self.jobs.get(id).ok_or_else(|| QueueRefusal::NoSuchJob(id.clone()))?;
         if job.status != JobStatus::Running {
             return Err(illegal(job, wanted));

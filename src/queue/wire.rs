@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::claim::Claim;
 use super::ended_by::EndedBy;
 use super::job::JobDocument;
 use super::record::{AfterCrash, AttemptOutcome, End, Operation, Record, Submission};
@@ -39,7 +40,7 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    claim: Option<u64>,
+    claim: Option<Claim>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     outcome: Option<AttemptOutcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::durable::log::{LogError, reassign};
 use crate::durable::{DiskError, IoContext};
 use crate::locks::{self, JobLiveness, LockState, lock_names, read_metadata};
-use crate::queue::{Actor, AfterCrash, AttemptOutcome, End, Job, JobId, Operation, Queue, QueueError};
+use crate::queue::{Actor, AfterCrash, AttemptOutcome, Claim, End, Job, JobId, Operation, Queue, QueueError};
 use crate::recovery::recovery_ends;
 use crate::state::{StateDir, StateError};
 use crate::webhooks::{DeliveryLogError, Endpoint, hold_for_another};
@@ -112,7 +112,7 @@ fn copied(job: &Job) -> End {
     End {
         job: job.id.clone(),
         attempt: job.attempt,
-        claim: job.run_state().claim.unwrap_or(0),
+        claim: job.run_state().claim.unwrap_or_default(),
         outcome: AttemptOutcome::Crashed,
         exit_code: None,
         signal: None,
@@ -138,7 +138,7 @@ fn held(dir: &StateDir) -> BTreeSet<String> {
 /// Their holders in the original hold them there. What is damaged is for `repair locks`.
 fn release(dir: &StateDir, actor: &Actor) -> Vec<String> {
     let actor = Actor { why: Some("it is held in the original".to_owned()), ..actor.clone() };
-    let over = |_: &JobId, _: u64| JobLiveness::Over;
+    let over = |_: &JobId, _: Claim| JobLiveness::Over;
     let given_back =
         held(dir).into_iter().filter(|name| locks::release(dir, name, None, true, &actor, &over).is_ok());
     given_back.collect()

@@ -6,10 +6,10 @@ use crate::findings::Object;
 use crate::findings::shell_word;
 use crate::jobs::{RecoverSettings, Sentinel, Stored, marks};
 use crate::locks::{
-    JobLiveness, JobWitness, LockInfo, LockRepair, LockVerdict, RunningHolder, list, plan_one, plan_repair,
-    repair,
+    FencingNumber, JobLiveness, JobWitness, LockInfo, LockRepair, LockVerdict, RunningHolder, list, plan_one,
+    plan_repair, repair,
 };
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::recovery::JobHolders;
 use crate::state::StateDir;
 use crate::system::{Presence, environment_of, presence};
@@ -72,7 +72,7 @@ fn with_witness<T>(
     act: impl FnOnce(JobWitness<'_>) -> Result<T, RepairError>,
 ) -> Result<T, RepairError> {
     let holders = JobHolders::new(dir, settings.limits);
-    let liveness = |id: &JobId, claim: u64| -> JobLiveness { holders.liveness(id, claim) };
+    let liveness = |id: &JobId, claim: Claim| -> JobLiveness { holders.liveness(id, claim) };
     let running = |repository: &str| running_on(dir, &holders, repository);
     act(JobWitness { liveness: &liveness, running: &running })
 }
@@ -96,7 +96,7 @@ fn running_on(dir: &StateDir, holders: &JobHolders, repository: &str) -> Option<
 }
 
 /// The number in the environment of the command, if that is of the lock that the sentinel names.
-fn token_of(sentinel: &Sentinel) -> Option<u64> {
+fn token_of(sentinel: &Sentinel) -> Option<FencingNumber> {
     let command = sentinel.command.filter(|c| presence(*c) == Presence::Alive)?;
     let environment = environment_of(command.pid).ok()?;
     let value = |name: &str| {
@@ -107,7 +107,7 @@ fn token_of(sentinel: &Sentinel) -> Option<u64> {
     if value(marks::LOCK_ID) != sentinel.lock_id {
         return None;
     }
-    value(marks::LOCK_TOKEN)?.parse().ok()
+    value(marks::LOCK_TOKEN)?.parse().ok().map(FencingNumber::new)
 }
 
 fn action_of(plan: &LockRepair) -> Option<RepairAction> {

@@ -8,7 +8,7 @@ use super::locks::InspectedLock;
 use crate::durable::DiskError;
 use crate::jobs::{FreshnessLimits, JudgeContext, ProcessTable};
 use crate::locks::{self, JobLiveness, LockInfo, LockVerdict};
-use crate::queue::{Job, JobId, JobStatus, QueueState};
+use crate::queue::{Claim, Job, JobId, JobStatus, QueueState};
 use crate::recovery::liveness_of;
 use crate::state::StateDir;
 use crate::system::Host;
@@ -42,7 +42,7 @@ pub(crate) fn lock_of(dir: &StateDir, state: &QueueState, job: &Job) -> Value {
 pub(super) fn with_liveness<T>(
     dir: &StateDir,
     state: &QueueState,
-    look_at: impl FnOnce(&dyn Fn(&JobId, u64) -> JobLiveness) -> T,
+    look_at: impl FnOnce(&dyn Fn(&JobId, Claim) -> JobLiveness) -> T,
 ) -> T {
     let running: Vec<Job> = state.running().cloned().collect();
     let (host, table) = (Host::this(), ProcessTable::new());

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::page::{BadCursor, Page, cut_counted};
 use crate::jobs::Liveness;
 use crate::locks::{
-    Effective, LockInfo, LockMetadata, LockState, LockVerdict, LocksRecovered, RecoveredLock,
+    Effective, FencingNumber, LockInfo, LockMetadata, LockState, LockVerdict, LocksRecovered, RecoveredLock,
 };
 use crate::locks::{ReleaseNote, Released, StaleLocks, Waiter, job_goes_first, waiters};
 use crate::queue::{Job, JobId, QueueState};
@@ -23,7 +23,7 @@ pub struct ActiveLock {
     pub repository: String,
     pub lock_id: Option<String>,
     /// The fencing number.
-    pub token: Option<u64>,
+    pub token: Option<FencingNumber>,
     pub holder: Option<String>,
     pub job_id: Option<JobId>,
     pub operation: Option<String>,

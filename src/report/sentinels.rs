@@ -12,7 +12,7 @@ use crate::jobs::{
     Freshness, FreshnessLimits, JudgeContext, Judgement, Liveness, ProcessTable, Sentinel, jobs_with_files,
     judge,
 };
-use crate::queue::{Job, JobDocument, JobId, JobStatus, QueuePosition, QueueState};
+use crate::queue::{Claim, Job, JobDocument, JobId, JobStatus, QueuePosition, QueueState};
 use crate::state::{StateDir, Timestamp, Word};
 use crate::system::Host;
 
@@ -24,7 +24,7 @@ pub struct SentinelReport {
     /// Where the queue has the job; `null` when it knows none of that id.
     pub status: Option<JobStatus>,
     pub attempt: Option<u32>,
-    pub claim: Option<u64>,
+    pub claim: Option<Claim>,
     /// The command's process.
     pub pid: Option<u32>,
     /// In clock ticks since boot, as `/proc/PID/stat` has it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use recovery::jobs::{CommandRecord, Liveness, Reconciliation, Verdict, reattach};
-use recovery::queue::{CrashPolicy, JobSpec, JobStatus, Operation, Submission, append};
+use recovery::queue::{Claim, CrashPolicy, JobSpec, JobStatus, Operation, Submission, append};
 use recovery::state::Timestamp;
 use recovery::system::ProcessIdentity;
 
@@ -15,7 +15,7 @@ fn free_and_all_gone_is_ended_with_an_exit_record_else_crashed() {
     let job = world.claimed("a");
     let paths = world.sentinel(&job, |s| s.command = Some(gone()));
     let mut other = world.exit(&job, 0, true);
-    other.claim += 1;
+    other.claim = Claim::of_record(other.claim.seq() + 1);
     other.write(&world.dir.disk, &paths.exit()).unwrap();
     assert_eq!(world.judge(&job).verdict, Verdict::Crashed, "the exit record of another claim");
     let exit = world.exit(&job, 3, false);
@@ -65,9 +65,12 @@ fn a_second_attempt_that_never_started_waits_again() {
     let mut world = World::new();
     let job = world.claimed_with("a", JobSpec { on_crash: CrashPolicy::Requeue, ..JobSpec::default() });
     let paths = world.sentinel(&job, |_| {});
-    CommandRecord { command: gone(), ..CommandRecord::of_this_process(job.id.clone(), 1, 1) }
-        .write(&world.dir.disk, &paths.command())
-        .unwrap();
+    CommandRecord {
+        command: gone(),
+        ..CommandRecord::of_this_process(job.id.clone(), 1, Claim::of_record(1))
+    }
+    .write(&world.dir.disk, &paths.command())
+    .unwrap();
     std::fs::write(paths.output(), "of the first attempt").unwrap();
     world.reattach();
     assert_eq!(world.claim("a").attempt, 2);
@@ -104,8 +107,10 @@ fn a_claim_is_found_after_the_end_of_the_job_before_it() {
             world.sentinel(&first, |s| s.command = Some(living.identity()));
         }
         let mut second = world.job("second");
-        second.run_state =
-            Some(Box::new(recovery::queue::RunState { claim: Some(90), ..Default::default() }));
+        second.run_state = Some(Box::new(recovery::queue::RunState {
+            claim: Some(Claim::of_record(90)),
+            ..Default::default()
+        }));
         world.sentinel(&second, |s| s.command = Some(living.identity()));
         let report = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
         let status = |id: &str| world.job(id).status;
@@ -176,8 +181,10 @@ fn an_attempt_whose_claim_the_log_has_lost_is_found() {
     let lost = |id: &str, claim: u64| {
         let mut job = world.job(id);
         job.status = JobStatus::Running;
-        job.run_state =
-            Some(Box::new(recovery::queue::RunState { claim: Some(claim), ..Default::default() }));
+        job.run_state = Some(Box::new(recovery::queue::RunState {
+            claim: Some(Claim::of_record(claim)),
+            ..Default::default()
+        }));
         job
     };
     let (living, ended, crashed) = (lost("living", 90), lost("ended", 91), lost("crashed", 92));
@@ -190,7 +197,10 @@ fn an_attempt_whose_claim_the_log_has_lost_is_found() {
     world.sentinel(&crashed, |_| {});
     world.reattach();
     let status = |id: &str| world.job(id).status;
-    assert_eq!((status("living"), world.job("living").run_state().claim), (JobStatus::Running, Some(90)));
+    assert_eq!(
+        (status("living"), world.job("living").run_state().claim),
+        (JobStatus::Running, Some(Claim::of_record(90)))
+    );
     assert_eq!(status("ended"), JobStatus::Succeeded);
     assert_eq!(status("crashed"), JobStatus::Crashed);
     assert_eq!(status("older"), JobStatus::Queued);

@@ -1,7 +1,7 @@
 //! The lock of an attempt is held, or what stands in the place of its records cannot be read.
 
 use recovery::jobs::{Liveness, Reconciliation, Verdict};
-use recovery::queue::JobStatus;
+use recovery::queue::{Claim, JobStatus};
 use recovery::system::ProcessIdentity;
 
 use super::{World, said};
@@ -36,7 +36,7 @@ fn held_by_anybody_else_is_alive_and_unidentified() {
     assert_eq!(world.judge(&job).verdict, Verdict::Unidentified, "its supervisor is gone");
     world.sentinel(&job, |s| {
         s.supervisor = ProcessIdentity::this();
-        s.claim += 1;
+        s.claim = Claim::of_record(s.claim.seq() + 1);
     });
     assert_eq!(world.judge(&job).verdict, Verdict::Unidentified, "the sentinel of another claim");
     let paths = world.sentinel(&job, |s| s.supervisor = ProcessIdentity::this());

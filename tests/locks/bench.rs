@@ -5,7 +5,7 @@ use recovery::locks::{
     JobLiveness, LockGrant, LockHolder, LockMetadata, LockOutcome, LockRefused, LockRequest, LockVerdict,
     MetadataRead, ReleaseRefused, Released, acquire, inspect, read_metadata, recover_one, release,
 };
-use recovery::queue::{Actor, JobId};
+use recovery::queue::{Actor, Claim, JobId};
 use recovery::state::{Clock, StateDir};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ pub(crate) fn open(root: &Path) -> StateDir {
     StateDir::open_or_create(root, Disk::real(), Clock::system()).unwrap()
 }
 
-pub(crate) fn request(jobs: &dyn Fn(&JobId, u64) -> JobLiveness) -> LockRequest<'_> {
+pub(crate) fn request(jobs: &dyn Fn(&JobId, Claim) -> JobLiveness) -> LockRequest<'_> {
     let operation = "test".to_owned();
     LockRequest { holder: LockHolder::Process, operation, job_liveness: jobs, queue: None, waiting: &|_| {} }
 }

@@ -20,7 +20,7 @@ fn a_waiter_is_told_the_holder_once_and_then_granted() {
     let request = LockRequest { waiting: &waiting, ..request(&jobs) };
     let grant = acquire(&bench.dir, REPOSITORY, &request, LONG).unwrap();
     assert_eq!(*told.borrow(), [(Some(id), Some(pid))]);
-    assert_eq!(grant.token, 2);
+    assert_eq!(grant.token.get(), 2);
     grant.release().unwrap();
     assert!(other.child.wait().unwrap().success());
 }
@@ -65,7 +65,7 @@ fn there_is_never_a_second_holder_and_tokens_strictly_rise_under_random_kills() 
     let log = std::fs::read_to_string(bench.file("log")).unwrap();
     let tokens: Vec<u64> = log.lines().map(|l| l.parse().unwrap_or_else(|_| panic!("{l}"))).collect();
     assert!(tokens.windows(2).all(|pair| pair[0] < pair[1]), "{tokens:?}");
-    assert!(bench.metadata().token >= *tokens.last().unwrap());
+    assert!(bench.metadata().token.get() >= *tokens.last().unwrap());
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn threads_of_one_process_exclude_one_another_too() {
                 for _ in 0..5 {
                     let grant = take(&bench.dir, LONG).unwrap();
                     assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
-                    granted.lock().unwrap().push(grant.token);
+                    granted.lock().unwrap().push(grant.token.get());
                     inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
                     grant.release().unwrap();
                 }

@@ -5,7 +5,7 @@ use recovery::locks::{
     Effective, JobLiveness, LockOutcome, LockRefused, LockVerdict, MetadataRead, ReleaseRefused,
     acquire_for_job, inspect, list, read_metadata, recover_all, try_acquire,
 };
-use recovery::queue::JobId;
+use recovery::queue::{Claim, JobId};
 
 #[test]
 fn an_earlier_boot_is_stale_even_where_the_pid_lives() {
@@ -69,7 +69,7 @@ fn another_machine_and_another_namespace_are_unknown() {
     assert!(matches!(bench.release(None, false), Err(ReleaseRefused::Unknown { .. })));
     let released = bench.release(None, true).unwrap();
     assert!(released.forced && released.effective == Effective::Now);
-    assert_eq!(bench.take().unwrap().token, 2);
+    assert_eq!(bench.take().unwrap().token.get(), 2);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn damaged_metadata_costs_its_own_repository_only_and_keeps_the_token() {
         assert!(matches!(bench.release(None, false), Err(ReleaseRefused::Unknown { .. })));
         assert!(matches!(bench.release(Some("x"), true), Err(ReleaseRefused::Unknown { .. })));
         assert!(bench.release(None, true).unwrap().lock_id.is_none());
-        assert_eq!(bench.take().unwrap().token, 3, "the second copy kept the number");
+        assert_eq!(bench.take().unwrap().token.get(), 3, "the second copy kept the number");
     }
 }
 
@@ -109,7 +109,10 @@ fn no_changed_or_lost_byte_of_the_metadata_is_believed() {
     let bench = Bench::new();
     let jobs = |_: &JobId, _| JobLiveness::Over;
     let id = super::bench::job("build");
-    drop(acquire_for_job(&bench.dir, REPOSITORY, &id, 1, 41, std::time::Duration::ZERO).unwrap());
+    drop(
+        acquire_for_job(&bench.dir, REPOSITORY, &id, 1, Claim::of_record(41), std::time::Duration::ZERO)
+            .unwrap(),
+    );
     let paths = bench.dir.paths.lock(REPOSITORY).unwrap();
     let whole = std::fs::read(&paths.metadata).unwrap();
     assert_eq!(bench.verdict(JobLiveness::Over), LockVerdict::Stale, "as it was written");
@@ -153,7 +156,7 @@ fn metadata_of_the_first_version_and_rewritten_ones_are_read() {
     let first = include_str!("../../fixtures/locks/version-1.lock.json");
     std::fs::write(&paths.metadata, first).unwrap();
     let MetadataRead::Whole(metadata) = read_metadata(&paths.metadata, "web") else { panic!("{first}") };
-    assert_eq!((metadata.version, metadata.token, metadata.process.pid), (1, 7, 4711));
+    assert_eq!((metadata.version, metadata.token.get(), metadata.process.pid), (1, 7, 4711));
     for cut in 1..first.len() - 1 {
         std::fs::write(&paths.metadata, &first[..cut]).unwrap();
         assert!(
@@ -176,18 +179,18 @@ fn the_token_rises_whichever_copy_is_lost() {
     std::fs::remove_file(&paths.metadata).unwrap();
     assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Free);
     let grant = bench.take().unwrap();
-    assert_eq!(grant.token, 4);
+    assert_eq!(grant.token.get(), 4);
     grant.release().unwrap();
     std::fs::write(&paths.flock, b"garbage that is longer than the thirty bytes of a number").unwrap();
     let grant = bench.take().unwrap();
-    assert_eq!(grant.token, 5);
+    assert_eq!(grant.token.get(), 5);
     grant.release().unwrap();
     let text = std::fs::read_to_string(&paths.flock).unwrap();
     assert!(text.lines().count() == 2 && !text.contains("garbage"), "{text}");
     std::fs::write(&paths.flock, b"garbage").unwrap();
     std::fs::write(&paths.metadata, b"garbage").unwrap();
     bench.release(None, true).unwrap();
-    assert!(bench.take().unwrap().token > 1_000_000, "far above what either copy can have said");
+    assert!(bench.take().unwrap().token.get() > 1_000_000, "far above what either copy can have said");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::other::Other;
 use recovery::locks::{
     JobLiveness, LockOutcome, LockState, LockVerdict, acquire_for_job, recover_all, try_acquire,
 };
-use recovery::queue::JobId;
+use recovery::queue::{Claim, JobId};
 use std::time::Duration;
 
 #[test]
@@ -17,7 +17,7 @@ fn a_killed_holder_leaves_a_stale_lock_that_is_taken_over_or_given_back() {
     assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Stale);
     let grant = bench.take().unwrap();
     assert!(grant.took_over());
-    assert_eq!(grant.token, 2);
+    assert_eq!(grant.token.get(), 2);
     grant.release().unwrap();
 
     let mut other = Other::start(&bench, &["hold"]);
@@ -25,10 +25,10 @@ fn a_killed_holder_leaves_a_stale_lock_that_is_taken_over_or_given_back() {
     other.kill();
     assert_eq!(bench.recover(JobLiveness::Unknown), Some(LockOutcome::Released));
     let metadata = bench.metadata();
-    assert_eq!((metadata.state, metadata.recovered, metadata.token), (LockState::Released, true, 3));
+    assert_eq!((metadata.state, metadata.recovered, metadata.token.get()), (LockState::Released, true, 3));
     assert!(metadata.evidence.iter().any(|e| e.contains("is gone")), "{:?}", metadata.evidence);
     assert_eq!(bench.recover(JobLiveness::Unknown), None, "the second recovery finds nothing to do");
-    assert_eq!(bench.take().unwrap().token, 4);
+    assert_eq!(bench.take().unwrap().token.get(), 4);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_recovery_tells_the_living_from_the_dead_among_many() {
             try_acquire(&bench.dir, &name, &request(&jobs)).unwrap().release().unwrap();
         } else {
             let id = job(if i % 4 == 1 { "alive" } else { "dead" });
-            drop(acquire_for_job(&bench.dir, &name, &id, 1, 1, Duration::ZERO).unwrap());
+            drop(acquire_for_job(&bench.dir, &name, &id, 1, Claim::of_record(1), Duration::ZERO).unwrap());
         }
         if i % 4 == 3 {
             // As if a process that is gone had taken it.

@@ -33,7 +33,7 @@ fn release_needs_the_right_id_and_a_dead_owner_or_force() {
     let note = bench.metadata().released_by.unwrap();
     assert!(note.forced && note.by == "uid:0 tester" && note.why.as_deref() == Some("test"));
     assert!(matches!(bench.release(None, false), Err(ReleaseRefused::NotHeld { .. })));
-    assert_eq!(bench.take().unwrap().token, 2);
+    assert_eq!(bench.take().unwrap().token.get(), 2);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn forced_release_takes_effect_when_what_the_holder_left_behind_has_gone() {
     for process in left {
         end_process(process, 5_000).unwrap();
     }
-    assert_eq!(bench.take().unwrap().token, 2);
+    assert_eq!(bench.take().unwrap().token.get(), 2);
 }
 
 #[test]

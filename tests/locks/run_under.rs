@@ -67,7 +67,7 @@ fn a_command_runs_under_the_lock_and_its_status_comes_back() {
     };
     let script = "echo \"$RECOVERYCTL_LOCK_ID $RECOVERYCTL_LOCK_TOKEN $RECOVERYCTL_REPOSITORY\"";
     let ran = run(&format!("{script} > '{}'; exit 7", seen.display()));
-    assert_eq!((ran.status, ran.token), (7, 1));
+    assert_eq!((ran.status, ran.token.get()), (7, 1));
     ran.given_back.unwrap();
     assert_eq!(std::fs::read_to_string(&seen).unwrap(), format!("{} 1 {REPOSITORY}\n", ran.lock_id));
     assert_eq!(run("kill -TERM $$").status, 143);

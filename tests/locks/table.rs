@@ -6,7 +6,7 @@ use recovery::durable::FileLock;
 use recovery::locks::{
     JobLiveness, LockOutcome, LockRefused, LockState, LockVerdict, acquire_for_job, inspect,
 };
-use recovery::queue::JobId;
+use recovery::queue::{Claim, JobId};
 use recovery::system::{ProcessIdentity, signal_process};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn a_lock_is_taken_refused_and_given_back() {
     let bench = Bench::new();
     assert!(inspect(&bench.dir, REPOSITORY, &|_, _| JobLiveness::Unknown).unwrap().is_none());
     let grant = bench.take().unwrap();
-    assert_eq!((grant.token, bench.metadata().token), (1, 1));
+    assert_eq!((grant.token.get(), bench.metadata().token.get()), (1, 1));
     assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Live);
     match bench.take() {
         Err(LockRefused::Held { by, .. }) => {
@@ -29,7 +29,7 @@ fn a_lock_is_taken_refused_and_given_back() {
     assert_eq!(bench.metadata().state, LockState::Released);
     assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Free);
     let second = bench.take().unwrap();
-    assert_eq!(second.token, 2);
+    assert_eq!(second.token.get(), 2);
     assert_ne!(second.lock_id, first);
     second.release().unwrap();
 }
@@ -84,7 +84,7 @@ fn a_jobs_lock_goes_by_the_job() {
         JobLiveness::Alive
     };
     assert_eq!(inspect(&bench.dir, REPOSITORY, &jobs).unwrap().unwrap().verdict, LockVerdict::Live);
-    assert_eq!(*asked.borrow(), [("build".to_owned(), 41)]);
+    assert_eq!(*asked.borrow(), [("build".to_owned(), Claim::of_record(41))]);
     assert_eq!(bench.recover(JobLiveness::Alive), Some(LockOutcome::Kept));
     assert_eq!(bench.recover(JobLiveness::Unknown), Some(LockOutcome::Unavailable));
     assert!(matches!(bench.take(), Err(LockRefused::Unavailable { .. })));
@@ -95,13 +95,20 @@ fn a_jobs_lock_goes_by_the_job() {
 #[test]
 fn a_jobs_next_attempt_takes_over_and_another_job_does_not() {
     let bench = Bench::new();
-    drop(acquire_for_job(&bench.dir, REPOSITORY, &job("build"), 1, 41, Duration::ZERO).unwrap());
-    let of_other = acquire_for_job(&bench.dir, REPOSITORY, &job("deploy"), 1, 50, Duration::ZERO);
+    drop(
+        acquire_for_job(&bench.dir, REPOSITORY, &job("build"), 1, Claim::of_record(41), Duration::ZERO)
+            .unwrap(),
+    );
+    let of_other =
+        acquire_for_job(&bench.dir, REPOSITORY, &job("deploy"), 1, Claim::of_record(50), Duration::ZERO);
     assert!(matches!(of_other, Err(LockRefused::Unavailable { .. })), "{of_other:?}");
-    let outdated = acquire_for_job(&bench.dir, REPOSITORY, &job("build"), 1, 40, Duration::ZERO);
+    let outdated =
+        acquire_for_job(&bench.dir, REPOSITORY, &job("build"), 1, Claim::of_record(40), Duration::ZERO);
     assert!(matches!(outdated, Err(LockRefused::Unavailable { .. })), "{outdated:?}");
-    let next = acquire_for_job(&bench.dir, REPOSITORY, &job("build"), 2, 52, Duration::ZERO).unwrap();
-    assert!(next.took_over() && next.token == 2);
+    let next =
+        acquire_for_job(&bench.dir, REPOSITORY, &job("build"), 2, Claim::of_record(52), Duration::ZERO)
+            .unwrap();
+    assert!(next.took_over() && next.token.get() == 2);
     next.release().unwrap();
 }
 

@@ -9,7 +9,7 @@ use recovery::jobs::{
     CommandRecord, ExitRecord, FreshnessLimits, JudgeContext, Judgement, Output, ProcessTable,
     RecoverSettings, judge, record,
 };
-use recovery::queue::{Actor, Job, JobSpec, JobStatus, Operation, Queue, Submission, append};
+use recovery::queue::{Actor, Claim, Job, JobSpec, JobStatus, Operation, Queue, Submission, append};
 use recovery::state::{Clock, JobPaths, StateDir};
 use recovery::system::{Host, ProcessIdentity};
 
@@ -35,16 +35,16 @@ impl World {
     }
 
     /// Claims the next attempt as a scheduler does; the claim.
-    pub(super) fn claim(&mut self, id: &str) -> u64 {
+    pub(super) fn claim(&mut self, id: &str) -> Claim {
         let job = self.job(id);
         let claim = Operation::Claim { job: job.id, attempt: job.attempt };
-        let claim = self.queue.transact(&actor(), |_| (vec![claim], ())).unwrap().0[0];
+        let claim = Claim::of_record(self.queue.transact(&actor(), |_| (vec![claim], ())).unwrap().0[0]);
         let job = self.job(id);
         record::write(&self.dir, &job).unwrap();
         claim
     }
 
-    pub(super) fn start(&self, id: &str, claim: u64) -> Supervisor {
+    pub(super) fn start(&self, id: &str, claim: Claim) -> Supervisor {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg("supervise").arg(self.dir.paths.root()).arg(id).arg(claim.to_string());
         Supervisor(command.stdin(Stdio::null()).spawn().unwrap())

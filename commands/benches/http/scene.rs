@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 use recovery::durable::{Disk, FileLock};
 use recovery::jobs::{CommandRecord, Sentinel};
 use recovery::locks::{LockGrant, acquire_for_job};
-use recovery::queue::{AttemptOutcome, End, Job, JobId, JobSpec, Operation, Queue, Submission, append};
+use recovery::queue::{
+    AttemptOutcome, Claim, End, Job, JobId, JobSpec, Operation, Queue, Submission, append,
+};
 use recovery::state::{Clock, StateDir};
 use recovery::system::ProcessIdentity;
 use serde_json::Value;
@@ -64,7 +66,7 @@ fn fill(root: &Path) {
         Operation::End(End {
             job: id(n),
             attempt: 1,
-            claim: claims[n],
+            claim: Claim::of_record(claims[n]),
             outcome: AttemptOutcome::Exited,
             exit_code: Some(0),
             signal: None,

@@ -9,7 +9,7 @@ use recovery::cleanup::{
 };
 use recovery::locks::JobLiveness;
 use recovery::orphans::{OrphanSettings, Request, ScanContext, empty_trash, execute, restore, scan, trashed};
-use recovery::queue::{JobId, Queue};
+use recovery::queue::{Claim, JobId, Queue};
 use recovery::system::docker::EngineChoice;
 
 use super::stage::actor;
@@ -98,7 +98,7 @@ fn remove_strays(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
     stage.acknowledge(Fact::job("stays", 1, &["queued"]));
     let settings = OrphanSettings { grace: Duration::ZERO, ..OrphanSettings::new(actor()) };
-    let over = |_: &JobId, _: u64| JobLiveness::Over;
+    let over = |_: &JobId, _: Claim| JobLiveness::Over;
     let mut queue = Queue::open(&dir)?;
     let remove = |queue: &mut Queue| -> Result<_, Error> {
         scan(&ScanContext::look(&dir, &settings, queue)?, &over, &[], Vec::new())?;

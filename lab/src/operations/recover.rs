@@ -202,7 +202,7 @@ fn lost_records(stage: &Stage) -> Result<(), Error> {
     stage.submit(Some("last"), |_| {})?;
     let segment = dir.paths.queue_log().join(format!("{:020}.log", queue.log()?.end().segment));
     let mut bytes = std::fs::read(&segment)?;
-    for damaged in [2, claim] {
+    for damaged in [2, claim.seq()] {
         let number = format!(" {damaged:016} ");
         let at = memchr::memmem::find(&bytes, number.as_bytes()).ok_or("the record is not there")?;
         bytes[at + 40] ^= 0x01;

@@ -8,7 +8,7 @@ use recovery::locks::{
     JobLiveness, JobWitness, LockGrant, LockHolder, LockRequest, acquire, detect_stale, plan_repair,
     release_stale, repair,
 };
-use recovery::queue::{JobId, Queue};
+use recovery::queue::{Claim, JobId, Queue};
 use recovery::repair::{Part, RepairSettings};
 use recovery::state::StateDir;
 
@@ -18,7 +18,7 @@ use super::{Operation, Stage, nothing};
 use crate::Error;
 use crate::facts::Fact;
 
-fn over(_: &JobId, _: u64) -> JobLiveness {
+fn over(_: &JobId, _: Claim) -> JobLiveness {
     JobLiveness::Over
 }
 

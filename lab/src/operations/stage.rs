@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use recovery::durable::Disk;
 use recovery::queue::{
-    Actor, CheckedRequest, CrashPolicy, Entered, JobRequest, JobStatus, Operation, Queue, RequestDefaults,
-    Submitter,
+    Actor, CheckedRequest, Claim, CrashPolicy, Entered, JobRequest, JobStatus, Operation, Queue,
+    RequestDefaults, Submitter,
 };
 use recovery::state::StateDir;
 
@@ -90,7 +90,7 @@ impl Stage {
     }
 
     /// Claims a queued job as a scheduler does; the claim.
-    pub fn claim(&self, id: &str) -> Result<u64, Error> {
+    pub fn claim(&self, id: &str) -> Result<Claim, Error> {
         let mut queue = Queue::open(&self.dir()?)?;
         let id = id.parse()?;
         let (claims, ()) = queue.transact(&actor(), |state| {
@@ -102,7 +102,7 @@ impl Stage {
                 (),
             )
         })?;
-        claims.first().copied().ok_or_else(|| format!("job {id} is not queued").into())
+        claims.first().copied().map(Claim::of_record).ok_or_else(|| format!("job {id} is not queued").into())
     }
 }
 

@@ -12,6 +12,7 @@ use recovery::jobs::{
     SuperviseSettings, Supervised, SupervisorHooks, exec_command, supervise,
 };
 use recovery::locks::{LockGrant, acquire_for_job};
+use recovery::queue::Claim;
 use recovery::state::StateDir;
 use recovery::system::{Confinement, ProcessIdentity, end_process, signal_process};
 use rustix::process::Signal;
@@ -29,7 +30,7 @@ pub(super) fn program(stage: &Stage) -> Vec<OsString> {
     own.into_iter().chain(place).map(OsStr::to_owned).collect()
 }
 
-fn command(stage: &Stage, job: &str, claim: u64) -> Command {
+fn command(stage: &Stage, job: &str, claim: Claim) -> Command {
     let program = program(stage);
     let mut command = Command::new(&program[0]);
     command.args(&program[1..]).args(["--job", job, "--claim", &claim.to_string()]).stdin(Stdio::null());
@@ -37,7 +38,7 @@ fn command(stage: &Stage, job: &str, claim: u64) -> Command {
 }
 
 /// Lets a supervisor of its own process run a claimed job to its end.
-pub(super) fn run_job(stage: &Stage, job: &str, claim: u64) -> Result<(), Error> {
+pub(super) fn run_job(stage: &Stage, job: &str, claim: Claim) -> Result<(), Error> {
     let output = command(stage, job, claim).output()?;
     match output.status.code() {
         Some(0) => Ok(()),
@@ -54,7 +55,7 @@ pub(super) fn endless() -> Vec<String> {
 }
 
 /// Starts a job whose command is [`endless`]; its supervisor, when the command has begun.
-fn begun(stage: &Stage, job: &str, claim: u64) -> Result<Child, Error> {
+fn begun(stage: &Stage, job: &str, claim: Claim) -> Result<Child, Error> {
     let paths = stage.dir()?.paths.job(job)?;
     let mut supervisor = command(stage, job, claim).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let begun = Instant::now();
@@ -68,7 +69,7 @@ fn begun(stage: &Stage, job: &str, claim: u64) -> Result<Child, Error> {
 }
 
 /// Starts a job whose command is [`endless`], and sends its supervisor SIGTERM, as a shutdown does.
-pub(super) fn interrupt(stage: &Stage, job: &str, claim: u64) -> Result<(), Error> {
+pub(super) fn interrupt(stage: &Stage, job: &str, claim: Claim) -> Result<(), Error> {
     let mut supervisor = begun(stage, job, claim)?;
     let process = ProcessIdentity::of(supervisor.id()).ok_or("the supervisor is gone")?;
     signal_process(process, Signal::TERM)?;
@@ -80,7 +81,7 @@ pub(super) fn interrupt(stage: &Stage, job: &str, claim: u64) -> Result<(), Erro
 
 /// Starts a job whose command is [`endless`], and kills its supervisor when the command has begun; the
 /// command goes on.
-pub(super) fn kill_supervisor(stage: &Stage, job: &str, claim: u64) -> Result<ProcessIdentity, Error> {
+pub(super) fn kill_supervisor(stage: &Stage, job: &str, claim: Claim) -> Result<ProcessIdentity, Error> {
     let paths = stage.dir()?.paths.job(job)?;
     let mut supervisor = begun(stage, job, claim)?;
     supervisor.kill()?;
@@ -90,7 +91,7 @@ pub(super) fn kill_supervisor(stage: &Stage, job: &str, claim: u64) -> Result<Pr
 }
 
 /// As [`kill_supervisor`], and the command too.
-pub(super) fn kill_at_work(stage: &Stage, job: &str, claim: u64) -> Result<(), Error> {
+pub(super) fn kill_at_work(stage: &Stage, job: &str, claim: Claim) -> Result<(), Error> {
     let command = kill_supervisor(stage, job, claim)?;
     if !end_process(command, 10_000)? {
         return Err(format!("the command of {job} does not end").into());
@@ -180,7 +181,7 @@ impl HeldRepository for Held {
     }
 
     fn token(&self) -> u64 {
-        self.0.token
+        self.0.token.get()
     }
 
     fn give_back(self: Box<Self>) -> Result<(), String> {

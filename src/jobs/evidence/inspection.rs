@@ -13,7 +13,7 @@ use crate::jobs::sentinel::{Freshness, Sentinel};
 use crate::jobs::stored::Stored;
 use crate::jobs::traces::real_output;
 use crate::jobs::verdict::{Begun, Facts, Liveness, LockFact, Origin, Verdict, decide, origin_of};
-use crate::queue::Job;
+use crate::queue::{Claim, Job};
 use crate::state::{JobPaths, StateStamp, human};
 use crate::system::{
     Cgroup, Host, Presence, ProcessIdentity, ProcessProbe, Relation, presence, probe_process,
@@ -107,9 +107,9 @@ impl<'a> Inspection<'a> {
     }
 
     /// Whether a file is of the claim that began the attempt: by its number, and by the incarnation that it bears.
-    fn is_of_claim(&self, claim: u64, stamp: Option<&StateStamp>) -> bool {
+    fn is_of_claim(&self, claim: Claim, stamp: Option<&StateStamp>) -> bool {
         self.job.run_state().claim.is_none_or(|own| own == claim)
-            && self.look.dir.is_of_our_time(claim, stamp)
+            && self.look.dir.is_of_our_time(claim.seq(), stamp)
     }
 
     fn sentinel(&self) -> Option<&Sentinel> {

@@ -79,7 +79,7 @@ pub fn assume_dead(
         Verdict::Unknown { why } => {
             let reason = format!("declared dead by an operator; {why}");
             let then = after_crash(&job, now, settings.requeue);
-            crashed(&job, job.run_state().claim.unwrap_or(0), &reason, then)
+            crashed(&job, job.run_state().claim.unwrap_or_default(), &reason, then)
         }
         _ => reconciliation_of(dir, &job, &judgement, now, settings),
     };

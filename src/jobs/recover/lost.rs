@@ -10,7 +10,7 @@ use crate::jobs::judgement::{JudgeContext, Judgement};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::verdict::Liveness;
-use crate::queue::{Job, JobId, JobStatus, Operation, Queue, QueueState};
+use crate::queue::{Claim, Job, JobId, JobStatus, Operation, Queue, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
 
@@ -31,14 +31,14 @@ pub(super) fn find_lost_claims(
 }
 
 /// Queued jobs with a trace of their present attempt, which was begun after they entered the queue.
-fn suspects(dir: &StateDir, state: &QueueState) -> Result<Vec<(Job, u64)>, RecoverError> {
+fn suspects(dir: &StateDir, state: &QueueState) -> Result<Vec<(Job, Claim)>, RecoverError> {
     let ids = jobs_with_files(dir)?;
     let queued = ids.iter().filter_map(|id| state.get(id)).filter(|job| job.status == JobStatus::Queued);
     Ok(queued.filter_map(|job| Some((job.clone(), trace_of(dir, job)?))).collect())
 }
 
 /// The claim in its files, if it is of the job's present attempt.
-fn trace_of(dir: &StateDir, job: &Job) -> Option<u64> {
+fn trace_of(dir: &StateDir, job: &Job) -> Option<Claim> {
     let paths = dir.paths.job(&job.id.to_string()).ok()?;
     let sentinel = Sentinel::read(&paths.sentinel()).ok()?;
     let exit = ExitRecord::read(&paths.exit()).ok()?;
@@ -46,7 +46,9 @@ fn trace_of(dir: &StateDir, job: &Job) -> Option<u64> {
     let named = named.or_else(|| exit.whole().map(|e| (&e.job_id, e.attempt, e.claim)));
     // An earlier job of the same name was claimed before this one was submitted.
     named
-        .filter(|(id, attempt, claim)| **id == job.id && *attempt == job.attempt && *claim > job.place.seq)
+        .filter(|(id, attempt, claim)| {
+            **id == job.id && *attempt == job.attempt && *claim > Claim::of_record(job.place.seq)
+        })
         .map(|(_, _, claim)| claim)
 }
 
@@ -55,7 +57,7 @@ fn find(
     queue: &mut Queue,
     settings: &RecoverSettings,
     job: &Job,
-    claim: u64,
+    claim: Claim,
 ) -> Result<bool, RecoverError> {
     let mut claimed = job.clone();
     claimed.run_state_mut().claim = Some(claim);

@@ -78,7 +78,7 @@ pub(super) fn start_pause_ms(failed: u32) -> i64 {
 /// The record for a claim whose supervisor did not come up: it is given back, to be tried again later; after
 /// `most` times in a row the job is crashed, and waits for an operator.
 pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32) -> Operation {
-    let claim = job.run_state().claim.unwrap_or(0);
+    let claim = job.run_state().claim.unwrap_or_default();
     let failed = job.run_state().failed_starts + 1;
     if failed < most {
         let pause = start_pause_ms(failed);
@@ -106,7 +106,7 @@ pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32
 /// The record for a claim that the host was too weak to start: it is given back and not counted. The
 /// scheduler decides when it is tried again.
 pub(crate) fn given_back_for_host(job: &Job, why: &str) -> Operation {
-    let claim = job.run_state().claim.unwrap_or(0);
+    let claim = job.run_state().claim.unwrap_or_default();
     let reason = why.to_owned();
     Operation::Unclaim { job: job.id.clone(), claim, reason, not_before: None, failed_start: false }
 }
@@ -115,6 +115,7 @@ pub(crate) fn given_back_for_host(job: &Job, why: &str) -> Operation {
 mod tests {
     use super::*;
     use crate::jobs::samples;
+    use crate::queue::Claim;
     use crate::queue::JobSpec;
 
     fn crashed(on_crash: CrashPolicy, max_attempts: u32, attempt: u32) -> AfterCrash {
@@ -168,7 +169,7 @@ mod tests {
         let seconds = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300];
         assert_eq!(pauses, seconds.map(|s| s * 1_000));
         assert_eq!(start_pause_ms(u32::MAX), LONGEST_START_PAUSE_MS);
-        let mut job = samples::job("a", 7);
+        let mut job = samples::job("a", Claim::of_record(7));
         let at = Timestamp::from_millis(5);
         let tried = |job: &Job| after_failed_start(job, "why", at, 3);
         assert!(matches!(tried(&job), Operation::Unclaim { not_before: None, failed_start: true, .. }));
@@ -178,6 +179,6 @@ mod tests {
         );
         job.run_state_mut().failed_starts = 2;
         let Operation::End(end) = tried(&job) else { panic!("it goes on for ever") };
-        assert_eq!((end.outcome, end.claim), (AttemptOutcome::NotStarted, 7));
+        assert_eq!((end.outcome, end.claim), (AttemptOutcome::NotStarted, Claim::of_record(7)));
     }
 }

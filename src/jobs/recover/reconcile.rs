@@ -19,8 +19,8 @@ use crate::jobs::traces::real_output;
 use crate::jobs::verdict::Verdict;
 use crate::logging::last_of_supervisor;
 use crate::queue::{
-    Actor, AfterCrash, AttemptOutcome, End, EndedBy, Job, JobId, JobStatus, Operation, Queue, QueueError,
-    QueueState,
+    Actor, AfterCrash, AttemptOutcome, Claim, End, EndedBy, Job, JobId, JobStatus, Operation, Queue,
+    QueueError, QueueState,
 };
 use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::parallel_map;
@@ -390,7 +390,7 @@ fn reconciled_as(
     now: Timestamp,
     settings: &RecoverSettings,
 ) -> (Reconciliation, Option<Operation>) {
-    let claim = job.run_state().claim.unwrap_or(0);
+    let claim = job.run_state().claim.unwrap_or_default();
     let then = after_crash(job, now, settings.requeue);
     let crashed = |reason| match interruption(job, judgement) {
         Some(by) => interrupted(job, claim, by, then),
@@ -428,8 +428,8 @@ fn reconciled_as(
 }
 
 /// Whether the attempt was begun before the backup was made that was put back.
-fn is_restored(dir: &StateDir, claim: u64) -> bool {
-    dir.past.restored.as_ref().is_some_and(|restored| claim <= restored.log_end)
+fn is_restored(dir: &StateDir, claim: Claim) -> bool {
+    dir.past.restored.as_ref().is_some_and(|restored| claim <= Claim::of_record(restored.log_end))
 }
 
 /// The signal that was ending the attempt when its supervisor last wrote its sentinel.
@@ -439,7 +439,12 @@ fn interruption<'a>(job: &Job, judgement: &'a Judgement) -> Option<&'a EndedBy> 
     own?.interrupted.as_ref()
 }
 
-fn interrupted(job: &Job, claim: u64, by: &EndedBy, then: AfterCrash) -> (Reconciliation, Option<Operation>) {
+fn interrupted(
+    job: &Job,
+    claim: Claim,
+    by: &EndedBy,
+    then: AfterCrash,
+) -> (Reconciliation, Option<Operation>) {
     let reason = format!("interrupted by {}; its supervisor was killed before it ended", by.by);
     let (reconciliation, operation) = crashed(job, claim, &reason, then);
     let operation = operation.map(|operation| match operation {
@@ -461,7 +466,7 @@ fn why_not_started(dir: &StateDir, id: &JobId) -> String {
 
 pub(super) fn crashed(
     job: &Job,
-    claim: u64,
+    claim: Claim,
     reason: &str,
     then: AfterCrash,
 ) -> (Reconciliation, Option<Operation>) {

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::reconcile::Reconciled;
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReconciledJob {
     pub job_id: JobId,
     pub attempt: u32,
     /// The claim that began it.
-    pub claim: Option<u64>,
+    pub claim: Option<Claim>,
     /// The result, as [`super::Reconciliation::as_str`] has it.
     pub outcome: String,
 }

@@ -21,8 +21,8 @@ use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::Stored;
 use crate::jobs::verdict::Liveness;
 use crate::queue::{
-    AttemptOutcome, CrashPolicy, EndedAttempt, Job, JobDocument, JobId, JobSpec, JobStatus, QueuePosition,
-    QueueState, RunState, Transition,
+    AttemptOutcome, Claim, CrashPolicy, EndedAttempt, Job, JobDocument, JobId, JobSpec, JobStatus,
+    QueuePosition, QueueState, RunState, Transition,
 };
 use crate::state::names::decode;
 use crate::state::{JobPaths, StateDir, Timestamp};
@@ -134,7 +134,7 @@ impl Files {
     }
 
     /// The latest attempt in any file, with its claim.
-    fn claimed(&self) -> Option<(u32, u64)> {
+    fn claimed(&self) -> Option<(u32, Claim)> {
         let sentinel = self.sentinel.whole().map(|s| (s.attempt, s.claim));
         let command = self.command.whole().map(|c| (c.attempt, c.claim));
         let exit = self.exit.whole().map(|e| (e.attempt, e.claim));

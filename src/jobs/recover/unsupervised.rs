@@ -11,7 +11,7 @@ use crate::jobs::evidence::judge_locked;
 use crate::jobs::judgement::{JudgeContext, Judgement};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::verdict::{Liveness, Verdict};
-use crate::queue::{AttemptOutcome, End, Job, Operation, Queue};
+use crate::queue::{AttemptOutcome, Claim, End, Job, Operation, Queue};
 use crate::state::StateDir;
 use crate::system::{
     Cgroup, Hindrance, Host, Presence, ProcessIdentity, end_process, hindrance_of, presence, signal_process,
@@ -117,7 +117,7 @@ fn record_end(
     why: UnsupervisedEnd,
     settings: &RecoverSettings,
 ) -> Result<(), RecoverError> {
-    let claim = job.run_state().claim.unwrap_or(0);
+    let claim = job.run_state().claim.unwrap_or_default();
     let end = match verdict {
         Verdict::Ended(exit) => End { claim, attempt: job.attempt, ..exit.to_end() },
         _ => end_of(dir, job, claim, why, settings.requeue),
@@ -129,7 +129,7 @@ fn record_end(
     Ok(())
 }
 
-fn end_of(dir: &StateDir, job: &Job, claim: u64, why: UnsupervisedEnd, requeue: RequeuePauses) -> End {
+fn end_of(dir: &StateDir, job: &Job, claim: Claim, why: UnsupervisedEnd, requeue: RequeuePauses) -> End {
     let (outcome, signal, reason) = match why {
         UnsupervisedEnd::Cancelled => {
             let signal = Some(Signal::TERM.as_raw());

@@ -111,7 +111,7 @@ impl RunningAttempt<'_> {
         // Only now, with the end on disk: the next job of the repository must not start beside this one.
         self.return_repository(repository);
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
-        if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim) {
+        if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim.seq()) {
             // Derived from the log: a recovery writes it anew.
             (self.hooks.notice)(&format!("the job's record is behind: {}", error_chain(&e)));
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::settings::SuperviseError;
 use crate::durable::log::Position;
-use crate::queue::{EndedBy, Job, JobDocument, JobId, JobStatus};
+use crate::queue::{Claim, EndedBy, Job, JobDocument, JobId, JobStatus};
 use crate::queue::{Operation, Queue, Record, records_behind};
 use crate::state::StateDir;
 use crate::system::FolderWatch;
@@ -31,7 +31,7 @@ pub(super) enum ClaimStatus {
 }
 
 /// The standing that a claim has after these records, which come after those that led to `standing`.
-fn after(standing: ClaimStatus, records: &[(u64, Record)], claim: u64) -> ClaimStatus {
+fn after(standing: ClaimStatus, records: &[(u64, Record)], claim: Claim) -> ClaimStatus {
     records.iter().fold(standing, |standing, (seq, record)| match (&standing, &record.operation) {
         (ClaimStatus::Lost(_), _) => standing,
         (ClaimStatus::Current, Operation::Cancel { .. }) => {
@@ -48,12 +48,16 @@ fn after(standing: ClaimStatus, records: &[(u64, Record)], claim: u64) -> ClaimS
     })
 }
 
-fn standing_in_queue(dir: &StateDir, job: &JobId, claim: u64) -> Result<ClaimStatus, SuperviseError> {
+fn standing_in_queue(dir: &StateDir, job: &JobId, claim: Claim) -> Result<ClaimStatus, SuperviseError> {
     let queue = Queue::open(dir)?;
     Ok(match queue.state().get(job) {
         None => ClaimStatus::Lost("there is no such job".to_owned()),
         Some(job) if job.status != JobStatus::Running || job.run_state().claim != Some(claim) => {
-            ClaimStatus::Lost(format!("the job is {} by claim {:?}", job.status, job.run_state().claim))
+            let under = job.run_state().claim.map_or(String::new(), |other| format!(" under claim {other}"));
+            ClaimStatus::Lost(format!(
+                "the job is {}{under}, and not running under claim {claim}",
+                job.status
+            ))
         }
         Some(job) if job.run_state().cancel_requested => {
             let nobody =
@@ -73,7 +77,7 @@ fn standing_in_queue(dir: &StateDir, job: &JobId, claim: u64) -> Result<ClaimSta
 pub(super) struct Decisions<'a> {
     dir: &'a StateDir,
     job: &'a JobId,
-    claim: u64,
+    claim: Claim,
     standing: ClaimStatus,
     reached: Position,
     watch: Option<FolderWatch>,
@@ -88,11 +92,11 @@ impl<'a> Decisions<'a> {
     pub(super) fn follow(
         dir: &'a StateDir,
         job: &'a JobId,
-        claim: u64,
+        claim: Claim,
         is_watched: bool,
     ) -> Result<Decisions<'a>, SuperviseError> {
         let watch = is_watched.then(|| watch_folder(&dir.paths.queue_log()).ok()).flatten();
-        let from = Position { last_seq: claim.saturating_sub(1), ..Position::default() };
+        let from = Position { last_seq: claim.seq().saturating_sub(1), ..Position::default() };
         let behind = records_behind(dir, from, job)?;
         let standing = match behind.records.split_first() {
             Some((first, later)) if begins(first, claim) => after(ClaimStatus::Current, later, claim),
@@ -150,8 +154,9 @@ impl<'a> Decisions<'a> {
     }
 }
 
-fn begins((seq, record): &(u64, Record), claim: u64) -> bool {
-    *seq == claim && matches!(record.operation, Operation::Claim { .. } | Operation::Found { .. })
+fn begins((seq, record): &(u64, Record), claim: Claim) -> bool {
+    Claim::of_record(*seq) == claim
+        && matches!(record.operation, Operation::Claim { .. } | Operation::Found { .. })
 }
 
 fn watch_folder(folder: &Path) -> rustix::io::Result<FolderWatch> {
@@ -161,7 +166,7 @@ fn watch_folder(folder: &Path) -> rustix::io::Result<FolderWatch> {
 }
 
 /// The job as it was claimed: from its record file, else from the queue.
-pub(super) fn claimed_job(dir: &StateDir, id: &JobId, claim: u64) -> Result<Option<Job>, SuperviseError> {
+pub(super) fn claimed_job(dir: &StateDir, id: &JobId, claim: Claim) -> Result<Option<Job>, SuperviseError> {
     let record = crate::jobs::record::read(dir, id)?;
     if let Some(job) = record.whole().filter(|d: &&JobDocument| is_of_claim(d, id, claim)) {
         return Ok(Some(job.clone().into()));
@@ -170,6 +175,6 @@ pub(super) fn claimed_job(dir: &StateDir, id: &JobId, claim: u64) -> Result<Opti
     Ok(queue.state().get(id).filter(|job| job.run_state().claim == Some(claim)).cloned())
 }
 
-fn is_of_claim(document: &JobDocument, id: &JobId, claim: u64) -> bool {
+fn is_of_claim(document: &JobDocument, id: &JobId, claim: Claim) -> bool {
     document.job_id == *id && document.run_state.as_ref().is_some_and(|c| c.claim == Some(claim))
 }

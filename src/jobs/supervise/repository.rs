@@ -1,6 +1,6 @@
 //! The seam to the repository locks: a job with a repository holds its lock from start to end.
 
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::StateDir;
 
 /// Why a job did not get its repository; the claim is given back.
@@ -28,7 +28,7 @@ pub struct RepositoryRequest<'a> {
     pub job: &'a JobId,
     pub attempt: u32,
     /// The claim that began it.
-    pub claim: u64,
+    pub claim: Claim,
     /// How long to wait.
     pub wait: std::time::Duration,
 }

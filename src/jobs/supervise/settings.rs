@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::repository::RepositoryLocker;
 use crate::durable::{DiskError, LockError};
 use crate::jobs::recover::RequeuePauses;
-use crate::queue::{JobId, QueueError};
+use crate::queue::{Claim, JobId, QueueError};
 use crate::state::names::BadName;
 
 /// What to supervise, and how.
@@ -15,7 +15,7 @@ use crate::state::names::BadName;
 pub struct SuperviseSettings {
     pub job: JobId,
     /// The claim that begins the attempt.
-    pub claim: u64,
+    pub claim: Claim,
     /// Program and first arguments of the trampoline, which calls [`super::exec_command`]. Its task is
     /// appended: `--job ID --attempt N --claim SEQ --supervisor PID [--cgroup PATH] --reports -- COMMAND…`.
     pub trampoline: Vec<OsString>,
@@ -46,7 +46,7 @@ pub struct SuperviseSettings {
 
 impl SuperviseSettings {
     /// With the usual times.
-    pub fn new(job: JobId, claim: u64, trampoline: Vec<OsString>) -> SuperviseSettings {
+    pub fn new(job: JobId, claim: Claim, trampoline: Vec<OsString>) -> SuperviseSettings {
         SuperviseSettings {
             job,
             claim,

@@ -12,7 +12,7 @@ use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::keeper::OutputPipe;
 use crate::jobs::marks;
 use crate::jobs::sentinel::Sentinel;
-use crate::queue::{Job, JobSpec};
+use crate::queue::{Claim, Job, JobSpec};
 use crate::state::{JobPaths, LINKED, StateDir};
 
 /// What an attempt runs, and where.
@@ -76,7 +76,7 @@ impl AttemptPlan {
         Ok((process, report))
     }
 
-    fn arguments(&self, job: &Job, claim: u64) -> Vec<OsString> {
+    fn arguments(&self, job: &Job, claim: Claim) -> Vec<OsString> {
         let named = [
             ("--job", job.id.to_string()),
             ("--attempt", job.attempt.to_string()),
@@ -118,7 +118,7 @@ fn is_folder(path: &Path) -> bool {
 
 /// Moves what an earlier attempt left to `<n>/` beside it. May be killed at any point and run again: the
 /// sentinel, which names the attempt, moves last.
-pub(super) fn clear_away(disk: &Disk, paths: &JobPaths, job: &Job, claim: u64) -> Result<(), DiskError> {
+pub(super) fn clear_away(disk: &Disk, paths: &JobPaths, job: &Job, claim: Claim) -> Result<(), DiskError> {
     let sentinel = Sentinel::read(&paths.sentinel())?;
     let exit = ExitRecord::read(&paths.exit())?;
     // The number of a claim is given again when the log was lost.
@@ -139,7 +139,7 @@ pub(super) fn clear_away(disk: &Disk, paths: &JobPaths, job: &Job, claim: u64) -
     Ok(())
 }
 
-fn move_into(disk: &Disk, file: &Path, folder: &Path, claim: u64) -> Result<(), DiskError> {
+fn move_into(disk: &Disk, file: &Path, folder: &Path, claim: Claim) -> Result<(), DiskError> {
     let (Some(name), Some(home)) = (file.file_name(), file.parent()) else { return Ok(()) };
     if std::fs::symlink_metadata(file).is_err() {
         return Ok(());

@@ -17,7 +17,7 @@ use crate::durable::{Disk, DiskError, error_chain};
 use crate::jobs::cgroup_name;
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::stored::Stored;
-use crate::queue::JobId;
+use crate::queue::{Claim, JobId};
 use crate::state::names::BadName;
 use crate::state::{JobPaths, StateDir};
 use crate::system::{Confinement, use_of_this_process};
@@ -32,7 +32,7 @@ pub struct CommandRequest {
     pub job: JobId,
     pub attempt: u32,
     /// The claim that began it.
-    pub claim: u64,
+    pub claim: Claim,
     /// The supervisor, which must be this process's parent.
     pub supervisor: u32,
     /// The control group to join, which must be that of the claim.
@@ -59,9 +59,9 @@ pub enum NotStarted {
     #[error("claim {claim} is over: claim {later} has begun")]
     Late {
         /// Ours.
-        claim: u64,
+        claim: Claim,
         /// The later one.
-        later: u64,
+        later: Claim,
     },
     /// Nothing to run.
     #[error("the command is empty")]

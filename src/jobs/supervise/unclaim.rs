@@ -24,7 +24,7 @@ pub(super) fn give_back(
         failed_start: false,
     };
     append(dir, &actor(), &[unclaim])?;
-    if let Err(e) = record::advance(dir, &settings.job, settings.claim) {
+    if let Err(e) = record::advance(dir, &settings.job, settings.claim.seq()) {
         // Derived from the log: a recovery writes it.
         debug!(event = events::TROUBLE, "the job's record is behind: {}", error_chain(&e));
     }

@@ -1,5 +1,6 @@
 //! Written records are read back, and the fast path for submissions agrees with the full parser.
 
+use crate::queue::Claim;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -114,7 +115,7 @@ fn other_operation() -> impl Strategy<Value = Operation> {
             Operation::End(End {
                 job,
                 attempt,
-                claim,
+                claim: Claim::of_record(claim),
                 outcome,
                 exit_code,
                 signal,
@@ -144,11 +145,11 @@ fn other_operation() -> impl Strategy<Value = Operation> {
         (name(), any::<u32>(), any::<u64>()).prop_map(|(job, attempt, claim)| Operation::Found {
             job,
             attempt,
-            claim
+            claim: Claim::of_record(claim)
         }),
         (name(), any::<u64>(), odd(), prop::option::of(time()), any::<bool>()).prop_map(
             |(job, claim, reason, not_before, failed_start)| {
-                Operation::Unclaim { job, claim, reason, not_before, failed_start }
+                Operation::Unclaim { job, claim: Claim::of_record(claim), reason, not_before, failed_start }
             }
         ),
         end,

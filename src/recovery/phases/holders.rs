@@ -8,7 +8,7 @@ use crate::durable::is_held;
 use crate::jobs::{FreshnessLimits, JudgeContext, ProcessTable};
 use crate::locks::{JobLiveness, LockHolder, QueuedJobs, job_goes_first, read_metadata};
 use crate::logging::Repeats;
-use crate::queue::{Job, JobId, JobStatus, Queue, QueueState};
+use crate::queue::{Claim, Job, JobId, JobStatus, Queue, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
 
@@ -35,7 +35,7 @@ impl JobHolders {
     }
 
     /// Whether the attempt that this claim began is alive; unknown when the queue cannot be read.
-    pub fn liveness(&self, id: &JobId, claim: u64) -> JobLiveness {
+    pub fn liveness(&self, id: &JobId, claim: Claim) -> JobLiveness {
         let Some(running) = self.running(id) else { return JobLiveness::Unknown };
         let (host, table) = (Host::this(), ProcessTable::new());
         let look = JudgeContext { dir: &self.dir, host: &host, table: &table, limits: self.limits };
@@ -86,7 +86,7 @@ impl JobHolders {
         if has_taken {
             return Stand::HasTaken;
         }
-        match self.liveness(&running.id, running.run_state().claim.unwrap_or(0)) {
+        match self.liveness(&running.id, running.run_state().claim.unwrap_or_default()) {
             JobLiveness::Unknown => Stand::Unknown,
             _ => Stand::AboutToTake,
         }

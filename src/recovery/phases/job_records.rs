@@ -7,8 +7,8 @@
 use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::jobs::{RecoverSettings, record};
 use crate::queue::{
-    AfterCrash, AttemptOutcome, End, INTERRUPTED, Job, JobDocument, JobId, JobStatus, Method, Operation,
-    QueueState, Repaired,
+    AfterCrash, AttemptOutcome, Claim, End, INTERRUPTED, Job, JobDocument, JobId, JobStatus, Method,
+    Operation, QueueState, Repaired,
 };
 use crate::recovery::PhaseError;
 use crate::state::StateDir;
@@ -136,7 +136,7 @@ fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
                 job: id,
                 attempt: document.attempt,
                 // The claim's number is lost; the queue accepts any for a waiting job.
-                claim: 0,
+                claim: Claim::default(),
                 outcome,
                 exit_code: last.exit_code,
                 signal: last.signal,

@@ -7,7 +7,7 @@ use crate::audit::{AuditError, Entry, Trail};
 use crate::findings::{Finding, Object, catalogue};
 use crate::jobs::{JudgeContext, Liveness, ProcessTable, judge};
 use crate::locks::{JobLiveness, LockOutcome, LocksRecovered, RecoveredLock, recover_all};
-use crate::queue::{Job, JobId};
+use crate::queue::{Claim, Job, JobId};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::system::Host;
 
@@ -22,7 +22,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         JudgeContext { dir: &shared.dir, host: &host, table: &table, limits: shared.settings.jobs.limits };
     // By id: there may be as many locks as jobs.
     let by_id: HashMap<&JobId, &Job> = running.iter().map(|job| (&job.id, job)).collect();
-    let liveness = |id: &JobId, claim: u64| {
+    let liveness = |id: &JobId, claim: Claim| {
         let job = by_id.get(id).map_or(&[][..], |job| std::slice::from_ref(*job));
         liveness_of(&look, job, id, claim)
     };
@@ -63,7 +63,7 @@ fn enter(shared: &Shared, recovered: &LocksRecovered) -> Result<(), AuditError> 
 }
 
 /// A lock belongs to an attempt: when that is not the job's present one, the lock's holder is gone.
-pub(crate) fn liveness_of(look: &JudgeContext<'_>, running: &[Job], id: &JobId, claim: u64) -> JobLiveness {
+pub(crate) fn liveness_of(look: &JudgeContext<'_>, running: &[Job], id: &JobId, claim: Claim) -> JobLiveness {
     match running.iter().find(|j| j.id == *id && j.run_state().claim == Some(claim)) {
         None => JobLiveness::Over,
         Some(job) => match judge(look, job).liveness() {

@@ -4,7 +4,7 @@ use super::locks::liveness_of;
 use super::shared::Shared;
 use crate::jobs::{JudgeContext, ProcessTable};
 use crate::orphans::{OrphanSettings, ScanContext, ScanError, rescan};
-use crate::queue::{Job, JobId};
+use crate::queue::{Claim, Job, JobId};
 use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
 use crate::state::human;
 use crate::system::Host;
@@ -23,7 +23,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
             table: &table,
             limits: shared.settings.jobs.limits,
         };
-        let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
+        let liveness = |id: &JobId, claim: Claim| liveness_of(&look, &running, id, claim);
         let world = ScanContext::look(&shared.dir, &settings, queue)
             .map_err(|e| PhaseError::failed("look for what could own something", e))?;
         let plan = match rescan(&world, &liveness) {

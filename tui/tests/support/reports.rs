@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use recovery::audit::Outcome;
 use recovery::cleanup::{CleanupPhaseName, CleanupPhaseStatus, CleanupStatus, Source};
+use recovery::locks::FencingNumber;
 use recovery::orphans::{Check, OrphanKind};
 use recovery::queue::JobStatus;
 use recovery::queue::{Counts, RecoveredQueue};
@@ -122,7 +123,7 @@ fn locks(names: Names, count: usize) -> Locks {
             lock: ActiveLock {
                 repository: names.name(i),
                 lock_id: is_held.then(|| format!("0195-{i}")),
-                token: Some(17 + i as u64),
+                token: Some(FencingNumber::new(17 + i as u64)),
                 holder: is_held.then(|| {
                     format!("job {} (attempt 1, supervisor process 812 on batch-1)", names.name(i + 3))
                 }),

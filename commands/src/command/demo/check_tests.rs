@@ -1,7 +1,7 @@
 //! Every check is fed right facts once and wrong ones many times: a demonstration that cannot fail shows
 //! nothing.
 
-use recovery::queue::JobStatus;
+use recovery::queue::{Claim, JobStatus};
 
 use super::*;
 use crate::command::demo::facts::{LockFact, RecoveryFact, read_counted, read_witness};
@@ -22,7 +22,7 @@ fn good() -> Facts {
     });
     let end = (100..).zip(&CAST).map(|(claim, r)| {
         let (status, attempt, exit_code) = r.at_the_end();
-        fact(r.name, status, attempt, exit_code, Some(claim))
+        fact(r.name, status, attempt, exit_code, Some(Claim::of_record(claim)))
     });
     let lock = |(repository, outcome): (&str, &str)| LockFact {
         repository: repository.to_owned(),
@@ -110,9 +110,12 @@ fn what_became_of_the_running_jobs_is_seen() {
 fn a_wrong_order_is_seen() {
     assert_eq!(broken(|f| f.line_after.swap(0, 1)), ["order"]);
     assert_eq!(broken(|f| f.line_after.clear()), ["order"]);
-    let late = |f: &mut Facts| find(&mut f.end, "send-invoices").claim = Some(900);
+    let late = |f: &mut Facts| find(&mut f.end, "send-invoices").claim = Some(Claim::of_record(900));
     assert_eq!(broken(late), ["order"]);
-    assert_eq!(broken(|f| find(&mut f.end, "hotfix-web").claim = Some(1)), Vec::<&str>::new());
+    assert_eq!(
+        broken(|f| find(&mut f.end, "hotfix-web").claim = Some(Claim::of_record(1))),
+        Vec::<&str>::new()
+    );
 }
 
 #[test]

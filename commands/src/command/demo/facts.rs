@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use recovery::queue::{Job, JobStatus, Operation, Queue, QueueError, QueueState, Record, records_since};
+use recovery::queue::{
+    Claim, Job, JobStatus, Operation, Queue, QueueError, QueueState, Record, records_since,
+};
 use recovery::recovery::RecoveryRecord;
 use recovery::state::StateDir;
 use serde::Serialize;
@@ -43,7 +45,7 @@ pub(super) struct JobFact {
     pub(super) attempt: u32,
     pub(super) exit_code: Option<i32>,
     /// At the end: the sequence number of the first claim after the recovery.
-    pub(super) claim: Option<u64>,
+    pub(super) claim: Option<Claim>,
 }
 
 /// One lock.
@@ -106,7 +108,8 @@ impl Facts {
         for (fact, job) in self.end.iter_mut().zip(queue.state().jobs()) {
             let records = records_since(dir, since, &job.id)?;
             let claim = |(seq, record): &(u64, Record)| {
-                (*seq > since && matches!(record.operation, Operation::Claim { .. })).then_some(*seq)
+                (*seq > since && matches!(record.operation, Operation::Claim { .. }))
+                    .then_some(Claim::of_record(*seq))
             };
             fact.claim = records.iter().find_map(claim);
         }

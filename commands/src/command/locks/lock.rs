@@ -12,7 +12,8 @@ use clap::Args;
 use recovery::audit::{Entry, Trail};
 use recovery::findings::Object;
 use recovery::locks::{
-    Caller, GiveBackError, HeldBy, LockGrant, LockRefused, RunUnderError, UnderLock, run_with_lock,
+    Caller, FencingNumber, GiveBackError, HeldBy, LockGrant, LockRefused, RunUnderError, UnderLock,
+    run_with_lock,
 };
 use recovery::state::names::encode;
 use recovery::state::{StateDir, parse_duration};
@@ -43,7 +44,7 @@ struct LockReport {
     dry_run: bool,
     lock_id: Option<String>,
     /// The fencing number.
-    token: Option<u64>,
+    token: Option<FencingNumber>,
     /// Of the command; 128 and the signal's number when a signal ended it.
     exit_status: Option<i32>,
     given_back: bool,
