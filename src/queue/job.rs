@@ -17,7 +17,8 @@ use super::spec::JobSpec;
 use crate::state::JobId;
 use crate::state::Timestamp;
 
-/// Clocks are set right by so much all the time, in milliseconds: no pause is called too long for it.
+/// How far clocks are corrected in normal operation, in milliseconds: a pause that is longer by no more than this
+/// is not reported.
 const CLOCK_TOLERANCE_MS: i64 = 5_000;
 
 /// Where a job stands.
@@ -55,7 +56,7 @@ impl JobStatus {
     /// All of them, in the order in which reports list them.
     pub const ALL: &[JobStatus] = <JobStatus as VariantArray>::VARIANTS;
 
-    /// In a sentence about the job, behind "it": `has already succeeded`.
+    /// The phrase after "it" in a sentence about the job: `has already succeeded`.
     pub const fn said(self) -> &'static str {
         match self {
             JobStatus::Queued => "is waiting",
@@ -287,35 +288,34 @@ impl Job {
         serde_json::from_str(&self.raw_spec)
     }
 
-    /// The attempt that a resume would begin: the present one as long as it was not begun.
+    /// The attempt that a resume would begin: the present one if it was not begun.
     pub fn next_attempt(&self) -> u32 {
         let run = self.run_state();
-        // A job that was taken over from another server has begun and has no attempts. One whose supervisor
-        // never came up has an attempt that was not begun.
+        // A job that was adopted from another server has begun and has no attempts. A job whose supervisor could
+        // not be started has an attempt that was not begun.
         let is_present = run.attempts.last().is_none_or(|last| last.attempt >= self.attempt);
         let begun = run.started_at.is_some() && is_present;
         self.attempt.saturating_add(u32::from(begun))
     }
 
-    /// The end of its pause; `None` when it may start. A pause lasts no longer than it was made for: if more
-    /// than that is left, the clock was ahead when it was made, and the pause is over.
+    /// The end of its pause; `None` when it may start. A pause lasts no longer than its length: if more than that
+    /// is left, the clock was ahead when the pause began, and the pause is over.
     pub fn pauses_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.not_before.filter(|until| *until > now && self.clock_was_ahead(now).is_none())
     }
 
-    /// How much longer than its length the pause would last, in milliseconds: the clock has been set back
+    /// How much longer than its length the pause would last, in milliseconds, because the clock has been set back
     /// since.
     pub(crate) fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
         let until = self.not_before.filter(|_| self.status == JobStatus::Queued)?;
-        // Its time and the end of its pause were taken from the same clock.
+        // The time of the change and the end of the pause were taken from the same clock.
         let length = until.millis_since(self.run_state().history.last()?.at).max(0);
         let excess = until.millis_since(now) - length;
         (excess > CLOCK_TOLERANCE_MS).then_some(excess)
     }
 
-    /// Whether a queued job is in the line for its repository. A job that pauses after a crash or a failed
-    /// start lets others go before; one that was sent back only because its repository was not free keeps its
-    /// turn.
+    /// Whether a queued job is in the line for its repository. A job that pauses after a crash or a failed start
+    /// lets others go first; a job that was sent back only because its repository was not free keeps its turn.
     pub fn keeps_its_turn(&self, now: Timestamp) -> bool {
         let run = self.run_state();
         let was_sent_back = run.started_at.is_none() && run.failed_starts == 0;

@@ -137,7 +137,7 @@ fn copy_into(mut pipe: &File, file: &DiskFile, end: u64) -> io::Result<usize> {
 /// signals that would end it: it ends with the job. The passed open file holds the file's lock.
 pub fn keep_output(disk: &Disk, pipe: File, output: File, limit: u64) -> Result<(), DiskError> {
     let mut pump = Pump::new(pipe, DiskFile::of(disk, output, "/proc/self/fd/1".into()), limit);
-    // A pipe that cannot be read must not cause an endless loop.
+    // Fail at once if the output cannot be examined: the loop would take that for a refusal and try for ever.
     pump.file().metadata()?;
     loop {
         match pump.turn().0 {
