@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// The namespace that every process of the machine is in or below (`PROC_PID_INIT_INO`).
 const OUTERMOST_NAMESPACE: u64 = 0xEFFF_FFFC;
-/// The kernel reckons its start anew for every reader, in whole seconds.
+/// How far two readings of the kernel's start may differ: the kernel computes it anew for every reader, in whole
+/// seconds.
 pub(crate) const SAME_START_SECONDS: u64 = 2;
 
 /// Boot, machine and process namespace: the scope of a PID and a start time.
@@ -66,7 +67,7 @@ impl Host {
         }
     }
 
-    /// Where `recorded` is, seen from here.
+    /// Where the host `recorded` is, seen from this one.
     pub(crate) fn relation(&self, recorded: &Host) -> Relation {
         let has_ids = !self.boot_id.is_empty() && !recorded.boot_id.is_empty();
         let is_same_id = has_ids && self.boot_id == recorded.boot_id;
@@ -75,7 +76,7 @@ impl Host {
         let is_same_machine = !self.machine_id.is_empty() && self.machine_id == recorded.machine_id;
         let is_other_machine =
             !is_same_machine && !self.machine_id.is_empty() && !recorded.machine_id.is_empty();
-        // With another id the kernel's start counts only where nothing speaks for another machine.
+        // With another boot id the kernel's start counts only where nothing indicates another machine.
         let is_same_boot = is_same_id || is_same_start == Some(true) && !is_other_machine;
         if is_same_boot && self.pid_namespace == recorded.pid_namespace {
             return Relation::Here { is_disputed: !is_same_id };

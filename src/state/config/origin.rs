@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// How the names of our variables begin.
+/// The prefix of the names of this program's variables.
 pub const ENVIRONMENT_PREFIX: &str = "RECOVERYCTL_";
 
 /// Where a value comes from.
