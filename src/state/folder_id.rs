@@ -28,8 +28,8 @@
 //! other things show that: an attribute of the folder itself (`user.recoveryctl.incarnation`), which no backup of
 //! files has, and living processes (see [`crate::jobs::notice_restore`]).
 //!
-//! Not detected: a whole machine that was cloned with its disk, path and machine id; and processes in one of the
-//! two that cannot be seen from the other.
+//! Not detected: a whole machine that was cloned with its disk, path and machine id. Processes in one of the two
+//! machines cannot be seen from the other.
 
 use std::path::{Path, PathBuf};
 
