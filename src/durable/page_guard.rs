@@ -81,7 +81,7 @@ fn install() {
 
 /// Calls only `mmap`, `sigaction` and the previous handler, and never blocks.
 extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel hands over a whole `siginfo_t`; for SIGBUS it bears an address.
+    // SAFETY: the kernel passes a whole `siginfo_t`; for SIGBUS it contains an address.
     let address = unsafe { (*info).si_addr() } as usize;
     let guarded = SLOTS.iter().find(|slot| {
         let base = slot.base.load(Ordering::SeqCst);

@@ -134,7 +134,7 @@ pub struct Transition {
 /// An attempt that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedAttempt {
-    /// 1 for the first.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
     /// How it ended.
     pub status: JobStatus,
@@ -156,23 +156,23 @@ pub struct EndedAttempt {
     pub evidence: Vec<String>,
 }
 
-/// A job that was running in another server when it was taken over: no supervisor of this server watches it.
+/// A job that was running in another server when it was adopted: no supervisor of this server watches it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
     /// Its process.
     pub pid: u32,
     /// When that process started, in clock ticks since boot.
     pub start_time: u64,
-    /// In which boot.
+    /// The id of the boot in which it runs.
     pub boot_id: String,
     /// When that boot's kernel started, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booted_at: Option<u64>,
-    /// Where it writes its output, and at the end a line `Exit code: N`.
+    /// The file to which it writes its output, and at the end a line `Exit code: N`.
     pub output: PathBuf,
 }
 
-/// State of jobs that were started, ended or taken over.
+/// State of jobs that were started, ended or adopted from another server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunState {
@@ -188,16 +188,16 @@ pub struct RunState {
     /// The signal that ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
-    /// Why it is where it is.
+    /// Why it has its present status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Sequence number of the claim that began the present attempt; an end must name it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<u64>,
-    /// How often in a row no supervisor could come up for it.
+    /// How many starts in a row have failed because no supervisor could be started for it.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed_starts: u32,
-    /// An operator asked for its end while it ran.
+    /// Whether an operator asked for its end while it ran.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
     /// The operator's request, and its time.
@@ -206,19 +206,19 @@ pub struct RunState {
     /// The cancel or signal that ended the last attempt from outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<EndedBy>,
-    /// The next attempt ignores the checkpoint.
+    /// Whether the next attempt ignores the checkpoint.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
     /// The sources from which a lost record was reconstructed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconstructed: Option<Vec<String>>,
-    /// The kind of server it was taken over from.
+    /// The kind of server that it was imported from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Where its output is, when not in its workspace.
+    /// The path of its output, when another server wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<PathBuf>,
-    /// A running process without a supervisor of this server.
+    /// Its process, when that runs without a supervisor of this server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Adopted>,
     /// Every change of status after the submission.
@@ -233,9 +233,9 @@ pub struct RunState {
 #[derive(Debug, Clone)]
 pub struct Job {
     pub id: JobId,
-    /// Its place in the line.
+    /// Its position in the line.
     pub place: QueuePosition,
-    /// Higher goes first.
+    /// A job with a higher priority goes first.
     pub priority: i32,
     /// The attempt that is next (queued), under way, or was last; the first is 1.
     pub attempt: u32,
@@ -245,7 +245,7 @@ pub struct Job {
     pub repository: Option<Arc<str>>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// Not to be started before.
+    /// The earliest time at which it may be started.
     pub not_before: Option<Timestamp>,
     /// Present once the job was started or has ended.
     pub run_state: Option<Box<RunState>>,
@@ -377,9 +377,9 @@ pub struct JobDocument {
     pub status: JobStatus,
     /// The present attempt.
     pub attempt: u32,
-    /// Its place in the line.
+    /// Its position in the line.
     pub place: QueuePosition,
-    /// Higher goes first.
+    /// A job with a higher priority goes first.
     #[serde(default)]
     pub priority: i32,
     /// The repository it works on.
@@ -387,7 +387,7 @@ pub struct JobDocument {
     pub repository: Option<Arc<str>>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// Not to be started before.
+    /// The earliest time at which it may be started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
     /// Present once the job was started or has ended.

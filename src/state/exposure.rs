@@ -155,7 +155,7 @@ fn parts(path: &Path) -> Vec<OsString> {
     path.components().rev().filter_map(name).collect()
 }
 
-/// Checks a folder; true when all users may write to it, which only the sticky bit makes acceptable.
+/// Checks a folder; true when other users may write to it, which only the sticky bit makes acceptable.
 fn check_folder(path: &Path) -> Result<bool, Exposed> {
     // A file that is hidden cannot be opened either.
     let Ok(seen) = std::fs::symlink_metadata(path) else { return Ok(false) };

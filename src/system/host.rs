@@ -36,7 +36,7 @@ pub struct Host {
 pub(crate) enum Relation {
     /// In this boot and process namespace. `is_disputed`: the boot ids differ, the kernel's start does not.
     Here {
-        /// Whether the pieces disagree.
+        /// Whether the boot id and the kernel's start disagree.
         is_disputed: bool,
     },
     /// In this boot, in another process namespace.
@@ -44,10 +44,10 @@ pub(crate) enum Relation {
     /// In an earlier boot of this machine. `is_proven`: by the id and by the kernel's start; otherwise by the
     /// id alone, which may be mounted over.
     EarlierBoot {
-        /// Whether two pieces say so.
+        /// Whether both the id and the kernel's start prove it.
         is_proven: bool,
     },
-    /// On another machine, or on this one for all that can be told.
+    /// On another machine, or on this one without a way to tell.
     Elsewhere,
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessStat {
     pub identity: ProcessIdentity,
-    /// The process that is told of its end.
+    /// The process that is notified of its end: its parent.
     pub parent: u32,
     /// Its session: the PID of the process that opened it.
     pub session: u32,

@@ -206,7 +206,7 @@ fn is_supervised(request: &CommandRequest) -> bool {
     std::os::unix::process::parent_id() == request.supervisor
 }
 
-/// Writes the reason into the job's output, which the command would have written.
+/// Writes into the job's output why there is no output of the command.
 pub(super) fn tell(disk: &Disk, output: &Path, why: &(dyn std::error::Error + 'static)) {
     let text = format!("recoveryctl: {}\n", error_chain(why));
     if let Ok(mut file) = disk.open_append(output) {
