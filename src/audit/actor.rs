@@ -1,4 +1,4 @@
-//! Who acts.
+//! The actor of a record.
 
 use serde::{Deserialize, Serialize};
 

@@ -54,7 +54,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An act of somebody's that was done.
+    /// An act that an actor has done.
     pub fn done(
         at: Timestamp,
         actor: &Actor,
@@ -77,12 +77,12 @@ impl Entry {
         }
     }
 
-    /// The same act, with what proved that it was right.
+    /// The same act, with the evidence that justified it.
     pub(crate) fn with_evidence(self, evidence: Vec<String>) -> Entry {
         Entry { evidence, ..self }
     }
 
-    /// The same act, if it failed half way.
+    /// The same act, marked as failed half way.
     pub(crate) fn failed(self) -> Entry {
         Entry { result: Outcome::Failed, ..self }
     }

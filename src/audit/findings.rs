@@ -1,4 +1,4 @@
-//! What of the trail cannot be read, or is gone.
+//! Findings about entries of the trail that cannot be read or are gone.
 
 use super::trail::{AuditError, TrailRead};
 use crate::durable::log::{Damage, DamageKind};
@@ -19,7 +19,7 @@ pub(crate) fn findings(dir: &StateDir, trail: &TrailRead) -> Vec<Finding> {
     damage_findings(dir, &trail.damage, &trail.missing).into_iter().chain(of_unknown).collect()
 }
 
-/// What of the trail cannot be read or is gone.
+/// Findings about entries of the trail that cannot be read or are gone.
 pub(crate) fn damage_findings(dir: &StateDir, damage: &[Damage], missing: &[(u64, u64)]) -> Vec<Finding> {
     let of_damage = damage.iter().map(|place| {
         let sentence = format!("{} bytes at offset {} are no record of it", place.len, place.offset);
@@ -34,7 +34,7 @@ pub(crate) fn damage_findings(dir: &StateDir, damage: &[Damage], missing: &[(u64
     of_damage.chain(of_gaps).collect()
 }
 
-/// Whether bytes that cannot be read are the one entry that is missing. More may be gone than they are.
+/// Whether bytes that cannot be read are the one missing entry; more entries may be gone than those bytes held.
 fn is_entry(place: &Damage, (first, last): (u64, u64)) -> bool {
     place.kind == DamageKind::Record && first == last && place.after + 1 == first
 }

@@ -1,6 +1,6 @@
 //! The audit trail of what is done outside the queue: who, when, what, why, and how it ended.
 //!
-//! (Operations on the queue bear `by` and `why` in the queue's own log.)
+//! (Operations on the queue have `by` and `why` in the queue's own log.)
 //!
 //! **Format**: `audit/log/`, an append-only log ([`crate::durable::log`]) in segments of 1 MiB that are not
 //! preallocated; one record an act, a JSON object ([`Entry`]):
@@ -10,12 +10,12 @@
 //!  "action":"release","object":"lock:web","result":"done","detail":"…"}
 //! ```
 //!
-//! **Guarantees**: one append is one sync; an act is acknowledged only after its entry is on disk. A
-//! damaged record costs itself. Nothing is ever removed.
+//! **Guarantees**: one append is one sync; an act is acknowledged only after its entry is on disk. Damage to a
+//! record costs that record only. Nothing is ever removed.
 //!
-//! **Order**: [`Trail::open`] before the act, so that a trail that cannot be written stops it; then the act;
-//! then [`Trail::record`]. A kill between the last two leaves an act without an entry, which its own files
-//! still explain: a lock's metadata and a request to skip bear `by` and `why` themselves.
+//! **Order**: [`Trail::open`] before the act, so that a trail that cannot be written stops it; then the act; then
+//! [`Trail::record`]. A kill between the last two leaves an act without an entry, which its own files still
+//! explain: a lock's metadata and a request to skip have `by` and `why` themselves.
 
 mod actor;
 mod entry;

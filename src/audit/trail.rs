@@ -11,7 +11,7 @@ use crate::system::Host;
 
 const SEGMENT_BYTES: u64 = 1 << 20;
 
-/// Why an act could not be entered. It must not be acknowledged then.
+/// Why an act could not be recorded. It must not be acknowledged then.
 #[derive(Debug, thiserror::Error)]
 #[error("the audit trail in {} cannot be used", folder.display())]
 pub struct AuditError {
@@ -29,10 +29,10 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Opens the trail, before the act that is to be entered.
+    /// Opens the trail, before the act that is to be recorded.
     pub fn open(dir: &StateDir) -> Result<Trail, AuditError> {
         let folder = dir.paths.audit_log();
-        // Damage must not stop anybody: what is in the way is put aside, and the trail begun anew.
+        // Damage must not stop an operator: what is in the way is moved aside, and the trail is begun anew.
         let opened = open_log(dir).or_else(|_| {
             set_strangers_aside(dir)?;
             open_log(dir)
@@ -41,7 +41,7 @@ impl Trail {
         Ok(Trail { log, folder })
     }
 
-    /// Enters an act; it is on disk when this returns. The sequence number is returned.
+    /// Records an act; it is on disk when this returns. The sequence number is returned.
     ///
     /// # Errors
     /// The entry may be there or not.
@@ -52,7 +52,7 @@ impl Trail {
 }
 
 impl Trail {
-    /// Enters several acts with one sync.
+    /// Records several acts with one sync.
     pub(crate) fn record_all(&self, entries: &[Entry]) -> Result<(), AuditError> {
         let lines: Vec<Vec<u8>> = entries.iter().map(|e| serde_json::to_vec(e).unwrap_or_default()).collect();
         let appended = self.log.append(&lines);
@@ -60,9 +60,9 @@ impl Trail {
     }
 }
 
-/// Moves into quarantine what stands where the trail's files belong and is none of them: a file in the
-/// place of the folder, a folder in the place of a file. Segments that are files are left as they are: a
-/// damaged one costs its damaged records only.
+/// Moves into quarantine what has the name of one of the trail's files but is none: a file in the place of the
+/// folder, a folder in the place of a file. Segments that are files are left as they are: a damaged segment costs
+/// only its damaged records.
 fn set_strangers_aside(dir: &StateDir) -> Result<(), DiskError> {
     let folder = dir.paths.audit_log();
     let is = |path: &Path, wanted: fn(&std::fs::Metadata) -> bool| {
@@ -93,7 +93,7 @@ fn set_strangers_aside(dir: &StateDir) -> Result<(), DiskError> {
 
 fn open_log(dir: &StateDir) -> Result<Log, LogError> {
     let options = dir.log_options(dir.paths.audit_log(), "audit", Host::this().boot_id, SEGMENT_BYTES);
-    // As for the queue's log.
+    // For the same reason as with the queue's log.
     dir.sync_identity(&options.folder)?;
     if !options.folder.is_dir() {
         dir.disk.ensure_dir(&options.folder)?;
@@ -101,7 +101,7 @@ fn open_log(dir: &StateDir) -> Result<Log, LogError> {
     Log::open(&dir.disk, options)
 }
 
-/// Enters an act. Where the act can still be refused, [`Trail::open`] comes first.
+/// Records an act. Where the act can still be refused, [`Trail::open`] comes first.
 ///
 /// # Errors
 /// The entry may be there or not.
@@ -109,23 +109,23 @@ pub fn record(dir: &StateDir, entry: &Entry) -> Result<u64, AuditError> {
     Trail::open(dir)?.record(entry)
 }
 
-/// What a trail tells.
+/// The result of reading a trail.
 #[derive(Debug, Clone, Default)]
 pub struct TrailRead {
     /// The acts by sequence number, in order.
     pub entries: Vec<(u64, Entry)>,
-    /// Bytes that are no record, without a half-written end, which may be in the making.
+    /// Bytes that are no record, except a half-written end, which a process may be writing.
     pub damage: Vec<Damage>,
     /// Sequence numbers that should be there and are not, first and last of each gap.
     pub missing: Vec<(u64, u64)>,
-    /// Whole records that are no entry this version knows.
+    /// Whole records that are no entry that this version knows.
     pub unknown: Vec<u64>,
 }
 
 /// Whether the files of a trail are whole.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TrailCheck {
-    /// Bytes that are no record, without a half-written end, which may be in the making.
+    /// Bytes that are no record, except a half-written end, which a process may be writing.
     pub damage: Vec<Damage>,
     /// Sequence numbers that should be there and are not, first and last of each gap.
     pub missing: Vec<(u64, u64)>,
@@ -133,10 +133,10 @@ pub(crate) struct TrailCheck {
     pub last_seq: u64,
 }
 
-/// Checks the whole trail, without understanding it. Changes nothing.
+/// Checks the whole trail, without parsing the entries. Changes nothing.
 ///
 /// # Errors
-/// What the system says. Damage is no error.
+/// The system's error. Damage is no error.
 pub(crate) fn check(dir: &StateDir) -> Result<TrailCheck, AuditError> {
     let (folder, state_id) = (dir.paths.audit_log(), dir.identity.state_id.to_string());
     if !folder.exists() {
@@ -151,11 +151,11 @@ pub(crate) fn check(dir: &StateDir) -> Result<TrailCheck, AuditError> {
     Ok(TrailCheck { damage, missing: summary.missing, last_seq: summary.position.last_seq })
 }
 
-/// Reads the whole trail. What it shows is synced before: an entry whose writer was killed must not be seen
-/// and then be lost.
+/// Reads the whole trail. Everything that it returns was synced before: an entry whose writer was killed must not
+/// be seen and then be lost.
 ///
 /// # Errors
-/// What the system says. Damage is no error.
+/// The system's error. Damage is no error.
 pub fn read(dir: &StateDir) -> Result<TrailRead, AuditError> {
     let (folder, state_id) = (dir.paths.audit_log(), dir.identity.state_id.to_string());
     let mut trail = TrailRead::default();
@@ -163,11 +163,11 @@ pub fn read(dir: &StateDir) -> Result<TrailRead, AuditError> {
         return Ok(trail);
     }
     let failed = |source| AuditError { folder: folder.clone(), source };
-    // Where the log cannot be opened, nobody writes either: what is there is shown.
+    // Where the log cannot be opened, no process writes either: the files are read as they are.
     let until = match open_log(dir) {
         Ok(log) => {
-            // An entry whose writer was killed before it counted is taken in now, or cut off: hidden today,
-            // it would come to light after the next power loss. Where the lock is held, the writer lives.
+            // An entry whose writer was killed before it published it is included now, or cut off: hidden today,
+            // it would appear after the next power loss. Where the lock is held, the writer lives.
             let _ = log.locked(|_| Ok::<(), LogError>(()));
             let end = log.end();
             if !SeededBug::ShowBeforeSync.is_on() {
@@ -242,7 +242,7 @@ mod tests {
         file.write_all(b"0badc0de 0000").unwrap();
         drop(file);
         assert_eq!(read(&dir).unwrap().entries.len(), 1);
-        // Another boot: what processes shared is not believed any more.
+        // This imitates another boot: the shared page is not believed any more.
         std::fs::remove_file(dir.paths.audit_log().join("commit.page")).unwrap();
         assert_eq!(record(&dir, &entry(2)).unwrap(), 2);
         let whole = read(&dir).unwrap();

@@ -21,14 +21,14 @@ const RANDOM_LETTERS: usize = 6;
 /// Result of [`remove_abandoned`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Abandoned {
-    /// No process was writing it; it is removed.
+    /// No process was writing the file; it is removed.
     Removed {
-        /// How long it was.
+        /// Its length.
         bytes: u64,
     },
-    /// A living process has it locked; it was left alone.
+    /// A living process holds its lock; it was left alone.
     InUse,
-    /// It had gone, or become another file, before it was looked at.
+    /// It was removed or replaced before this process examined it.
     Gone,
 }
 
@@ -106,7 +106,7 @@ mod tests {
         }
     }
 
-    /// Writers and sweeps of the same folder at once: every replacement succeeds and nothing is left.
+    /// Writers and sweeps work in the same folder at once: every replacement succeeds and nothing is left.
     #[test]
     fn sweep_concurrent_with_writers() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Tries out what a file system must be able to do, so that a state directory on an unfit one is refused at
-//! once, with the reason.
+//! Tries out what a file system must be able to do, so that a state directory on an unfit file system is refused
+//! at once, with the reason.
 //!
 //! | needed | why | where it is missing |
 //! | --- | --- | --- |
@@ -30,8 +30,8 @@ pub(crate) struct Unable {
     pub source: io::Error,
 }
 
-/// Tries the abilities in this folder, and leaves nothing there. A full, read-only or failing disk is not
-/// reported here: the command that needs to write reports it.
+/// Tries the abilities in this folder, and leaves nothing there. A full, read-only or failing disk is not an
+/// error here: the command that has to write reports it.
 pub(crate) fn try_abilities(disk: &Disk, folder: &Path) -> Result<(), Unable> {
     let trial = Trial { disk, folder };
     match trial.all() {
@@ -49,7 +49,7 @@ struct Trial<'a> {
     folder: &'a Path,
 }
 
-/// Says what could not be done.
+/// Names the ability that an error shows to be missing.
 trait Attempted<T> {
     fn or_unable(self, what: &'static str) -> Result<T, Unable>;
 }
@@ -68,7 +68,7 @@ impl Trial<'_> {
             .context("choose a name in", self.folder)
             .or_unable("make a file")?;
         let (target, name) = name.into_parts();
-        // The name is made, and goes, through the seam.
+        // The file is made and removed through the seam; `tempfile` only chose the name and must not remove it.
         let _ = name.keep();
         let tried = self.give_names(&target).and_then(|()| self.share_a_page(&target));
         match self.disk.remove_file(&target) {
@@ -95,7 +95,7 @@ impl Trial<'_> {
         new()?.publish(target, true).or_unable("replace a file by another").map(drop)
     }
 
-    /// Another open file must not get the lock that the first one has.
+    /// A second open file must not get the lock that the first one holds.
     fn is_locked(&self, path: &Path, what: &'static str) -> Result<(), Unable> {
         let other = self.disk.open(path).or_unable(what)?;
         match try_exclusive(other.as_file()) {

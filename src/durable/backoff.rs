@@ -14,7 +14,7 @@ impl Backoff {
         Backoff { pause: first, longest }
     }
 
-    /// How long to wait before the next try; the one after it is twice as far away.
+    /// How long to wait before the next try. Each call doubles the next pause, up to the longest.
     pub fn pause(&mut self) -> Duration {
         let pause = self.pause;
         self.pause = self.pause.saturating_mul(2).min(self.longest);

@@ -40,7 +40,7 @@ pub enum Effect<'a> {
     Punch { path: &'a Path, len: u64 },
     /// The file's content becomes durable. `data_only`: without times.
     Sync { path: &'a Path, data_only: bool },
-    /// A name moves; durable once both folders are synced.
+    /// A name moves; the move is durable once both folders are synced.
     Rename { from: &'a Path, to: &'a Path, replace: bool },
     /// A file's name goes away.
     RemoveFile { path: &'a Path },
@@ -84,9 +84,9 @@ pub trait Observer: Send + Sync {
     /// Called after the effect has happened.
     fn after(&self, effect: &Effect<'_>);
 
-    /// Called before an effect, and before records are appended to a log, with the source location of the
-    /// caller of the outermost function of [`crate::durable`] or of the queue's store. By it the crash
-    /// laboratory knows which write paths an operation has taken.
+    /// Called before an effect, and before records are appended to a log, with the source location of the caller
+    /// of the outermost function of [`crate::durable`] or of the queue's store. The crash laboratory learns from
+    /// it which write paths an operation has taken.
     fn reached(&self, _site: &'static Location<'static>) {}
 }
 
@@ -94,7 +94,7 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Disk {
     observer: Option<Arc<dyn Observer>>,
-    /// The folder that it works in.
+    /// The folder that this disk works in.
     home: Option<Arc<Home>>,
 }
 
@@ -117,20 +117,20 @@ impl Disk {
         Disk { observer: Some(observer), home: None }
     }
 
-    /// The same, for work in this folder: see [`Home`].
+    /// The same disk, for work in this folder: see [`Home`].
     pub(crate) fn at_home(self, home: Home) -> Disk {
         Disk { home: Some(Arc::new(home)), ..self }
     }
 
-    /// The folder that it works in, if it was told one.
+    /// The folder that it works in, if it was given one.
     pub(crate) fn home(&self) -> Option<&Home> {
         self.home.as_deref()
     }
 
-    /// Whether the path of its folder still leads to it.
+    /// Checks that the path of its folder still leads to that folder.
     ///
     /// # Errors
-    /// [`super::NotHome`] when another folder has that path, or none.
+    /// [`super::NotHome`] when another folder, or nothing, is at that path.
     pub fn check_its_home(&self) -> Result<(), DiskError> {
         self.home.as_ref().map_or(Ok(()), |home| home.check_itself().context("work in", home.root()))
     }
@@ -177,9 +177,8 @@ impl Disk {
         .context("create", path)
     }
 
-    /// As [`Disk::create_new`], with the file flocked before it has its name, so that no process ever sees it
-    /// unlocked. The flag is false where the file system has no unnamed files: then the caller has to lock
-    /// it.
+    /// As [`Disk::create_new`], but the file is flocked before it has its name, so that no process ever sees it
+    /// unlocked. The flag is false where the file system has no unnamed files: then the caller has to lock it.
     #[track_caller]
     pub(super) fn create_locked(&self, path: &Path, mode: u32) -> Result<(DiskFile, bool), DiskError> {
         self.perform(&Effect::Create { path }, || match new_locked(path, mode)? {
@@ -248,8 +247,9 @@ impl Disk {
         Err(io::Error::other("it comes and goes")).context("open for writing", path)
     }
 
-    /// Opens a file so that every write lands at its end, even when others write; makes it when absent. For
-    /// the output of jobs, which the job itself writes: the observer does not see the content.
+    /// Opens a file for appending, so that every write lands at its end even when other processes write too;
+    /// makes it when absent. For the output of jobs, which the job itself writes: the observer does not see the
+    /// content.
     ///
     /// # Errors
     /// The system's error, with `NotRegular` as its source when that is the reason.
@@ -260,7 +260,7 @@ impl Disk {
             .context("open for appending", path)
     }
 
-    /// Renames; with `replace` an existing target is replaced, without it that is `AlreadyExists`.
+    /// Renames. With `replace` an existing target is replaced; without it, an existing target is `AlreadyExists`.
     ///
     /// Where the system has no rename that replaces nothing (OpenZFS before 2.2, NFS, filtered system calls),
     /// a file is linked to its new name and then loses the old one. A process that is killed in between
@@ -389,8 +389,7 @@ impl Disk {
             .context("sync the folder", path)
     }
 
-    /// Makes everything durable that was written to the file system a folder is on: one call for many
-    /// files.
+    /// Syncs the whole file system that a folder is on: one call makes many files durable.
     #[track_caller]
     pub(crate) fn sync_filesystem(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncFilesystem { path }, || {
@@ -409,8 +408,8 @@ impl Disk {
     }
 }
 
-/// A file that is made without a name, locked, and then given its name. `None` where one of that cannot be
-/// done; only that the name is taken is an error.
+/// Makes a file without a name, locks it, and then gives it its name. `None` where one of these steps is not
+/// possible; the only error is that the name is taken.
 fn new_locked(path: &Path, mode: u32) -> io::Result<Option<File>> {
     use rustix::fs::{AtFlags, CWD, linkat, open};
     use std::os::fd::AsRawFd;
@@ -512,7 +511,7 @@ impl DiskFile {
             .context("reserve room for", &self.path)
     }
 
-    /// Gives back the room of the first `len` bytes; they then read as zeros, and the length stays.
+    /// Gives back the room of the first `len` bytes; they then read as zeros, and the file keeps its length.
     ///
     /// # Errors
     /// The system's error; `Unsupported` where the file system has no holes.

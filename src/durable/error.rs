@@ -11,7 +11,7 @@ use super::home::NotHome;
 pub struct DiskError {
     /// The action, as a verb: "sync", "rename into place".
     pub action: &'static str,
-    /// On which file or folder.
+    /// The file or folder that the action was for.
     pub path: PathBuf,
     /// The system's reason.
     #[source]
@@ -38,7 +38,7 @@ impl DiskError {
                 .is_some_and(|code| refusals.iter().any(|e| e.raw_os_error() == code))
     }
 
-    /// Whether this process has reached its own limit of open files, which waiting does not change.
+    /// Whether this process has reached its own limit of open files; waiting does not change that.
     pub(crate) fn is_out_of_descriptors(&self) -> bool {
         self.source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
     }

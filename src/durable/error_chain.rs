@@ -1,4 +1,4 @@
-//! An error with its causes, for a line of a log or a message.
+//! An error with its causes, in one line for a log or a message.
 
 use std::error::Error;
 
@@ -9,8 +9,8 @@ pub(crate) fn causes<'a>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// An error with its causes, in one line. Transparent wrappers repeat the text of the error that they wrap: it
-/// is said once.
+/// An error with its causes, in one line. A transparent wrapper repeats the text of the error that it wraps; that
+/// text appears once.
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     for cause in causes(error).skip(1).map(ToString::to_string) {

@@ -1,4 +1,4 @@
-//! flock of files that are open already, and whether such a file still has its name.
+//! Locking files that are already open, and whether such a file still has its name.
 //!
 //! `fs2` does the locking. Since Rust 1.89 `std::fs::File` has methods of the same names, which silently take
 //! precedence over the trait's; hence the explicit calls.
@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Whether the lock of a file is held, as [`super::is_held`], on a file that is open already.
+/// Whether another open file holds the lock: [`super::is_held`] for a file that is already open.
 pub(crate) fn probe(file: &File) -> io::Result<bool> {
     match fs2::FileExt::try_lock_shared(file) {
         Ok(()) => {
@@ -20,8 +20,8 @@ pub(crate) fn probe(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Locks a file that was just made; false when another process locked it first or took its name away. Where
-/// the file system has no locks, no other process can lock it either, so it counts as ours.
+/// Locks a file that was just made; false when another process locked it first or removed its name. Where the
+/// file system has no locks, no other process can lock it either, so the file counts as locked by this one.
 pub(super) fn claim_new(file: &File, path: &Path) -> bool {
     match try_exclusive(file) {
         Ok(locked) => locked && is_named(file, path),
@@ -29,7 +29,7 @@ pub(super) fn claim_new(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Gives a lock back before the file is closed.
+/// Releases the lock before the file is closed.
 pub(super) fn unlock(file: &File) {
     let _ = fs2::FileExt::unlock(file);
 }
@@ -58,7 +58,7 @@ pub(super) fn is_named(file: &File, path: &Path) -> bool {
     file.metadata().is_ok_and(|opened| is_same(&opened, path))
 }
 
-/// Whether this is the file that bears the name now.
+/// Whether the name still belongs to this file.
 pub(super) fn is_same(opened: &Metadata, path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|now| now.dev() == opened.dev() && now.ino() == opened.ino())
 }

@@ -1,9 +1,9 @@
 //! The folder that a [`Disk`] works in, held open: every change by path happens in that folder or is refused.
 //!
-//! A process that works on a folder for a while has only its path, and the path may come to lead to another
-//! folder: the folder is renamed and another one put in its place. So before every change of a name below the
-//! path, the path is compared with the folder that was opened. Open files are not affected: they belong to
-//! the folder in which they were opened, wherever that is now.
+//! A process that works on a folder for a while has only its path, and that path can come to lead to another
+//! folder: an operator renames the folder and puts another one in its place. So before every change of a name
+//! below the path, the path is compared with the folder that was opened. Open files are not affected: they belong
+//! to the folder in which they were opened, wherever it is now.
 //!
 //! [`Disk`]: super::Disk
 
@@ -19,20 +19,21 @@ use rustix::fs::{Mode, OFlags};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotHome {
-    /// The folder is a copy of another one: nothing is changed in it.
+    /// The folder is a copy of another one; nothing in it may be changed.
     #[error("{} is a copy of {}: nothing is changed in it", root.display(), of.display())]
     Copy {
         root: PathBuf,
-        /// Where the original is, or was.
+        /// The path at which the original is, or was.
         of: PathBuf,
     },
-    /// The path has another folder than the one that was opened.
+    /// Another folder than the one that was opened is at the path.
     #[error("{} is another folder now: the one that was opened there was moved or replaced", root.display())]
     Replaced { root: PathBuf },
-    /// The path leads nowhere.
+    /// Nothing is at the path.
     #[error("{} is not there any more: it was moved or removed", root.display())]
     Gone { root: PathBuf },
-    /// The folder is the one that was opened, and the file that this process has locked in it is not at its path.
+    /// The folder is the one that was opened, but the file that this process has locked in it is no longer at its
+    /// path.
     #[error("{} is not the file that this process has locked: the files of {} were removed or replaced", file.display(), root.display())]
     Emptied {
         root: PathBuf,
@@ -58,7 +59,7 @@ pub struct Home {
 }
 
 impl Home {
-    /// Opens the folder at `root`. Where no file can be opened any more, its identity has to do.
+    /// Opens the folder at `root`. When no more files can be opened, only the folder's identity is kept.
     pub(crate) fn open(root: &Path) -> io::Result<Home> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(root, flags, Mode::empty()).ok().map(Arc::new);
@@ -66,7 +67,7 @@ impl Home {
         Ok(Home { root: root.to_owned(), folder, identity, copy_of: None })
     }
 
-    /// The same folder, in which nothing may be changed because it is a copy.
+    /// The same folder, marked as a copy: every change in it is refused.
     pub(crate) fn copy_of(self, original: PathBuf) -> Home {
         Home { copy_of: Some(original), ..self }
     }
@@ -89,8 +90,8 @@ impl Home {
         }
     }
 
-    /// Whether its path leads to it. For long-running work, so a path that leads nowhere is an error too,
-    /// whereas a single change simply fails. A path that cannot be examined is no reason to stop.
+    /// Checks that its path leads to it. This is for long-running work, so a path that leads nowhere is an error
+    /// too, whereas a single change simply fails. A path that cannot be examined is no reason to stop.
     pub(super) fn check_itself(&self) -> io::Result<()> {
         match std::fs::metadata(&self.root) {
             Err(e) if leads_nowhere(&e) => Err(io::Error::other(NotHome::Gone { root: self.root.clone() })),
@@ -113,19 +114,19 @@ impl Home {
         identity_at(&self.root).is_ok_and(|found| found == self.own_identity())
     }
 
-    /// Where the folder is now; `None` when it was removed, or that cannot be told.
+    /// The folder's present path; `None` when the folder was removed or the system cannot tell.
     pub(crate) fn path_now(&self) -> Option<PathBuf> {
         let folder = self.folder.as_ref()?;
         let path = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()?;
         identity_at(&path).is_ok_and(|found| found == self.own_identity()).then_some(path)
     }
 
-    /// The same folder by another path.
+    /// The same folder, under another path.
     pub(crate) fn by_path(&self, root: PathBuf) -> Home {
         Home { root, ..self.clone() }
     }
 
-    /// Asked of the system each time: some file systems renumber their files.
+    /// Device and inode. The system is asked each time, because some file systems renumber their files.
     fn own_identity(&self) -> (u64, u64) {
         let seen = self.folder.as_ref().and_then(|folder| rustix::fs::fstat(folder).ok());
         #[allow(clippy::useless_conversion)] // The types differ between architectures.
@@ -133,7 +134,7 @@ impl Home {
     }
 }
 
-/// Whether an error says that nothing is at a path, and not only that it cannot be looked at.
+/// Whether an error says that nothing is at a path, and not only that the path cannot be examined.
 pub(super) fn leads_nowhere(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -167,19 +168,19 @@ mod tests {
         assert!(disk.open_append(&root.join("log")).is_err());
         assert!(disk.remove_file(&root.join("kept")).is_err());
         assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
-        // An open file is where its folder is.
+        // An open file stays in its folder, wherever that is now.
         kept.write_at(b"x", 0).unwrap();
         assert_eq!(std::fs::read(moved.join("kept")).unwrap(), b"x");
         assert_eq!(home.path_now(), Some(std::fs::canonicalize(&moved).unwrap()));
         let there = Disk::real().at_home(home.by_path(moved.clone()));
         there.create_new(&moved.join("new"), 0o600).unwrap();
-        // Long-running work is told what the path leads to.
+        // Long-running work learns what the path leads to.
         let seen = |disk: &Disk| NotHome::behind(&disk.check_its_home().unwrap_err().source).cloned();
         assert!(matches!(seen(&disk), Some(NotHome::Replaced { .. })));
         std::fs::remove_dir(&root).unwrap();
         assert!(matches!(seen(&disk), Some(NotHome::Gone { .. })));
         there.check_its_home().unwrap();
-        // Beside the root everything is as ever.
+        // Changes beside the root are not refused.
         disk.create_dir(&folder.path().join("beside")).unwrap();
         std::fs::remove_dir_all(&moved).unwrap();
         assert_eq!(home.path_now(), None);

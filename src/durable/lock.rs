@@ -1,8 +1,8 @@
 //! flock with a bounded wait that names the holder.
 //!
-//! The lock file is made once and never renamed, replaced or removed while in use: two processes could
-//! otherwise both hold "the" lock, one of them on a file that no longer has a name. Its content is a hint
-//! about the holder for people; the truth is the kernel's flock, which ends with the process.
+//! The lock file is made once and never renamed, replaced or removed while in use: otherwise two processes could
+//! both hold "the" lock, one of them on a file that no longer has a name. The file's content is a hint about the
+//! holder for people; only the kernel's flock counts, and it ends with the process.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -23,7 +23,7 @@ use super::replace::Temporary;
 /// Longest holder hint in a lock file, in bytes.
 const LONGEST_HINT: u64 = 64 << 10;
 
-/// Tries when another file takes the lock file's name between open and lock.
+/// Tries when another file takes the lock file's name between opening and locking.
 const MOST_TRIES: u32 = 100;
 
 /// Names the holder of a lock, for people to read.
@@ -39,14 +39,14 @@ pub struct Holder {
 /// Why a lock was not given.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process kept it for the whole wait.
+    /// Another process held it for the whole wait.
     #[error("{} is held{} (waited {:.1} s)", path.display(), describe(holder.as_ref()), waited.as_secs_f64())]
     Held {
         /// The lock file.
         path: PathBuf,
         /// The holder, if the file names one.
         holder: Option<Holder>,
-        /// How long was waited.
+        /// The time spent waiting.
         waited: Duration,
     },
     /// The lock file could not be used.
@@ -61,11 +61,12 @@ fn describe(holder: Option<&Holder>) -> String {
     }
 }
 
-/// An exclusive lock, held until dropped or until the process is gone, however it goes.
+/// An exclusive lock, held until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct FileLock {
     file: DiskFile,
-    /// A child between fork and exec shares the descriptor and must not give the lock away.
+    /// The process that took the lock: a forked child shares the descriptor until its exec and must not unlock
+    /// it.
     owner: u32,
 }
 
@@ -91,8 +92,8 @@ impl FileLock {
                 if is_named(file.as_file(), path) {
                     return Ok(FileLock { file, owner: std::process::id() });
                 }
-                // The name belongs to another file by now: lock that one. The number of tries is bounded
-                // because a job could exchange the file over and over.
+                // The name belongs to another file by now: lock that file. The number of tries is bounded because
+                // a job could exchange the file again and again.
                 tries += 1;
                 if tries < MOST_TRIES {
                     continue;
@@ -107,8 +108,8 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock of a file that is there, if it is free. Those who only look hold it, shared, for
-    /// moments, and are waited for, at most `grace`. `may_lock` sees the open file before it is locked.
+    /// Takes the lock of an existing file, if it is free. Readers hold it, shared, for moments; they are waited
+    /// for, at most `grace`. `may_lock` examines the open file before it is locked.
     ///
     /// # Errors
     /// When the file cannot be opened (`NotFound` included) or the file system cannot lock.
@@ -135,7 +136,7 @@ impl FileLock {
                 if is_same(&opened, path) {
                     return Ok(Taken::Ours(FileLock { file, owner: std::process::id() }));
                 }
-                // The name belongs to another file by now: lock that one.
+                // The name belongs to another file by now: lock that file.
                 tries += 1;
                 if tries < MOST_TRIES {
                     continue;
@@ -149,13 +150,13 @@ impl FileLock {
         }
     }
 
-    /// Makes a lock file that no process ever sees unlocked: locked under a temporary name, then renamed into
-    /// place. `None` when the name is taken.
+    /// Makes a lock file that no process ever sees unlocked: it is locked under a temporary name and then renamed
+    /// into place. `None` when the name is taken.
     pub fn publish(disk: &Disk, path: &Path) -> Result<Option<FileLock>, DiskError> {
         FileLock::publish_with(disk, path, &[])
     }
 
-    /// As [`FileLock::publish`], with a content that is there, though not synced, from the beginning.
+    /// As [`FileLock::publish`], with content that is there from the beginning, though not synced.
     pub(crate) fn publish_with(
         disk: &Disk,
         path: &Path,
@@ -173,8 +174,8 @@ impl FileLock {
         }
     }
 
-    /// Writes the holder into the lock file, for [`LockError::Held`]. Only a hint: not synced. A file that
-    /// has named a holder is at no moment empty.
+    /// Writes the holder into the lock file, for [`LockError::Held`]. It is only a hint and not synced. A file
+    /// that has named a holder is never empty in between.
     pub fn describe(&self, holder: &Holder) -> Result<(), DiskError> {
         let mut text = serde_json::to_vec(holder).unwrap_or_default();
         text.push(b'\n');
@@ -182,9 +183,9 @@ impl FileLock {
         self.file.truncate(text.len() as u64)
     }
 
-    /// Whether the paths of its folder and of the lock file still lead to them. If not, this lock does not
-    /// exclude a process that locks the file at that path now, and what lies beside that file is not what
-    /// this process works on.
+    /// Checks that the paths of the lock file and of its folder still lead to them. If not, another process can
+    /// lock the file that is at that path now, and the files beside it are not the ones that this process works
+    /// on.
     ///
     /// # Errors
     /// [`NotHome`], which says what has the path instead.
@@ -200,14 +201,15 @@ impl FileLock {
         if is_left { Err(io::Error::other(left)).context("work in", home.root()) } else { Ok(()) }
     }
 
-    /// Whether what this process starts from here on gets the locked descriptor, and so keeps the lock with it.
+    /// Sets whether processes that this one starts from now on inherit the locked descriptor, and so keep the
+    /// lock held.
     pub(crate) fn share_with_children(&self, is_shared: bool) -> Result<(), DiskError> {
         use rustix::io::{FdFlags, fcntl_setfd};
         let flags = if is_shared { FdFlags::empty() } else { FdFlags::CLOEXEC };
         fcntl_setfd(self.file.as_file(), flags).map_err(io::Error::from).context("share", self.file.path())
     }
 
-    /// Closes the file without unlocking: a process that shares the descriptor keeps the lock.
+    /// Closes the file without unlocking it: a process that shares the descriptor keeps the lock held.
     pub(crate) fn leave_to_others(mut self) {
         self.owner = 0; // No process has this PID.
     }
@@ -220,8 +222,8 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Unlock before closing: a child of another thread between fork and exec may still have the
-        // descriptor, and closing alone would leave the lock held by it for a while.
+        // Unlock before closing: a child that another thread has forked may still have the descriptor until its
+        // exec, and the lock would stay held until then.
         if std::process::id() == self.owner {
             unlock(self.file.as_file());
         }
@@ -235,7 +237,7 @@ pub(crate) enum Taken {
     Ours(FileLock),
     /// Another process holds it.
     Held,
-    /// The file is one that is not to be locked.
+    /// The caller's check said not to lock this file.
     NotTried,
 }
 
@@ -246,7 +248,7 @@ pub(crate) struct LockFile {
 }
 
 impl LockFile {
-    /// Opens it, makes it when absent.
+    /// Opens the file; makes it when absent.
     pub(crate) fn open(disk: &Disk, path: &Path) -> Result<LockFile, DiskError> {
         Ok(LockFile { file: disk.open_or_create(path)? })
     }
@@ -256,15 +258,15 @@ impl LockFile {
         &self.file
     }
 
-    /// Takes the lock if no other process has it. Threads of this process share the descriptor and so
-    /// the lock: they must exclude each other by other means.
+    /// Takes the lock if no other process holds it. Threads of this process share the descriptor and so the lock:
+    /// they must exclude each other by other means.
     pub(crate) fn try_acquire(&self) -> Result<Option<HeldFile<'_>>, DiskError> {
         let got = try_exclusive(self.file.as_file()).context("lock", self.file.path())?;
         Ok(got.then(|| HeldFile { file: &self.file, owner: std::process::id() }))
     }
 
-    /// Takes the lock, waiting at most `wait`. The holders hold it for microseconds: first let others
-    /// run, then sleep for growing moments.
+    /// Takes the lock, waiting at most `wait`. Its holders hold it for microseconds, so this sleeps for growing
+    /// moments of at most a millisecond.
     pub(crate) fn acquire(&self, wait: Duration) -> Result<HeldFile<'_>, LockError> {
         let mut backoff = Backoff::new(Duration::from_micros(20), Duration::from_millis(1));
         let mut begun = None;
@@ -297,7 +299,7 @@ impl Drop for HeldFile<'_> {
     }
 }
 
-/// Whether the lock is held: a check that takes the lock for a moment at most.
+/// Whether the lock is held. The check itself takes the lock, shared, for a moment at most.
 ///
 /// # Errors
 /// When the file cannot be opened (`NotFound` included) or the file system cannot lock.
@@ -311,8 +313,8 @@ pub fn holder_of(path: &Path) -> Option<Holder> {
     serde_json::from_slice(&read_regular(path, LONGEST_HINT).ok()?).ok()
 }
 
-/// Locks an open file, for as long as it, or a duplicate of it in whichever process, is open; false when another
-/// open file has the lock.
+/// Locks an open file until it and all duplicates of its descriptor, in any process, are closed. False when
+/// another open file has the lock.
 pub(crate) fn try_lock(file: &DiskFile) -> Result<bool, DiskError> {
     try_exclusive(file.as_file()).context("lock", file.path())
 }

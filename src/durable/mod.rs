@@ -1,7 +1,7 @@
 //! Files that survive: atomic replacement, the append-only checksummed log, locks, quarantine.
 //!
-//! Knows nothing of jobs. Every change of the disk passes one seam ([`Disk`]), so that crash tests can
-//! record it, refuse it and rebuild what a power loss would have left.
+//! This module knows nothing of jobs. Every change of the disk passes one seam ([`Disk`]), so that crash tests
+//! can record it, refuse it, and rebuild what a power loss would have left.
 
 mod abandoned;
 mod ability;

@@ -7,11 +7,11 @@ use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, linkat, renameat, renamea
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-/// The errors by which an old kernel, a file system or a system call filter says that a call, or this use of
-/// it, does not exist. If the error meant something else, the fallback fails with the real reason.
+/// The errors by which an old kernel, a file system or a system call filter says that a call, or this use of it,
+/// does not exist. If the error meant something else, the fallback fails with the real reason.
 pub(crate) const MISSING: [Errno; 4] = [Errno::NOSYS, Errno::INVAL, Errno::OPNOTSUPP, Errno::PERM];
 
-/// Moves a name, each below a folder.
+/// Renames without replacing; each name is relative to an open folder.
 pub(super) fn rename<F: Arg + Copy, T: Arg + Copy>(
     (from_folder, from): (BorrowedFd<'_>, F),
     (to_folder, to): (BorrowedFd<'_>, T),
@@ -45,14 +45,15 @@ fn in_another_way<F: Arg + Copy, T: Arg + Copy>(
     match unlinkat(from_folder, from, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(e) => {
-            // It did not move: it is to have the name that it had.
+            // The old name could not be removed: keep that one, and take the new one back.
             let _ = unlinkat(to_folder, to, AtFlags::empty());
             Err(e)
         }
     }
 }
 
-/// Whether it was given this name by one who was killed before the first one was taken away.
+/// Whether the file already has the new name: a process gave it that name and was killed before it removed the
+/// old one.
 fn has_second_name(moving: &Stat, to_folder: BorrowedFd<'_>, to: impl Arg) -> bool {
     statat(to_folder, to, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|there| (there.st_dev, there.st_ino) == (moving.st_dev, moving.st_ino))

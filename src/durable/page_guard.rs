@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use libc::{c_int, c_void, siginfo_t};
 
-/// Mappings that are guarded at a time. One more is not: a fault in it ends the process, which loses nothing.
+/// Mappings that are guarded at a time. Further mappings are not guarded: a fault in one ends the process, which
+/// loses nothing.
 const MOST: usize = 256;
-/// No address of a mapping.
+/// Marks an unused slot: no mapping has this address.
 const FREE: usize = 0;
 const TAKEN: usize = 1;
 
@@ -37,7 +38,8 @@ impl PageGuard {
     /// Bytes that are guarded.
     const LEN: usize = 4096;
 
-    /// Guards the page that is mapped at this address, until it is dropped, which comes before the mapping goes.
+    /// Guards the page that is mapped at this address until the guard is dropped, which must happen before the
+    /// unmapping.
     pub(super) fn of(base: *mut u8) -> PageGuard {
         install();
         let take = |slot: &Slot| slot.base.compare_exchange(FREE, TAKEN, Ordering::SeqCst, Ordering::SeqCst);
@@ -49,7 +51,7 @@ impl PageGuard {
         PageGuard(free)
     }
 
-    /// Whether the page is not the file's any more.
+    /// Whether the page no longer shows the file.
     pub(super) fn is_lost(&self) -> bool {
         self.0.is_some_and(|at| SLOTS[at].is_lost.load(Ordering::SeqCst))
     }
@@ -77,9 +79,9 @@ fn install() {
     });
 }
 
-/// Calls nothing but `mmap`, `sigaction` and the handler before, and waits for nothing.
+/// Calls only `mmap`, `sigaction` and the previous handler, and never blocks.
 extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel hands over a whole `siginfo_t`; for SIGBUS it bears an address.
+    // SAFETY: the kernel passes a whole `siginfo_t`; for SIGBUS it contains an address.
     let address = unsafe { (*info).si_addr() } as usize;
     let guarded = SLOTS.iter().find(|slot| {
         let base = slot.base.load(Ordering::SeqCst);
@@ -107,7 +109,8 @@ fn forward(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let before = BEFORE.get().map_or((libc::SIG_DFL, 0), |b| (b.sa_sigaction, b.sa_flags));
     match before {
         (libc::SIG_DFL | libc::SIG_IGN, _) => {
-            // SAFETY: plain data. The fault comes again when this returns, and ends the process as it would have.
+            // SAFETY: plain data. The fault recurs when this returns, and ends the process as it would have
+            // without a guard.
             unsafe {
                 let mut default: libc::sigaction = std::mem::zeroed();
                 default.sa_sigaction = libc::SIG_DFL;

@@ -1,5 +1,5 @@
-//! Reading files that no job can exchange: those of the kernel and of the host (`/proc`, `/sys`, `/etc`), the
-//! server's own outside of `attempts/`, and those named by the caller of the program.
+//! Reading files that no job can exchange: files of the kernel and of the host (`/proc`, `/sys`, `/etc`), the
+//! server's own outside of `attempts/`, and files that the caller of the program names.
 //!
 //! clippy.toml bans std's functions for reading, so that each place says which kind it means: these, or
 //! `open_regular` and `open_theirs` for files that others may have put there.

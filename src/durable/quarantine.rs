@@ -13,7 +13,7 @@ use super::error::{DiskError, IoContext};
 use super::regular::{is_not_regular, read_regular};
 use super::replace::replace;
 
-/// The longest file that is copied, in bytes; segments of logs are a part of that.
+/// The longest file that is copied, in bytes: many times the default segment of a log.
 const LONGEST_COPY: u64 = 64 << 20;
 
 /// Why something is in quarantine.
@@ -46,7 +46,7 @@ impl Quarantine {
         Quarantine { disk, folder }
     }
 
-    /// Keeps a copy of a whole file and leaves the original in place.
+    /// Keeps a copy of a whole file; the original stays in place.
     ///
     /// # Errors
     /// The system's error; that it is not a regular file; that it is too long for a copy.
@@ -56,8 +56,8 @@ impl Quarantine {
         self.keep(path, None, &bytes, reason, at)
     }
 
-    /// Moves a file: the copy is durable before the original goes. A file that is too long for a copy, or not
-    /// regular, is renamed instead.
+    /// Moves a file: the copy is durable before the original is removed. A file that is too long for a copy, or
+    /// not a regular file, is renamed instead.
     #[track_caller]
     pub fn take_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
         let kept = match self.keep_file(path, reason, at) {
@@ -71,7 +71,7 @@ impl Quarantine {
         Ok(kept)
     }
 
-    /// Moves something that has a file's name but is no file: a pipe, or a folder with its content.
+    /// Moves something that is not a regular file, such as a pipe, or a folder with its content.
     ///
     /// # Errors
     /// The system's error; it is then still in its old place.
@@ -100,7 +100,7 @@ impl Quarantine {
         replace(&self.disk, &path, &serde_json::to_vec_pretty(note).unwrap_or_default())
     }
 
-    /// Keeps bytes that are cut from, or skipped in, a file.
+    /// Keeps bytes that were cut from a file or skipped in it.
     #[track_caller]
     pub fn keep(
         &self,
@@ -129,7 +129,7 @@ impl Quarantine {
         Ok(path)
     }
 
-    /// The notes of all that is kept, oldest first. A note that cannot be read is left out.
+    /// All notes, oldest first. A note that cannot be read is left out.
     pub fn notes(&self) -> Vec<QuarantineNote> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
         let mut notes: Vec<QuarantineNote> = entries
@@ -142,14 +142,14 @@ impl Quarantine {
     }
 }
 
-/// The same bytes of the same place give the same name, so that a second look keeps no second copy.
+/// The same bytes from the same place get the same name, so that a second run keeps no second copy.
 fn kept_name(from: &Path, offset: Option<u64>, bytes: &[u8]) -> String {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(from.as_os_str().as_encoded_bytes());
     hasher.update(&offset.unwrap_or(u64::MAX).to_le_bytes());
     hasher.update(bytes);
     let name = from.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    // A file name has 255 bytes at most, and the note's is longer still.
+    // A file name has at most 255 bytes, and the note's name is longer than the copy's.
     let mut short: String = name.chars().filter(|c| !c.is_control()).collect();
     short.truncate(short.floor_char_boundary(120));
     format!("{:08x}-{}-{short}", hasher.finalize(), bytes.len())

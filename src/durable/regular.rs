@@ -1,5 +1,5 @@
-//! Opening files that another user or a job may have exchanged, so that the exchange costs no wait and no
-//! memory and leads nowhere else.
+//! Opening files that another user or a job may have exchanged: such a file can neither block the reader, nor
+//! exhaust its memory, nor lead it to another place.
 //!
 //! A link at the end of a path is not followed, a pipe is not waited for, and anything but a regular file is
 //! an error that names its kind. The folders of the path are those of the state directory, which no other
@@ -19,7 +19,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-/// How a file that may be anything is opened.
+/// The flags for opening a name behind which anything may be.
 pub(super) const CAREFUL: OFlags =
     OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
 /// Links followed on one path, as many as the kernel follows.
@@ -27,7 +27,7 @@ const MOST_LINKS: u32 = 40;
 /// The mode bit by which only its owner may rename or remove a folder's entry.
 const STICKY: u32 = 0o1000;
 
-/// Something that is no regular file has a file's name.
+/// Something that is not a regular file has the file's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it is {what}, not a regular file")]
 struct NotRegular {
@@ -41,7 +41,7 @@ struct NotSole {
     names: u64,
 }
 
-/// A file is longer than files of its kind are.
+/// A file is longer than any file of its kind should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it is {bytes} bytes long, and at most {most} are read")]
 pub struct TooLong {
@@ -61,7 +61,7 @@ fn not_regular(kind: FileType) -> io::Error {
     io::Error::new(error, NotRegular { what })
 }
 
-/// Whether an error says that something else has the file's name.
+/// Whether an error says that the name belongs to something other than a regular file.
 pub(crate) fn is_not_regular(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotRegular>() || inner.is::<NotSole>())
 }
@@ -75,7 +75,7 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     open_carefully(path, OFlags::RDONLY, Mode::empty())
 }
 
-/// Reads a whole file of at most so many bytes.
+/// Reads a whole file of at most `most` bytes.
 ///
 /// # Errors
 /// As [`open_regular`]; [`TooLong`] inside of an error of the kind `FileTooLarge`.
@@ -83,7 +83,7 @@ pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_at_most(&open_regular(path)?, most)
 }
 
-/// Reads the rest of an open file, at most so many bytes.
+/// Reads the rest of an open file, at most `most` bytes.
 ///
 /// # Errors
 /// The system's error, with [`TooLong`] as its source (kind `FileTooLarge`).
@@ -97,7 +97,7 @@ pub(crate) fn read_at_most(file: &File, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens, or makes, a file; a name that belongs to anything but a regular file is an error.
+/// Opens or makes a file; it is an error when the name belongs to anything but a regular file.
 pub(super) fn open_carefully(path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
     match open(path, flags | CAREFUL, mode) {
         Ok(file) => checked(file),
@@ -131,12 +131,12 @@ fn kind_of(found: &Stat) -> FileType {
     FileType::from_raw_mode(found.st_mode)
 }
 
-/// Opens a file for reading whose path leads through folders of others, as the output of a job that was taken over
-/// does.
+/// Opens a file for reading whose path leads through folders of other users, such as the output of an adopted job
+/// of another server.
 ///
-/// Links are followed as long as nobody but root or this user could have made them: in folders of these two that
-/// nobody else may write. From the first other folder on, no link is followed, no mount is crossed, and nothing above
-/// is reached; the file must be regular, with one name.
+/// Links are followed only while no one but root or this user could have made them: in folders that belong to
+/// these two and that no other user may write. From the first other folder on, no link is followed, no mount is
+/// crossed, and the path cannot leave that folder upwards; the file must be regular and have one name.
 pub(crate) fn open_theirs(path: &Path) -> io::Result<File> {
     let mut left = components(&std::path::absolute(path)?);
     let mut at = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -187,13 +187,13 @@ fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-/// Whether only root and this user can create names in a folder, or at least no other user can remove names
+/// Whether only root and this user can create names in a folder, or at least no other user can remove the names
 /// that these two created.
 fn is_ours(folder: &Stat) -> bool {
     is_trusted(folder.st_uid) && (folder.st_mode & 0o022 == 0 || folder.st_mode & STICKY != 0)
 }
 
-/// Opens a file below a folder: no link, no mount, nothing above.
+/// Opens a file below a folder, without following a link, crossing a mount or leaving the folder upwards.
 fn open_below(folder: OwnedFd, path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | CAREFUL;
     let resolve = ResolveFlags::BENEATH
@@ -201,7 +201,7 @@ fn open_below(folder: OwnedFd, path: &Path) -> io::Result<File> {
         | ResolveFlags::NO_MAGICLINKS
         | ResolveFlags::NO_XDEV;
     let opened = match openat2(&folder, path, flags, Mode::empty(), resolve) {
-        // Filtered, or older than Linux 5.6.
+        // The call is filtered, or the kernel is older than Linux 5.6.
         Err(Errno::NOSYS | Errno::PERM) => step_by_step(folder, path, flags),
         Err(Errno::LOOP) => return Err(not_regular(FileType::Symlink)),
         opened => opened,

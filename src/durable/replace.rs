@@ -1,11 +1,11 @@
-//! Atomic replacement: after a crash the file is its old or its new whole self.
+//! Atomic replacement: after a crash the file has its whole old or its whole new content.
 //!
 //! Temporary file in the same folder, write, sync, rename, sync the folder: exactly two syncs.
 //! `tempfile` gives the unique name and removes it when something fails; its own `persist` syncs
 //! nothing, so the rename is ours.
 //!
-//! A temporary file is flocked before it has a name and until its publication, so that what a crash left
-//! can be told from what is being written; see [`super::remove_abandoned`].
+//! A temporary file is flocked before it has a name and until it is published, so that files that a crash left
+//! behind can be told from files that are being written; see [`super::remove_abandoned`].
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::error::{DiskError, IoContext};
 use super::flock::{claim_new, unlock};
 use super::seeded_bug::SeededBug;
 
-/// The prefix of every temporary file's name, by which startup recognises what a crash left.
+/// The prefix of every temporary file's name, by which startup recognises the files that a crash left behind.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// Replaces a file's content.
@@ -46,7 +46,7 @@ pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     place(disk, path, false, |out| out.write_all(bytes)).map(drop)
 }
 
-/// A write without replacement, which a crash can leave half done: a seeded bug.
+/// A seeded bug: writes without replacement, so that a crash can leave half of the content.
 #[track_caller]
 pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let file = disk.open_or_create(path)?;
@@ -55,9 +55,9 @@ pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(
     file.sync()
 }
 
-/// Makes many files at once, all in one folder, with two syncs in all. Their contents are on disk before
-/// `publish` gives them their names, which the caller does at a moment of its choice, under a lock that must
-/// not be held for long. After a crash each file is whole or absent.
+/// Makes many files in one folder with two syncs in all. Their contents are on disk before `publish` gives them
+/// their names; the caller chooses that moment, and can publish under a lock that must not be held for long.
+/// After a crash each file is whole or absent.
 ///
 /// # Errors
 /// The system's error; some files may have been made.
@@ -144,7 +144,7 @@ pub(crate) struct Temporary {
 }
 
 impl Temporary {
-    /// Makes one, empty and flocked, in the folder.
+    /// Makes an empty, flocked file in the folder.
     #[track_caller]
     pub(crate) fn new(disk: &Disk, folder: &Path) -> Result<Temporary, DiskError> {
         loop {
@@ -155,16 +155,16 @@ impl Temporary {
             if is_locked || claim_new(file.as_file(), &name) {
                 return Ok(Temporary { file, name, disk: disk.clone() });
             }
-            // A sweep of abandoned files came between creation and lock: it is theirs to remove.
+            // A sweep of abandoned files locked it between its creation and our lock, and removes it.
             let _ = name.keep();
         }
     }
 
-    /// Gives it its name and makes the name durable. The file stays flocked.
+    /// Gives the file its name and makes the name durable. The file stays flocked.
     #[track_caller]
     pub(crate) fn publish(self, path: &Path, replace: bool) -> Result<DiskFile, DiskError> {
         self.disk.rename(&self.name, path, replace)?;
-        // From here on the temporary name is gone; nothing to remove.
+        // The temporary name no longer exists: `tempfile` must not remove it.
         let _ = self.name.keep();
         if !SeededBug::NoFolderSyncAfterRename.is_on() {
             self.disk.sync_dir(parent(path))?;
@@ -173,7 +173,7 @@ impl Temporary {
     }
 }
 
-/// Writes one after the other through the seam.
+/// Writes sequentially, through the seam.
 struct Appender<'a> {
     file: &'a DiskFile,
     at: u64,

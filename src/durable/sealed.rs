@@ -4,8 +4,8 @@
 //! {"version":2,"checksum":"5f1c09aa","job_id":"nightly","status":"queued",…}
 //! ```
 //!
-//! The checksum is the CRC-32 of everything from behind its comma to the closing brace. Lines from before
-//! there was a checksum are of version 1 or format 1. A line that says neither has lost its head.
+//! The checksum is the CRC-32 of everything after its comma up to and including the closing brace. Lines that are
+//! older than the checksum have version 1 or format 1. A line that has neither has lost its beginning.
 
 use serde::Deserialize;
 
@@ -27,16 +27,16 @@ pub(crate) fn seal(object: &[u8]) -> Vec<u8> {
     text
 }
 
-/// The proof that a line is whole.
+/// What proves that a line is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// Its checksum.
     Checksum,
-    /// Nothing: it is of a version without checksum.
+    /// Nothing: the line is of a version without a checksum.
     None,
 }
 
-/// Checks that a line is as it was written, as far as it can tell.
+/// Checks that a line is as it was written, as far as the line itself can tell.
 pub(crate) fn check(text: &[u8]) -> Result<Proof, String> {
     if text.is_empty() {
         return Err("it is empty".to_owned());
@@ -81,7 +81,7 @@ mod tests {
     fn sealed_detects_every_changed_byte() {
         let text = seal(br#"{"job_id":"nightly","attempts":[1,2]}"#);
         assert_eq!(check(&text), Ok(Proof::Checksum));
-        // The line's end says nothing.
+        // A change of the last byte, the closing line feed, is not noticed.
         for at in 0..text.len() - 1 {
             for bit in [0x01, 0x02, 0x10] {
                 let mut damaged = text.clone();

@@ -1,5 +1,5 @@
 //! Faults that the crash laboratory switches on, one at a time and within its own processes, to prove that it
-//! notices them. A release build has none of them: the checks are constant `false`.
+//! notices them. A release build has none: the checks are the constant `false`.
 
 use strum::VariantArray;
 
@@ -31,7 +31,7 @@ impl SeededBug {
     /// All of them.
     pub const ALL: &[SeededBug] = <SeededBug as VariantArray>::VARIANTS;
 
-    /// Its name, for arguments and reports.
+    /// The fault's name, for arguments and reports.
     pub fn name(self) -> String {
         format!("{self:?}")
     }

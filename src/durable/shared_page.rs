@@ -1,8 +1,8 @@
-//! One page of memory that all processes on a log share: how far it is written, how far it is synced.
+//! One page of memory that all processes on a log share: how far the log is written and how far it is synced.
 //!
-//! It is a hint, valid within one boot, and rebuilt from the log when in doubt. The only module with `unsafe`
-//! beside `page_guard`: mapping a file is unsafe because another program could shorten it. No other user may
-//! write in the state directory (that is checked when it is opened), and this library never shortens the
+//! The page is a hint, valid within one boot, and rebuilt from the log when in doubt. This is the only module
+//! with `unsafe` beside `page_guard`: mapping a file is unsafe because another program could shorten it. No other
+//! user may write in the state directory (that is checked when it is opened), and this library never shortens the
 //! file; if another program does, the page is lost and the process goes on: see `page_guard`.
 //!
 //! Layout, in 8-byte words: 0 magic, 1 epoch, 2 generation, 3..6 and 6..9 two slots of (segment, tail, next
@@ -25,7 +25,7 @@ use super::page_guard::PageGuard;
 
 const PAGE: usize = 4096;
 const MAGIC: u64 = 0x7265_636f_7665_7202;
-/// Was valid and is being filled anew: its values are old, but no garbage.
+/// The page was valid and is being filled anew: its values are old, but not garbage.
 const MAGIC_STALE: u64 = 0x7265_636f_7665_72ff;
 
 const WORD_MAGIC: usize = 0;
@@ -40,19 +40,20 @@ const WORD_SEGMENTS_MADE: usize = 13;
 /// Two words, a check for each slot.
 const WORD_CHECKS: usize = 14;
 
-/// Where the log ends, as far as was published.
+/// The published end of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct End {
-    /// First sequence number, and so the name, of the segment that is written now.
+    /// First sequence number, and so the name, of the segment that is being written.
     pub(crate) segment: u64,
-    /// Where its next record goes.
+    /// Offset of its next record, in bytes.
     pub(crate) tail: u64,
     /// The next record's sequence number.
     pub(crate) next_seq: u64,
 }
 
 impl End {
-    /// A number that a damaged slot does not have: CRC-32, and something that zeros do not give.
+    /// The slot's check: a CRC-32, so that a damaged slot does not match, changed so that a slot of zeros does
+    /// not match either.
     fn check(self) -> u64 {
         let words = [self.segment, self.tail, self.next_seq];
         let mut hasher = crc32fast::Hasher::new();
@@ -91,8 +92,8 @@ impl SharedPage {
         Ok(SharedPage { base, guard: Some(PageGuard::of(base)) })
     }
 
-    /// Whether the mapping and the file show the same bytes, in both directions. For a page that no process
-    /// uses.
+    /// Whether the mapping and the file show the same bytes, in both directions. It overwrites the page, so only
+    /// for a page that no process uses.
     pub(crate) fn reads_as(&self, file: &File) -> io::Result<bool> {
         use std::os::unix::fs::FileExt;
         self.word(WORD_EPOCH).store(MAGIC, Ordering::SeqCst);
@@ -109,7 +110,7 @@ impl SharedPage {
 
     fn word(&self, index: usize) -> &AtomicU64 {
         debug_assert!(index < PAGE / 8);
-        // SAFETY: within the mapping, aligned (mappings start at a page), never accessed but as atomics.
+        // SAFETY: within the mapping, aligned (mappings start at a page), and only ever accessed as atomics.
         unsafe { &*self.base.cast::<AtomicU64>().add(index) }
     }
 
@@ -127,15 +128,15 @@ impl SharedPage {
         self.half(WORD_WAKE * 2 + 1)
     }
 
-    /// Whether it was filled in this epoch (this boot, this log).
+    /// Whether the page was filled in this epoch (this boot, this log).
     pub(crate) fn is_valid(&self, epoch: u64) -> bool {
         self.word(WORD_MAGIC).load(Ordering::Acquire) == MAGIC
             && self.word(WORD_EPOCH).load(Ordering::Acquire) == epoch
             && self.whole_end().is_some()
     }
 
-    /// Whether it was ever filled in this epoch, valid now or not: if filling it anew failed half way, a
-    /// failed sync and the numbers already given must not be forgotten.
+    /// Whether the page was ever filled in this epoch, even if it is not valid now. If filling it anew failed
+    /// half way, a failed sync and the numbers already given must not be forgotten.
     pub(crate) fn was_valid(&self, epoch: u64) -> bool {
         let magic = self.word(WORD_MAGIC).load(Ordering::Acquire);
         (magic == MAGIC || magic == MAGIC_STALE)
@@ -143,7 +144,7 @@ impl SharedPage {
             && self.whole_end().is_some()
     }
 
-    /// Whether it is of this epoch, and was written into.
+    /// Whether the page is of this epoch but another program wrote into it.
     pub(crate) fn is_damaged(&self, epoch: u64) -> bool {
         let magic = self.word(WORD_MAGIC).load(Ordering::Acquire);
         (magic == MAGIC || magic == MAGIC_STALE)
@@ -151,13 +152,13 @@ impl SharedPage {
             && self.whole_end().is_none()
     }
 
-    /// Makes it invalid, before it is filled anew.
+    /// Makes the page invalid, before it is filled anew.
     pub(crate) fn invalidate(&self, epoch: u64) {
         let magic = if self.was_valid(epoch) { MAGIC_STALE } else { 0 };
         self.word(WORD_MAGIC).store(magic, Ordering::Release);
     }
 
-    /// Declares it valid, once everything else is in it.
+    /// Declares the page valid, once everything else is in it.
     pub(crate) fn validate(&self, epoch: u64) {
         self.word(WORD_EPOCH).store(epoch, Ordering::Release);
         self.word(WORD_MAGIC).store(MAGIC, Ordering::Release);
@@ -168,10 +169,11 @@ impl SharedPage {
         self.end_and_check().0
     }
 
-    /// The same, unless the page was damaged. Believing a damaged page would give its numbers to records for
-    /// good, acknowledge records that were never synced, and hide written ones.
+    /// The end of the log, unless the page is damaged. A writer that believed a damaged page would give records
+    /// wrong numbers for good, acknowledge records that were never synced, and hide written ones.
     pub(crate) fn whole_end(&self) -> Option<End> {
-        // Read before the end, which only grows: nothing is synced before it is written.
+        // Read before the end: both only grow and nothing is synced before it is written, so it is never beyond
+        // the end.
         let synced = self.synced();
         let (end, check) = self.end_and_check();
         (check == end.check() && synced < end.next_seq.max(1)).then_some(end)
@@ -194,8 +196,8 @@ impl SharedPage {
         }
     }
 
-    /// Publishes where a new segment ends, in both slots: if the generation's lowest bit were damaged, a slot
-    /// that names an older segment would let writers append to that one, and lose it.
+    /// Publishes where a new segment ends, in both slots. If the generation's lowest bit were damaged, a slot
+    /// that names an older segment would let writers append to that segment, and their records would be lost.
     pub(crate) fn publish_new_segment(&self, end: End) {
         self.publish_end(end);
         self.publish_end(end);
@@ -204,7 +206,7 @@ impl SharedPage {
     /// Publishes where the log ends. Only under the append lock.
     pub(crate) fn publish_end(&self, end: End) {
         let generation = self.word(WORD_GENERATION).load(Ordering::Relaxed);
-        // The page may have been garbage: any number is possible here.
+        // The page may hold garbage, so the number may be the highest: let it wrap around.
         let next = generation.wrapping_add(1);
         let slot = WORD_SLOTS + 3 * (next & 1) as usize;
         // A reader that sees any of these stores sees at least this generation, and so reads again.
@@ -221,7 +223,7 @@ impl SharedPage {
         self.word(WORD_SYNCED).load(Ordering::Acquire)
     }
 
-    /// Publishes a sync; [`SharedPage::wake`] is for the caller, once the locks are let go of.
+    /// Publishes a sync. The caller calls [`SharedPage::wake`] once it has released the locks.
     pub(crate) fn publish_synced(&self, seq: u64) {
         self.word(WORD_SYNCED).fetch_max(seq, Ordering::AcqRel);
     }
@@ -231,7 +233,7 @@ impl SharedPage {
         self.word(WORD_SYNCED).store(seq, Ordering::Release);
     }
 
-    /// Whether a sync failed and the log was not verified since.
+    /// Whether a sync failed and the log has not been verified since.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.word(WORD_POISONED).load(Ordering::Acquire) != 0
     }
@@ -242,50 +244,51 @@ impl SharedPage {
         self.wake();
     }
 
-    /// Whether a writer has begun and not published: it is writing, or it was killed.
+    /// Whether a writer has begun and not published: it is writing now, or it was killed.
     pub(crate) fn is_writing(&self) -> bool {
         self.word(WORD_WRITING).load(Ordering::Acquire) != 0
     }
 
-    /// Marks the begin and the end of writing. Only under the append lock.
+    /// Marks the beginning and the end of a write. Only under the append lock.
     pub(crate) fn set_writing(&self, writing: bool) {
         self.word(WORD_WRITING).store(u64::from(writing), Ordering::Release);
     }
 
-    /// How many segments were made so far. An open file of a segment is good for as long as this stays:
-    /// after a failed sync a segment may be made anew under the same name.
+    /// How many segments were made so far. A segment that was opened may be used for as long as this number
+    /// stays: after a failed sync a segment may be made anew under the same name.
     pub(crate) fn segments_made(&self) -> u64 {
         self.word(WORD_SEGMENTS_MADE).load(Ordering::Acquire)
     }
 
-    /// Counts a segment, before it is published as the end. Only under the append lock.
+    /// Counts a new segment, before it is published as the end. Only under the append lock.
     pub(crate) fn count_segment(&self) {
         self.word(WORD_SEGMENTS_MADE).fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The counter to hand to [`SharedPage::wait`], read before the condition is looked at.
+    /// The counter for [`SharedPage::wait`]; to be read before the condition is checked.
     pub(crate) fn ticket(&self) -> u32 {
         self.wake_counter().load(Ordering::Acquire)
     }
 
-    /// Waits until something was published since the ticket was drawn, at most `timeout`.
+    /// Waits until something is published after the ticket was drawn, at most `timeout`.
     pub(crate) fn wait(&self, ticket: u32, timeout: Duration) {
-        // Sequentially consistent, as in `wake`: either this waiter is counted before the look at the
-        // waiters, or it sees the counter raised.
+        // Sequentially consistent, as in `wake`: either `wake` sees this waiter counted, or this waiter sees the
+        // counter raised.
         self.waiters().fetch_add(1, Ordering::SeqCst);
         let timeout = rustix::time::Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
         };
-        // Every return is a reason to look again: woken, timed out, interrupted, or already changed.
+        // On every return the caller checks its condition again: woken, timed out, interrupted, or already
+        // changed.
         let _ = futex::wait(self.wake_counter(), futex::Flags::empty(), ticket, Some(&timeout));
         self.waiters().fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Wakes all that wait for something to be published.
+    /// Wakes all who wait for something to be published.
     pub(crate) fn wake(&self) {
         self.wake_counter().fetch_add(1, Ordering::SeqCst);
-        // A waiter that was killed stays counted: then waking costs a system call for nothing.
+        // A waiter that was killed stays counted; each wake then costs a needless system call.
         if self.waiters().load(Ordering::SeqCst) != 0 {
             let _ = futex::wake(self.wake_counter(), futex::Flags::empty(), i32::MAX as u32);
         }
@@ -294,7 +297,7 @@ impl SharedPage {
 
 impl Drop for SharedPage {
     fn drop(&mut self) {
-        // Before another mapping may have the address.
+        // The guard goes first: once the page is unmapped, another mapping may get its address.
         self.guard = None;
         // SAFETY: mapped by `map`, and no reference into it outlives `self`.
         let _ = unsafe { munmap(self.base.cast(), PAGE) };
@@ -306,7 +309,7 @@ impl Drop for SharedPage {
 mod tests {
     use super::*;
 
-    /// The page's file, and the page mapped twice, as two processes would have it.
+    /// The page's file, and two mappings of the page, as two processes would have them.
     fn mapped_twice() -> (File, SharedPage, SharedPage) {
         let file = tempfile::tempfile().unwrap();
         file.set_len(SharedPage::LEN).unwrap();
@@ -314,7 +317,7 @@ mod tests {
         (file, one, other)
     }
 
-    /// An end whose members follow from one number, so that a mixture of two is seen.
+    /// An end whose members follow from one number, so that a mixture of two ends is noticed.
     fn end_of(n: u64) -> End {
         End { segment: n, tail: n * 3 + 1, next_seq: n * 7 + 2 }
     }
@@ -326,7 +329,7 @@ mod tests {
         assert_eq!(SharedPage::map(&file).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
-    /// A look into the mapping of an emptied file ended the process with SIGBUS.
+    /// Reading the mapping of an emptied file once ended the process with SIGBUS.
     #[test]
     fn page_emptied_file_is_lost() {
         let (file, one, other) = mapped_twice();
@@ -335,7 +338,8 @@ mod tests {
         file.set_len(0).unwrap();
         assert!(!one.is_valid(7) && one.is_lost());
         assert_eq!(one.end(), End::default());
-        // Made as long as it was, it is nobody's page yet, and never again that of the one who lost it.
+        // A file that regains its length is not a valid page, and never again the page of the process that lost
+        // it.
         file.set_len(SharedPage::LEN).unwrap();
         assert!(!other.is_valid(7) && !other.is_lost());
         other.validate(7);
@@ -361,7 +365,7 @@ mod tests {
         assert!(!one.is_valid(7) && one.was_valid(7) && !one.was_valid(8));
     }
 
-    /// A page that somebody wrote into gave its number to the next segment, up to 10^18: for ever.
+    /// A page that another program wrote into once gave its number, up to 10^18, to the next segment for good.
     #[test]
     fn page_damaged_end_is_rejected() {
         let (_file, one, other) = mapped_twice();
@@ -380,7 +384,7 @@ mod tests {
         assert!(other.is_valid(7));
     }
 
-    /// A page that somebody wrote into said that records are synced that nobody has written.
+    /// A page that another program wrote into once reported records as synced that no process had written.
     #[test]
     fn page_synced_beyond_written_is_rejected() {
         let (_file, one, other) = mapped_twice();
@@ -400,7 +404,7 @@ mod tests {
         let (_file, one, other) = mapped_twice();
         one.publish_end(end_of(1));
         one.publish_end(end_of(2));
-        // The stores of `publish_end` up to, but without, the last.
+        // All stores of `publish_end` except the last.
         let generation = one.word(WORD_GENERATION).load(Ordering::Relaxed);
         let slot = WORD_SLOTS + 3 * ((generation + 1) & 1) as usize;
         for (i, value) in [3, 10, 23].into_iter().enumerate() {

@@ -1,9 +1,9 @@
-//! Which system errors are the host's weakness: too few processes, too little memory, too few descriptors, a
-//! disk that fails or is full, a file that is being written. They pass, or an administrator repairs the host;
-//! the operation is tried again, and no job is blamed.
+//! Which system errors are the host's weakness: too few processes, too little memory, too few descriptors, a disk
+//! that fails or is full, a file that is being written. They pass by themselves, or an administrator repairs the
+//! host; the operation is tried again, and no job is blamed.
 //!
-//! Errors about what a command names are its own: `ENOENT`, `EACCES`, `ENOEXEC`, `E2BIG` and their like are
-//! no weakness.
+//! Errors that concern the file that a command names (`ENOENT`, `EACCES`, `ENOEXEC`, `E2BIG` and their like)
+//! belong to the command and are no weakness of the host.
 
 use std::error::Error;
 use std::io;
@@ -35,12 +35,12 @@ const WEAKNESSES: [Errno; 20] = [
     Errno::REMOTEIO,
 ];
 
-/// Whether this error is the host's.
+/// Whether this error is a weakness of the host.
 pub(crate) fn is_weakness(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| WEAKNESSES.iter().any(|e| e.raw_os_error() == code))
 }
 
-/// Whether this error, or one of its causes, is the host's.
+/// Whether this error, or one of its causes, is a weakness of the host.
 pub fn has_weakness(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_weakness))
 }

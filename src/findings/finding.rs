@@ -45,8 +45,8 @@ pub struct Finding {
 impl Finding {
     /// A finding of this kind; severity and next command are the catalogue's.
     ///
-    /// In the next command `{object}` stands for the object and `{name}` for what is behind its colon,
-    /// both quoted for a shell; `{id}` for the finding's id.
+    /// In the next command `{object}` stands for the object and `{name}` for what follows its colon, both quoted
+    /// for a shell; `{id}` stands for the finding's id.
     pub fn new(entry: &'static Entry, object: impl Into<Object>, sentence: impl Into<String>) -> Finding {
         let (object, sentence) = (object.into(), sentence.into());
         let id = id_of(entry.code, &object.to_string(), is_loss(entry.code).then_some(&*sentence));
@@ -64,7 +64,7 @@ impl Finding {
         }
     }
 
-    /// Whether it tells of a loss: of such a kind, and no better than that usually is.
+    /// Whether it reports a loss: its kind does, and its severity is not lower than usual.
     pub(crate) fn tells_of_loss(&self) -> bool {
         is_loss(&self.code)
             && catalogue::find(&self.code).is_some_and(|entry| self.severity >= entry.severity)
@@ -83,14 +83,14 @@ impl Finding {
     }
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 pub fn shell_word(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| "…".to_owned(), Cow::into_owned)
 }
 
 fn fill(template: &str, object: &str, id: &str) -> String {
     let name = object.split_once(':').map_or(object, |(_, name)| name);
-    // Piece by piece, so that a name that looks like a placeholder stays a name.
+    // Replace piece by piece, so that a name that looks like a placeholder stays a name.
     let mut command = String::new();
     let mut rest = template;
     while let Some(at) = rest.find('{') {

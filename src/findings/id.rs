@@ -1,6 +1,6 @@
-//! What names a finding, for `findings ack`.
+//! The ids of findings, for `findings ack`.
 
-/// The id of a finding of this kind about this object; with a sentence where each is another one.
+/// The id of a finding of this kind about this object; with a sentence, when each sentence is another finding.
 pub(super) fn id_of(code: &str, object: &str, sentence: Option<&str>) -> String {
     numbered_id(code, object, sentence, 0)
 }

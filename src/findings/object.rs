@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::state::JobId;
 
-/// The kinds, each with its word: those of one thing, written `word:NAME`, and those that there is one of, or that
-/// stand for all of their kind.
+/// Defines the kinds of objects, each with its word: kinds of which there are many objects, written `word:NAME`,
+/// and words for which there is one object, or which stand for all objects of a kind.
 macro_rules! objects {
     (named { $($named:ident $kind:literal,)* } whole { $($whole:ident $word:literal,)* }) => {
         /// An object; written `job:ID`, `lock:REPOSITORY`, `queue`. What has no such form stays as it was written.
@@ -37,7 +37,7 @@ macro_rules! objects {
                 }
             }
 
-            /// What is behind the colon, or all of it.
+            /// What follows the colon, or the whole text.
             pub fn name(&self) -> Cow<'_, str> {
                 match self {
                     Object::Job(id) => Cow::Owned(id.to_string()),
@@ -106,7 +106,7 @@ objects! {
 }
 
 impl Object {
-    /// Whether it is this object, or one of this kind: `lock:web` is about `lock:web` and about `lock`.
+    /// Whether it is the wanted object, or of the wanted kind: `lock:web` is about `lock:web` and about `lock`.
     pub(crate) fn is_about(&self, wanted: &str) -> bool {
         self.kind() == wanted || *self == *wanted
     }
@@ -159,7 +159,7 @@ impl PartialEq<&str> for Object {
     }
 }
 
-/// By what is written: so lists are sorted as people read them.
+/// Objects are ordered by their text, so that lists are sorted as people read them.
 impl Ord for Object {
     fn cmp(&self, other: &Object) -> Ordering {
         self.to_string().cmp(&other.to_string())

@@ -20,7 +20,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// From the least to the worst.
+    /// All severities, from the lowest to the highest.
     pub(crate) const ALL: [Severity; 4] =
         [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
 

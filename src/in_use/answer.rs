@@ -29,7 +29,7 @@ pub enum User {
     Kernel(String),
     /// A job of the queue.
     Job(JobId, JobStatus),
-    /// Unknown: nothing could look; the reason.
+    /// Unknown, because nothing could be examined; the reason.
     Unseen(String),
 }
 
@@ -42,11 +42,11 @@ pub enum How {
     Root,
     /// The program that a process runs.
     Program,
-    /// A file in memory.
+    /// A file mapped into memory.
     Mapped,
     /// An open file or folder.
     Open,
-    /// A file with a lock, held by a process that hides its files.
+    /// A locked file; the process that holds the lock hides its files.
     Locked,
     /// The name of a bound socket.
     Socket,
@@ -58,9 +58,9 @@ pub enum How {
     Backing,
     /// The folder in which a job is to work.
     Work,
-    /// A file that a job's command names, or a way to one.
+    /// A file that a job's command names, or a folder or link on the way to one.
     Named,
-    /// A socket file, and some socket is bound by a name that leads nowhere any more.
+    /// A socket file that may be used: some socket is bound by a name that leads nowhere any more.
     LostSocket,
     /// It cannot be told.
     Unknown,
@@ -78,7 +78,7 @@ impl Use {
         Use { by: User::Unseen(why.into()), how: How::Unknown, what: String::new() }
     }
 
-    /// Whether it is certain, or only not to be excluded.
+    /// Whether the use is certain, and not merely possible.
     pub(crate) fn is_certain(&self) -> bool {
         !matches!(self.how, How::Unknown | How::LostSocket)
     }

@@ -1,4 +1,4 @@
-//! Looks at all sources of uses once: the mounts of this process, the processes, and the kernel itself.
+//! Reads all sources of uses once: the mounts of this process, the processes, and the kernel itself.
 
 use std::path::{Path, PathBuf};
 

@@ -1,18 +1,19 @@
 //! Processes that do not let this user see what they use.
 //!
-//! Root may look at all processes. From another user most of a machine is hidden, and hidden processes cannot
-//! protect every folder for ever, or none would ever be removed. So such a process counts as a user of a
-//! folder when it may have entered it: it started after the folder was made, and it is none of these:
+//! Root may examine all processes. From another user most of a machine is hidden, and hidden processes cannot
+//! protect every folder for ever, or none would ever be removed. So such a process counts as a user of a folder
+//! when it may have entered it: it started after the folder was made, and it is none of these:
 //!
-//! - a thread of the kernel, or the first process;
-//! - a service of the system: in a control group of `system.slice`, `machine.slice` or `init.scope`, unless that is
-//!   also this process's own;
-//! - another user's, in that user's own slice: the state directory lets only its owner and root in, and such a process
-//!   has only what it inherited;
-//! - the process by which another user logged in (`login`, `sshd`, `sudo -u`): root's, with a child of another user; but
-//!   in this process's or a job's control group only the one by which this process itself came in: anything else there
-//!   may have started in its parent's folder.
+//! - a thread of the kernel, or process 1;
+//! - a service of the system: in a control group of `system.slice`, `machine.slice` or `init.scope`, unless that
+//!   is also this process's own group;
+//! - another user's process in that user's own slice: the state directory admits only its owner and root, and
+//!   such a process has only what it inherited;
+//! - the process by which another user logged in (`login`, `sshd`, `sudo -u`): root's, with a child of another
+//!   user. In this process's or a job's control group only the one by which this process itself came in is
+//!   excepted: any other process there may have started in its parent's folder.
 //!
+//! Where `/proc` does not list the processes of other users at all (`hidepid`), nothing is known of any folder.
 //! Where `/proc` does not list the processes of others at all (`hidepid`), nothing is known of any folder.
 
 use std::collections::HashMap;
@@ -52,7 +53,7 @@ pub(super) fn stat(pid: u32) -> io::Result<Stat> {
 
 impl Stat {
     fn of(text: &[u8]) -> Option<Stat> {
-        // The name in brackets may hold anything, brackets too.
+        // The name in brackets may contain anything, brackets too.
         let end = text.iter().rposition(|&b| b == b')')?;
         let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -66,14 +67,14 @@ impl Stat {
     }
 }
 
-/// Why processes of others may be missing from the list without a trace: the first process always exists, and
-/// everybody sees it where `/proc` hides none (`hidepid`).
+/// Why processes of other users may be missing from the list without a trace: process 1 always exists, and every
+/// user sees it where `/proc` hides none (`hidepid`).
 pub(super) fn why_unlisted() -> Option<String> {
     let e = stat(1).err()?;
     Some(format!("processes of others cannot be listed (hidepid? process 1: {e}): run it as root"))
 }
 
-/// Those of the hidden processes that count.
+/// The hidden processes that count as possible users.
 pub(super) fn possible_users(hidden: &[u32], all: &[u32]) -> Vec<Hidden> {
     if hidden.is_empty() {
         return Vec::new();
@@ -95,7 +96,7 @@ pub(super) fn possible_users(hidden: &[u32], all: &[u32]) -> Vec<Hidden> {
         let stat = match stat(pid) {
             Ok(stat) => stat,
             Err(e) if is_gone(&e) => return None,
-            // When it started is not known either.
+            // Its start time is not known either.
             Err(_) => return Some(Hidden { pid, start_time: u64::MAX }),
         };
         if stat.is_kernel || pid == 1 {
@@ -122,7 +123,7 @@ fn is_near(group: &str, own: &str) -> bool {
     is_of_job(group) || group == Path::new("") || group.starts_with(own) || Path::new(own).starts_with(group)
 }
 
-/// Groups that we make for jobs have such names.
+/// Whether a control group has a name that this program gives to groups of jobs.
 fn is_of_job(group: &Path) -> bool {
     group.iter().any(|part| part.as_encoded_bytes().starts_with(b"recoveryctl-"))
 }
@@ -154,9 +155,9 @@ fn group_of(pid: u32) -> Option<String> {
 }
 
 impl Hidden {
-    /// Whether it may have come into a folder that was made so long ago, as of now.
+    /// Whether the process may have entered a folder of this age.
     pub(super) fn could_be_in(&self, age_ms: Option<i64>) -> bool {
-        // A clock that was set back makes a folder younger than nothing.
+        // After the clock was set back, a folder's age can be negative.
         age_ms
             .filter(|age_ms| *age_ms >= 0)
             .is_none_or(|age_ms| self.age_ms() <= age_ms.saturating_add(SLACK_MS))
@@ -189,7 +190,7 @@ mod tests {
             ("/user.slice/user-1001.slice/session-3.scope", 1002, false),
             ("/", 0, false),
             ("", 65534, false),
-            // A job's, seen from outside of the jobs' group.
+            // A job's group, seen from outside of the jobs' group.
             ("/system.slice/other.service/recoveryctl-0190-7", 0, false),
         ] {
             assert_eq!(is_apart(group, job, user), apart, "{group} {user}");

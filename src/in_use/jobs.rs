@@ -1,14 +1,14 @@
 //! Jobs that refer to a folder: their `--cwd` leads into it or through it, or their command names a file in
 //! it.
 //!
-//! A path refers to a folder when it passes through it: by links in it or to it, by a chain of links, or by
-//! `..`. A word of the command (or of the resume command) counts as a path when it is absolute, also after a
-//! `=`, and otherwise as a path from the job's own folder. In a script on the command line every part with a
-//! slash counts as such a word, and so does the value of a job's variable (`--env`); `$RECOVERYCTL_STATE_DIR`
-//! is replaced by the value that the job will see. In addition, wherever a request contains the name of the
-//! folder of workspaces, the workspace named after it counts. A request that cannot be parsed may name any
-//! folder. The content of script files, names that are put together (`*`, `$X`), and the jobs of another
-//! state directory are not known here.
+//! A path refers to a folder when it passes through it: by links in it or to it, by a chain of links, or by `..`.
+//! A word of the command (or of the resume command) counts as a path: an absolute one as it is, also after a `=`;
+//! any other as a path from the job's own folder. In a script on the command line every part with a slash counts
+//! as such a word, and so does the value of a job's variable (`--env`); `$RECOVERYCTL_STATE_DIR` is replaced by
+//! the value that the job will see. In addition, wherever a request contains the name of the folder of
+//! workspaces, the workspace named after it counts. A request that cannot be parsed may name any folder. The
+//! content of script files, names that are composed (`*`, `$X`), and the jobs of another state directory are not
+//! known here.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -24,9 +24,9 @@ use super::way::Ways;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 
-/// A script may be long: so many of its words are followed.
+/// The most words of a script that are followed: a script may be long.
 const MOST_NAMED: usize = 256;
-/// A longer word is no path.
+/// The longest path, in bytes; a longer word is no path.
 const PATH_MAX: usize = 4096;
 
 /// A job, and the path by which it refers to a folder.
@@ -35,23 +35,24 @@ type AtWork = (JobId, JobStatus, How, PathBuf);
 /// Jobs that wait, run, or may be resumed, by the folders that they refer to.
 #[derive(Debug, Clone, Default)]
 pub struct JobsAtWork {
-    /// The record up to which the queue was looked at.
+    /// The record up to which the queue was read.
     seq: u64,
-    /// By device and inode of everything that a job's paths pass: a folder has several names.
+    /// The jobs, by device and inode of everything that their paths pass, because a folder may have several
+    /// names.
     jobs: HashMap<(u64, u64), Vec<AtWork>>,
     /// Jobs whose requests cannot be parsed.
     undecodable: Vec<JobId>,
 }
 
 impl JobsAtWork {
-    /// Those of a queue.
+    /// The jobs of a queue.
     pub fn of(dir: &StateDir, state: &QueueState) -> JobsAtWork {
         let mut at_work = JobsAtWork { seq: state.last_seq(), ..JobsAtWork::default() };
         let own = OnceCell::new();
-        // A file system of another host that does not answer would be waited for.
+        // Do not examine a file system of another host: one that does not answer would block.
         let is_elsewhere = |path: &Path| own.get_or_init(|| Own::of(dir)).is_elsewhere(path);
         let mut ways = Ways::new("/", &is_elsewhere);
-        // Of those that are over only a crashed one is to go on where it was.
+        // Of the jobs that are over only a crashed one is to continue where it was.
         let comes = |status| matches!(status, JobStatus::Queued | JobStatus::Running | JobStatus::Crashed);
         let workspaces = names_of_workspaces(dir);
         for job in state.jobs().filter(|job| comes(job.status)) {
@@ -64,7 +65,7 @@ impl JobsAtWork {
             for (how, path) in paths {
                 for identity in ways.follow(&path).passed {
                     let there = at_work.jobs.entry(identity).or_default();
-                    // Two jobs are enough: one of them is another than the one whose folder it is.
+                    // Two jobs are enough: at least one of them is not the job that owns the folder.
                     if there.len() < 2 && there.iter().all(|(id, ..)| *id != job.id) {
                         there.push((job.id.clone(), job.status, how, path.clone()));
                     }
@@ -128,7 +129,7 @@ fn names_of_workspaces(dir: &StateDir) -> Vec<String> {
     names
 }
 
-/// The workspaces that a text names, whatever it is.
+/// The workspaces that a text of any kind names.
 fn named_in<'a>(text: &'a str, workspaces: &'a [String]) -> impl Iterator<Item = PathBuf> + 'a {
     workspaces.iter().flat_map(move |folder| {
         let ends = |c: char| !(c.is_alphanumeric() || "-_.%+@~".contains(c));
@@ -179,8 +180,8 @@ fn paths_of(dir: &StateDir, workspaces: &[String], job: &Job) -> Option<Vec<(How
         #[serde(default)]
         env: HashMap<String, String>,
     }
-    // Most requests have neither, and a million are not parsed. The workspace of a waiting job does not exist
-    // yet: names without a slash mean files in it, or programs of the system.
+    // Most requests have neither, and a million requests are not parsed. The workspace of a waiting job does not
+    // exist yet: names without a slash mean files in it, or programs of the system.
     let has_path = memchr::memchr2(b'/', b'\\', job.raw_spec.as_bytes()).is_some();
     if job.status == JobStatus::Queued && !has_path {
         let has_folder = memchr::memmem::find(job.raw_spec.as_bytes(), b"\"cwd\"").is_some();
@@ -209,7 +210,7 @@ fn paths_of(dir: &StateDir, workspaces: &[String], job: &Job) -> Option<Vec<(How
     let scripts =
         spec.command.iter().chain(spec.resume_command.iter().flatten()).filter(|word| is_script(word));
     let in_scripts = scripts.flat_map(|script| words_of(dir, script));
-    // One path: of lists, such as PATH, every job has some.
+    // Only values with one path: every job has lists of paths, such as PATH.
     let values = spec.env.values().filter(|value| value.starts_with('/') && !value.contains([':', '\0']));
     for word in in_scripts.chain(values.cloned()) {
         let Some(path) = base.as_ref().map(|base| base.join(&word)) else { continue };
@@ -224,7 +225,7 @@ fn paths_of(dir: &StateDir, workspaces: &[String], job: &Job) -> Option<Vec<(How
             }
         }
     };
-    // Most requests are written as they are.
+    // Most requests contain no escapes.
     match memchr::memchr(b'\\', job.raw_spec.as_bytes()) {
         None => add(&job.raw_spec),
         Some(_) => texts_in(&serde_json::from_str(&job.raw_spec).ok()?, &mut add),
@@ -275,7 +276,7 @@ mod tests {
         );
         let own = dir.paths.jobs().join("b/../c/x");
         assert_eq!(of(None, &["../c/x"], &[]), [(How::Named, own)]);
-        // In a script by what leads there.
+        // In a script by a path that leads there.
         let c = dir.paths.jobs().join("c");
         for (cwd, script) in [
             (None, "cat ../c/n"),
@@ -289,7 +290,7 @@ mod tests {
             let leads = |path: &PathBuf| normal(path).starts_with(&c);
             assert!(found.iter().any(|(_, path)| leads(path)), "{script}: {found:?}");
         }
-        // Wherever it is said, also with what JSON writes in another way.
+        // Wherever the name stands, also when JSON escapes it.
         let jobs = dir.paths.jobs().display().to_string();
         for script in ["cd J/c && make", "-CJ/c", "x\"J/c\"", "/x:J/c:ro", "a\nJ/c\n"] {
             let found = of(None, &["sh", &script.replace('J', &jobs)], &[]);

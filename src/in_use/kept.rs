@@ -8,13 +8,13 @@ use std::path::Path;
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::fs::{Mode, OFlags, open, openat};
 
-/// The list of the mounts in the namespace that a file keeps, as `mountinfo` has it. Only root may look.
+/// The list of the mounts in the namespace that a file keeps, in the form of `mountinfo`. Only root may read it.
 pub(super) fn mounts_of(file: &Path) -> io::Result<Vec<u8>> {
     let namespace = crate::durable::plain::open(file)?;
-    // A thread enters it, and ends there: it would not come back.
+    // A thread enters the namespace, and ends there because it could not come back.
     let looking = std::thread::Builder::new().spawn(move || -> io::Result<Vec<u8>> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // There may be no /proc there.
+        // The namespace may have no /proc.
         let own = open("/proc/thread-self", flags, Mode::empty())?;
         unshare(CloneFlags::CLONE_FS)?;
         setns(namespace, CloneFlags::CLONE_NEWNS)?;

@@ -1,8 +1,8 @@
 //! Uses by the kernel itself, without a process: loop devices, swap files, and locks of hidden processes.
 //!
-//! For a loop device the kernel tells the name of its file as seen from the mount by which it was opened.
-//! Where that name leads nowhere in the root directory of any process (the mount is gone), any file of the
-//! same last name protects its folder.
+//! For a loop device the kernel gives the name of its file as seen from the mount by which it was opened. Where
+//! that name leads nowhere in the root directory of any process (the mount is gone), any file with the same last
+//! name protects its folder.
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
@@ -27,7 +27,7 @@ pub(super) fn gather(picture: &mut Picture, roots: &Roots) {
     locks(picture, &String::from_utf8_lossy(&text));
 }
 
-/// Empty when there is no such file; one that cannot be read is noted.
+/// The content of a file; empty when there is no such file. A file that cannot be read is noted.
 fn text(picture: &mut Picture, path: &Path) -> Vec<u8> {
     match crate::durable::plain::read(path) {
         Ok(text) => text,
@@ -102,8 +102,8 @@ fn swap_files(picture: &mut Picture) -> Vec<PathBuf> {
     files.filter(|file| !file.starts_with("/dev")).collect()
 }
 
-/// `1: FLOCK  ADVISORY  WRITE 412 fd:01:123 0 EOF`: only those whose descriptors could not be looked at. PID 0 is a
-/// process of another PID namespace.
+/// Reads lines such as `1: FLOCK  ADVISORY  WRITE 412 fd:01:123 0 EOF`, but only for processes whose descriptors
+/// could not be examined. PID 0 is a process of another PID namespace.
 fn locks(picture: &mut Picture, text: &str) {
     let hidden: HashSet<u32> = picture.hidden.iter().map(|h| h.pid).collect();
     for line in text.lines() {

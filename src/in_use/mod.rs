@@ -11,21 +11,22 @@
 //! [`picture`]); never by the text of a path alone, which differs between namespaces. A file with a second
 //! name elsewhere is not in use here when it is used by that name.
 //!
-//! **What does not count**: files opened by processes of this very program. They only look, or they hold a
-//! lock that every remover takes first: `sentinel.lock` says whether a supervisor lives. Nor does that lock
-//! file count for anybody. Their working directories do count, and the streams that they inherited from
-//! anything but a server. Jobs of another state directory are not known here, nor are names inside scripts. A
-//! thread with descriptors of its own (`unshare(CLONE_FILES)`) is not told from the others: reading the
-//! descriptors of every thread would cost many times as much, for a case that hardly any program has.
+//! **What does not count**: files opened by processes of this very program. Such a process only reads the file,
+//! or holds a lock that every remover takes first: `sentinel.lock` says whether a supervisor lives. For the same
+//! reason that lock file does not count for any process. The working directories of these processes do count, and
+//! so do the streams that they inherited from anything but a server. Jobs of another state directory are not
+//! known here, nor are names inside scripts. A thread with descriptors of its own (`unshare(CLONE_FILES)`) is not
+//! told from the others: reading the descriptors of every thread would cost many times as much, for a case that
+//! hardly any program has.
 //!
 //! **What is not known protects**: a process that is hidden counts when it may have entered the folder
-//! ([`hidden`]); where processes are not even listed, everything is in use; an unreadable source is named;
-//! the layer of an overlay that cannot be found may be in any folder; a socket file may belong to a socket
-//! whose name leads nowhere ([`sockets`]); when `/proc` cannot be read, everything is in use.
+//! ([`hidden`]); where processes are not even listed, everything is in use; an unreadable source is named; the
+//! layer of an overlay that cannot be found may be in any folder; a socket file may belong to a socket whose name
+//! leads nowhere ([`sockets`]); when `/proc` cannot be read, everything is in use.
 //!
-//! **One look for many folders**: [`InUse`] reads `/proc` once, on the first question; a folder then costs
+//! **One reading for many folders**: [`InUse`] reads `/proc` once, at the first question; a folder then costs
 //! nothing as long as nothing in the state directory is in use. It shows one moment: a caller that removes
-//! something makes a new one right before, and another one before it deletes what it has moved to a trash.
+//! something makes a new [`InUse`] right before, and another one before it deletes what it has moved to a trash.
 
 mod answer;
 mod gather;
@@ -61,7 +62,7 @@ use crate::queue::{JobId, QueueState};
 use crate::state::{Clock, StateDir};
 use crate::system::environment_of;
 
-/// Every remover takes its flock first: processes that only have it open wait for it, or look.
+/// Every remover takes its flock first; a process that merely has it open waits for it, or only reads.
 const LOCK: &str = "sentinel.lock";
 
 /// The users of a state directory's files, at one moment.
@@ -74,19 +75,19 @@ pub struct InUse {
 }
 
 impl InUse {
-    /// A look at processes and mounts that is made when it is first asked, and at the jobs of a queue.
+    /// The uses by the jobs of a queue, and by processes and mounts, which are read at the first question.
     pub fn look(dir: &StateDir, state: &QueueState) -> InUse {
         InUse::with_jobs(dir, JobsAtWork::of(dir, state))
     }
 
-    /// The same, with jobs that were looked for before.
+    /// The same, with jobs that were gathered before.
     pub(crate) fn with_jobs(dir: &StateDir, jobs: JobsAtWork) -> InUse {
         let paths = &dir.paths;
         let folders = [paths.root().to_owned(), paths.jobs(), paths.cleanup_trash(), paths.orphans_trash()];
         InUse { folders: folders.to_vec(), clock: dir.clock.clone(), picture: OnceLock::new(), jobs }
     }
 
-    /// Makes the look now, if it was not made yet.
+    /// Reads processes and mounts now, if that was not done yet.
     pub(crate) fn looked(self) -> InUse {
         self.picture();
         self
@@ -110,19 +111,19 @@ impl InUse {
         self.seen(folder, own, &walk)
     }
 
-    /// The first who certainly uses it, else who may.
+    /// The first certain user, else the first possible one.
     pub(crate) fn first(&self, folder: &Path, own: Option<&JobId>) -> Option<Use> {
         let mut uses = self.of(folder, own);
         let certain = uses.iter().position(Use::is_certain).unwrap_or(0);
         (!uses.is_empty()).then(|| uses.swap_remove(certain))
     }
 
-    /// For a caller that walks a folder anyway: pass it every entry, then ask by [`InUse::seen`].
+    /// For a caller that walks a folder anyway: pass every entry to the walk, then ask with [`InUse::seen`].
     pub fn walk(&self) -> Walk<'_> {
         Walk { picture: self.picture(), found: Vec::new(), is_partial: false }
     }
 
-    /// As [`InUse::of`], of a folder that was gone through.
+    /// As [`InUse::of`], for a folder whose entries were walked.
     pub fn seen(&self, folder: &Path, own: Option<&JobId>, walk: &Walk<'_>) -> Vec<Use> {
         let picture = self.picture();
         let mut uses: Vec<Use> = self.jobs.in_folder(folder, own).into_iter().collect();
@@ -156,7 +157,7 @@ impl InUse {
         let made_ms = found
             .filter(is_told)
             .map(|found| found.stx_btime.tv_sec * 1000 + i64::from(found.stx_btime.tv_nsec) / 1_000_000);
-        // As of now, like the processes' own ages.
+        // Ages are computed as of now, like those of the processes.
         let age_ms = made_ms.map(|made_ms| self.clock.now().as_millis() - made_ms);
         let could = hidden.iter().find(|process| process.could_be_in(age_ms))?;
         let reference = Reference { by: By::Process(could.pid), how: How::Unknown, name: PathBuf::new() };
@@ -164,24 +165,24 @@ impl InUse {
     }
 }
 
-/// The uses of a trash, piece by piece. No job's `--cwd` can lead there, and hardly any process enters it:
-/// one look holds for some seconds.
+/// The uses of a trash, entry by entry. No job's `--cwd` can lead there, and hardly any process enters it, so one
+/// reading is valid for some seconds.
 #[derive(Debug)]
 pub struct TrashInUse<'a> {
     dir: &'a StateDir,
     seen: Option<(Instant, InUse)>,
 }
 
-/// How long a look at a trash holds.
+/// How long a reading for a trash is valid.
 const LASTS: Duration = Duration::from_secs(2);
 
 impl<'a> TrashInUse<'a> {
-    /// Looks when it is first asked.
+    /// Reads nothing before the first question.
     pub fn new(dir: &'a StateDir) -> TrashInUse<'a> {
         TrashInUse { dir, seen: None }
     }
 
-    /// Why it must be kept, in words.
+    /// Why an entry must be kept, in words.
     pub fn why_kept(&mut self, what: &Path) -> Option<String> {
         let last = self.seen.take().filter(|(at, _)| at.elapsed() < LASTS);
         let new = || (Instant::now(), InUse::with_jobs(self.dir, JobsAtWork::default()));
@@ -190,7 +191,7 @@ impl<'a> TrashInUse<'a> {
     }
 }
 
-/// Collects the uses of a folder's entries.
+/// Collects the uses of the entries of a folder.
 #[derive(Debug)]
 pub struct Walk<'a> {
     picture: &'a Picture,
@@ -216,7 +217,7 @@ impl Walk<'_> {
         }
         let in_memory = || {
             let (of, reference) = picture.inodes.get(&inode)?;
-            // Where stat(2) has another number for the device, the inode alone must do.
+            // Where stat(2) gives another number for the device, only the inode is compared.
             (*of == device || !picture.areas.have_device(device)).then_some(reference)
         };
         let socket = || picture.sockets.get(os(name)).filter(|_| is_socket);
@@ -266,7 +267,8 @@ impl Picture {
         uses
     }
 
-    /// Where a name lies: in the folder above it, whatever is mounted there. `None` when there is no such folder.
+    /// The location of a name: in the folder above it, whatever is mounted at the name. `None` when there is no
+    /// such folder.
     fn place_of(&self, real: &Path) -> Result<Option<Location>, String> {
         let (Some(above), Some(name)) = (real.parent(), real.file_name()) else { return Ok(None) };
         let seen = match look(above, AtFlags::empty()) {
@@ -279,7 +281,7 @@ impl Picture {
     }
 }
 
-/// Without links in the path to it; of a link the link.
+/// A path with the links in its folders resolved; if the last part is a link, it names the link itself.
 fn real_name(path: &Path) -> PathBuf {
     let above = path.parent().and_then(|above| std::fs::canonicalize(above).ok());
     match (above, path.file_name()) {

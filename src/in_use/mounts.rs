@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 
-/// Where something lies in a file system, whatever is mounted where: the same in every mount namespace.
+/// The location of something in a file system, whatever is mounted where: it is the same in every mount
+/// namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Location {
     /// Major and minor number of the file system, as mount tables give it.
     pub(super) device: u64,
-    /// From the file system's own root.
+    /// The path from the file system's own root.
     pub(super) path: PathBuf,
 }
 
@@ -40,7 +41,7 @@ pub(super) struct Seen {
     pub(super) is_data: bool,
 }
 
-/// Examines the target of a path; with `NOFOLLOW` a link itself. Does not ask the server of a network file
+/// Examines the target of a path; with `NOFOLLOW` a link itself. It does not ask the server of a network file
 /// system.
 pub(super) fn look(path: &Path, flags: AtFlags) -> io::Result<Seen> {
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::MNT_ID;
@@ -69,7 +70,7 @@ pub(super) fn device_of(text: &str, radix: u32) -> Option<u64> {
     Some(device(u32::from_str_radix(major, radix).ok()?, u32::from_str_radix(minor, radix).ok()?))
 }
 
-/// File systems whose files may be on another host, or in a process: a look at one may wait for ever.
+/// File systems whose files may be on another host, or served by a process: examining one may block for ever.
 const REMOTE: [&str; 12] =
     ["nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "fuse"];
 
@@ -81,7 +82,7 @@ pub(super) struct Mount {
     pub(super) device: u64,
     /// The folder of its file system that is mounted.
     root: PathBuf,
-    /// Where, from the root directory of the process whose table it is.
+    /// The mount point, from the root directory of the process whose table it is.
     pub(super) point: PathBuf,
     kind: String,
     /// The device, or the file system's name for its source.
@@ -107,7 +108,7 @@ impl Mount {
         Some(Mount { id, parent, device, root, point, kind, source, options })
     }
 
-    /// The mount namespace that is kept by this mount of a file.
+    /// The name, `mnt:[…]`, of the mount namespace that this mount of a file keeps; `None` for any other mount.
     pub(super) fn keeps_namespace(&self) -> Option<&Path> {
         let is_one = self.kind == "nsfs" && self.root.as_os_str().as_encoded_bytes().starts_with(b"mnt:[");
         is_one.then_some(&*self.root)
@@ -131,7 +132,7 @@ impl Mount {
         })
     }
 
-    /// Paths that its source and its options name: the file of a bind by FUSE.
+    /// Paths that its source and its options name, such as the file behind a bind by FUSE.
     pub(super) fn names(&self) -> impl Iterator<Item = PathBuf> {
         let values = self.options().flat_map(|(_, value)| {
             let value = value.into_os_string().into_vec();
@@ -140,8 +141,8 @@ impl Mount {
         std::iter::once(self.source.clone()).chain(values).filter(|path| path.is_absolute())
     }
 
-    /// The folders of an overlay, as they were named when it was mounted, from a root and a working directory
-    /// that are no longer known. A colon separates them; `\:` and the like are escapes.
+    /// The folders of an overlay, as they were named when it was mounted, relative to a root and a working
+    /// directory that are no longer known. A colon separates them; `\:` and the like are escapes.
     pub(super) fn layers(&self) -> Vec<PathBuf> {
         if self.kind != "overlay" {
             return Vec::new();
@@ -166,12 +167,12 @@ impl Mount {
 pub(super) struct MountTable {
     pub(super) mounts: Vec<Mount>,
     by_id: HashMap<u64, usize>,
-    /// By mount point; of several at one point the last, which hides the others.
+    /// Indexes by mount point; of several mounts at one point the last, which hides the others.
     by_point: BTreeMap<PathBuf, usize>,
 }
 
 impl MountTable {
-    /// Of the process, or thread, whose folder in `/proc` this is.
+    /// The table of the process, or thread, that has this folder in `/proc`.
     pub(super) fn of(process: &Path) -> io::Result<MountTable> {
         Ok(MountTable::parse(&crate::durable::plain::read(process.join("mountinfo"))?))
     }
@@ -202,7 +203,7 @@ impl MountTable {
         path.ancestors().find_map(|at| self.by_point.get(at)).map(|&at| &self.mounts[at])
     }
 
-    /// Where a path lies that was reached by a mount.
+    /// The location of a path that was examined.
     pub(super) fn locate(&self, seen: &Seen, path: &Path) -> Option<Location> {
         let mount = match seen.mount {
             Some(id) => self.get(id)?,
@@ -212,7 +213,7 @@ impl MountTable {
         Some(Location { device: mount.device, path: mount.root.join(below) })
     }
 
-    /// Whether a look at this path may have to wait for another host or process.
+    /// The device of a path whose examination may have to wait for another host or process; `None` for others.
     pub(super) fn is_remote(&self, path: &Path) -> Option<u64> {
         self.of_path(path).filter(|mount| mount.is_remote()).map(|mount| mount.device)
     }
@@ -229,7 +230,7 @@ fn path(bytes: &[u8]) -> PathBuf {
     OsString::from_vec(bytes.to_owned()).into()
 }
 
-/// Paths between separators; a byte behind a backslash is itself.
+/// Paths between separators; a byte after a backslash stands for itself.
 fn parts(value: &[u8], separator: Option<u8>) -> Vec<PathBuf> {
     let (mut parts, mut part) = (Vec::new(), Vec::new());
     let mut bytes = value.iter().copied();

@@ -1,17 +1,17 @@
 //! Overlays: mounts that show the files of other folders, under the names that these had at mount time.
 //!
-//! The root and working directory from which these names lead are not recorded. So each name is followed in
-//! every root directory that a process has, starting with those that see the overlay, and a relative name
-//! from each folder above the other layers and above the mount point; the results are compared by device and
-//! inode. A name that leads nowhere (its mount or its link is gone, its working directory is unknown) may be
-//! in any folder, and protects all, except in these cases:
+//! The root and working directory to which these names are relative are not recorded. So each name is followed in
+//! every root directory that a process has, starting with those that see the overlay, and a relative name from
+//! each folder above the other layers and above the mount point; the results are compared by device and inode. A
+//! name that leads nowhere (its mount or its link is gone, its working directory is unknown) may be in any
+//! folder, and protects all, except in these cases:
 //!
 //! - as far as it leads, it is on a file system without workspaces;
-//! - it leads to where this user may not go, or to another host;
+//! - it leads to a place that this user may not enter, or to another host;
 //! - the overlay is the file system of all workspaces, which is no layer of its own;
-//! - the overlay is this process's root directory, which was there before.
+//! - the overlay is this process's root directory, which existed before.
 //!
-//! An engine's overlays are found, or proven to be elsewhere, by these rules.
+//! By these rules, an engine's overlays are found, or proven to be elsewhere.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ struct Overlay {
     device: u64,
     layers: Vec<PathBuf>,
     pid: u32,
-    /// Whether a process sees it that may be looked at.
+    /// Whether a process that may be examined sees it.
     is_open: bool,
     /// The processes that see it, by their folders in `/proc`, with the mount points.
     seen_by: Vec<(PathBuf, PathBuf)>,
@@ -43,7 +43,7 @@ struct Stray {
     name: PathBuf,
 }
 
-/// All that were seen.
+/// All overlays that were seen.
 #[derive(Debug, Default)]
 pub(super) struct Overlays {
     by_layers: HashMap<(u64, Vec<PathBuf>), Overlay>,
@@ -82,11 +82,11 @@ impl Overlays {
         overlay.seen_by.push((folder.to_owned(), mount.point.clone()));
     }
 
-    /// Something that a process has of a mount which its table does not have: one of another namespace or outside of
-    /// its root directory, or one that is mounted nowhere any more.
+    /// Notes a process's use of a mount that its table does not have: a mount of another namespace, outside of
+    /// its root directory, or not mounted anywhere any more.
     pub(super) fn stray(&mut self, pid: u32, seen: &Seen, name: &Path) {
-        // A file on a disk is known by its device. An overlay has no device of its own, like everything not
-        // on a disk.
+        // A file on a disk is known by its device. An overlay has no device of its own, like everything that is
+        // not on a disk.
         let is_on_disk = seen.device >> 32 != 0;
         if let Some(mount) = seen.mount.filter(|_| !is_on_disk) {
             self.strays.push(Stray { pid, mount, device: seen.device, name: name.to_owned() });
@@ -145,7 +145,8 @@ impl Overlay {
         Lies::Nowhere
     }
 
-    /// Whether one of these names leads to something, which is noted; and whether one leads away.
+    /// Follows these names; whether one leads to something, which is noted, and whether one leads to another
+    /// place.
     fn place_by(
         &self,
         picture: &mut Picture,

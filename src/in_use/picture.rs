@@ -1,9 +1,9 @@
-//! One look at everything on this machine that may use a file of the state directory.
+//! Everything on this machine that may use a file of the state directory, at one moment.
 //!
 //! A used file is known by device and inode. Where the kernel's name for it provably leads to that inode, the
-//! mount table gives its position in the file system: then a folder is answered by a look into an ordered
-//! map, and uses elsewhere are dropped at once. A use without such a name (a process in a root directory of
-//! its own, a path that is too long, a removed name) is compared with every entry of the folder in question.
+//! mount table gives its position in the file system: then one look-up in an ordered map answers for a folder,
+//! and uses elsewhere are dropped at once. A use without such a name (a process in a root directory of its own, a
+//! path that is too long, a removed name) is compared with every entry of the folder in question.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use super::answer::How;
 use super::hidden::Hidden;
 use super::mounts::{Location, MountTable, Seen, look};
 
-/// Something that is used, and who uses it.
+/// Something that is used, and its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) by: By,
@@ -31,13 +31,13 @@ pub(super) enum By {
     Kernel(String),
 }
 
-/// The folders that are asked about lie in these.
+/// The places that contain all folders which are asked about.
 #[derive(Debug, Default)]
 pub(super) struct Areas {
     places: Vec<Location>,
     names: Vec<PathBuf>,
     devices: HashSet<u64>,
-    /// Whether all of them are placed: only then something can be said to lie elsewhere.
+    /// Whether the location of all of them is known: only then can something be proven to lie elsewhere.
     are_placed: bool,
 }
 
@@ -95,7 +95,7 @@ pub(super) enum Entered {
     Elsewhere,
 }
 
-/// All uses that were seen.
+/// All uses that were found.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     pub(super) own: MountTable,
@@ -104,17 +104,17 @@ pub(super) struct Picture {
     pub(super) placed: BTreeMap<Location, Vec<Reference>>,
     /// By device and inode.
     pub(super) unplaced: HashMap<(u64, u64), Reference>,
-    /// By file system and inode, which is not what stat(2) says of every file.
+    /// By inode, with the device that the mount table gives, which is not what stat(2) gives for every file.
     pub(super) inodes: HashMap<u64, (u64, Reference)>,
     /// Sockets bound by a name whose folder is unknown.
     pub(super) sockets: HashMap<OsString, Reference>,
-    /// A socket that is bound by a name which leads nowhere: any socket file may be its.
+    /// A socket that is bound by a name which leads nowhere: any socket file may belong to it.
     pub(super) lost_socket: Option<Reference>,
     /// Files behind loop devices of which only the last name is known.
     pub(super) backing: HashMap<OsString, Reference>,
     /// Names from mount options, perhaps of another namespace.
     pub(super) named: Vec<(PathBuf, Reference)>,
-    /// Processes that do not let this user look.
+    /// Processes that this user may not examine.
     pub(super) hidden: Vec<Hidden>,
     /// Possible uses of any of the folders, in words.
     pub(super) unknown: Vec<String>,
@@ -123,7 +123,7 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// Notes an unreadable source: it might tell of any use.
+    /// Notes an unreadable source: it might show any use.
     pub(super) fn cannot_read(&mut self, path: &Path, error: &std::io::Error) {
         let why = format!("what is in use cannot be told: {} cannot be read: {error}", path.display());
         if !self.unknown.contains(&why) {
@@ -131,7 +131,7 @@ impl Picture {
         }
     }
 
-    /// Whether a folder must be gone through to know who uses it.
+    /// Whether the entries of a folder must be walked to know its users.
     pub(super) fn needs_a_walk(&self) -> bool {
         !(self.unplaced.is_empty() && self.inodes.is_empty() && self.sockets.is_empty())
             || self.lost_socket.is_some()
@@ -164,8 +164,8 @@ impl Picture {
         }
     }
 
-    /// Where something lies whose name for the process with this folder in `/proc` is `name`; `None` when that
-    /// is not proven.
+    /// The location of something that the process with this folder in `/proc` calls `name`; `None` when that is
+    /// not proven.
     pub(super) fn locate(
         &self,
         process: &Path,
@@ -175,7 +175,7 @@ impl Picture {
     ) -> Option<Location> {
         let below = name.strip_prefix("/").ok()?;
         let is_same = |there: &Seen| (there.device, there.inode) == (seen.device, seen.inode);
-        // By the process's own root directory, otherwise by ours: the kernel names paths as far as the reader
+        // Try the process's own root directory, then this process's: the kernel gives paths as far as the reader
         // can reach them.
         let theirs = look(&process.join("root").join(below), AtFlags::SYMLINK_NOFOLLOW).ok();
         if let Some(there) = theirs.filter(is_same) {

@@ -20,7 +20,7 @@ use super::sockets::Sockets;
 use crate::jobs::serves_a_job;
 use crate::system::{look_after_exec, pids};
 
-/// Appended by the kernel to the name of a file that was removed.
+/// The kernel's suffix for the name of a removed file.
 const REMOVED: &[u8] = b" (deleted)";
 
 /// Standard input, output and error.
@@ -30,9 +30,9 @@ const STREAMS: [&str; 3] = ["fd/0", "fd/1", "fd/2"];
 enum Silent {
     /// It has ended.
     Gone,
-    /// It may not be looked at.
+    /// It may not be examined.
     Hidden,
-    /// This process lacks a means to look; the reason.
+    /// This process lacks a means to examine it; the reason.
     Blind(String),
 }
 
@@ -67,7 +67,7 @@ pub(super) fn gather(picture: &mut Picture) -> Roots {
     let mut gathering = Gathering::new(picture);
     let mut hidden = Vec::new();
     for &pid in pids.iter().filter(|&&pid| pid != own) {
-        // One that ends, or becomes another program, seems to hide itself for a moment.
+        // A process that ends, or becomes another program, seems to hide itself for a moment.
         let is_hidden = |told: &Result<(), Silent>| matches!(told, Err(Silent::Hidden));
         match look_after_exec(pid, || gathering.process(pid), is_hidden) {
             Ok(()) | Err(Silent::Gone) => {}
@@ -78,7 +78,7 @@ pub(super) fn gather(picture: &mut Picture) -> Roots {
             Err(Silent::Blind(why)) => gathering.picture.blind = Some(why),
         }
     }
-    // This process's own, which is not among those that were looked at.
+    // This process's own table: this process is not among those that were examined.
     let own_mounts = MountTable::of(Path::new("/proc/self")).ok();
     if let Some(own) = &own_mounts {
         gathering.mounts_of_kept_namespaces(own);
@@ -95,7 +95,7 @@ pub(super) fn gather(picture: &mut Picture) -> Roots {
     roots
 }
 
-/// A mount table, and for which namespace and root directory it was read.
+/// Mount tables, by the namespace and root directory for which they were read.
 type Tables = HashMap<(PathBuf, u64, u64), Rc<MountTable>>;
 
 struct Gathering<'a> {
@@ -144,7 +144,7 @@ impl<'a> Gathering<'a> {
                 continue;
             }
             let told = match done {
-                // Its first thread has ended; the others show its uses.
+                // The process's first thread has ended; its other threads show its uses.
                 Err(Silent::Gone) => {
                     done = self.leader(pid, &thread.path());
                     continue;
@@ -158,19 +158,18 @@ impl<'a> Gathering<'a> {
         done
     }
 
-    /// All that a process has, by its first thread's folder.
+    /// Notes all uses of a process that its first thread's folder shows.
     fn leader(&mut self, pid: u32, folder: &Path) -> Result<(), Silent> {
         let table = self.thread(pid, folder)?;
         let program = look(&folder.join("exe"), AtFlags::empty()).ok();
         let is_ours = program.is_some_and(|p| self.program == Some((p.device, p.inode)));
         self.link(pid, folder, &table, "exe", How::Program)?;
         self.sockets.of_process(folder);
-        // Of processes that run this very file only inherited files count: another program may need them.
-        // Files they opened themselves they only read, or hold by a lock that every remover of the folder
-        // takes first. (A copy of the program, or an earlier version of it, is treated like any other
-        // program.)
+        // Of a process that runs this very file only inherited files count, because another program may need
+        // them. Files that it opened itself it only reads, or holds by a lock that every remover of the folder
+        // takes first. (A copy of the program, or an earlier version of it, is treated like any other program.)
         if is_ours {
-            // Those that a server started have a job's output there, or the server's own log.
+            // The streams of a process that a server started are a job's output or the server's own log.
             for stream in STREAMS.iter().filter(|_| !serves_a_job(pid)) {
                 self.link(pid, folder, &table, stream, How::Open)?;
             }
@@ -183,7 +182,7 @@ impl<'a> Gathering<'a> {
         self.memory(pid, folder, &table)
     }
 
-    /// Working and root directory, which each thread can have of its own, and its mounts.
+    /// Notes working and root directory, which each thread can have of its own, and the thread's mounts.
     fn thread(&mut self, pid: u32, folder: &Path) -> Result<Rc<MountTable>, Silent> {
         let root = look(&folder.join("root"), AtFlags::empty())?;
         let namespace = std::fs::read_link(folder.join("ns/mnt"))?;
@@ -215,7 +214,7 @@ impl<'a> Gathering<'a> {
         let name = match std::fs::read_link(&link) {
             Ok(name) => Some(name),
             Err(e) if Errno::from_io_error(&e) == Some(Errno::NAMETOOLONG) => None,
-            // It was closed since, or the process is a thread of the kernel.
+            // It was closed in the meantime, or the process is a thread of the kernel.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(e.into()),
         };
@@ -236,7 +235,7 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// A dead file system does not answer: by its name alone the file may be in the state directory.
+    /// Notes a file on a file system that does not answer: by its name alone it may be in the state directory.
     fn unanswered(&mut self, pid: u32, name: PathBuf, how: How, error: io::Error) -> Result<(), Silent> {
         if let blind @ Silent::Blind(_) = error.into() {
             return Err(blind);
@@ -302,7 +301,7 @@ impl<'a> Gathering<'a> {
         if self.elsewhere.contains(&key) {
             return;
         }
-        // By the mapped file itself, where this user may follow it; otherwise by its name.
+        // Examine the mapped file itself, where this user may follow the link; otherwise use its name.
         let link = folder.join("map_files").join(&mapped.range);
         let seen = look(&link, AtFlags::empty()).ok();
         let seen = seen.or_else(|| {
@@ -356,7 +355,7 @@ impl<'a> Gathering<'a> {
                     let by = By::Kernel(format!("the mount namespace that {} keeps", file.display()));
                     self.mounted(&by, &MountTable::parse(&text));
                 }
-                // Only root can look, on machines that always have some.
+                // Only root can examine them. Many machines always have some, so another user does not note that.
                 Err(_) if !rustix::process::geteuid().is_root() => {}
                 Err(e) => {
                     let why =
@@ -367,7 +366,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// The mounts of a process that hides the rest.
+    /// Notes the mounts of a process that hides everything else.
     fn mounts_of_hidden(&mut self, pid: u32) {
         let folder = PathBuf::from(format!("/proc/{pid}"));
         let Ok(text) = crate::durable::plain::read(folder.join("mountinfo")) else { return };
@@ -401,7 +400,7 @@ impl Mapped<'_> {
     }
 }
 
-/// Without the zeros in front that `maps` has.
+/// The range without the leading zeros that `maps` has.
 fn range(text: &str) -> Option<String> {
     let (from, to) = text.split_once('-')?;
     Some(format!("{}-{}", from.trim_start_matches('0'), to.trim_start_matches('0')))

@@ -1,9 +1,9 @@
-//! Bound sockets: each has a name in a folder, by which others connect.
+//! Bound sockets: each has a name in a folder, by which other processes connect.
 //!
-//! The kernel tells only the name by which a socket was bound. When that leads nowhere by now, because the
-//! file was renamed, a link or descriptor in the path is gone, or its process moved, any socket file may be
-//! its file: then one in a folder protects the folder, unless the bound name's folder is on another file
-//! system, whose entries cannot have been renamed into ours. A line feed in a name splits it, and the same
+//! The kernel gives only the name by which a socket was bound. When that name leads nowhere by now, because the
+//! file was renamed, a link or descriptor in the path is gone, or its process moved, any socket file may be its
+//! file. Then a socket file in a folder protects the folder, unless the bound name's folder is on another file
+//! system, whose entries cannot have been renamed into this one. A line feed in a name splits it, and the same
 //! rule applies.
 
 use std::collections::HashMap;
@@ -22,12 +22,13 @@ use super::picture::{By, Picture, Reference};
 pub(super) struct Sockets {
     /// The owner of a socket, by the socket's number.
     owners: HashMap<u64, u32>,
-    /// Folders of processes for each network namespace: one of them may have ended when it is asked.
+    /// Folders in `/proc` of several processes for each network namespace: one of them may have ended by the time
+    /// it is read.
     namespaces: HashMap<PathBuf, Vec<PathBuf>>,
 }
 
 impl Sockets {
-    /// A descriptor of a process whose name in `/proc` is no path: `socket:[123]` is a socket.
+    /// Notes a descriptor whose name in `/proc` is no path: `socket:[123]` is a socket.
     pub(super) fn of(&mut self, pid: u32, name: &Path) {
         let number = name.to_str().and_then(|n| n.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
         if let Some(number) = number {
@@ -53,7 +54,7 @@ impl Sockets {
                         text = read;
                         break;
                     }
-                    // Ended (INVAL: only just), or a kernel without such sockets.
+                    // The process has ended (INVAL: only just), or the kernel has no such sockets.
                     Err(e) if is_gone(&e) || e.kind() == std::io::ErrorKind::InvalidInput => {}
                     Err(e) => picture.cannot_read(&list, &e),
                 }

@@ -16,22 +16,22 @@ const LINKS: u32 = 40;
 pub(super) struct Way {
     /// Device and inode of everything it passes: folders, links, and its target.
     pub(super) passed: Vec<(u64, u64)>,
-    /// Without links and `..`, from the root directory that it starts at.
+    /// The path without links and `..`, from the root directory at which it starts.
     pub(super) real: PathBuf,
     /// The target.
     pub(super) end: Option<Seen>,
-    /// The last thing on it that is there.
+    /// The last existing thing on it.
     pub(super) last: Option<Seen>,
-    /// Whether this user may not look farther, or would have to ask another host.
+    /// Whether this user may not follow it further, or would have to ask another host.
     pub(super) is_closed: bool,
 }
 
 /// Follows paths from one root directory.
 pub(super) struct Ways<'a> {
     root: PathBuf,
-    /// A name at which it is to stop.
+    /// Says at which names to stop.
     is_closed: &'a dyn Fn(&Path) -> bool,
-    /// Of folders: many paths lead through the same.
+    /// Ways to folders that were followed already: many paths lead through the same folders.
     known: HashMap<PathBuf, Way>,
 }
 
@@ -100,7 +100,7 @@ impl<'a> Ways<'a> {
         }
     }
 
-    /// Looks at where the way is by now.
+    /// Examines the place that the way has reached.
     fn arrive(&self, way: &mut Way) {
         if (self.is_closed)(&way.real) {
             (way.end, way.is_closed) = (None, true);

@@ -1,7 +1,7 @@
-//! Jobs that another server started and that were running when they were taken over.
+//! Jobs that another server started and that were running when they were adopted.
 //!
-//! No supervisor of this server watches them: PID, start time and boot id alone say whether they live, and
-//! the last line of their output, `Exit code: N`, how they ended.
+//! No supervisor of this server watches them: only PID, start time and boot id say whether they live, and only
+//! the last line of their output, `Exit code: N`, says how they ended.
 
 use super::conditions::Condition;
 use super::exit_record::ExitRecord;
@@ -13,7 +13,7 @@ use crate::queue::{Adopted, AttemptOutcome, Job};
 use crate::state::Timestamp;
 use crate::system::{Presence, ProcessIdentity, SAME_START_SECONDS, probe_process};
 
-/// The verdict on a job that was taken over; `Unknown` for one that was not.
+/// The verdict on a job that was adopted from another server; `Unknown` for any other job.
 pub(crate) fn judge_adopted(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     let Some(adopted) = job.run_state().adopted.as_ref() else {
         return blank(job, Verdict::Unknown { why: "it was not taken over".to_owned() });
@@ -22,7 +22,7 @@ pub(crate) fn judge_adopted(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     let sighting = probe_process(process);
     let started = adopted.booted_at.zip(look.host.booted_at);
     let is_same_start = started.is_some_and(|(then, now)| then.abs_diff(now) <= SAME_START_SECONDS);
-    // Another id alone does not prove another boot while a process with that PID and start time lives.
+    // A differing boot id alone does not prove another boot while a process with that PID and start time lives.
     let is_this_boot =
         adopted.boot_id == look.host.boot_id || is_same_start && sighting.presence == Presence::Alive;
     let (verdict, detail) = match sighting.presence {

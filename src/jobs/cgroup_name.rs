@@ -1,8 +1,8 @@
-//! The name of an attempt's control group, and how the group is found again.
+//! The name of an attempt's control group, and how the group is found by it.
 //!
-//! Every attempt has a group of its own, named after state directory and claim, so that no two ever share
-//! one. The supervisor makes it below its own group, the process that becomes the command joins it first, and
-//! `command.json` says so. Where no group may be made, marks and sessions have to suffice.
+//! Every attempt has a group of its own, named after state directory and claim, so that no two ever share one.
+//! The supervisor makes the group below its own, the process that becomes the command joins it first, and
+//! `command.json` records it. Where no group can be made, marks and sessions have to suffice.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -24,12 +24,13 @@ pub(crate) enum MadeFor {
     },
     /// A command under `lock`.
     Lock {
-        /// The incarnation that made it; `None` for the first one, and in what versions that did not say it made.
+        /// The incarnation that made it; `None` for the first one, and in groups of versions that did not record
+        /// it.
         incarnation: Option<u64>,
         /// The grant.
         lock_id: String,
     },
-    /// Not a name that this version gives: it may be an attempt's.
+    /// This version does not give such a name; it may be an attempt's.
     Unknown,
 }
 
@@ -45,7 +46,7 @@ pub(super) fn name(dir: &StateDir, claim: Claim) -> String {
     format!("{}{claim}", prefix(dir, dir.identity.incarnation))
 }
 
-/// The name of the group of what runs under a lock that this incarnation granted.
+/// The name of the control group for a lock's command; this incarnation granted the lock.
 pub(crate) fn lock_name(state_id: &str, incarnation: u64, lock_id: &str) -> String {
     format!("{}lock-{lock_id}", prefix_of(state_id, incarnation))
 }
@@ -54,20 +55,20 @@ fn prefix(dir: &StateDir, incarnation: u64) -> String {
     prefix_of(&dir.identity.state_id.to_string(), incarnation)
 }
 
-/// How the names of an incarnation's groups begin. Those of the first one have no part for it, as in what
-/// versions without incarnations made.
+/// The prefix of the names of an incarnation's groups. For the first incarnation it does not contain the number,
+/// as in versions without incarnations.
 fn prefix_of(state_id: &str, incarnation: u64) -> String {
     let later = if incarnation > 1 { format!("{incarnation}-") } else { String::new() };
     format!("recoveryctl-{state_id}-{later}")
 }
 
-/// How the names of all groups of a state directory begin.
+/// The prefix of the names of all groups of a state directory.
 fn prefix_of_all(dir: &StateDir) -> String {
     prefix(dir, 1)
 }
 
 impl MadeFor {
-    /// `rest` is what follows the prefix of all.
+    /// `rest` is what follows the prefix of all groups.
     fn parse(rest: &str) -> MadeFor {
         let number = rest.split_once('-').and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
         let (incarnation, rest) = number.map_or((None, rest), |(number, rest)| (Some(number), rest));
@@ -80,7 +81,7 @@ impl MadeFor {
         }
     }
 
-    /// The claim, where this incarnation made it for an attempt.
+    /// The claim, if this incarnation made the group for an attempt.
     fn own_claim(&self, dir: &StateDir) -> Option<Claim> {
         match self {
             MadeFor::Attempt { incarnation, claim } if *incarnation == dir.identity.incarnation => {
@@ -91,7 +92,7 @@ impl MadeFor {
     }
 }
 
-/// All groups of a state directory that are seen from here.
+/// All groups of a state directory that can be seen from here.
 fn all(dir: &StateDir) -> impl Iterator<Item = Populated> {
     let prefix = prefix_of_all(dir);
     Cgroup::named(&prefix).into_iter().map(move |group| {
@@ -115,8 +116,8 @@ pub(crate) fn sweep(dir: &StateDir, living: impl FnOnce() -> HashSet<Claim>) -> 
     let living = living();
     let is_left = |made_for: &MadeFor| match made_for.own_claim(dir) {
         Some(claim) => !living.contains(&claim),
-        // From another incarnation: as long as its processes may live, an empty group may be about to be
-        // joined.
+        // The group is of another incarnation: as long as processes of that may live, one may be about to join
+        // the empty group.
         None => !dir.may_have_survivors(),
     };
     let left =
@@ -124,12 +125,12 @@ pub(crate) fn sweep(dir: &StateDir, living: impl FnOnce() -> HashSet<Claim>) -> 
     left.filter(|of| of.group.remove().is_ok()).count()
 }
 
-/// The groups of this state directory that have processes. One that may not be read may have some.
+/// The groups of this state directory that have processes. A group that may not be read may have some.
 pub(crate) fn populated(dir: &StateDir) -> Vec<Populated> {
     all(dir).filter(|of| !matches!(of.group.is_populated(), Ok(false))).collect()
 }
 
-/// Those of attempts that another incarnation began.
+/// The groups of attempts that another incarnation began.
 pub(super) fn of_other_incarnations<'a>(
     dir: &StateDir,
     populated: &'a [Populated],
@@ -146,20 +147,20 @@ pub(super) fn living_claims(dir: &StateDir) -> Vec<Claim> {
 /// The group named in the files of an attempt, if it is that attempt's own.
 pub(super) fn recorded(dir: &StateDir, claim: Claim, path: Option<&Path>) -> Option<Cgroup> {
     let path = path?;
-    // An earlier incarnation is recorded in the restored files.
+    // The restored files may record a group of an earlier incarnation.
     let of_earlier = dir.past.restored.as_ref().map(|restored| prefix(dir, restored.from_incarnation));
     let earlier = of_earlier.and_then(|prefix| Cgroup::recorded(path, &format!("{prefix}{claim}")));
     Cgroup::recorded(path, &name(dir, claim)).or(earlier)
 }
 
-/// Whether a group of this name was made for an attempt, of whatever state directory.
+/// Whether a group of this name was made for an attempt of any state directory.
 fn is_of_attempt(name: &str) -> bool {
     let id = name.strip_prefix("recoveryctl-").and_then(|rest| rest.get(..36));
     id.is_some_and(|id| id.parse::<uuid::Uuid>().is_ok())
 }
 
-/// Takes this process out of the control group of the attempt in which it was started, because it is to
-/// outlive that; false when it is in none.
+/// Takes this process out of the control group of the attempt in which it was started, because it must outlive
+/// that attempt; false when it is in no such group.
 pub fn leave_attempts_group() -> std::io::Result<bool> {
     crate::system::leave_groups(is_of_attempt)
 }

@@ -1,5 +1,5 @@
 //! `command.json`: the command's own process, written by that process before it becomes the command. So no
-//! command runs unrecorded, whenever its supervisor is killed.
+//! command runs unrecorded, no matter when its supervisor is killed.
 
 use std::path::{Path, PathBuf};
 
@@ -25,16 +25,16 @@ pub struct CommandRecord {
     pub host: Host,
     /// The user that it runs as.
     pub uid: u32,
-    /// When it was about to become the command: the attempt's run time begins here.
+    /// The time just before it became the command: the attempt's run time begins here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// The process's use before it became the command, which is not the command's.
+    /// The resources that the process used before it became the command; they are not the command's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_before: Option<ResourceUse>,
-    /// The control group that it has joined with all that it will start.
+    /// The control group that it has joined, and that everything it starts will be in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
-    /// The state directory that it was begun for; `None` in what versions without it wrote.
+    /// The state directory that the attempt was begun for; `None` in records of versions without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateStamp>,
 }

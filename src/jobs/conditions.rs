@@ -7,25 +7,26 @@ use crate::system::{
     Hindrance, Presence, ProcessIdentity, ProcessProbe, command_line, hindrance_of, other_user_of, presence,
 };
 
-/// One thing that is not as it should be.
+/// One problem of a living attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Its heartbeat is stale.
+    /// The heartbeat is stale.
     HeartbeatStale {
         /// How old it is, in milliseconds.
         age_ms: i64,
     },
-    /// Its heartbeat is so old that its supervisor seems to have stopped watching.
+    /// The heartbeat is so old that the supervisor seems to have stopped watching.
     Hung {
         /// How old the heartbeat is, in milliseconds.
         age_ms: i64,
     },
-    /// Its heartbeat is from the future.
+    /// The heartbeat is from the future.
     ClockSkew {
         /// How far ahead, in milliseconds.
         ahead_ms: i64,
     },
-    /// Its supervisor is stopped by a signal or a debugger: no heartbeat, and a time limit only by who wakes it.
+    /// A signal or a debugger has stopped the supervisor: it writes no heartbeat, and enforces a time limit only
+    /// once another process wakes it.
     SupervisorStopped {
         /// The supervisor.
         process: ProcessIdentity,
@@ -34,11 +35,11 @@ pub enum Condition {
     CommandStopped { process: ProcessIdentity },
     /// Its command has ended and was not reaped: a zombie.
     Zombie {
-        /// What was the command.
+        /// The process that was the command.
         process: ProcessIdentity,
     },
-    /// It lives, although it was recorded under another boot id: that file is hidden from one of the two
-    /// processes, or something is mounted over it.
+    /// The attempt lives, although it was recorded under another boot id: the file with the boot id is hidden
+    /// from one of the two processes, or something is mounted over it.
     BootIdentityDiffers,
     /// Its command acts as another user than it was started as.
     OtherUser {
@@ -48,29 +49,30 @@ pub enum Condition {
         /// The user it was started as.
         started_as: u32,
     },
-    /// Processes of it do not go although they were told to, and the attempt is not over before they have.
+    /// Processes of the attempt do not end although they were signalled, and the attempt is not over before they
+    /// have.
     CannotEnd {
-        /// Which, and why.
+        /// The processes, and why each does not end.
         processes: Vec<Withstanding>,
     },
-    /// A cancel was recorded long ago, and it has not ended.
+    /// A cancel was recorded long ago, and the attempt has not ended.
     CancelPending {
         /// How long ago, in milliseconds.
         age_ms: i64,
     },
 }
 
-/// A process that does not go.
+/// A process that does not end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withstanding {
     pub process: ProcessIdentity,
     /// The name of its program; empty when that is not shown.
     pub program: String,
-    /// What prevents it, in words.
+    /// What prevents its end, in words.
     pub why: String,
 }
 
-/// Those of the processes that live; `by` is the user who is to end them.
+/// The condition for those of the processes that live; `by` is the user who is to end them.
 pub(super) fn cannot_end(processes: &[ProcessIdentity], by: u32) -> Option<Condition> {
     let withstanding = |process: &ProcessIdentity| Withstanding {
         process: *process,
@@ -82,7 +84,7 @@ pub(super) fn cannot_end(processes: &[ProcessIdentity], by: u32) -> Option<Condi
     (!processes.is_empty()).then_some(Condition::CannotEnd { processes })
 }
 
-/// Those that something hinders which can be seen.
+/// The processes whose end something visible hinders.
 pub(super) fn hindered(processes: &[ProcessIdentity], by: u32) -> Vec<ProcessIdentity> {
     let is_hindered = |p: &&ProcessIdentity| hindrance_of(p.pid, by) != Hindrance::Unknown;
     processes.iter().filter(is_hindered).copied().collect()
@@ -105,7 +107,7 @@ impl Condition {
         }
     }
 
-    /// The processes that it is about.
+    /// The processes that the condition is about.
     pub(crate) fn processes(&self) -> Vec<ProcessIdentity> {
         match self {
             Condition::SupervisorStopped { process }
@@ -121,7 +123,7 @@ impl Condition {
 /// A cancel that has no effect for this long, in milliseconds, is reported.
 const CANCEL_PATIENCE_MS: i64 = 60_000;
 
-/// Whether the job's end has been owed for too long.
+/// The condition when the job's end is overdue after a cancel.
 pub(super) fn pending_cancel(job: &Job, now: Timestamp) -> Option<Condition> {
     let cancel = job.run_state().cancel.as_ref().filter(|_| job.run_state().cancel_requested)?;
     let age_ms = now.millis_since(cancel.at);
@@ -136,13 +138,13 @@ pub(super) struct Seen {
     pub(super) command: Option<(ProcessIdentity, ProcessProbe)>,
     /// The user that the command was started as.
     pub(super) uid: Option<u32>,
-    /// Whether it was recorded under another boot id.
+    /// Whether the attempt was recorded under another boot id.
     pub(super) is_of_other_boot_id: bool,
-    /// Whether a supervisor is there who should beat.
+    /// Whether the attempt has a supervisor, which should write heartbeats.
     pub(super) is_supervised: bool,
 }
 
-/// All that is not as it should be.
+/// All problems that the observations show.
 pub(super) fn conditions(seen: &Seen, limits: FreshnessLimits) -> Vec<Condition> {
     let mut found = Vec::new();
     if seen.is_of_other_boot_id {

@@ -44,13 +44,13 @@ pub(crate) fn judge_locked(look: &JudgeContext<'_>, job: &Job) -> Judgement {
 
 /// The verdict from the lock alone.
 pub(crate) enum FirstSight {
-    /// Enough for a verdict.
+    /// The lock was enough for a verdict.
     Judged(Box<Judgement>),
-    /// The lock is free: a process that wants to act takes it, and gathers the rest then.
+    /// The lock is free: a process that wants to act takes it, and then gathers the other evidence.
     Free { paths: JobPaths, how: String },
 }
 
-/// Looks at the lock; only when that is held, or of no use, at the rest too.
+/// Examines the lock. Only when that is held, or of no use, are the other facts gathered too.
 pub(crate) fn at_first_sight(look: &JudgeContext<'_>, job: &Job) -> FirstSight {
     let judged = |judgement| FirstSight::Judged(Box::new(judgement));
     if let Some(judgement) = of_a_copy(look, job) {
@@ -78,7 +78,7 @@ pub(crate) fn take_or_judge(
 ) -> (FirstSight, Option<FileLock>) {
     let paths = look.dir.paths.job(&job.id.to_string()).ok().filter(|_| job.run_state().adopted.is_none());
     let Some(paths) = paths else { return (at_first_sight(look, job), None) };
-    // Before any flock: on some network file systems it blocks for ever.
+    // Check this before any flock: on some network file systems a flock blocks for ever.
     let is_local = |file: &File, metadata: &Metadata| local.has(file, metadata);
     match FileLock::take_if_free(&look.dir.disk, &paths.sentinel_lock(), grace, is_local) {
         Ok(Taken::Ours(lock)) => (FirstSight::Free { paths, how: String::new() }, Some(lock)),
@@ -86,7 +86,7 @@ pub(crate) fn take_or_judge(
             let judgement = inspect(look, job, paths, LockFact::Held, "sentinel.lock is held".to_owned());
             (FirstSight::Judged(Box::new(judgement)), None)
         }
-        // Not there, only to be looked at, or on a network.
+        // There is no lock file, it could not be opened, or it is on a network file system.
         Ok(Taken::NotTried) | Err(_) => (at_first_sight(look, job), None),
     }
 }

@@ -1,5 +1,5 @@
-//! `exit.json`: how an attempt ended. Its supervisor writes it durably after the command and all its
-//! descendants are gone, before the queue's record: so no exit status is lost between two files.
+//! `exit.json`: how an attempt ended. Its supervisor writes it durably after the command and all its descendants
+//! are gone, and before the queue's record: so no exit status is lost between two files.
 
 use std::path::Path;
 
@@ -31,13 +31,13 @@ pub struct ExitRecord {
     /// More about the end.
     #[serde(default)]
     pub reason: Option<String>,
-    /// The cancel or signal that ended it from outside.
+    /// The cancel or signal that ended the attempt from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<EndedBy>,
-    /// The supervisor saw that the command ended by itself.
+    /// Whether the supervisor saw that the command ended by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_itself: bool,
-    /// When the command was started; when the attempt was begun, if it never was.
+    /// When the command was started; if it never was, when the attempt was begun.
     pub started_at: Timestamp,
     /// When the command ended.
     pub finished_at: Timestamp,
@@ -49,10 +49,10 @@ pub struct ExitRecord {
     /// Processor time of the command and all its descendants, in milliseconds.
     #[serde(default)]
     pub cpu_ms: Option<u64>,
-    /// The state directory that it was begun for; `None` in what versions without it wrote.
+    /// The state directory that the attempt was begun for; `None` in records of versions without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateStamp>,
-    /// The same apart, and memory: `cpu_user_ms`, `cpu_system_ms`, `memory_peak_bytes`.
+    /// Processor time by user and system, and memory: `cpu_user_ms`, `cpu_system_ms`, `memory_peak_bytes`.
     #[serde(flatten)]
     pub resources: Option<ResourceUse>,
 }

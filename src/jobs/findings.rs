@@ -1,4 +1,4 @@
-//! Findings about jobs: from a verdict about a running one, and about one that cannot be started.
+//! Findings about jobs: about running jobs, from their judgements, and about jobs that cannot be started.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,14 +12,14 @@ use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::{StateDir, Timestamp, human};
 use crate::system::{Host, ProcessIdentity};
 
-/// Jobs that are named one by one.
+/// How many jobs are named one by one.
 const NAMED: usize = 20;
 
-/// From this many failed starts in a row on, it is more than a server that crashed between claim and start.
+/// From this many failed starts in a row on, the cause is not just a server that crashed between claim and start.
 const FAILING: u32 = 2;
-/// Processes that are named.
+/// How many processes are named.
 const PIDS: usize = 8;
-/// Processes that are described.
+/// How many processes are described.
 const SHOWN: usize = 3;
 
 /// Codes of findings that hold only while a judgement shows them.
@@ -64,7 +64,7 @@ pub(crate) fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLi
     state.running().flat_map(|job| of_look(&judge(&look, job))).collect()
 }
 
-/// About a job that was submitted in a lost time. It is not in the queue.
+/// The finding about a job that is not in the queue, because it was submitted after the restored backup was made.
 pub(crate) fn unknown_to_the_queue(id: &JobId, living: &LivingJob) -> Option<Finding> {
     let names: Vec<String> = living.repositories.iter().map(|name| format!("'{name}'")).collect();
     let closes = match (living.tells_repository, names.is_empty()) {
@@ -79,7 +79,7 @@ pub(crate) fn unknown_to_the_queue(id: &JobId, living: &LivingJob) -> Option<Fin
     Some(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, Object::job(id), sentence))
 }
 
-/// `whose` they are, and what is closed while they live.
+/// A sentence about surviving processes: `whose` they are, and what stays closed while they live.
 pub(crate) fn left_running(processes: &[ProcessIdentity], whose: &str, closes: &str) -> String {
     let (run, them) = if processes.len() == 1 { ("runs", "it has") } else { ("run", "they have") };
     let since = format!("of {whose} {run} since before a backup was put back: {closes} until {them} ended");
@@ -101,8 +101,8 @@ pub(crate) fn of_other_incarnation(object: &Object, processes: &[ProcessIdentity
     Finding::new(&catalogue::JOB_OF_OTHER_INCARNATION, object.clone(), sentence)
 }
 
-/// Findings about a job that the queue calls running, from its judgement; also that it does not run any more,
-/// which a recovery would reconcile.
+/// Findings about a job that the queue calls running, from its judgement; among them that the job does not run
+/// any more, which a recovery would reconcile.
 pub(crate) fn of_look(judgement: &Judgement) -> Vec<Finding> {
     let gone = || processes_gone(&Object::job(&judgement.job_id), judgement.attempt, &judgement.verdict);
     let gone = (judgement.liveness() == Liveness::Dead).then(gone);
@@ -131,7 +131,7 @@ pub(crate) fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
     found
 }
 
-/// The queue calls it running, and it is not.
+/// The finding that the queue calls a job running that does not run.
 fn processes_gone(object: &Object, attempt: u32, verdict: &Verdict) -> Finding {
     let sentence = match verdict {
         Verdict::Ended(exit) => match (exit.exit_code, exit.signal) {
@@ -250,23 +250,23 @@ fn processes_of(processes: &[ProcessIdentity]) -> String {
     }
 }
 
-/// Why queued jobs cannot be started, or crashed ones could not.
+/// Findings on why queued jobs cannot be started, or why crashed ones could not be.
 pub(crate) fn of_failed_starts(state: &QueueState) -> Vec<Finding> {
     state.jobs().filter_map(of_failed_start).collect()
 }
 
-/// The same of one job.
+/// The same for one job.
 pub(crate) fn of_failed_start(job: &Job) -> Option<Finding> {
     let is_failing = job.status == JobStatus::Queued && job.run_state().failed_starts >= FAILING;
     is_failing.then(|| start_failing(job)).or_else(|| is_not_started(job).then(|| not_started(job)))
 }
 
-/// Whether the job was given up because no supervisor came up for it.
+/// Whether the job was given up because no supervisor could be started for it.
 pub(crate) fn is_not_started(job: &Job) -> bool {
     job.status == JobStatus::Crashed && job.run_state().failed_starts > 0
 }
 
-/// Queued jobs whose pause was made by a clock that was ahead; the first of them by name.
+/// The finding about queued jobs whose pause a clock that was ahead has set; the first of them by name.
 pub(crate) fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
     let mut ahead = state.queued().filter_map(|job| Some((job, job.clock_was_ahead(now)?)));
     let named = ahead.by_ref().take(NAMED).map(|(job, by_ms)| {

@@ -1,8 +1,8 @@
 //! Follows a job's output over its attempts, as `tail -F` follows a file.
 //!
-//! The file being read stays open: it may be moved to those of earlier attempts. A file that became shorter
-//! is read from its beginning; one that took the name of the one being read is read after that one's end;
-//! output that a limit drops before it was read is skipped.
+//! The file that is read stays open, because it may be moved to the files of earlier attempts. A file that became
+//! shorter is read from its beginning. When another file takes the name, it is read after the end of the open
+//! one. Output that a limit dropped before it was read is skipped.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ use crate::durable::{DiskError, IoContext};
 use crate::queue::{Job, JobStatus};
 use crate::state::StateDir;
 
-/// One attempt's output, and how far it was read.
+/// One attempt's output, and how far it has been read.
 #[derive(Debug)]
 pub(crate) struct Follower {
     attempt: u32,
@@ -21,12 +21,12 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// From the beginning of an attempt's output.
+    /// Follows an attempt's output from its beginning.
     pub(crate) fn new(attempt: u32) -> Follower {
         Follower { attempt, file: None, offset: 0 }
     }
 
-    /// From an offset in the output that is there now.
+    /// Follows the present output from an offset.
     pub(crate) fn at(attempt: u32, offset: u64) -> Follower {
         Follower { offset, ..Follower::new(attempt) }
     }
@@ -36,7 +36,7 @@ impl Follower {
         self.attempt
     }
 
-    /// Whether the job prints nothing more in this attempt. Call it before the last read, so that everything
+    /// Whether the job prints nothing more in this attempt. Call this before the last read, so that everything
     /// printed before the end is read.
     pub(crate) fn is_over(&self, job: &Job) -> bool {
         job.status.is_over() || job.attempt > self.attempt
@@ -64,7 +64,7 @@ impl Follower {
         if !part.is_empty() || !self.is_replaced(&output) {
             return Ok(part);
         }
-        // Read to its end, and its name belongs to another file.
+        // The open file was read to its end, and its name belongs to another file.
         (self.file, self.offset) = (open(&output)?, 0);
         self.read_open(&output, most)
     }
@@ -158,7 +158,7 @@ mod tests {
         place.print("first of the new");
         assert_eq!(place.read(&mut follower), " last of the old ");
         assert_eq!(place.read(&mut follower), "first of the new");
-        // Removed, with nothing in its place: the rest is still read.
+        // The file was removed, with nothing in its place: the rest of it is still read.
         place.print("!");
         fs::remove_file(place.output()).unwrap();
         assert_eq!(place.read(&mut follower), "!");

@@ -1,4 +1,4 @@
-//! A verdict about one attempt, with its evidence, and what an attempt is judged with.
+//! A verdict about one attempt, with its evidence, and the input of a judgement.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub struct Judgement {
     pub evidence: Vec<Evidence>,
     /// Whether a supervisor holds the lock.
     pub lock_held: bool,
-    /// The sentinel as it was found, whichever claim it is of.
+    /// The sentinel as it was found, of whichever claim.
     pub sentinel: Stored<Sentinel>,
     /// The command's process, as far as it was recorded for this attempt.
     pub command: Option<ProcessIdentity>,
@@ -45,7 +45,7 @@ pub struct Judgement {
     pub freshness: Option<Freshness>,
     /// Problems of the attempt, while it lives.
     pub conditions: Vec<Condition>,
-    /// Files of the attempt that cannot be understood: for the quarantine.
+    /// Files of the attempt that cannot be understood and are to go to quarantine.
     pub damaged: Vec<&'static str>,
 }
 
@@ -63,9 +63,9 @@ pub struct JudgeContext<'a> {
     pub dir: &'a StateDir,
     /// This machine.
     pub host: &'a Host,
-    /// All processes; scanned when a free lock asks for it.
+    /// All processes; scanned when the lock is free and the verdict needs them.
     pub table: &'a ProcessTable,
-    /// When a heartbeat is old.
+    /// The ages from which on a heartbeat is old.
     pub limits: FreshnessLimits,
 }
 

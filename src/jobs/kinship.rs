@@ -1,17 +1,17 @@
-//! Tells the processes that descend from a job, or are in its session, but do not belong to it.
+//! Identifies processes that descend from a job, or are in its session, but do not belong to it.
 //!
-//! A job may start a daemon: to restart the server, or to upgrade it. That daemon, its supervisors and their
-//! jobs descend from the job's supervisor like everything that the job starts, and must outlive the job. They
-//! are told apart by their environment, as it was at their start: processes of another job bear its marks,
-//! and a server that has left the job bears [`marks::ROLE`] and no job's marks. Processes in the job's own
-//! control group always belong to the job: a server leaves that too.
+//! A job may start a daemon: to restart the server, or to upgrade it. That daemon, its supervisors and their jobs
+//! descend from the job's supervisor like everything that the job starts, and must outlive the job. Their
+//! environment at their start tells them apart: processes of another job have its marks, and a server that has
+//! left the job has [`marks::ROLE`] and no job's marks. Processes in the job's own control group always belong to
+//! the job: a server leaves that group too.
 
 use super::marks;
 use crate::queue::JobId;
 use crate::state::StateDir;
 use crate::system::environment_of;
 
-/// The parts of an environment that tell the owner of a process.
+/// The parts of an environment that identify the owner of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Tokens {
     pub(super) job: Option<Vec<u8>>,
@@ -34,7 +34,7 @@ impl Tokens {
         tokens
     }
 
-    /// Whether they are those of another job, or of a server.
+    /// Whether they belong to another job, or to a server.
     pub(super) fn are_foreign_to(&self, job: &[u8], state_id: &[u8]) -> bool {
         match &self.job {
             Some(other) if other != job => true,
@@ -44,7 +44,7 @@ impl Tokens {
     }
 }
 
-/// One job, seen from a process that may be its.
+/// One job, to which a process is compared.
 #[derive(Debug, Clone)]
 pub(super) struct Kinship {
     job: Vec<u8>,
@@ -57,7 +57,8 @@ impl Kinship {
         Kinship { job: job.to_string().into_bytes(), state_id }
     }
 
-    /// Whether a process is known not to be the job's. One whose environment may not be read may be.
+    /// Whether a process is known not to be the job's. A process whose environment may not be read may be the
+    /// job's.
     pub(super) fn is_foreign(&self, pid: u32) -> bool {
         let Ok(entries) = environment_of(pid) else { return false };
         Tokens::of(entries.iter().map(Vec::as_slice)).are_foreign_to(&self.job, &self.state_id)

@@ -1,16 +1,16 @@
 //! Jobs of layout 2, which had the server's files about their attempts in their workspaces.
 //!
-//! A startup moves those files to `attempts/<id>/`; so does the supervisor of a job's next attempt, when the
-//! job was still running under a supervisor of that time at the last startup. The workspace may belong to
-//! another user: each name is moved first, without being opened, to where no other user can change it, and is
-//! examined there. Anything that is not the server's (a regular file with one name and the server's owner)
-//! gets its name in the workspace back. Of a workspace that belongs to another user only the output is taken:
-//! a user who may rename the server's files there can give each of them the name of a record, with text that
-//! the job chose to print in it. That an attempt was begun is noted by a sentinel that proves nothing.
+//! A startup moves those files to `attempts/<id>/`. If the job was still running under a supervisor of that
+//! layout at the last startup, the supervisor of its next attempt moves them. The workspace may belong to another
+//! user: each name is moved first, without being opened, to where no other user can change it, and is examined
+//! there. Anything that is not the server's (a regular file with one name and the server's owner) gets its name
+//! in the workspace back. From a workspace that belongs to another user only the output is taken: a user who may
+//! rename the server's files there can give each of them the name of a record, with text that the job chose to
+//! print in it. A sentinel that proves nothing then notes that an attempt was begun.
 //!
-//! The folder of a job is filled as `attempts/.moving-<id>` and gets its name at the end. Until then readers
-//! use the workspace and find the job's lock held; after a kill the next startup continues, and until then a
-//! reader may miss the job's output.
+//! The folder of a job is filled as `attempts/.moving-<id>` and gets its name at the end. Until then readers use
+//! the workspace and find the job's lock held. After a kill the next startup continues, and until then a reader
+//! may miss the job's output.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,9 +22,9 @@ use crate::queue::JobId;
 use crate::state::names::decode;
 use crate::state::{ATTEMPT_FILES, EARLIER, JobPaths, StateDir};
 
-/// Replaces a sentinel that was in the workspace of another user. It counts as damaged.
+/// Replaces a sentinel that was in the workspace of another user; it counts as damaged.
 const NO_EVIDENCE: &str = "it was in the workspace of another user\n";
-/// How the name of a folder begins that is being filled; no job's name begins with a dot.
+/// The prefix of the name of a folder that is being filled; no job's name begins with a dot.
 const MOVING: &str = ".moving-";
 
 /// The result of a move.
@@ -32,21 +32,21 @@ const MOVING: &str = ".moving-";
 pub struct Moved {
     /// Jobs whose files were moved.
     pub moved: usize,
-    /// Jobs that still have theirs in their workspaces.
+    /// Jobs whose files are still in their workspaces.
     pub left: Vec<(JobId, WhyLeft)>,
 }
 
 /// Why the files of a job were not moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WhyLeft {
-    /// A process of it lives.
+    /// A process of the job lives.
     Lives,
     /// The system refused, in words.
     Refused(String),
 }
 
 impl WhyLeft {
-    /// The system's error.
+    /// The system's error, if that was the reason.
     pub(crate) fn refused(&self) -> Option<&str> {
         match self {
             WhyLeft::Lives => None,
@@ -55,15 +55,15 @@ impl WhyLeft {
     }
 }
 
-/// Moves the files of every job, and records it in the identity when none is left. `go_on` is called before
-/// each job.
+/// Moves the files of every job, and records that in the identity when none is left. `go_on` is called before
+/// each job, and says whether to go on.
 pub fn move_attempts(dir: &StateDir, go_on: &mut dyn FnMut() -> bool) -> Result<Moved, DiskError> {
     let mut moved = Moved::default();
     if !dir.identity.may_have_attempts_in_workspaces() {
         return Ok(moved);
     }
     let mut ids = folders_of_jobs(&dir.paths.jobs(), "")?;
-    // Of a job whose workspace went while its files were being moved.
+    // Jobs whose workspaces were removed while their files were being moved.
     ids.extend(folders_of_jobs(&dir.paths.attempts(), MOVING)?);
     ids.sort();
     ids.dedup();
@@ -93,7 +93,7 @@ pub fn move_attempts(dir: &StateDir, go_on: &mut dyn FnMut() -> bool) -> Result<
     Ok(moved)
 }
 
-/// The jobs that have a folder in this one, whose name begins so.
+/// The jobs that have a folder in `folder` whose name begins with this prefix.
 fn folders_of_jobs(folder: &Path, prefix: &str) -> Result<Vec<JobId>, DiskError> {
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -133,7 +133,7 @@ fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, 
         return Ok(Step::Nothing);
     }
     let is_of_the_server = dir.paths.is_of_the_server(&old.workspace);
-    // In the workspace of another user no lock says anything: processes do.
+    // In the workspace of another user a lock proves nothing; only processes do.
     let _lock = match is_of_the_server.then(|| lock_of(&old, &filling, disk)) {
         Some(Ok(lock)) => Some(lock),
         Some(Err(LockError::Held { .. })) => return Ok(Step::Lives),
@@ -152,7 +152,7 @@ fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, 
         move_earlier(disk, &old, &filling)?;
     } else {
         let sentinel = filling.join("sentinel.json");
-        // Files that a move had taken before the workspace was given away stay.
+        // Keep files that an earlier move had taken before the workspace was given to another user.
         if sentinel.symlink_metadata().is_err() {
             replace(disk, &sentinel, NO_EVIDENCE.as_bytes())?;
         }
@@ -188,7 +188,8 @@ fn has_files(old: &JobPaths, filling: &Path) -> bool {
     filling.is_dir() || ATTEMPT_FILES.iter().any(|name| is_there(name))
 }
 
-/// The folders of earlier attempts. The server made each of them, and the one around them, for itself alone.
+/// Moves the folders of earlier attempts. The server made each of them, and the folder around them, for itself
+/// alone.
 fn move_earlier(disk: &Disk, old: &JobPaths, filling: &Path) -> Result<(), DiskError> {
     let (from, taken) = (old.workspace.join(EARLIER), filling.join(EARLIER));
     if is_our_folder(&from) && taken.symlink_metadata().is_err() {
@@ -205,7 +206,7 @@ fn move_earlier(disk: &Disk, old: &JobPaths, filling: &Path) -> Result<(), DiskE
         }
     }
     match disk.remove_dir(&taken) {
-        // Its other content is the job's.
+        // The other content is the job's.
         Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
             give_back_unless(disk, &taken, &from, false)
         }
@@ -213,7 +214,7 @@ fn move_earlier(disk: &Disk, old: &JobPaths, filling: &Path) -> Result<(), DiskE
     }
 }
 
-/// A name that the job removed in the meantime needs no move.
+/// Renames. A name that the job removed in the meantime needs no move.
 fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
     match disk.rename(from, to, false) {
         Err(e) if e.is_not_found() => Ok(()),
@@ -221,7 +222,8 @@ fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// Gives the job's own file its name back, or another one where the job has used that again.
+/// Unless the file is the server's, gives it its name back, or another one where the job has used that name
+/// again.
 fn give_back_unless(disk: &Disk, taken: &Path, from: &Path, is_ours: bool) -> Result<(), DiskError> {
     if is_ours || taken.symlink_metadata().is_err() {
         return Ok(());

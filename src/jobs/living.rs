@@ -1,4 +1,4 @@
-//! Finds what lives of a job, in whichever attempt, whatever the queue says of it.
+//! Finds the living processes of a job, of any attempt, whatever the queue says of the job.
 
 use super::process_scan::Wanted;
 use super::process_table::ProcessTable;
@@ -9,14 +9,14 @@ use crate::system::ProcessIdentity;
 /// The living processes of a job, whatever the queue says of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Living {
-    /// Processes that bear its mark, write to its output, or were called to supervise it.
+    /// Processes that have its mark, write to its output, or were called to supervise it.
     pub processes: Vec<ProcessIdentity>,
-    /// Why one may have been missed.
+    /// Why a process may have been missed.
     pub doubt: Option<String>,
 }
 
-/// Looks for living processes of a job, in whichever attempt. `table` is a picture of one moment: to
-/// act on it, make a new one.
+/// Finds living processes of a job, of any attempt. `table` shows one moment: to act on the result, make a new
+/// one.
 pub fn living_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Living {
     let Ok(paths) = dir.paths.job(&id.to_string()) else { return Living::default() };
     let output = paths.output();
@@ -38,7 +38,7 @@ pub fn living_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Living {
     processes.extend(table.attendants(&wanted));
     processes.extend(table.of_other_incarnations(&wanted));
     let mut doubt = table.doubt(&wanted);
-    // Without marks: found by their control groups and by the output that they print into.
+    // Processes without marks are found by their control groups and by the output that they print into.
     if dir.may_have_survivors()
         && let Some(living) =
             table.living_jobs(dir).remove(id).filter(|living| living.is_of_other_incarnation)

@@ -5,7 +5,7 @@ use crate::durable::{Disk, FileLock, LockError};
 use crate::queue::JobId;
 use crate::state::{JobPaths, StateDir};
 
-/// A job's `sentinel.lock`, held exclusively. Where there was none before, there is none afterwards.
+/// A job's `sentinel.lock`, held exclusively. If there was no lock file before, none is left afterwards.
 #[derive(Debug)]
 pub(crate) struct JobLockGuard {
     _lock: FileLock,
@@ -27,9 +27,9 @@ impl Drop for JobLockGuard {
         let Some((disk, paths)) = &self.made else { return };
         let lock = paths.sentinel_lock();
         let names = || std::fs::read_dir(&paths.attempts).into_iter().flatten().flatten();
-        // The lock is still held: a process that waits for it looks at the name again, and makes another.
+        // The lock is still held: a process that waits for it checks the name again, and makes another file.
         if names().all(|entry| entry.path() == lock) {
-            // The rest is an unlocked file; the next startup removes it.
+            // If this fails, an unlocked file is left; the next startup removes it.
             let _ = disk.remove_file(&lock).and_then(|()| disk.remove_dir(&paths.attempts));
         }
     }

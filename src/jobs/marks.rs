@@ -11,16 +11,16 @@ use crate::system::docker::{LABEL_JOB, LABEL_STATE};
 pub const JOB_ID: &str = "RECOVERYCTL_JOB_ID";
 /// Names the state directory: the same job id may exist in another one.
 pub const STATE_DIR: &str = "RECOVERYCTL_STATE_DIR";
-/// The state directory's id: it identifies a process when the name of the directory leads nowhere any more.
+/// The state directory's id: it identifies a process when the directory's name no longer leads anywhere.
 /// Supervisors have it too.
 pub const STATE_ID: &str = "RECOVERYCTL_STATE_ID";
 /// The incarnation and the folder of the state directory: a copy, and a backup that was put back, have the id of
-/// the original, and are others.
+/// the original but differ in these.
 pub const STATE_INCARNATION: &str = "RECOVERYCTL_STATE_INCARNATION";
 /// The role of a server that was started from inside a job, and of its supervisors: `daemon`, `work`, `lock`,
-/// `supervisor`. Jobs do not have it, so a process that descends from a job and bears it is not the job's.
+/// `supervisor`. Jobs do not have it, so a process that descends from a job and has it is not the job's.
 pub const ROLE: &str = "RECOVERYCTL_ROLE";
-/// Which attempt, from 1.
+/// The number of the attempt, from 1.
 pub(crate) const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
 /// The job's own folder.
 pub(crate) const WORKSPACE: &str = "RECOVERYCTL_WORKSPACE";
@@ -32,11 +32,11 @@ pub(crate) const RESUMED: &str = "RECOVERYCTL_RESUMED";
 /// Options for `docker run`, `docker network create`, `docker volume create` (to be split at blanks): objects
 /// with these labels are found and removed with the job.
 pub(crate) const DOCKER_LABELS: &str = "RECOVERYCTL_DOCKER_LABELS";
-/// The id of the lock that the job has of its repository.
+/// The id of the lock on its repository that the job holds.
 pub(crate) const LOCK_ID: &str = "RECOVERYCTL_LOCK_ID";
 /// That lock's fencing number, for tools that refuse a holder whose number is not the last.
 pub(crate) const LOCK_TOKEN: &str = "RECOVERYCTL_LOCK_TOKEN";
-/// Set only by `lock`: the state directory, with incarnation and folder, that granted the lock.
+/// The state directory that granted the lock, with incarnation and folder; only `lock` sets it.
 pub(crate) const LOCK_STATE: &str = "RECOVERYCTL_LOCK_STATE";
 pub const REPOSITORY: &str = "RECOVERYCTL_REPOSITORY";
 
@@ -69,14 +69,14 @@ pub(crate) fn environment(
     variables
 }
 
-/// Names with blanks are given as file names are, so that splitting does no harm.
+/// The labels as options. Names with blanks are encoded as in file names, so that splitting does no harm.
 fn docker_labels(dir: &StateDir, job: &JobId) -> String {
     let job = encode(&job.to_string()).unwrap_or_default();
     format!("--label {LABEL_JOB}={job} --label {LABEL_STATE}={}", dir.identity.state_id)
 }
 
-/// All variables about a job except the state directory's place, which servers need too: a server that leaves
-/// the job drops these.
+/// All variables about a job except the state directory's path, which servers need too. A server that leaves the
+/// job removes these.
 pub const OF_JOB: [&str; 11] = [
     JOB_ID,
     STATE_ID,

@@ -1,11 +1,12 @@
-//! The output of a job: of the present attempt, of an earlier one, or the file of a job that was taken over.
+//! The output of a job: of the present attempt, of an earlier one, or the file of a job that was adopted from
+//! another server.
 //!
 //! Output is any bytes, of any length. Readers here take a tail and never the whole file unless told to, and
 //! decode with replacement characters.
 //!
-//! Output is a regular file that only the server's user could make; the output of a job that was taken over
-//! is a file in the other server's workspace, whose path no other user may have led elsewhere
-//! (`durable::open_theirs`). Anything else in its place is an error that says so.
+//! Output is a regular file that only the server's user could make. The output of an adopted job is a file in the
+//! other server's workspace, whose path no other user may have led elsewhere (`durable::open_theirs`). Anything
+//! else in its place is an error that says so.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -17,7 +18,7 @@ use crate::queue::Job;
 use crate::state::StateDir;
 use crate::state::names::BadName;
 
-/// How far from the end an exit line is looked for, in bytes.
+/// How far before the end of the file an exit line is searched for, in bytes.
 const EXIT_LINE_REACH: u64 = 256;
 /// The largest block of a common file system, in bytes.
 const BLOCK: u64 = 64 << 10;
@@ -25,9 +26,9 @@ const BLOCK: u64 = 64 << 10;
 /// A job's output file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Where it is. It need not be there: a job that has not started printed nothing.
+    /// The path of the file. The file need not exist: a job that has not started printed nothing.
     pub path: PathBuf,
-    /// Whether another server wrote it, with a last line `Exit code: N` that is not the job's.
+    /// Whether another server wrote it, with a last line `Exit code: N` that the job did not print.
     pub has_exit_line: bool,
 }
 
@@ -38,7 +39,7 @@ impl Output {
         let run = job.run_state();
         let foreign = run.output.as_ref().or_else(|| run.adopted.as_ref().map(|a| &a.output));
         let attempt = attempt.unwrap_or(job.attempt);
-        // The first attempt of a job that was taken over was another server's.
+        // The first attempt of an adopted job ran under another server.
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
         if let Some(path) = foreign.filter(|_| attempt == 1 || !is_there(&paths.output())) {
             return Ok(Output { path: path.clone(), has_exit_line: true });
@@ -55,8 +56,8 @@ impl Output {
     /// Opens it for reading.
     ///
     /// # Errors
-    /// `NotFound` when nothing was printed; `NotRegular` or `NotSole` as
-    /// the source of the system's error; or another error of the system.
+    /// `NotFound` when nothing was printed; `NotRegular` or `NotSole` as the source of the system's error; or
+    /// another error of the system.
     pub(super) fn open(&self) -> Result<File, DiskError> {
         let file = if self.has_exit_line { open_theirs(&self.path) } else { open_regular(&self.path) };
         file.context("open", &self.path)
@@ -103,8 +104,8 @@ impl Output {
     }
 }
 
-/// The bytes from an offset on, at most so many, with their actual offset: a later one when an output limit
-/// has dropped the wanted part.
+/// At most so many bytes from an offset on, and the offset at which they really begin: a later one when an output
+/// limit has dropped the wanted part.
 pub(super) fn read_part(
     file: &mut File,
     output: &Output,
@@ -119,13 +120,13 @@ pub(super) fn read_part(
     Ok((offset, read_at(file, offset, len.saturating_sub(offset).min(most))?))
 }
 
-/// Where the kept part of an output begins: behind the hole that an output limit has made at its front.
+/// Where the kept part of an output begins: after the hole that an output limit has made at its beginning.
 pub(super) fn beginning(file: &File) -> io::Result<u64> {
     use rustix::fs::{SeekFrom, seek};
     let is_holed = seek(file, SeekFrom::Hole(0)).is_ok_and(|at| at == 0);
-    // Nothing but a hole has no data to seek.
+    // A file that consists of a hole has no data to seek to.
     let Some(data) = is_holed.then(|| seek(file, SeekFrom::Data(0)).ok()).flatten() else { return Ok(0) };
-    // A hole ends with a block, the dropped part somewhere in the next one.
+    // A hole ends at the border of a block; the dropped part ends somewhere in the next block.
     let block = read_at(&mut &*file, data, BLOCK)?;
     let zeros = block.iter().take_while(|&&b| b == 0).count();
     Ok(data + zeros as u64)
@@ -163,7 +164,7 @@ fn read_at(file: &mut (impl Read + Seek), offset: u64, len: u64) -> io::Result<V
     Ok(bytes)
 }
 
-/// Without the rest of a character that was cut at the front.
+/// The text without the remainder of a character that was cut at its beginning.
 fn whole_characters(bytes: &[u8], is_cut: bool) -> &[u8] {
     let rest = bytes.iter().take(3).take_while(|b| (0x80..0xC0).contains(*b)).count();
     if is_cut { &bytes[rest..] } else { bytes }

@@ -1,5 +1,5 @@
-//! A scan of all processes of this machine: the marks of jobs that each bears, what it prints into, what it was called
-//! to supervise. It costs about 30 µs a process of the machine.
+//! A scan of all processes of this machine: for each, the marks of jobs that it has, what it prints into, and
+//! which attempt it was called to supervise. It costs about 30 µs for each process of the machine.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -16,19 +16,20 @@ use crate::queue::{Claim, JobId};
 use crate::state::{Identity, StateDir, StatePaths};
 use crate::system::{ProcessIdentity, look_after_exec, pids, process_stat};
 
-/// All processes at one moment, with what leads from a job to its processes.
+/// All processes at one moment, with indexes that lead from a job to its processes.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) processes: Vec<Seen>,
     pub(super) by_job: HashMap<Vec<u8>, Vec<usize>>,
     pub(super) by_session: HashMap<u32, Vec<usize>>,
-    /// Those that write to a file of the name that a job's output has.
+    /// The processes that write to a file with the name of a job's output.
     pub(super) by_output: HashMap<PathBuf, Vec<usize>>,
-    /// Those that print into the pipe that is emptied into an output, as that is named in the present layout.
+    /// The processes that print into a pipe that is emptied into an output; the output's path is that of the
+    /// present layout.
     pub(super) by_named_pipe: HashMap<PathBuf, Vec<usize>>,
-    /// Those that print into a pipe.
+    /// The processes that print into a pipe, by the pipe's number.
     pub(super) by_pipe: HashMap<u64, Vec<usize>>,
-    /// The pipes that are emptied into an output.
+    /// The pipes that keepers empty, by the output that they are emptied into.
     pub(super) kept: HashMap<PathBuf, Vec<u64>>,
     /// Supervisors, and processes that are about to become commands.
     pub(super) invocations: Vec<(usize, SupervisorInvocation)>,
@@ -49,10 +50,10 @@ pub(super) enum Marks {
     Read {
         tokens: Tokens,
         state_dir: Option<Vec<u8>>,
-        /// Incarnation and folder; `None` for what versions without them started.
+        /// Incarnation and folder; `None` for processes that versions without them started.
         mark: Option<Vec<u8>>,
         repository: Option<Vec<u8>>,
-        /// Whether a `lock` has started it, or one of its ancestors: then the repository is the lock's.
+        /// Whether a `lock` has started it, or one of its ancestors: then the repository is that of the lock.
         is_under_lock: bool,
     },
     Unreadable {
@@ -60,7 +61,7 @@ pub(super) enum Marks {
     },
 }
 
-/// The known data of a job whose processes are searched.
+/// The known data of a job whose processes are searched for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) job: &'a JobId,
@@ -69,7 +70,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) state_id: &'a str,
     /// Its incarnation and folder, as they are in the environment of its processes.
     pub(crate) mark: &'a str,
-    /// Where its output goes.
+    /// The path of its output.
     pub(crate) output: &'a Path,
     /// The pipe that its command printed into.
     pub(crate) output_pipe: Option<u64>,
@@ -81,7 +82,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) supervisor: Option<ProcessIdentity>,
     /// The user it ran as.
     pub(crate) uid: Option<u32>,
-    /// When its first process started, in clock ticks since boot: nothing of it is older.
+    /// When its first process started, in clock ticks since boot: no process of the job is older.
     pub(crate) since: Option<u64>,
 }
 
@@ -90,7 +91,7 @@ pub(crate) struct Wanted<'a> {
 pub(super) enum Owner {
     /// This state directory's.
     Ours,
-    /// That of the same state directory at another time or in another folder: an original, or what ran before
+    /// The job of the same state directory at another time or in another folder: of the original, or from before
     /// a backup was put back.
     OtherIncarnation,
     /// Another job's, or no job's.
@@ -102,12 +103,12 @@ impl Seen {
         self.owner(wanted) == Owner::Ours
     }
 
-    /// Its owner, by its environment; ours as long as that may not be read.
+    /// The process's owner, by its environment; `Ours` if the environment may not be read.
     pub(super) fn owner(&self, wanted: &Wanted<'_>) -> Owner {
         self.owner_by(None, wanted.root, wanted.state_id, wanted.mark)
     }
 
-    /// The same; `named` is the state directory that its arguments name.
+    /// The same, where the process's arguments name the state directory `named`.
     pub(super) fn owner_by(&self, named: Option<&Path>, root: &Path, state_id: &str, mark: &str) -> Owner {
         let Marks::Read { tokens, state_dir, mark: marked, .. } = &self.marks else { return Owner::Ours };
         let id = &tokens.state_id;
@@ -134,10 +135,10 @@ impl Seen {
         matches!(&self.marks, Marks::Read { mark: Some(_), .. })
     }
 
-    /// Whether it belongs to the state directory, by the directory's name in its environment. A name that
-    /// leads nowhere may be ours from before a move: then the id decides. Without a name it may be ours. The
-    /// id is not compared where the name decides: a directory whose identity was lost may have a new one, and
-    /// its jobs live on.
+    /// Whether the process belongs to the state directory, by the directory's name in its environment. A name
+    /// that leads nowhere may be ours from before a move: then the id decides. Without a name it may be ours. The
+    /// id is not compared where the name decides: a directory whose identity was lost may have a new one, and its
+    /// jobs live on.
     fn is_at(&self, named: Option<&Path>, root: &Path, state_id: &str) -> bool {
         named.and_then(|named| is_same_place(named, root)).unwrap_or_else(|| match &self.marks {
             Marks::Read { tokens: Tokens { state_id: Some(id), .. }, .. } => id == state_id.as_bytes(),
@@ -154,7 +155,7 @@ impl Seen {
         self.session != 0 && process_stat(self.session).map_or(true, |leader| leader.is_dead)
     }
 
-    /// Whether it bears another job's mark, or a server's and no job's.
+    /// Whether it has another job's mark, or a server's mark and no job's.
     pub(super) fn is_of_another(&self, id: &str) -> bool {
         let Marks::Read { tokens, .. } = &self.marks else { return false };
         tokens.job.as_ref().map_or(tokens.is_server, |job| job != id.as_bytes())
@@ -165,7 +166,7 @@ impl Seen {
     }
 }
 
-/// One directory may have two names. `None` when a name leads nowhere.
+/// Whether two names lead to the same directory. `None` when a name leads nowhere.
 fn is_same_place(named: &Path, root: &Path) -> Option<bool> {
     if named == root {
         return Some(true);
@@ -175,7 +176,7 @@ fn is_same_place(named: &Path, root: &Path) -> Option<bool> {
 
 impl Scan {
     pub(super) fn make() -> Scan {
-        // With hidepid, the first process is the surest one not to be ours.
+        // With hidepid, other users' processes are hidden; process 1 is the least likely to be this user's.
         let shows_all = process_stat(1).is_ok();
         let mut scan = Scan { shows_all, ..Scan::default() };
         let own = std::process::id();
@@ -213,8 +214,8 @@ impl Scan {
         self.processes.push(Seen { identity, parent, session, marks });
     }
 
-    /// Jobs with a process that prints into an output of this state directory, or of one with the same id
-    /// (one that was swapped), and bears no mark: without control groups, that is the only trace.
+    /// Jobs with a process that has no mark but prints into an output of this state directory, or of one with the
+    /// same id (one that was swapped). Without control groups, that is the only trace of such a process.
     pub(super) fn printing_without_marks(&self, dir: &StateDir) -> Vec<(JobId, Vec<ProcessIdentity>)> {
         if !dir.may_have_survivors() {
             return Vec::new();
@@ -249,7 +250,7 @@ impl Scan {
     pub(super) fn in_session<'a>(&'a self, wanted: &Wanted<'_>) -> impl Iterator<Item = &'a Seen> {
         let session = wanted.supervisor.and_then(|s| Some((s, self.by_session.get(&s.pid)?)));
         let members = session.filter(|(supervisor, _)| {
-            // The number is given again only after the session is empty: another leader, another session.
+            // The kernel reuses the number only after the session is empty: another leader means another session.
             process_stat(supervisor.pid).map_or(true, |now| now.identity == *supervisor)
         });
         let members = members.into_iter().flat_map(|(_, members)| members);
@@ -276,7 +277,7 @@ fn marks_of(pid: u32) -> Option<Marks> {
     Some(Marks::Read { tokens, state_dir, mark, repository, is_under_lock })
 }
 
-/// The real user; the owner of `/proc/PID` is root for a process that may not be dumped.
+/// The real user. The owner of `/proc/PID` is no substitute: it is root for a process that may not be dumped.
 fn uid_of(pid: u32) -> Option<u32> {
     let status = crate::durable::plain::read_text(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|l| l.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
@@ -323,7 +324,7 @@ mod tests {
             (Some(gone), Some("another"), false),
             (None, Some("another"), false),
             (None, None, true),
-            (Some(&*there), Some("another"), true), // Its identity may have been made anew.
+            (Some(&*there), Some("another"), true), // The directory's identity may have been made anew.
             (Some(elsewhere), Some("ours"), false),
         ] {
             let expected = if ours { Owner::Ours } else { Owner::Foreign };

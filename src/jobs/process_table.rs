@@ -1,6 +1,6 @@
 //! The processes with the marks of jobs, scanned once for many jobs.
 //!
-//! A scan is made on the first question that needs it. It shows one moment: before acting on it, scan again while
+//! The first question that needs a scan makes it. A scan shows one moment: before acting on it, scan again while
 //! holding the job's lock.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,18 +14,18 @@ use crate::queue::{Claim, JobId};
 use crate::state::StateDir;
 use crate::system::ProcessIdentity;
 
-/// The processes of this machine, scanned at most once, by whichever thread asks first.
+/// The processes of this machine, scanned at most once, by the thread that asks first.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
     scan: OnceLock<Scan>,
-    /// The survivors by control groups, for the one state directory in question: read once too, so that all
-    /// questions count the same ones.
+    /// The survivors by control groups, for the one state directory in question. They too are read once, so that
+    /// all questions count the same ones.
     survivors: OnceLock<Vec<Survivor>>,
-    /// A state directory, and its real name.
+    /// A state directory's path, and its real name.
     real_root: OnceLock<(PathBuf, PathBuf)>,
 }
 
-/// A job with living processes, by a scan.
+/// A job with living processes, as a scan found it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LivingJob {
     /// Its processes.
@@ -39,19 +39,19 @@ pub struct LivingJob {
 }
 
 impl LivingJob {
-    /// Whether it may work on this repository, by its processes.
+    /// Whether the job's processes may work on this repository.
     pub(crate) fn may_work_on(&self, repository: &str) -> bool {
         !self.tells_repository || self.repositories.contains(repository)
     }
 }
 
 impl ProcessTable {
-    /// A table that scans when it is first asked.
+    /// A table that scans at the first question.
     pub fn new() -> ProcessTable {
         ProcessTable::default()
     }
 
-    /// The real name of a state directory; found out once for all its jobs.
+    /// The real name of a state directory, found once for all its jobs.
     pub(crate) fn real_root(&self, root: &Path) -> PathBuf {
         let (named, real) = self.real_root.get_or_init(|| (root.to_owned(), real_name(root)));
         if named == root { real.clone() } else { real_name(root) }
@@ -65,8 +65,8 @@ impl ProcessTable {
         self.survivors.get_or_init(|| of_attempts(dir))
     }
 
-    /// The living processes that bear the job's marks, are in the session of its supervisor, or print into
-    /// its pipe or its output.
+    /// The living processes that have the job's marks, are in the session of its supervisor, or print into its
+    /// pipe or its output.
     pub(crate) fn of_job(&self, wanted: &Wanted<'_>) -> Vec<ProcessIdentity> {
         let scan = self.scan();
         let id = wanted.job.to_string();
@@ -79,7 +79,8 @@ impl ProcessTable {
         distinct(ours.map(|seen| seen.identity))
     }
 
-    /// The living processes of a job that another incarnation of the state directory started: supervisors too.
+    /// The living processes of a job, supervisors included, that another incarnation of the state directory
+    /// started.
     pub(crate) fn of_other_incarnations(&self, wanted: &Wanted<'_>) -> Vec<ProcessIdentity> {
         let scan = self.scan();
         let id = wanted.job.to_string();
@@ -95,7 +96,7 @@ impl ProcessTable {
         )
     }
 
-    /// Every job of this state directory, in any incarnation, with living processes; by its marks and by
+    /// Every job of this state directory, in any incarnation, that has living processes by its marks or by
     /// supervisors, whatever the queue says of it.
     pub fn living_jobs(&self, dir: &StateDir) -> BTreeMap<JobId, LivingJob> {
         let scan = self.scan();
@@ -119,7 +120,7 @@ impl ProcessTable {
             let living = found.entry(job).or_default();
             living.is_of_other_incarnation |= owner == Owner::OtherIncarnation;
             living.repositories.extend(seen.repository());
-            // A supervisor is not told of it by its environment.
+            // A supervisor's environment does not name the repository.
             living.tells_repository |= invocation.is_none() && seen.tells_jobs_repository();
             if !living.processes.contains(&seen.identity) {
                 living.processes.push(seen.identity);
@@ -149,7 +150,7 @@ impl ProcessTable {
         Some(unnamed.flat_map(|s| s.processes.iter().copied()).collect())
     }
 
-    /// The supervisors of this very incarnation: for which job and claim each was called.
+    /// The supervisors of this incarnation, each with the job and the claim that it was called for.
     pub(crate) fn supervised_claims(&self, dir: &StateDir) -> Vec<(ProcessIdentity, JobId, Claim)> {
         let scan = self.scan();
         let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
@@ -162,7 +163,7 @@ impl ProcessTable {
         ours.collect()
     }
 
-    /// Whether a process namespace has a living process; `None` when not all processes are seen from here.
+    /// Whether a process namespace has no living process; `None` when not all processes can be seen from here.
     pub(crate) fn is_namespace_empty(&self, namespace: u64) -> Option<bool> {
         use std::os::unix::fs::MetadataExt;
         let scan = self.scan();
@@ -176,7 +177,7 @@ impl ProcessTable {
         Some(!scan.processes.iter().any(is_in_it))
     }
 
-    /// The living processes that print into this output, by name or by the number of a pipe without one.
+    /// The living processes that print into this output, by its name or by the number of a pipe without a name.
     pub(crate) fn printing_into(&self, output: &Path, pipe: u64) -> Vec<ProcessIdentity> {
         let scan = self.scan();
         let unnamed = scan.by_pipe.get(&pipe).into_iter().flatten().map(|&at| &scan.processes[at]);
@@ -197,12 +198,12 @@ impl ProcessTable {
 
     /// A hidden process that could be the job's; `None` when there is none.
     ///
-    /// A descendant started no earlier than the command. It can run as another user only when the job was
-    /// root's or had changed its user: so for a job of root, and for a job that ran as another user than this
-    /// process's, every process that hides its environment counts. When the attempt left no trace, not even
-    /// of when it began, only processes count whose session has lost its leader, as a job's has with its
-    /// supervisor: on most machines some process of the same user hides its environment, and a claim whose
-    /// supervisor was never spawned would be in doubt for ever.
+    /// A descendant started no earlier than the command. It can run as another user only when the job was root's
+    /// or had changed its user: so for a job of root, and for a job that ran as another user than this process's,
+    /// every process that hides its environment counts. When the attempt left no trace, not even of when it
+    /// began, only processes count whose session has lost its leader, because a job's session loses its leader
+    /// with the supervisor. Otherwise a claim whose supervisor was never spawned would be in doubt for ever,
+    /// because on most machines some process of the same user hides its environment.
     pub(crate) fn doubt(&self, wanted: &Wanted<'_>) -> Option<String> {
         let scan = self.scan();
         let own = rustix::process::geteuid().as_raw();
@@ -221,7 +222,7 @@ impl ProcessTable {
         Some(format!("the environment of process {}, which could be the job's, is hidden", seen.identity.pid))
     }
 
-    /// A process of a job and all that descend from it by living parents and are the job's too.
+    /// A process of a job and all its descendants by living parents that are the job's too.
     pub(crate) fn tree_of(&self, top: ProcessIdentity, job: &JobId) -> Vec<ProcessIdentity> {
         let id = job.to_string();
         let scan = self.scan();

@@ -1,9 +1,9 @@
 //! `jobs/<id>.job.json`: a job's record in readable form, derived from the queue log.
 //!
-//! Never the truth: a missing, damaged or old one is rewritten from the queue. When log and snapshots are
-//! lost, these files are the last source ([`read_those`]): so a process that removes a job from the queue
-//! removes its record first. A submission is one record and one sync, so a job that waits for its first
-//! attempt gets its file later, many at a time ([`write_waiting`]). For the checksum of a record see
+//! It is never authoritative: a missing, damaged or old record is rewritten from the queue. When log and
+//! snapshots are lost, these files are the last source ([`read_those`]): so a process that removes a job from the
+//! queue removes its record first. A submission is one record in the log and one sync, so a job that waits for
+//! its first attempt gets its file later, many at a time ([`write_waiting`]). For the checksum of a record see
 //! `record_text`.
 
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_sinc
 use crate::state::StateDir;
 use crate::state::names::BadName;
 
-/// How the name of a record ends.
+/// The suffix of a record's file name.
 const SUFFIX: &str = ".job.json";
 
 /// Why a record could not be read or written.
@@ -34,8 +34,8 @@ pub enum RecordError {
     Queue(#[from] QueueError),
 }
 
-/// Writes a job's record durably. A claimer does so between the claim and the start of the supervisor, which
-/// reads its command there.
+/// Writes a job's record durably. A process that claims a job does so between the claim and the start of the
+/// supervisor, which reads its command from the record.
 ///
 /// # Errors
 /// The system's error; [`RecordError::BadName`].
@@ -52,8 +52,8 @@ pub fn read(dir: &StateDir, id: &JobId) -> Result<Stored<JobDocument>, DiskError
     }
 }
 
-/// Brings a job's record up to date with the log's records about it after `seq`, without reading the queue. A
-/// record that is missing or damaged is left to [`rebuild`].
+/// Updates a job's record with the log's records about it after `seq`, without reading the queue. A record that
+/// is missing or damaged is left to [`rebuild`].
 ///
 /// # Errors
 /// The error of the system or of the log.
@@ -62,18 +62,18 @@ pub(crate) fn advance(dir: &StateDir, id: &JobId, seq: u64) -> Result<(), Record
     let mut state = QueueState::default();
     state.load(document);
     for (seq, record) in records_since(dir, seq.saturating_add(1), id)? {
-        // A record that does not fit was refused in the queue too.
+        // The queue has refused a log record that does not fit, too.
         let _ = state.apply(seq, record);
     }
     state.get(id).map_or(Ok(()), |job| write(dir, job))
 }
 
-/// How many jobs that wait for their first attempt have a file: the next in line.
+/// How many jobs that wait for their first attempt have a file: those that are next in line.
 pub(crate) const WAITING_WITH_RECORD: usize = 10_000;
-/// How many files are made with one sync; each is open until then.
+/// How many files are made with one sync; each stays open until then.
 const AT_ONCE: usize = 256;
 
-/// Jobs that wait for their first attempt, and up to which record of the log that was seen.
+/// Jobs that wait for their first attempt, and the record of the log up to which that was read.
 #[derive(Debug, Clone)]
 pub struct Waiting {
     documents: Vec<JobDocument>,
@@ -92,12 +92,12 @@ pub fn waiting(state: &QueueState) -> Waiting {
 pub struct WaitingRecords {
     /// How many were made.
     pub made: usize,
-    /// Those that could not be understood: in quarantine, and made anew.
+    /// Jobs whose record could not be understood: the old file is in quarantine, and a new one was made.
     pub damaged: Vec<(JobId, PathBuf)>,
 }
 
-/// Gives waiting jobs that have no file, or a damaged one, a new one. A whole one is left alone: it may be
-/// of a later moment. `stop` ends it early.
+/// Makes files for waiting jobs whose file is missing or damaged. A whole file is left alone, because it may be
+/// newer. `stop` ends the work early.
 pub fn write_waiting(
     dir: &StateDir,
     waiting: &Waiting,
@@ -127,8 +127,8 @@ pub fn write_waiting(
     Ok(written)
 }
 
-/// A job may have been cancelled and removed since it was seen to wait: its record would bring it back, and
-/// so would one that is made while the job is being removed.
+/// Makes the files, except those of jobs that were cancelled and removed in the meantime: their records would
+/// bring them back. The append lock is held, so that no job is being removed at the same time.
 fn make(dir: &StateDir, files: &[(PathBuf, Vec<u8>)], seq: u64) -> Result<usize, RecordError> {
     create_many(&dir.disk, &dir.paths.jobs(), files, |files| {
         let made = with_jobs_removed_since(dir, seq, |removed| {
@@ -143,15 +143,15 @@ fn make(dir: &StateDir, files: &[(PathBuf, Vec<u8>)], seq: u64) -> Result<usize,
 /// The result of [`rebuild`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rebuilt {
-    /// How many records were looked at.
+    /// How many records were examined.
     pub looked_at: u64,
     /// Jobs whose record was written, because it was missing, damaged or behind.
     pub written: Vec<JobId>,
-    /// Those of them that had begun, and so had a record, once.
+    /// Those of the written jobs that had begun, and so once had a record.
     pub missing: Vec<JobId>,
-    /// Those of them whose record could not be understood; that one is in quarantine now.
+    /// Those of the written jobs whose record could not be understood; the old file is in quarantine now.
     pub damaged: Vec<(JobId, PathBuf)>,
-    /// Records of jobs that the queue does not know; left where they are.
+    /// Records of jobs that the queue does not know; they stay where they are.
     pub unknown: Vec<PathBuf>,
     /// Records that could not be written or read, with the reason.
     pub failed: Vec<(PathBuf, String)>,
@@ -161,7 +161,7 @@ pub struct Rebuilt {
 /// number examined and in all.
 ///
 /// # Errors
-/// When the folder of the jobs cannot be read; a single record that fails is only named.
+/// When the folder of the jobs cannot be read; a single record that fails is only listed.
 pub fn rebuild(
     dir: &StateDir,
     state: &QueueState,
@@ -208,8 +208,8 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
     Ok(())
 }
 
-/// The records that [`rebuild`] would write: of jobs whose record is missing though they had a supervisor,
-/// damaged, or behind, each with that in words. Changes nothing.
+/// The records that [`rebuild`] would write, each with the reason in words: the job's record is damaged, behind,
+/// or missing although the job had a supervisor. Changes nothing.
 pub(crate) fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'static str)> {
     let wrong = |job: &Job| {
         let paths = dir.paths.job(&job.id.to_string()).ok()?;
@@ -225,7 +225,7 @@ pub(crate) fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'stat
     state.jobs().filter(|job| job.run_state.is_some()).filter_map(wrong).collect()
 }
 
-/// The records of those jobs that can be parsed, in order of position, and the paths of those that cannot.
+/// The records of those jobs that can be parsed, in order of their positions, and the paths of those that cannot.
 pub fn read_those(
     dir: &StateDir,
     wanted: impl Fn(&JobId) -> bool,
@@ -244,12 +244,12 @@ pub fn read_those(
     Ok((documents, damaged))
 }
 
-/// The job whose record a file is, by its name.
+/// The job that a record's file name names.
 pub(crate) fn job_of(path: &Path) -> Option<JobId> {
     named(path)?.0
 }
 
-/// The existing records, each with the id of its name.
+/// The existing records, each with the id from its name.
 fn list(dir: &StateDir) -> Result<Vec<(Option<JobId>, PathBuf)>, DiskError> {
     let folder = dir.paths.jobs();
     let entries = match std::fs::read_dir(&folder) {

@@ -1,7 +1,7 @@
 //! The text of a job's record: one line of JSON with a checksum of its own ([`crate::durable::sealed`]).
 //!
-//! When the log is lost, these files decide which commands run: a digit that a disk has changed would
-//! otherwise be believed. Version 1 has no checksum and is read as it is; it is rewritten only when the job
+//! When the log is lost, these files decide which commands run; without the checksum a digit that a disk has
+//! changed would be believed. Version 1 has no checksum and is read as it is; it is rewritten only when the job
 //! changes.
 
 use super::stored::Stored;
@@ -13,7 +13,7 @@ pub(super) fn text_of(document: &JobDocument) -> Vec<u8> {
     sealed::seal(&json_of(document))
 }
 
-/// Whether a text says exactly this, in whichever version.
+/// Whether a text has exactly this content, in either version.
 pub(super) fn says(text: &[u8], document: &JobDocument) -> bool {
     text == text_of(document) || text == former_text_of(document)
 }
@@ -22,13 +22,13 @@ fn json_of(document: &JobDocument) -> Vec<u8> {
     serde_json::to_vec(document).unwrap_or_default()
 }
 
-/// As version 1 had it.
+/// The text as version 1 wrote it.
 fn former_text_of(document: &JobDocument) -> Vec<u8> {
     let json = json_of(document);
     [b"{\"version\":1,", json.strip_prefix(b"{").unwrap_or(&json), b"\n"].concat()
 }
 
-/// Understands a record; the reason when it cannot be believed.
+/// Parses a record; the reason when it cannot be believed.
 pub(super) fn understand(text: &[u8]) -> Result<JobDocument, String> {
     sealed::check(text)?;
     serde_json::from_slice(text).map_err(|e| e.to_string())

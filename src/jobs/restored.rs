@@ -1,9 +1,10 @@
-//! Notices by a living supervisor that the files of a state directory went back in time.
+//! Notices, by a living supervisor, that the files of a state directory went back in time.
 //!
-//! A backup that was restored *into* the folder leaves the folder's identity as it was. But a supervisor that
-//! was called for a claim which the log does not have yet belongs to a time that this log does not know,
-//! unless its sentinel is there: then only the log lost its end, which the attempt's files repair. The same
-//! is true of a control group with processes that was made for such a claim: its supervisor may be gone.
+//! A backup that was restored *into* the folder leaves the folder's identity as it was. But a supervisor that was
+//! called for a claim which the log does not have yet belongs to a time that this log does not know. The
+//! exception is a supervisor whose sentinel is there: then only the log lost its end, which the attempt's files
+//! repair. The same is true of a control group with processes that was made for such a claim: its supervisor may
+//! be gone.
 
 use std::collections::HashSet;
 
@@ -14,12 +15,11 @@ use crate::queue::Claim;
 use crate::state::names::decode;
 use crate::state::{StateDir, StateError};
 
-/// Begins a new incarnation when living processes show that the files went back in time; returns whether it
-/// did.
+/// Begins a new incarnation when living processes show that the files went back in time; returns whether it did.
 ///
 /// # Errors
-/// When the identity cannot be written, or a restore that the folder itself shows could not be recorded. Then
-/// the directory still belongs to the lost time, in which nothing may be judged or started.
+/// When the identity cannot be written, or when a restore that the folder itself shows could not be recorded.
+/// Then the directory still belongs to the lost time, in which nothing may be judged or started.
 pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
     if dir.is_copy() {
         return Ok(false);
@@ -30,7 +30,7 @@ pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
     if supervised.is_empty() && fenced.is_empty() {
         return Ok(false);
     }
-    // Only read: a torn end is for the recovery to find and report.
+    // The log is only read: a torn end is left for the recovery to find and report.
     let end = dir.end_of_the_log();
     let unknown = supervised.into_iter().find(|(process, job, claim)| {
         let sentinel = dir.paths.job(&job.to_string()).ok().map(|paths| Sentinel::read(&paths.sentinel()));

@@ -1,8 +1,8 @@
 //! `sentinel.json`: the attempt that a supervisor watches, and the supervisor's process.
 //!
-//! Written by the supervisor alone, with atomic replacement, while it holds `sentinel.lock`. The heartbeat is
-//! the file's modification time. The age of a heartbeat is shown to people and never decides whether a job
-//! lives: clocks jump and machines sleep.
+//! Only the supervisor writes it, with atomic replacement, while it holds `sentinel.lock`. The heartbeat is the
+//! file's modification time. The age of a heartbeat is shown to people and never decides whether a job lives:
+//! clocks jump and machines sleep.
 
 use std::path::{Path, PathBuf};
 
@@ -33,13 +33,13 @@ pub struct Sentinel {
     pub host: Host,
     /// The user that the job runs as.
     pub uid: u32,
-    /// The control group that was made for it.
+    /// The control group that was made for the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
-    /// The pipe that the command prints into: its number in this boot.
+    /// The pipe that the command prints into: its inode number in this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_pipe: Option<u64>,
-    /// The state directory that it was begun for; `None` in what versions without it wrote.
+    /// The state directory that the attempt was begun for; `None` in sentinels of versions without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateStamp>,
     /// Program and arguments.
@@ -55,13 +55,13 @@ pub struct Sentinel {
     /// The signal that is ending it from outside, without a recorded cancel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<EndedBy>,
-    /// Processes of the attempt that did not go after SIGKILL: it is not over while they live.
+    /// Processes of the attempt that did not end after SIGKILL: the attempt is not over while they live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cannot_end: Vec<ProcessIdentity>,
 }
 
 impl Sentinel {
-    /// The sentinel of an attempt that this process supervises; its command is not started yet.
+    /// The sentinel of an attempt that this process supervises and whose command has not been started yet.
     pub fn of_this_process(
         job: &Job,
         claim: Claim,
@@ -95,7 +95,7 @@ impl Sentinel {
         read_stored(path)
     }
 
-    /// Writes it durably; that is a heartbeat too.
+    /// Writes it durably; that also renews the heartbeat.
     pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
         write_stored(disk, path, self)
     }
@@ -117,7 +117,7 @@ impl Heartbeat {
         Heartbeat { at, age_ms: now.millis_since(at) }
     }
 
-    /// Whether the clock went back since it was written.
+    /// Whether the clock was set back after the heartbeat.
     pub(crate) fn is_from_the_future(&self) -> bool {
         self.age_ms < 0
     }
@@ -167,7 +167,8 @@ impl Default for FreshnessLimits {
 }
 
 impl FreshnessLimits {
-    /// The freshness at an age. Both limits are inclusive; from the future is clock skew: stale.
+    /// The freshness at an age. Both limits are inclusive; a heartbeat from the future means clock skew and
+    /// counts as stale.
     pub(crate) fn freshness(&self, age_ms: i64) -> Freshness {
         if age_ms < 0 {
             Freshness::Stale

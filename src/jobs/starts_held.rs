@@ -1,6 +1,6 @@
-//! `daemon/starts.json`: no job is started, because the host cannot start any. Written by the scheduler when
-//! its circuit opens, removed when it closes or the scheduler ends. One that a killed scheduler left does not
-//! count: its reader checks whether a scheduler lives.
+//! `daemon/starts.json`: no job is started, because the host cannot start any. The scheduler writes the file when
+//! its circuit opens, and removes it when the circuit closes or the scheduler ends. A file that a killed
+//! scheduler left does not count: readers check whether a scheduler lives.
 //!
 //! `{"version":1,"since":"2026-03-01T09:30:00.000Z","reason":"cannot start …: …"}`
 
@@ -17,14 +17,14 @@ use crate::state::{StateDir, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartsHeld {
     version: u32,
-    /// Since when.
+    /// The time since when no job is started.
     pub since: Timestamp,
     /// The failed operation, and the system's error.
     pub reason: String,
 }
 
 impl StartsHeld {
-    /// Since now.
+    /// A hold that begins now.
     pub(crate) fn now(dir: &StateDir, reason: String) -> StartsHeld {
         StartsHeld { version: DOCUMENT_VERSION, since: dir.clock.now(), reason }
     }
@@ -47,7 +47,7 @@ pub fn starts_held(dir: &StateDir) -> Option<StartsHeld> {
     is_held(&dir.paths.scheduling_lock()).is_ok_and(|is_held| is_held).then_some(held)
 }
 
-/// Whether the command's process, or the attempt, was recorded under this claim; `None` when that cannot be told.
+/// Whether the command's process, or the attempt, was recorded under this claim; `None` when that cannot be read.
 pub(crate) fn has_begun(dir: &StateDir, job: &JobId, claim: Claim) -> Option<bool> {
     let paths = dir.paths.job(&job.to_string()).ok()?;
     let command = CommandRecord::read(&paths.command()).ok()?;
@@ -59,10 +59,11 @@ pub(crate) fn has_begun(dir: &StateDir, job: &JobId, claim: Claim) -> Option<boo
     (!is_doubtful).then(|| sentinel.whole().is_some_and(|s| s.claim == claim))
 }
 
-/// A supervisor that has not begun its job by then hangs, in milliseconds: it waits for locks for seconds.
+/// How long a supervisor may take to begin its job before it counts as hanging, in milliseconds: it waits for
+/// locks for seconds.
 const BEGINS_WITHIN_MS: i64 = 60_000;
 
-/// The jobs that were claimed and have not been begun for long, with the time since their claim in milliseconds.
+/// The jobs that were claimed but not begun for too long, each with the time since its claim in milliseconds.
 pub(crate) fn hanging_starts(dir: &StateDir, state: &QueueState) -> Vec<(JobId, i64)> {
     let now = dir.clock.now();
     let of = |job: &crate::queue::Job| {

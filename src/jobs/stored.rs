@@ -1,7 +1,7 @@
 //! The small JSON files of a job's attempt: read tolerantly, written whole.
 //!
-//! Missing, damaged and whole are three different things to a verdict, and a file that may not be read is
-//! none of them: that is an error, and makes a verdict `unknown`.
+//! Missing, damaged and whole are three different things to a verdict. A file that may not be read is none of
+//! them: that is an error, and makes a verdict `unknown`.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -13,12 +13,14 @@ use serde::de::DeserializeOwned;
 
 use crate::durable::{Disk, DiskError, IoContext, is_not_regular, open_regular, read_at_most, replace};
 
-/// The version in these files. A reader takes the members that it knows from a later one.
+/// The version that is written into these files. From a file of a later version a reader takes the members that
+/// it knows.
 pub(crate) const DOCUMENT_VERSION: u32 = 1;
 
-/// Bytes read by the first call.
+/// How many bytes the first call reads.
 const USUAL_LENGTH: usize = 4096;
-/// No such file is longer, in bytes: a command line, which the sentinel has, is at most a quarter of the stack's limit.
+/// The longest file that is read, in bytes. The longest content is the sentinel's command line, which is at most
+/// a quarter of the stack's limit.
 const LONGEST: u64 = 16 << 20;
 
 /// The result of reading a document.
@@ -69,7 +71,7 @@ pub(crate) fn read_stored<T: DeserializeOwned>(path: &Path) -> Result<Stored<T>,
     }
 }
 
-/// Anything but a regular file counts as damage: it costs its job, and no wait.
+/// Opens a file. Anything but a regular file counts as damage: it costs only its own job, and never blocks.
 fn open(path: &Path) -> Result<Stored<File>, DiskError> {
     match open_regular(path) {
         Ok(file) => Ok(Stored::Whole(file)),
@@ -79,8 +81,8 @@ fn open(path: &Path) -> Result<Stored<File>, DiskError> {
     }
 }
 
-/// These files are short, and many: one call reads such a file, because a short read of a regular file means
-/// its end.
+/// Reads and parses a file. These files are short, and there are many: one call reads such a file, because a
+/// short read of a regular file means that it ends there.
 fn read_and_parse<T: DeserializeOwned>(mut file: File) -> std::io::Result<Stored<T>> {
     let mut start = [0; USUAL_LENGTH];
     let length = file.read(&mut start)?;

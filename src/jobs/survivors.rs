@@ -1,13 +1,13 @@
-//! Processes of jobs and of `lock` from before a backup was restored that bear no marks any more.
+//! Processes of jobs and of `lock` from before a backup was restored that have no marks any more.
 //!
-//! A command that has cleared its environment is still in its control group, whose name has the id of the
-//! state directory and the claim or the lock that it was made for. A group that has processes and belongs to
-//! no time that this directory knows is such a survivor's. Its job is found by its processes' output: the
-//! output's folder has the job's name, wherever that folder is by now. When that fails, it may be any job's.
+//! A command that has cleared its environment is still in its control group, whose name has the id of the state
+//! directory and the claim or the lock that it was made for. A group that has processes and belongs to no time
+//! that this directory knows is such a survivor's. Its job is found by its processes' output: the output's folder
+//! has the job's name, wherever that folder is by now. When that fails, it may be any job's.
 //!
-//! Their repositories are found by the marks of those processes that bear some, and by the queue where it
-//! knows the job. Each source may know of one that the others do not: a job that has one repository takes a
-//! `lock` of another, and the processes under that name the second only. So all of them count, and a group
+//! Its repositories are found by the marks of those processes that have some, and by the queue where it knows the
+//! job. Each source may know of a repository that the others do not: when a job that has one repository takes a
+//! `lock` on another, the processes under that lock name only the second. So all of them count, and a group
 //! counts for every repository until one of its processes names the repository that it was begun with.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use crate::system::{Cgroup, ProcessIdentity, environment_of};
 /// The purpose of a control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// An attempt; of this job, where that can be told.
+    /// An attempt; of this job, where the job is known.
     Attempt(Option<JobId>),
     /// A command under `lock`.
     Lock,
@@ -36,7 +36,7 @@ pub(crate) struct Survivor {
     pub(crate) origin: Origin,
     /// The repositories that its processes were given, by the job or by a `lock` inside of it.
     pub(super) repositories: BTreeSet<String>,
-    /// Whether they name the repository that it was begun with, or show that it had none.
+    /// Whether its processes name the repository that it was begun with, or show that it had none.
     pub(super) tells_repository: bool,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn of_attempts(dir: &StateDir) -> Vec<Survivor> {
     among(dir, &cgroup_name::populated(dir))
 }
 
-/// The same, among the groups that have processes.
+/// The same, from a list of the groups that have processes.
 pub(crate) fn among(dir: &StateDir, populated: &[Populated]) -> Vec<Survivor> {
     cgroup_name::of_other_incarnations(dir, populated).map(of_attempt).collect()
 }
@@ -90,7 +90,7 @@ pub(crate) fn of_lock(group: &Cgroup, lock: &str) -> Survivor {
     }
 }
 
-/// The parts of a process's environment.
+/// What a process's environment says.
 struct Told {
     job: Option<String>,
     lock: Option<String>,
@@ -120,7 +120,7 @@ fn job_of(pid: u32) -> Option<JobId> {
 }
 
 impl Survivor {
-    /// The job, where that can be told.
+    /// The job, where it is known.
     pub(super) fn job(&self) -> Option<&JobId> {
         match &self.origin {
             Origin::Attempt(job) => job.as_ref(),
@@ -181,7 +181,7 @@ mod tests {
             let users = |survivor| users_of("web", &[survivor], None);
             assert_eq!(users(survivor(origin.clone(), &["api"], true, &[7])), Users::None);
             assert_eq!(users(survivor(origin.clone(), &[], true, &[7])), Users::None);
-            // A process under a lock of another repository, in a job that may have this one.
+            // A process under a lock on another repository, in a job that may have this one.
             assert_eq!(users(survivor(origin.clone(), &["api"], false, &[7])), Users::Seen(vec![process(7)]));
             assert_eq!(
                 users(survivor(origin.clone(), &["api", "web"], true, &[7])),

@@ -1,12 +1,11 @@
 //! Recognises a process of a job without its environment and without its files: by its arguments, and by its
 //! output.
 //!
-//! A job of the server's user may remove all its files, and a command may clear its environment. What
-//! remains: a supervisor, and a process that is about to become a command, name state directory, job and
-//! claim in their arguments; and a command prints into the pipe of its job, whose name was beside the job's
-//! output and is shown by its descriptors even when nothing has that name any more. A command that has
-//! cleared its environment and sent its output elsewhere, and whose supervisor was killed, is not found once
-//! its files are gone.
+//! A job of the server's user may remove all its files, and a command may clear its environment. Two things
+//! remain: a supervisor, and a process that is about to become a command, name state directory, job and claim in
+//! their arguments; and a command prints into the pipe of its job, whose name was beside the job's output and is
+//! shown by its descriptors even when no file has that name any more. A command that has cleared its environment
+//! and redirected its output, and whose supervisor was killed, is not found once its files are gone.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -29,12 +28,12 @@ const JOBS: &str = "jobs";
 const ATTEMPTS: &str = "attempts";
 /// The name of every job's output.
 const OUTPUT: &str = "output.log";
-/// The name that the pipe in front of it had for a moment.
+/// The name beside it that the output's pipe had for a moment.
 const OUTPUT_PIPE: &str = "output.pipe";
 /// Standard output and standard error.
 const STREAMS: [u32; 2] = [1, 2];
 
-/// For whom a supervisor, or a process that is about to become a command, was started.
+/// The attempt for which a supervisor, or a process that is about to become a command, was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SupervisorInvocation {
     pub(super) job: Vec<u8>,
@@ -43,7 +42,7 @@ pub(super) struct SupervisorInvocation {
 }
 
 impl SupervisorInvocation {
-    /// The invocation of a process; `None` when it has another one, or may not be looked at.
+    /// The invocation of a process; `None` when it is no such process, or may not be examined.
     pub(super) fn of(pid: u32) -> Option<SupervisorInvocation> {
         SupervisorInvocation::parse(&crate::durable::plain::read(format!("/proc/{pid}/cmdline")).ok()?)
     }
@@ -55,7 +54,7 @@ impl SupervisorInvocation {
             return None;
         }
         let (mut job, mut claim, mut state_dir) = (None, None, None);
-        // Behind `--` is the command, which may say anything.
+        // What follows `--` is the command, which may say anything.
         while let Some(name) = arguments.next().filter(|name| *name != b"--") {
             match name {
                 b"--job" => job = arguments.next(),
@@ -88,8 +87,8 @@ pub fn supervisor_above() -> Option<u32> {
     }
 }
 
-/// The pipe without a name that a keeper empties, and its output. The keeper lives as long as the pipe has a
-/// writer, and ties the pipe to the job when all files are gone; it is no process of the job.
+/// The number of the unnamed pipe that a keeper empties, and its output. The keeper lives as long as the pipe has
+/// a writer, and ties the pipe to the job when all files are gone; it is no process of the job.
 pub(super) fn kept_by(pid: u32) -> Option<(u64, PathBuf)> {
     Some((pipe_of(pid, 0)?, outputs_of(pid).next()?.path()))
 }
@@ -100,7 +99,7 @@ pub(super) fn is_keeper(pid: u32) -> bool {
     command_line.split(|&b| b == 0).nth(1) == Some(KEEPER)
 }
 
-/// Whether a process was started by a server for a job, and not by anybody else: its streams are the server's.
+/// Whether a server, and no one else, started a process for a job: its streams are then the server's.
 pub(crate) fn serves_a_job(pid: u32) -> bool {
     SupervisorInvocation::of(pid).is_some() || is_keeper(pid)
 }
@@ -110,13 +109,13 @@ pub(super) fn pipes(pid: u32) -> impl Iterator<Item = u64> {
     STREAMS.into_iter().filter_map(move |stream| pipe_of(pid, stream))
 }
 
-/// Where a process prints to.
+/// What a process prints to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PrintsTo {
     /// An output itself.
     File(PathBuf),
-    /// The pipe that is emptied into an output. The file may have been moved since, from the workspace: it is named as
-    /// in the present layout.
+    /// The pipe that is emptied into an output. The file may have been moved since, from the workspace: the path
+    /// is that of the present layout.
     Pipe(PathBuf),
 }
 
@@ -129,7 +128,7 @@ impl PrintsTo {
 }
 
 /// The outputs of jobs that a process prints to: by the name of the file, or of the pipe that is emptied into it,
-/// whether these still have that name or not.
+/// even if the file or pipe does not have that name any more.
 pub(super) fn outputs_of(pid: u32) -> impl Iterator<Item = PrintsTo> {
     let links =
         STREAMS.into_iter().filter_map(move |n| std::fs::read_link(format!("/proc/{pid}/fd/{n}")).ok());
@@ -140,7 +139,7 @@ pub(super) fn outputs_of(pid: u32) -> impl Iterator<Item = PrintsTo> {
     })
 }
 
-/// An output by the name that it has in the present layout: of `…/jobs/<id>/output.log`, `…/attempts/<id>/output.log`.
+/// The path of an output in the present layout: `…/attempts/<id>/output.log` for `…/jobs/<id>/output.log`.
 pub(super) fn in_present_layout(output: &Path) -> PathBuf {
     let moved = || {
         let folder = output.parent()?;
@@ -150,20 +149,20 @@ pub(super) fn in_present_layout(output: &Path) -> PathBuf {
     moved().unwrap_or_else(|| output.to_owned())
 }
 
-/// The job that an output is of, by the name of its folder.
+/// The job that an output belongs to, by the name of its folder.
 pub(super) fn job_of_output(output: &Path) -> Option<JobId> {
     decode(output.parent()?.file_name()?.to_str()?)?.parse().ok()
 }
 
-/// The output's path as the system names open files, also when its folder is gone. `real_root` is the real name of
-/// the state directory.
+/// The output's path as the system names open files, even when its folder is gone. `real_root` is the real name
+/// of the state directory.
 pub(super) fn real_output(paths: &JobPaths, real_root: &Path) -> PathBuf {
     let output = paths.output();
     let named = output.ancestors().nth(3).and_then(|root| output.strip_prefix(root).ok());
     named.map_or_else(|| real_name(&output), |named| real_root.join(named))
 }
 
-/// A path without symbolic links, as far as it exists.
+/// A path without symbolic links, as far as the path exists.
 pub(super) fn real_name(path: &Path) -> PathBuf {
     let folder = path.ancestors().find_map(|f| Some((f, std::fs::canonicalize(f).ok()?)));
     let real = folder.and_then(|(named, real)| Some(real.join(path.strip_prefix(named).ok()?)));

@@ -55,16 +55,16 @@ impl Liveness {
     }
 }
 
-/// The verdict about an attempt.
+/// What the evidence proves about an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Its supervisor watches over it.
     Supervised,
     /// Its supervisor lives, but is stopped or has been silent for long.
     Stalled,
-    /// Its lock is held, or it is supervised, by a process that is not the sentinel's supervisor.
+    /// A process that is not the sentinel's supervisor holds its lock, or supervises it.
     Unidentified,
-    /// Taken over from another server: its process lives, without a supervisor of this server.
+    /// Adopted from another server: its process lives, without a supervisor of this server.
     Adopted { process: ProcessIdentity },
     /// Its supervisor is gone, but these processes of it live: alive for every purpose.
     OrphanedProcess {
@@ -77,11 +77,11 @@ pub enum Verdict {
         /// Those that were found.
         processes: Vec<ProcessIdentity>,
     },
-    /// It ended, and how is on record.
+    /// It ended, and its end is on record.
     Ended(Box<ExitRecord>),
     /// All of it is gone and no end was recorded.
     Crashed,
-    /// The machine was started anew since.
+    /// The machine was rebooted after the attempt began, and no end was recorded.
     DeadByReboot,
     /// The claim was made, and nothing was begun.
     NeverStarted,
@@ -138,7 +138,7 @@ pub(crate) enum LockFact {
     Unusable(String),
 }
 
-/// The claim, by the files.
+/// What the files say about the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begun {
     /// Neither sentinel nor `command.json` of this claim.
@@ -147,7 +147,7 @@ pub(crate) enum Begun {
     SentinelDamaged,
     /// Both are damaged.
     AllDamaged,
-    /// One of them is whole, and was written here.
+    /// One of them is whole; it was written in this place.
     Here(Origin),
 }
 
@@ -162,11 +162,11 @@ pub(crate) enum Origin {
     OtherNamespace,
     /// In this boot, in a process namespace that provably has no process of it any more.
     EmptyNamespace,
-    /// On another machine, or on this one for all that can be told.
+    /// On another machine, or on this one without a way to tell.
     OtherMachine,
 }
 
-/// Where something was recorded, seen from here, and that in words.
+/// The place where something was recorded, seen from here, also in words.
 pub(crate) fn origin_of(this: &Host, recorded: &Host) -> (Origin, String) {
     let name = &recorded.host;
     match this.relation(recorded) {
@@ -187,7 +187,7 @@ pub(crate) fn origin_of(this: &Host, recorded: &Host) -> (Origin, String) {
     }
 }
 
-/// Everything that the table looks at.
+/// All facts that the table uses.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) lock: LockFact,
@@ -200,7 +200,7 @@ pub(crate) struct Facts {
     pub(crate) freshness: Option<Freshness>,
     /// Living processes of the job.
     pub(crate) survivors: Vec<ProcessIdentity>,
-    /// Whether the attempt's control group has processes, of which none can be seen from here: they are in
+    /// Whether the attempt's control group has processes, none of which can be seen from here: they are in
     /// another process namespace, or hidden.
     pub(crate) has_unseen: bool,
     /// Whether another incarnation of the state directory began the attempt.
@@ -209,7 +209,7 @@ pub(crate) struct Facts {
     pub(crate) others: Vec<ProcessIdentity>,
     /// Whether a process that the files do not name was called for this very attempt.
     pub(crate) is_attended: bool,
-    /// Whether there is an output without any of the files that are written before it.
+    /// Whether there is an output, but none of the files that are written before it.
     pub(crate) has_lone_output: bool,
     /// Why a process of the job may have been missed.
     pub(crate) doubt: Option<String>,
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(decide(facts(LockFact::Free)), Verdict::Crashed);
         let hidden = Facts { doubt: Some("hidden".to_owned()), ..facts(LockFact::Free) };
         assert_eq!(decide(hidden.clone()).liveness(), Liveness::Unknown);
-        // Before this machine was last started nothing can have been missed.
+        // No process from before the last boot of this machine can have been missed.
         let rebooted = Facts { begun: Begun::Here(Origin::EarlierBoot), ..hidden };
         assert_eq!(decide(rebooted), Verdict::DeadByReboot);
     }

@@ -20,7 +20,7 @@ use crate::queue::{Claim, JobId};
 use crate::state::{LockPaths, StateDir};
 use crate::system::ProcessIdentity;
 
-/// The longest pause between two looks.
+/// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes a repository's lock if it is free now and nothing waits for it.
@@ -47,7 +47,7 @@ pub fn acquire(
         dir.disk.ensure_dir(&dir.paths.locks())?;
     }
     let asking = Asking { dir, repository, paths: &paths, request };
-    // A ticket before the first look at the lock: a process that comes later must find us in line.
+    // Draw a ticket before the first try: a process that comes later must find this one in line.
     let place = match request.holder {
         LockHolder::Process => asking.draw_ticket()?,
         LockHolder::Job { .. } => None,
@@ -98,10 +98,10 @@ fn tell_grant(grant: &LockGrant, request: &LockRequest<'_>, waited: Duration) {
     );
 }
 
-/// Takes a repository's lock in the name of a job's attempt. The caller is the attempt's supervisor: it holds
-/// the job's sentinel lock and has verified its claim, so every earlier attempt of the same job is over and
-/// its lock may be taken over. Other jobs are not known here: a lock that a dead supervisor of theirs left is
-/// refused as unavailable, for a recovery to judge.
+/// Takes a repository's lock in the name of a job's attempt. The caller is the attempt's supervisor: it holds the
+/// job's sentinel lock and has verified its claim, so every earlier attempt of the same job is over and its lock
+/// may be taken over. The caller knows nothing of other jobs: a lock that a dead supervisor of another job left
+/// is refused as unavailable, for a recovery to judge.
 pub fn acquire_for_job(
     dir: &StateDir,
     repository: &str,
@@ -129,7 +129,7 @@ enum Attempt {
     Held(HeldBy),
 }
 
-/// A ticket, with the record after which it was drawn.
+/// A ticket, and the record after which it was drawn.
 struct Drawn {
     ticket: Ticket,
     behind: u64,
@@ -143,7 +143,7 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Not on a network file system, where a flock may block and nothing is granted.
+    /// Draws no ticket on a network file system: there a flock may block, and no lock is granted.
     fn draw_ticket(&self) -> Result<Option<Drawn>, LockRefused> {
         if LockInspector::new(self.dir, self.request.job_liveness).is_on_network() {
             return Ok(None);

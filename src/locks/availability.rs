@@ -9,17 +9,17 @@ use tracing::debug;
 /// The result of a quick check of a repository's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Availability {
-    /// Worth a try.
+    /// The lock is probably free: try it.
     Free,
     /// The flock is held now.
     Held,
-    /// The flock is free, but by the metadata a job has the lock: recover it first.
+    /// The flock is free, but the metadata name a job as holder: recover the lock first.
     LeftByJob,
-    /// It cannot be said; an operator decides.
+    /// The check cannot tell; an operator decides.
     Unavailable,
 }
 
-/// Looks at a repository's lock without taking it.
+/// Checks a repository's lock without taking it.
 pub(crate) fn availability(dir: &StateDir, repository: &str) -> Availability {
     let Ok(paths) = dir.paths.lock(repository) else { return Availability::Unavailable };
     match is_held(&paths.flock) {

@@ -1,8 +1,8 @@
-//! Whether the process that asks for a lock runs inside of its holder: a `lock` in a `lock`, through any
-//! programs, or in the job that has the repository. It would wait for itself.
+//! Whether the process that asks for a lock runs inside of its holder: a `lock` within a `lock`, through any
+//! programs, or within the job that has the repository. Such a process would wait for itself.
 //!
-//! Any of three things is enough: the marks in the environment, which name the grant; the ancestors of this
-//! process, if the one that took the lock is among them; and the control group of the lock's command.
+//! Any of three things proves it: the marks in the environment, which name the grant; an ancestor of this process
+//! that is the process which took the lock; the control group of the lock's command.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use crate::jobs::lock_name;
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, process_stat};
 
-/// The asking process, with its ancestors.
+/// The process that asks, with its ancestors.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
     /// Ids of locks without hyphens.
@@ -29,8 +29,8 @@ impl Caller {
         Caller { marks: marks.collect(), ancestors: ancestors() }
     }
 
-    /// The holder of the repository, in words, if this process runs inside of it; `None` when another, or
-    /// none, has it.
+    /// The holder of the repository, in words, if this process runs inside of it; `None` when another process, or
+    /// none, holds it.
     pub fn is_inside(&self, dir: &StateDir, repository: &str) -> Option<String> {
         let paths = dir.paths.lock(repository).ok()?;
         let metadata = read_metadata(&paths.metadata, repository);
@@ -60,7 +60,7 @@ fn in_words(held: &LockMetadata) -> String {
 fn ancestors() -> Vec<ProcessIdentity> {
     let mut found = Vec::new();
     let mut next = std::os::unix::process::parent_id();
-    // A PID that was used again could make it a ring.
+    // A PID that was used again could make the chain of parents a ring.
     while next > 1 && found.len() < 1000 {
         let Ok(stat) = process_stat(next) else { break };
         found.push(stat.identity);

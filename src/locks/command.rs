@@ -1,17 +1,17 @@
-//! The command under a lock: started so that it can be recognised whatever it does, waited for, and ended
-//! when this process is told to end.
+//! Runs the command under a lock: starts it so that it can be recognised whatever it does, waits for it, and ends
+//! it when this process is told to end.
 //!
-//! The command is recognised by things it cannot clear: it inherits the locked descriptor, as with flock(1),
-//! and is in a control group of its own where one can be made; its PID and start time are recorded as well,
-//! and its environment has the lock's marks. So a `lock` that is killed leaves the repository with its
-//! command, and with everything that has started.
+//! The command is recognised by things that it cannot clear: it inherits the locked descriptor, as with flock(1),
+//! and is in a control group of its own where one can be made; its PID and start time are recorded as well, and
+//! its environment has the lock's marks. So when a `lock` process is killed, the repository stays with its
+//! command and with everything that the command has started.
 //!
-//! SIGTERM, and the SIGHUP of a lost terminal, end both: the command and its descendants get the signal,
-//! SIGTERM after half of the grace, SIGKILL after all of it or when the signal comes again; when all have
-//! gone, the lock is given back. A process that cannot be ended (another user's, one in the middle of a call
-//! to a broken device, in a frozen group) keeps the lock: the metadata names it, and the lock is free when it
-//! has gone. An interrupt or quit from the terminal reaches the command directly, and this process waits for
-//! it, as system(3) does.
+//! SIGTERM, and the SIGHUP of a lost terminal, end the command and all its descendants: they get the signal,
+//! SIGTERM after half of the grace, and SIGKILL after all of it or when the signal comes again; when all have
+//! gone, the lock is given back. A process that cannot be ended (another user's, one in the middle of a call to a
+//! broken device, one in a frozen group) keeps the lock: the metadata names it, and the lock is free once it has
+//! gone. An interrupt or quit from the terminal reaches the command directly, and this process waits for it, as
+//! system(3) does.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -34,9 +34,9 @@ use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, descendants, inherited, process_table, signal_process};
 use tracing::debug;
 
-/// How long it may take until killed processes are gone.
+/// How long to wait until killed processes are gone.
 const KILL_WAIT: Duration = Duration::from_secs(10);
-/// Time between two checks while the rest is being ended.
+/// Time between two checks while remaining processes are being ended.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Catches the signals to this process while its command runs.
@@ -47,7 +47,8 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// From here on these signals do not end this process. An ignored SIGHUP stays ignored: nohup's wish.
+    /// From here on these signals do not end this process. A SIGHUP that nohup has set to be ignored stays
+    /// ignored.
     pub(super) fn listen() -> io::Result<Told> {
         let (wake, write) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
@@ -66,7 +67,7 @@ impl Told {
         Ok(told)
     }
 
-    /// A signal that asks for the end and came since the last question.
+    /// A signal that asks this process to end, if one came since the last call.
     fn asked(&self) -> Option<Signal> {
         let came = self.asking.iter().find(|(_, flag)| flag.swap(false, Ordering::SeqCst));
         came.map(|(signal, _)| *signal)
@@ -77,7 +78,7 @@ impl Told {
             tv_sec: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(longest.subsec_nanos()),
         });
-        // An interruption by a signal is as good as a wake-up.
+        // A signal that interrupts the wait ends it too.
         let _ = poll(&mut [PollFd::new(&self.wake, PollFlags::IN)], timeout.as_ref());
         let mut bytes = [0; 64];
         while matches!((&self.wake).read(&mut bytes), Ok(n) if n > 0) {}
@@ -96,7 +97,7 @@ impl Drop for Told {
 pub(super) struct CommandEnd {
     /// Its exit status, or 128 and the number of the signal that asked for its end.
     pub(super) status: i32,
-    /// Whether nothing of it is left that was to be ended.
+    /// Whether no process is left of those that were to be ended.
     pub(super) is_over: bool,
     /// The processes that could not be ended, as far as they can be seen.
     pub(super) left: Vec<ProcessIdentity>,
@@ -116,21 +117,22 @@ impl UnderGrant {
         mut command: Command,
         wants_group: bool,
     ) -> io::Result<UnderGrant> {
-        // Orphaned descendants become our children, so that they can be ended. Only a kernel without subreapers refuses:
-        // then the marks have to suffice.
+        // Orphaned descendants become children of this process, so that it can end them. Only a kernel without
+        // subreapers refuses: then the marks have to suffice.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let id = &dir.identity;
         let name = lock_name(&id.state_id.to_string(), id.incarnation, &grant.lock_id);
         let mut group = wants_group.then(|| Cgroup::create(&name).ok()).flatten();
         grant.share_with_children(true)?;
         let (started, is_inside) = match &group {
-            // This process goes in, and out again, so that no descendant can be outside.
+            // This process enters the group and leaves it again after the spawn, so that no descendant can be
+            // outside.
             Some(group) => group.around(|| command.spawn()),
             None => (command.spawn(), false),
         };
         if !is_inside {
-            // A sweep may have removed the empty group. An empty group that the command is not in would seem
-            // to prove that nothing of it lives.
+            // A sweep may have removed the empty group. An empty group that the command is not in would seem to
+            // prove that nothing of the command lives.
             remove(group.take().as_ref());
         }
         grant.share_with_children(false)?;
@@ -144,13 +146,14 @@ impl UnderGrant {
         let identity = ProcessIdentity::of(child.id());
         let group_path = group.as_ref().map(|group| group.path().to_owned());
         if let Err(e) = grant.record_command(identity, group_path) {
-            // The inherited descriptor tells the most of it already, and the marks what that does not.
+            // The inherited descriptor already identifies most of the command's processes, and the marks the
+            // others.
             debug!(event = events::TROUBLE, "the lock does not name its command: {}", error_chain(&e));
         }
         Ok(UnderGrant { child, group })
     }
 
-    /// Waits for the command's end, and ends it when that is asked for.
+    /// Waits for the command's end, and ends the command when that is asked for.
     pub(super) fn wait(mut self, told: &Told, grace: Duration) -> io::Result<CommandEnd> {
         let mut ending: Option<Ending> = None;
         loop {
@@ -176,9 +179,9 @@ impl UnderGrant {
         }
     }
 
-    /// Whether a process of it lives that `/proc` may hide: another user's processes, where it is mounted so.
-    /// Called after the command itself was waited for: the rest are children of this process, and members of
-    /// the group.
+    /// Whether a process of the command lives that `/proc` may hide (`hidepid` hides other users' processes).
+    /// Called after the command itself was waited for: the rest are children of this process, and members of the
+    /// group.
     fn has_unseen_members(&self) -> bool {
         let may_be_populated = |group: &Cgroup| !matches!(group.is_populated(), Ok(false));
         self.group.as_ref().is_some_and(may_be_populated) || has_living_children()
@@ -196,7 +199,7 @@ impl UnderGrant {
 
     fn signal(&self, signal: Signal) {
         for process in self.processes() {
-            // Gone by now, or another user's: a process that is left keeps the lock.
+            // The process has gone, or is another user's: one that is left keeps the lock.
             let _ = signal_process(process, signal);
         }
     }
@@ -208,7 +211,7 @@ struct Ending {
     by: Signal,
     begun: Instant,
     grace: Duration,
-    /// How often it was pressed.
+    /// 0: no signal was sent; 1: the requested one was; 2: SIGTERM was.
     step: u32,
 }
 
@@ -217,7 +220,8 @@ impl Ending {
         Ending { by, begun: Instant::now(), grace, step: 0 }
     }
 
-    /// Not ended by SIGKILL: in the middle of a call to a broken device, or another user's.
+    /// Whether SIGKILL did not help: the processes are another user's or in the middle of a call to a broken
+    /// device.
     fn is_hopeless(&self) -> bool {
         self.begun.elapsed() >= self.grace + KILL_WAIT
     }
@@ -234,7 +238,7 @@ impl Ending {
             what.group.iter().for_each(|group| drop(group.kill()));
         } else if self.step == 0 {
             what.signal(self.by);
-            // A stopped one does not hear it otherwise.
+            // A stopped process handles a signal only once it continues.
             what.signal(Signal::CONT);
             self.step = 1;
         } else if self.step == 1 && since >= self.grace / 2 {

@@ -4,10 +4,10 @@
 //! eight hexadecimal ones, a line feed. The metadata of the grant, as it was made, follows (versions before 2
 //! wrote the first line only). The file is empty when the lock was never granted.
 //!
-//! The holder of the flock writes it in place and syncs it *before* the metadata that grants the number: so
-//! the number here is never below a granted one, and a torn write costs nothing, because the metadata then
-//! still has the last granted number. When the metadata is damaged, the copy names the holder of the last
-//! grant; it does not tell whether that was given back, so it counts as held.
+//! The holder of the flock writes it in place and syncs it *before* the metadata that grants the number. So the
+//! number here is never below a granted one, and a torn write costs nothing, because the metadata then still has
+//! the last granted number. When the metadata is damaged, this copy names the holder of the last grant; it does
+//! not tell whether that grant was given back, so the lock counts as held.
 
 use std::fmt;
 use std::os::unix::fs::FileExt;
@@ -110,8 +110,8 @@ fn parse(bytes: &[u8; LENGTH]) -> Option<FencingNumber> {
     (format(token).as_bytes() == bytes).then_some(token)
 }
 
-/// The number of the last grant, from the two copies. With both lost it is unknown how far they had risen;
-/// the present time in milliseconds is far above any count of grants.
+/// The number of the last grant, from the two copies. When both are lost, the number is unknown; the present time
+/// in milliseconds is then used, because it is far above any count of grants.
 pub(super) fn last(stored: Stored, metadata: &MetadataRead, now: Timestamp) -> FencingNumber {
     let unknowable = FencingNumber(u64::try_from(now.as_millis()).unwrap_or(0));
     match (stored, metadata) {

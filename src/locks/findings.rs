@@ -1,4 +1,4 @@
-//! Findings about processes from before a backup was restored, which keep jobs from starting.
+//! Findings about processes that survive from before a backup was restored and keep jobs from starting.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::queue::{JobStatus, QueueState};
 use crate::state::StateDir;
 use crate::system::ProcessIdentity;
 
-/// Processes from before a backup was restored that keep queued jobs from starting: of these jobs, of jobs
-/// that the queue does not know, and under locks of that time.
+/// Processes that survive from before a backup was restored and keep queued jobs from starting: processes of
+/// these jobs, of jobs that the queue does not know, and under locks of that time.
 pub(crate) fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<Finding> {
     if !dir.may_have_survivors() {
         return Vec::new();
@@ -25,7 +25,7 @@ pub(crate) fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<F
             Some(job) if job.status == JobStatus::Queued => {
                 found.push(of_other_incarnation(&Object::job(&id), &living.processes));
             }
-            // A running job is judged, and reported by that.
+            // The judgement of a running job reports this itself.
             Some(_) => {}
             None => found.extend(unknown_to_the_queue(&id, &living)),
         }

@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::durable::{DiskError, IoContext};
 use crate::state::names::decode;
 
-/// The repositories with a flock target or metadata, in order of their names. The name comes from the
-/// file's, so that it is known when the content is damaged. Other files are passed over.
+/// The repositories with a flock target or metadata, in order of their names. The name comes from the file's
+/// name, so that it is known even when the content is damaged. Other files are passed over.
 pub(super) fn repositories(folder: &Path) -> Result<BTreeSet<String>, DiskError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -1,12 +1,12 @@
 //! Granting a repository's lock and giving it back.
 //!
-//! Order of a grant: take the flock; judge by the metadata; write the fencing number and the grant into the
-//! lock file and sync it; replace the metadata durably; only then is the lock granted. Order of giving back:
-//! metadata released durably, then the flock. After a kill anywhere in between, the lock is either live
-//! (flock held), or judged by the last metadata.
+//! Order of a grant: take the flock; judge by the metadata; write the fencing number and the grant into the lock
+//! file and sync it; replace the metadata durably. Only then is the lock granted. Order of giving back: release
+//! the metadata durably, then the flock. After a kill anywhere in between, the lock is either live (flock held),
+//! or judged by the last metadata.
 //!
-//! Dropping a [`LockGrant`] without [`LockGrant::release`] acts like a crash: the flock is free and the
-//! metadata still says held.
+//! Dropping a [`LockGrant`] without [`LockGrant::release`] acts like a crash: the flock is free and the metadata
+//! still says held.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,15 +23,15 @@ use crate::logging::events;
 use crate::state::{LockPaths, StateDir};
 use crate::system::{ProcessIdentity, pids};
 
-/// Those who only look at a lock have its flock for less than this.
+/// Processes that only read a lock hold its flock for less than this.
 const OTHERS_LOOK: Duration = Duration::from_millis(300);
 
-/// Why a lock could not be given back in order. It becomes free all the same once the process is gone, or the
-/// lock is judged stale.
+/// Why a lock could not be given back in order. It becomes free all the same once the process is gone, or once
+/// the lock is judged stale.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GiveBackError {
-    /// The metadata has another grant: someone edited it.
+    /// The metadata has another grant: a person or a program edited it.
     #[error("the lock of repository '{repository}' bears another id, {found}, instead of {ours}")]
     Foreign {
         repository: String,
@@ -47,20 +47,20 @@ pub enum GiveBackError {
     )]
     LeftRunning {
         repository: String,
-        /// These processes, as far as they can be seen.
+        /// The processes that keep it, as far as they can be seen.
         processes: Vec<u32>,
     },
     /// A process of the command cannot be ended, and keeps the lock until it ends.
     #[error("{}", cannot_end(repository, processes))]
     CannotEnd {
         repository: String,
-        /// These processes, as far as they can be seen.
+        /// The processes that keep it, as far as they can be seen.
         processes: Vec<u32>,
     },
     /// The metadata could not be replaced.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// Another process keeps replacing the metadata.
+    /// Another process held the `.writing` lock for the whole wait.
     #[error(transparent)]
     Lock(#[from] LockError),
 }
@@ -105,9 +105,9 @@ fn processes_with(file: &Path) -> Vec<u32> {
 #[derive(Debug)]
 #[must_use = "dropping it is a crash: give it back with release()"]
 pub struct LockGrant {
-    /// Names this grant.
+    /// The id of this grant.
     pub lock_id: String,
-    /// Its fencing number: higher than that of every grant before.
+    /// Its fencing number: higher than that of every earlier grant.
     pub token: FencingNumber,
     metadata: LockMetadata,
     paths: LockPaths,
@@ -127,25 +127,26 @@ impl LockGrant {
         self.metadata.recovered
     }
 
-    /// Whether what this process starts from here on has the locked descriptor open, and keeps the lock with it.
+    /// Sets whether processes that this one starts from now on inherit the locked descriptor, and so keep the
+    /// lock held.
     pub(super) fn share_with_children(&mut self, is_shared: bool) -> io::Result<()> {
         self.is_shared |= is_shared;
         self.flock.share_with_children(is_shared).map_err(|e| e.source)
     }
 
-    /// Adds the command that runs under it to the metadata.
+    /// Adds the command that runs under the lock to the metadata.
     pub(super) fn record_command(
         &mut self,
         command: Option<ProcessIdentity>,
         cgroup: Option<PathBuf>,
     ) -> Result<(), LockError> {
         (self.metadata.command, self.metadata.cgroup) = (command, cgroup);
-        // Released by force: the metadata may belong to another grant.
+        // After a forced release the metadata may belong to another grant.
         self.rewrite().map(drop)
     }
 
-    /// Leaves it to processes that could not be ended: the metadata names them, as far as they are seen, and says
-    /// held. Those that have inherited the descriptor have the flock, too.
+    /// Leaves the lock to processes that could not be ended: the metadata names them, as far as they are seen,
+    /// and says held. Those that have inherited the descriptor have the flock, too.
     pub(super) fn leave_to(mut self, left: &[ProcessIdentity]) -> Result<(), GiveBackError> {
         let repository = self.repository().to_owned();
         self.metadata.left = left.to_vec();
@@ -166,7 +167,7 @@ impl LockGrant {
         }
     }
 
-    /// Replaces the metadata, unless it has another grant.
+    /// Replaces the metadata, unless it belongs to another grant.
     fn rewrite(&self) -> Result<Rewritten, LockError> {
         let (dir, paths) = self.where_it_is();
         let _writing = writing(&dir.disk, &paths)?;
@@ -175,7 +176,7 @@ impl LockGrant {
                 return Ok(Rewritten::Foreign(found.lock_id.clone()));
             }
             MetadataRead::Whole(found) if found.state != LockState::Held => return Ok(Rewritten::Released),
-            // It makes the repository unavailable, which is to stay so until it was repaired.
+            // Damaged metadata makes the repository unavailable, which must stay so until it is repaired.
             MetadataRead::Damaged { .. } => return Ok(Rewritten::Done),
             MetadataRead::Whole(_) | MetadataRead::Missing => {}
         }
@@ -183,17 +184,17 @@ impl LockGrant {
         Ok(Rewritten::Done)
     }
 
-    /// The directory may have been moved since, and another one may have its path.
+    /// The paths at which the directory is now: it may have been moved, and another one may have its old path.
     fn where_it_is(&self) -> (StateDir, LockPaths) {
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
         let paths = dir.paths.lock(self.repository()).unwrap_or_else(|_| self.paths.clone());
         (dir, paths)
     }
 
-    /// Gives it back: the metadata says so durably before the flock is free.
+    /// Gives the lock back: the metadata says so durably before the flock is free.
     ///
     /// # Errors
-    /// See [`GiveBackError`]; the flock is free then too, unless descendants keep it, and the metadata still
+    /// See [`GiveBackError`]; even then the flock is free, unless descendants keep it, while the metadata still
     /// says held.
     pub fn release(mut self) -> Result<(), GiveBackError> {
         let (repository, lock_id) = (self.repository().to_owned(), self.lock_id.clone());
@@ -217,10 +218,10 @@ impl LockGrant {
         given_back
     }
 
-    /// With the flock on a descriptor that no other process has. The lock cannot be granted in between: this
-    /// process lives, and the metadata names it.
+    /// Takes the flock again, on a descriptor that no other process shares. The lock cannot be granted in
+    /// between: this process lives, and the metadata names it.
     fn taken_anew(self) -> Result<LockGrant, GiveBackError> {
-        // By its path where it is now: at the old one there is nothing, or the lock of another directory.
+        // Use the directory's present path: at the old one there is nothing, or the lock of another directory.
         let (dir, paths) = self.where_it_is();
         let LockGrant { lock_id, token, metadata, flock, .. } = self;
         flock.leave_to_others();
@@ -248,13 +249,13 @@ impl LockGrant {
             if found.state == LockState::Released {
                 return Ok(()); // It was released by force; keep that note.
             }
-            // A repair may have raised it above all that can have been granted: it never falls.
+            // A repair may have raised the number above all that can have been granted: it never falls.
             token = token.max(found.token);
         }
         let mut metadata = self.metadata.given_back(self.dir.clock.now());
         metadata.token = token;
         metadata.write(&dir.disk, &paths.metadata)?;
-        // The flock last: a process that takes it finds the metadata released.
+        // The flock goes last: a process that takes it finds the metadata released.
         drop(self.flock);
         Ok(())
     }
@@ -262,11 +263,11 @@ impl LockGrant {
 
 /// Result of replacing a grant's metadata.
 enum Rewritten {
-    /// It is replaced, or it is damaged and makes the repository unavailable.
+    /// The metadata is replaced, or it is damaged and makes the repository unavailable.
     Done,
-    /// It was released by force: it stays as it is.
+    /// The grant was released by force: the metadata stays as it is.
     Released,
-    /// It is of this other grant.
+    /// The metadata belongs to this other grant.
     Foreign(String),
 }
 

@@ -1,4 +1,4 @@
-//! The holder, or the predecessor in line, that a request waits for.
+//! The holder, or the predecessor in the line, for which a request waits.
 
 use super::line::Waiter;
 use super::metadata::{LockMetadata, LockState, MetadataRead};
@@ -13,13 +13,13 @@ pub struct HeldBy {
     pub holder: String,
     /// The job that it belongs to.
     pub job_id: Option<JobId>,
-    /// The process that took it.
+    /// The process that took the lock.
     pub pid: Option<u32>,
-    /// Which grant.
+    /// The id of the grant.
     pub lock_id: Option<String>,
-    /// For what.
+    /// What the holder does: `job`, or a command line.
     pub operation: Option<String>,
-    /// Since when.
+    /// When the holder got the lock, or the waiter its ticket.
     pub since: Option<Timestamp>,
     /// The evidence that it is alive.
     pub evidence: Vec<String>,

@@ -1,4 +1,5 @@
-//! Gathers the evidence for a verdict, and no more: most locks need no look at processes.
+//! Gathers the evidence for a verdict, and no more than it needs: most locks are judged without a scan of
+//! processes.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -12,42 +13,42 @@ use crate::jobs::{ProcessTable, Users};
 use crate::state::StateDir;
 use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, is_network, presence};
 
-/// One look at the machine, by which any number of locks can be judged.
+/// Observes the machine once, and judges any number of locks by that.
 pub(super) struct LockInspector<'a> {
     here: Host,
     network: Option<&'static str>,
     jobs: &'a JobLivenessOf<'a>,
     state_id: String,
     scan: OnceLock<ProcessScan>,
-    /// The grants whose holder was gone before the scan; `None`: the scan is taken when first needed.
+    /// The grants whose holder was gone before the scan; `None` when the scan is taken only when first needed.
     covered: Option<HashSet<String>>,
 }
 
 impl<'a> LockInspector<'a> {
-    /// A look that scans the processes when, and if, a verdict first needs it.
+    /// An inspector that scans the processes when a verdict first needs it, if at all.
     pub(super) fn new(dir: &StateDir, jobs: &'a JobLivenessOf<'a>) -> LockInspector<'a> {
         let network = is_network(&dir.paths.locks());
         let state_id = dir.identity.state_id.to_string();
         LockInspector { here: Host::this(), network, jobs, state_id, scan: OnceLock::new(), covered: None }
     }
 
-    /// A new look with the same questions.
+    /// An inspector with the same question about jobs and no scan yet.
     pub(super) fn anew(&self, dir: &StateDir) -> LockInspector<'a> {
         LockInspector::new(dir, self.jobs)
     }
 
-    /// Whether flocks prove nothing here, and may block.
+    /// Whether the lock files are on a network file system, where flocks prove nothing and may block.
     pub(super) fn is_on_network(&self) -> bool {
         self.network.is_some()
     }
 
     /// Scans the processes once for all of these locks. A scan proves something about a lock only when its
-    /// holder, which alone can start the marked command, was gone before; so that is found out first, and
-    /// [`LockInspector::covers`] says for which grants the scan counts.
+    /// holder, which alone can start the marked command, was gone before the scan; so that is found out first,
+    /// and [`LockInspector::covers`] says for which grants the scan counts.
     pub(super) fn scan_for(&mut self, locks: impl Iterator<Item = LockMetadata>) {
         let covered: HashSet<String> = locks.filter(|m| self.needs_scan(m)).map(|m| m.lock_id).collect();
         if !covered.is_empty() {
-            // One that was taken already covers as much.
+            // If a scan was taken already, it covers as much.
             let _ = self.scan.set(ProcessScan::take());
         }
         self.covered = Some(covered);
@@ -68,8 +69,8 @@ impl<'a> LockInspector<'a> {
         }
     }
 
-    /// Corrects a verdict when a process of another incarnation works on the repository: then it is not
-    /// available.
+    /// Corrects a verdict when a process of another incarnation works on the repository: then the repository is
+    /// not available.
     pub(super) fn unless_used_by_others(
         dir: &StateDir,
         repository: &str,
@@ -130,9 +131,9 @@ impl<'a> LockInspector<'a> {
         evidence
     }
 
-    /// Whether it ran in another process namespace that has no process any more: a container that was killed
-    /// has taken all its processes with it. Checked anew each time: a scan from before the grant proves
-    /// nothing.
+    /// Whether the holder ran in another process namespace that has no process any more: a container that was
+    /// killed has taken all its processes with it. Checked anew each time, because a scan from before the grant
+    /// proves nothing.
     fn is_namespace_empty(&self, m: &LockMetadata) -> bool {
         let namespace = m.host.pid_namespace;
         let is_other = Origin::of(&m.host, &self.here) == Origin::OtherNamespace && namespace != 0;
@@ -144,15 +145,16 @@ impl<'a> LockInspector<'a> {
             && !is_left()
     }
 
-    /// Whether processes of its host, if they live, are in this process namespace.
+    /// Whether processes of the holder's host, if they live, are in this process namespace.
     fn may_be_seen(&self, m: &LockMetadata) -> bool {
         matches!(Origin::of(&m.host, &self.here), Origin::Here | Origin::EarlierBoot)
     }
 
-    /// Whether its process lives; `None` when its PID and start time mean nothing here.
+    /// Whether the holder's process lives; `None` when its PID and start time mean nothing here.
     fn presence_of(&self, m: &LockMetadata) -> Option<Presence> {
         match self.here.relation(&m.host) {
-            // Of another boot by its id alone: a process with that PID and start time says otherwise.
+            // A differing boot id is no proof of another boot: a process with that PID and start time would
+            // refute it.
             Relation::Here { .. } | Relation::EarlierBoot { is_proven: false } => Some(presence(m.process)),
             _ => None,
         }
@@ -172,15 +174,15 @@ impl<'a> LockInspector<'a> {
         match &self.covered {
             Some(covered) if !covered.contains(&m.lock_id) => None,
             _ => Some(match self.scan.get_or_init(ProcessScan::take).survivors_of(m) {
-                // All of them were in a control group (it is recorded only then), and that is empty.
+                // All of them were in the control group (it is recorded only then), and the group is empty.
                 Survivors::Unseen(_) if is_fenced => Survivors::Absent,
                 seen => seen,
             }),
         }
     }
 
-    /// The recorded command and its processes that could not be ended, if they live, and the processes in its
-    /// control group.
+    /// The living processes of the lock's command: the command itself, its processes that could not be ended, and
+    /// the processes in its control group.
     fn command_of(&self, m: &LockMetadata) -> Result<Vec<ProcessIdentity>, String> {
         let mut found = Vec::new();
         for process in m.command.iter().chain(&m.left) {

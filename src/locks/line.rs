@@ -1,15 +1,15 @@
 //! The waiting line of `lock REPO -- CMD`: numbered tickets, which are flocked files.
 //!
-//! `locks/.<repository>.line/` has a ticket for each waiting process, `<number>.ticket`, flocked by that
-//! process from before it has its name until it is removed: an unlocked ticket belongs to a dead process and
-//! does not count. Numbers are given under `line.lock` and rise as long as the line is not empty. The process
+//! `locks/.<repository>.line/` has a ticket for each waiting process, `<number>.ticket`. The process flocks its
+//! ticket before the ticket has its name and until it is removed: an unlocked ticket belongs to a dead process
+//! and does not count. Numbers are given under `line.lock` and rise as long as the line is not empty. The process
 //! with the lowest living number may try for the lock; the others check again.
 //!
-//! Queued jobs of the repository wait in the same line, though their positions are in the queue. A ticket
-//! says after which record of the queue's log it was drawn ([`TicketNote::behind`]): jobs that were submitted
-//! before go first, those submitted later go after, and a job with a priority other than 0 goes before or
-//! after every ticket by that ([`job_goes_first`]). The scheduler asks the same question from the other side
-//! ([`first_ticket`]).
+//! Queued jobs of the repository wait in the same line, though their positions are in the queue. A ticket says
+//! after which record of the queue's log it was drawn ([`TicketNote::behind`]): jobs that were submitted earlier
+//! go first, jobs that were submitted later go after it, and a job with a priority other than 0 goes before or
+//! after every ticket, by its priority ([`job_goes_first`]). The scheduler asks the same question from the other
+//! side ([`first_ticket`]).
 //!
 //! Nothing here outlives its process, so nothing is synced.
 
@@ -29,9 +29,9 @@ const SUFFIX: &str = ".ticket";
 pub(crate) struct TicketNote {
     /// The waiting process.
     pub process: ProcessIdentity,
-    /// For what.
+    /// What it wants to do: `job`, or a command line.
     pub operation: String,
-    /// Since when.
+    /// When it drew the ticket.
     pub since: Timestamp,
     /// The last record of the queue's log when the ticket was drawn.
     pub behind: u64,
@@ -46,12 +46,12 @@ pub(crate) struct Waiter {
     pub note: Option<TicketNote>,
 }
 
-/// Whether a queued job goes before a ticket that was drawn behind that record.
+/// Whether a queued job goes before a ticket that was drawn after the record `behind`.
 pub(crate) fn job_goes_first(priority: i32, submitted: u64, behind: u64) -> bool {
     priority > 0 || (priority == 0 && submitted <= behind)
 }
 
-/// All who wait for a repository with a ticket, in their order. Changes nothing.
+/// The processes that wait for a repository with a ticket, in their order. Changes nothing.
 pub(crate) fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
     let mut waiting = Vec::new();
     for (number, path) in tickets(&paths.line)? {
@@ -115,8 +115,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // First the name, then the flock: no process ever sees an unlocked ticket of a living owner. A name that stays
-        // counts for nothing without its flock.
+        // The name goes before the flock, so that no process ever sees an unlocked ticket of a living owner. If
+        // the name stays, it counts for nothing without its flock.
         let _ = self.disk.remove_file(&self.path);
     }
 }

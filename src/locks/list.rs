@@ -1,4 +1,4 @@
-//! The locks as reports show them. Takes no lock and changes nothing, so the result may be outdated at once;
+//! The locks as reports show them. This takes no lock and changes nothing, so the result may be outdated at once;
 //! no decision rests on it.
 
 use schemars::JsonSchema;
@@ -71,8 +71,8 @@ pub fn list(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<Vec<Lock
     Ok(names.iter().filter_map(|name| inspect_with(dir, &look, name).ok().flatten()).collect())
 }
 
-/// Locks that are not held and whose holders, processes that did not give them back, cannot be judged: the
-/// repository and the reason. For any other lock its files say whether it is available.
+/// Locks that are not held and whose last holders, processes that did not give them back, cannot be judged: each
+/// with its repository and the reason. For any other lock the files alone say whether it is available.
 pub(crate) fn undecided(dir: &StateDir) -> Result<Vec<(String, String)>, DiskError> {
     let is_left = |name: &String| {
         let Ok(paths) = dir.paths.lock(name) else { return false };
@@ -105,7 +105,7 @@ fn inspect_with(
     let flock = match is_held(&paths.flock) {
         Ok(true) => Flock::Held,
         Ok(false) => Flock::Free,
-        // Without a lock file it cannot be held.
+        // A lock without a lock file cannot be held.
         Err(e) if e.is_not_found() => Flock::Free,
         Err(e) => Flock::Unusable(format!("{e}: {}", e.source)),
     };
@@ -154,7 +154,7 @@ pub struct GrantCopy {
     pub acquired_at: Option<Timestamp>,
 }
 
-/// The last grant by the lock file itself; `None` when there is no such file.
+/// The last grant according to the lock file itself; `None` when there is no such file.
 pub(crate) fn grant_copy(dir: &StateDir, repository: &str) -> Result<Option<GrantCopy>, DiskError> {
     let Ok(paths) = dir.paths.lock(repository) else { return Ok(None) };
     if !paths.flock.exists() {

@@ -1,4 +1,4 @@
-//! The variables of a lock's command: what tells it of its lock, and the marks by which it is found.
+//! The variables of a lock's command: those that tell it about its lock, and the marks by which it is found.
 
 use crate::jobs::marks;
 
@@ -8,16 +8,17 @@ pub(super) const LOCK_TOKEN_VARIABLE: &str = "RECOVERYCTL_LOCK_TOKEN";
 pub(super) const REPOSITORY_VARIABLE: &str = "RECOVERYCTL_REPOSITORY";
 /// The variable that holds the lock's id.
 pub const LOCK_ID_VARIABLE: &str = "RECOVERYCTL_LOCK_ID";
-/// The variable that names the state directory that a lock is of: id, incarnation and folder.
+/// The variable that names the state directory of the lock: id, incarnation and folder.
 pub(super) const LOCK_STATE_VARIABLE: &str = marks::LOCK_STATE;
 const MARK_PREFIX: &str = "RECOVERYCTL_LOCK_";
 
-/// The variable that marks whatever is started under a lock, locks inside it included.
+/// The variable that marks everything that is started under a lock, including what is started under locks inside
+/// it.
 pub fn mark_variable(lock_id: &str) -> String {
     format!("{MARK_PREFIX}{}", lock_id.replace('-', ""))
 }
 
-/// The lock, without hyphens, that a `NAME=value` entry is a mark of.
+/// The id, without hyphens, of the lock that a `NAME=value` entry marks.
 pub(super) fn marked_lock(entry: &[u8]) -> Option<String> {
     let (name, value) = std::str::from_utf8(entry).ok()?.split_once('=')?;
     if name == LOCK_ID_VARIABLE {

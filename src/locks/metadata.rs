@@ -8,16 +8,16 @@
 //!  "checksum":"1a2b3c4d"}
 //! ```
 //!
-//! The checksum is the CRC-32 of everything before it except the boot id, which is there twice instead: so a
-//! byte changed or lost anywhere makes the document damaged (a digit of a PID that flipped could otherwise
-//! pass for a dead holder), and yet a reboot can be imitated by another boot id in both places, as the crash
-//! laboratory does. A document that does not begin as ours does (`{"version":`) was rewritten by hand or by a
-//! script, with white space or in another order; that is no accident, and it is read without a checksum. No
-//! single changed byte turns our form into such a one. Version 1 had no checksum.
+//! The checksum is the CRC-32 of everything before it except the boot id, which is there twice instead. So a byte
+//! that is changed or lost anywhere makes the document damaged (a flipped digit of a PID could otherwise pass for
+//! a dead holder), and yet the crash laboratory can imitate a reboot by another boot id in both places. A
+//! document that does not begin as ours does (`{"version":`) was rewritten by hand or by a script, with white
+//! space or in another order; that is no accident, and it is read without a checksum. No single changed byte
+//! turns our form into such a document. Version 1 had no checksum.
 //!
-//! Replaced atomically, by the holder of the flock; the one exception is a forced release, which may come
-//! from outside. Therefore every replacement happens under the small `.<repository>.writing` lock and after a
-//! second look at the grant in the file.
+//! The holder of the flock replaces it atomically; the one exception is a forced release, which may come from a
+//! process without the flock. Therefore every replacement happens under the small `.<repository>.writing` lock
+//! and after the grant in the file has been checked again.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,14 +36,14 @@ use crate::system::{Host, ProcessIdentity};
 /// The version that this code writes, and the latest that it reads.
 const METADATA_VERSION: u32 = 2;
 
-/// How our own form of the document begins.
+/// The beginning of a document that this program wrote.
 const OUR_FORM: &[u8] = b"{\"version\":";
 /// The text before the boot id's second copy.
 const BOOT_ID: &[u8] = b",\"boot_id\":\"";
 /// The text before the checksum's eight digits, and after them.
 const CHECKSUM: (&[u8], &[u8]) = (b",\"checksum\":\"", b"\"}\n");
 
-/// How long another process may take to replace the metadata.
+/// How long to wait while another process replaces the metadata.
 const WRITER_WAIT: Duration = Duration::from_secs(10);
 
 /// Whether the grant in the metadata still holds.
@@ -246,12 +246,12 @@ impl LockMetadata {
     }
 }
 
-/// As every boot id that Linux gives.
+/// Whether it has the form of every boot id that Linux gives.
 fn is_plain(boot_id: &str) -> bool {
     boot_id.len() >= 8 && boot_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// Covers everything but the boot id, in both places.
+/// The checksum of everything but the boot id, in both places.
 fn checksum_of(text: &[u8], boot_id: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     let mut rest = text;
@@ -276,7 +276,8 @@ fn checked(bytes: &[u8]) -> Option<(&[u8], &[u8], u32)> {
     (format!("{crc:08x}").as_bytes() == digits).then_some((covered, boot_id, crc))
 }
 
-/// How the bytes differ from what was written; `None` when they do not, as far as they can tell.
+/// How the bytes differ from what was written; `None` when they do not differ, as far as they themselves can
+/// tell.
 fn changed(bytes: &[u8]) -> Option<String> {
     if !bytes.starts_with(OUR_FORM) {
         return None;
@@ -293,14 +294,14 @@ fn changed(bytes: &[u8]) -> Option<String> {
 /// The result of reading a metadata file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetadataRead {
-    /// There is none.
+    /// There is no metadata file.
     Missing,
-    /// There is one that cannot be believed.
+    /// The file cannot be believed.
     Damaged {
         /// What is wrong with it.
         why: String,
     },
-    /// It is whole.
+    /// The file is whole.
     Whole(Box<LockMetadata>),
 }
 
@@ -328,7 +329,7 @@ pub fn read_metadata(path: &Path, repository: &str) -> MetadataRead {
     parse(&bytes, repository)
 }
 
-/// Understands the bytes of a metadata file.
+/// Parses the bytes of a metadata file.
 pub(super) fn parse(bytes: &[u8], repository: &str) -> MetadataRead {
     let damaged = |why: String| MetadataRead::Damaged { why };
     if let Some(why) = changed(bytes) {

@@ -1,12 +1,12 @@
 //! Repository locks: the right of one holder at a time to work on a named repository.
 //!
-//! Two files a repository in `locks/`: `<repository>.lock`, the flock target, which also keeps the fencing
+//! Each repository has two files in `locks/`: `<repository>.lock`, the flock target, which also keeps the fencing
 //! number, and `<repository>.lock.json`, the holder and its operation. The flock serialises; the metadata
-//! survives a crash; [`verdict::judge`] decides by both. A third, `.<repository>.writing`, is locked for the moment in
-//! which the metadata is replaced.
+//! survives a crash; [`verdict::judge`] decides by both. A third file, `.<repository>.writing`, is locked for the
+//! moment in which the metadata is replaced.
 //!
-//! A lock of a job belongs to the job. Whether a job is alive comes from the caller, as a [`JobLivenessOf`]
-//! function: this module knows nothing of supervisors and sentinels.
+//! A lock of a job belongs to the job. The caller says whether a job is alive, as a [`JobLivenessOf`] function:
+//! this module knows nothing of supervisors and sentinels.
 
 mod acquire;
 mod availability;

@@ -11,7 +11,7 @@ use super::verdict::{Flock, Judgement};
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::state::{LockPaths, StateDir};
 
-/// A process that only looks holds the flock for less than this.
+/// A process that only reads a lock holds its flock for less than this.
 pub(super) const PROBE_WAIT: Duration = Duration::from_millis(20);
 
 /// The result of a probe.
@@ -22,8 +22,8 @@ pub(super) struct LockProbe {
     pub(super) judgement: Judgement,
 }
 
-/// Probes a lock, waiting at most `wait` for the flock, which is not even tried on a network file system: it
-/// may block there.
+/// Probes a lock, waiting at most `wait` for the flock. On a network file system the flock is not even tried,
+/// because that may block.
 pub(super) fn probe(
     dir: &StateDir,
     look: &LockInspector<'_>,

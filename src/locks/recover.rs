@@ -1,11 +1,11 @@
-//! Recovers the locks that a crash left: keeps those of living holders, gives back those of dead ones, and
-//! leaves alone, as unavailable, those that cannot be judged.
+//! Recovers the locks that a crash left: locks of living holders are kept, locks of dead ones are given back, and
+//! those that cannot be judged are left alone, as unavailable.
 //!
-//! Each lock is judged with its flock taken, so that it cannot be granted in between; giving it back is one
-//! replacement of the metadata, with the evidence, and is repeated when it was interrupted. The fencing
-//! number stays; the next grant raises it. All locks share one scan of the processes; only for a holder that
-//! dies during the recovery there is another one. Damaged metadata stays in place, so that the repository
-//! remains unavailable until an operator decides (`release` with force); a copy goes to quarantine.
+//! Each lock is judged with its flock taken, so that it cannot be granted in between. Giving it back is one
+//! replacement of the metadata, with the evidence, and is repeated when it was interrupted. The fencing number
+//! stays; the next grant raises it. All locks share one scan of the processes; another scan is made only for a
+//! holder that dies during the recovery. Damaged metadata stays in place, so that the repository remains
+//! unavailable until an operator decides (`release` with force); a copy goes to quarantine.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,8 +83,8 @@ impl LocksRecovered {
     }
 }
 
-/// Recovers every lock; `progress` is called with the number done and in all, and says whether to go on:
-/// after any lock the files are consistent, and the others are left as they are.
+/// Recovers every lock. `progress` is called with the number done and in all, and says whether to go on: after
+/// any lock the files are consistent, and the remaining locks are left as they are.
 ///
 /// # Errors
 /// When the locks cannot be listed. An error with one lock makes that one unavailable.
@@ -109,8 +109,8 @@ pub fn recover_all(
     Ok(recovered)
 }
 
-/// One look for many locks, with one scan of the processes that counts for all of them. `goes_on` is asked
-/// before each lock; once it says no, the look is of no use.
+/// An inspector for many locks, with one scan of the processes that counts for all of them. `goes_on` is asked
+/// before each lock; once it says no, the inspector is of no use.
 pub(super) fn look_at_many<'a>(
     dir: &StateDir,
     job_liveness: &'a JobLivenessOf<'a>,
@@ -122,7 +122,7 @@ pub(super) fn look_at_many<'a>(
         let paths = dir.paths.lock(name).ok()?;
         match read_metadata(&paths.metadata, name) {
             MetadataRead::Whole(metadata) => Some(*metadata),
-            // A repair judges by that copy.
+            // A repair judges by the copy in the lock file.
             MetadataRead::Damaged { .. } => last_grant(&paths.flock, name),
             MetadataRead::Missing => None,
         }
@@ -166,7 +166,7 @@ fn recover_with(
 ) -> Option<RecoveredLock> {
     let recovering = Recovering { dir, repository, paths };
     if let Err(e) = sweep_line(dir, paths) {
-        // Tickets of the dead count for nothing, also while they are there.
+        // Tickets of dead processes count for nothing, even if they could not be removed.
         debug!(
             event = events::TROUBLE,
             repository,
@@ -229,7 +229,7 @@ impl Recovering<'_> {
         })
     }
 
-    /// A sentence about the copy in quarantine.
+    /// Copies damaged metadata to quarantine, and says so in a sentence.
     fn keep_damaged(&self, metadata: &MetadataRead) -> Option<String> {
         let MetadataRead::Damaged { why } = metadata else { return None };
         let at = self.dir.clock.now().to_string();
@@ -244,8 +244,8 @@ impl Recovering<'_> {
     }
 }
 
-/// Gives back the lock of a dead holder. The caller holds the flock, so the metadata is still the one that
-/// was judged. One replacement: after a kill before it, the lock is as stale as it was.
+/// Gives back the lock of a dead holder. The caller holds the flock, so the metadata is still the one that was
+/// judged. It is one replacement: after a kill before it, the lock is still stale.
 pub(super) fn give_back(
     dir: &StateDir,
     paths: &LockPaths,

@@ -1,18 +1,18 @@
 //! Releases a lock in its holder's place, on an operator's request.
 //!
-//! A stale lock is given back without force. One whose holder is alive, or whose state is unknown, needs
+//! A stale lock is given back without force. A lock whose holder is alive, or whose state is unknown, needs
 //! force. What force can and cannot do:
 //!
-//! - The flock cannot be taken from a living process by another one, nor replaced without danger: two
-//!   processes would each hold "the" lock. So while the former holder has the flock, the metadata says
-//!   released and **every acquire is still refused**; at most one process ever holds the flock. Force then means
-//!   that the repository is free as soon as that process lets go or is ended, without a recovery and whatever
-//!   it leaves behind ([`Effective::WhenTheFlockIsFree`]).
-//! - When no process has the flock (a command that outlived its `lock` process and has closed what it inherited, an
-//!   unsupervised job, unknown metadata) the repository is free at once ([`Effective::Now`]). Processes that still work
-//!   on it were not stopped. The next grant has another id and a higher fencing number; a tool that compares the number
-//!   in its environment with the metadata can tell that its own is old. Nothing stops a tool that does not:
-//!   [`Released::breaks`] says so.
+//! - The flock cannot be taken from a living process by another one, nor can the lock file be replaced without
+//!   danger: two processes would each hold "the" lock. So while the former holder has the flock, the metadata
+//!   says released and **every acquire is still refused**; at most one process ever holds the flock. Force then
+//!   means that the repository is free as soon as that process gives up the flock or ends, without a recovery and
+//!   whatever the process leaves behind ([`Effective::WhenTheFlockIsFree`]).
+//! - When no process has the flock (a command that outlived its `lock` process and has closed what it inherited,
+//!   an unsupervised job, unknown metadata) the repository is free at once ([`Effective::Now`]). Processes that
+//!   still work on it were not stopped. The next grant has another id and a higher fencing number; a tool that
+//!   compares the number in its environment with the metadata can tell that its own is old. Nothing stops a tool
+//!   that does not compare: [`Released::breaks`] says so.
 //! - When the former holder gives its lock back, it finds its grant released and leaves the note in place; it can
 //!   never give back a later grant, because the id is compared.
 
@@ -67,7 +67,7 @@ pub enum ReleaseRefused {
     /// There is no lock to give back.
     #[error("the lock of repository '{repository}' is not held")]
     NotHeld { repository: String },
-    /// Another grant than the one that was named.
+    /// The lock has another grant than the one that was named.
     #[error("the lock of repository '{repository}' has the id {held}, not the one that was named")]
     WrongId {
         repository: String,
@@ -77,7 +77,7 @@ pub enum ReleaseRefused {
     /// Its holder is alive.
     #[error("the lock of repository '{}' is held by {who}, which is alive", who.repository)]
     HeldByLiveOwner { who: Box<HeldBy> },
-    /// Whether its holder is alive cannot be said.
+    /// Nothing proves whether its holder is alive.
     #[error("the lock of repository '{repository}' cannot be judged: {why}")]
     Unknown {
         repository: String,
@@ -92,12 +92,12 @@ pub enum ReleaseRefused {
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// Another process keeps replacing the metadata.
+    /// Another process held the `.writing` lock for the whole wait.
     #[error(transparent)]
     Lock(#[from] LockError),
 }
 
-/// Gives back the lock of a repository. `lock_id`: only this grant, never a successor's.
+/// Gives back the lock of a repository. With `lock_id`, only that grant is given back, never a later one.
 pub fn release(
     dir: &StateDir,
     repository: &str,
@@ -132,7 +132,7 @@ pub(crate) fn would_release(
     let actor = Actor::default();
     let release = Releasing { dir, repository, paths: &paths, lock_id, force, actor: &actor };
     let flock = match look.is_on_network() {
-        true => Flock::Held, // There even a look may block; the verdict is unknown whatever the flock.
+        true => Flock::Held, // Even a shared flock may block there; the verdict is unknown in any case.
         false => match is_held(&paths.flock) {
             Ok(true) => Flock::Held,
             Ok(false) => Flock::Free,
@@ -169,7 +169,7 @@ impl Releasing<'_> {
         Ok(self.released(metadata, judgement, forced, effective))
     }
 
-    /// Whether the lock may be given back; true when only by force.
+    /// Whether the lock may be given back only by force; an error when it may not be given back at all.
     fn check(&self, metadata: &MetadataRead, judgement: &Judgement) -> Result<bool, ReleaseRefused> {
         if judgement.verdict == LockVerdict::Free {
             return Err(ReleaseRefused::NotHeld { repository: self.repository.to_owned() });
@@ -235,12 +235,12 @@ impl Releasing<'_> {
         match (judged.whole(), now.whole()) {
             (Some(then), Some(now)) if then.lock_id == now.lock_id => {
                 if now.state == LockState::Released {
-                    return Ok(()); // Given back, or forced before, in the meantime.
+                    return Ok(()); // Given back, or released by force, in the meantime.
                 }
             }
             (None, None) => {}
             (_, other) => {
-                // The lock changed hands between the verdict and now: that is another one's.
+                // Between the verdict and now the lock was granted to another holder.
                 let held = other.map_or_else(|| "(damaged)".to_owned(), |m| m.lock_id.clone());
                 return Err(ReleaseRefused::WrongId { repository: self.repository.to_owned(), held });
             }
@@ -263,7 +263,7 @@ impl Releasing<'_> {
         self.dir.quarantine().keep_file(&self.paths.metadata, reason, &at).map(drop)
     }
 
-    /// The metadata as it was; for one that was lost, a new one that keeps the fencing number.
+    /// The present metadata; when it was lost, new metadata that keeps the fencing number.
     fn basis(&self, flock: Option<&FileLock>, now: MetadataRead) -> Result<LockMetadata, DiskError> {
         let at = self.dir.clock.now();
         let stored = match flock {

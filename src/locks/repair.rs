@@ -1,12 +1,12 @@
 //! `repair locks`: restores damaged metadata from evidence, or frees the lock when it is not held.
 //!
-//! The evidence, the strongest first: the second copy of the grant in the lock file, judged as if it still
-//! held; the job that runs on the repository, as its sentinel names the grant; and a scan of all processes
-//! for one that was given this repository. Only what these prove is done. A lock that they leave open stays
+//! The evidence, the strongest first: the second copy of the grant in the lock file, judged as if it still held;
+//! the job that runs on the repository, if its sentinel names the grant; and a scan of all processes for one that
+//! was given this repository. Only what this evidence proves is done. A lock that it leaves open stays
 //! unavailable, and is reported with the command that decides it.
 //!
-//! It also gives back locks of dead holders, and rewrites a fencing number whose own copy was lost, so that
-//! the next damage does not cost it.
+//! It also gives back locks of dead holders, and rewrites a fencing number whose own copy was lost, so that the
+//! next damage does not cost the number.
 
 use super::fencing::FencingNumber;
 use super::fencing::{self, Stored, last_grant};
@@ -22,30 +22,30 @@ use crate::queue::{Actor, Claim, JobId};
 use crate::state::{LockPaths, StateDir};
 use crate::system::{Host, ProcessIdentity};
 
-/// The attempt that runs on a repository as far as the queue knows, and what its sentinel says of the lock.
+/// The attempt that, as far as the queue knows, runs on a repository, and what its sentinel says of the lock.
 #[derive(Debug, Clone)]
 pub struct RunningHolder {
     pub job_id: JobId,
     pub attempt: u32,
-    /// The claim that began it.
+    /// The claim that began the attempt.
     pub claim: Claim,
     /// The grant that its sentinel names.
     pub lock_id: Option<String>,
     /// The fencing number that its command was given.
     pub token: Option<FencingNumber>,
-    /// Its supervisor, and where that ran.
+    /// Its supervisor, and the host where that ran.
     pub supervisor: Option<(ProcessIdentity, Host)>,
 }
 
-/// Says which job runs on a repository.
+/// Returns the job that runs on a repository.
 type RunningHolderOf<'a> = dyn Fn(&str) -> Option<RunningHolder> + 'a;
 
 /// An act of repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockAct {
-    /// Its holder lives: the metadata is rewritten.
+    /// The holder lives: the metadata is rewritten.
     RestoreMetadata,
-    /// It is not held: it is given back, with its number kept.
+    /// The lock is not held: it is given back, and keeps its number.
     Free,
     /// The lock of a dead holder is given back.
     GiveBack,
@@ -54,7 +54,7 @@ pub enum LockAct {
 }
 
 impl LockAct {
-    /// As reports say it.
+    /// The word for it in reports.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             LockAct::RestoreMetadata => "restore-lock-metadata",
@@ -214,7 +214,8 @@ impl Case<'_> {
         }
     }
 
-    /// The copy does not say whether the grant was given back: judged as if it was not.
+    /// Judges by the copy in the lock file as if the grant still held, because the copy does not say whether it
+    /// was given back.
     fn by_the_copy(&self, flock: &Flock, damaged: String, grant: LockMetadata) -> Plan {
         let named = format!("the copy of the grant in the lock file names {}", grant.holder_text());
         let read = MetadataRead::Whole(Box::new(grant.clone()));
@@ -287,7 +288,7 @@ impl Case<'_> {
         self.plan(LockAct::RestoreMetadata, damaged, evidence, Some(Box::new(metadata)))
     }
 
-    /// Metadata with the number that is known, or one above all that can have been granted.
+    /// New metadata with the known fencing number, or with one above all that can have been granted.
     fn anew(&self, holder: LockHolder, operation: &str) -> LockMetadata {
         let now = self.dir.clock.now();
         let damaged = MetadataRead::Damaged { why: String::new() };
@@ -320,8 +321,8 @@ impl Case<'_> {
         Plan { repair, becomes: None }
     }
 
-    /// Acts; returns the path of the copy of the damaged file. A flock that we could not take is its living
-    /// holder's, and then only the metadata is written.
+    /// Carries out the plan; returns the path of the copy of the damaged file. A flock that could not be taken
+    /// belongs to the living holder; then only the metadata is written.
     fn act(
         &self,
         plan: &Plan,

@@ -12,13 +12,13 @@ use crate::state::names::BadName;
 /// A request for a lock.
 pub struct LockRequest<'a> {
     pub holder: LockHolder,
-    /// For what: `job`, or a command line.
+    /// What the holder is going to do: `job`, or a command line.
     pub operation: String,
     /// Says whether the job that a former grant belongs to is alive.
     pub job_liveness: &'a JobLivenessOf<'a>,
     /// The queued jobs that wait in the same line as this process.
     pub queue: Option<&'a dyn QueuedJobs>,
-    /// Called once, when it has to be waited, with whom is waited for.
+    /// Called once when the request has to wait, with the holder that it waits for.
     pub waiting: &'a dyn Fn(&HeldBy),
 }
 
@@ -26,14 +26,14 @@ pub struct LockRequest<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockRefused {
-    /// A living holder has it.
+    /// A living holder has the lock.
     #[error("the lock of repository '{}' is held by {by} (waited {:.1} s)", by.repository, waited.as_secs_f64())]
     Held {
         by: Box<HeldBy>,
-        /// How long was waited.
+        /// The time spent waiting.
         waited: Duration,
     },
-    /// The caller runs inside of its holder.
+    /// The caller runs inside of the lock's holder.
     #[error(
         "the lock of repository '{repository}' is held by {holder}, and this command runs inside it: it would \
          wait for itself"
@@ -43,7 +43,7 @@ pub enum LockRefused {
         /// The holder, in words.
         holder: String,
     },
-    /// Whether it is held cannot be decided; an operator decides.
+    /// Whether the lock is held cannot be told; an operator decides.
     #[error("the lock of repository '{repository}' is unavailable: {why}")]
     Unavailable {
         repository: String,
@@ -65,8 +65,8 @@ pub trait QueuedJobs {
     /// The last record of the queue's log.
     fn end(&self) -> u64;
 
-    /// A job that gets the repository before a ticket drawn after that record, if a scheduler exists to start
-    /// it. Called before the lock is examined, and again while its flock is held: a job that had the
+    /// A job that gets the repository before a ticket drawn after that record, provided that a scheduler exists
+    /// to start it. Called before the lock is examined, and again while its flock is held: a job that had the
     /// repository at the first call may be over by the second, so that the next job's turn has come.
     fn ahead(&self, repository: &str, behind: u64) -> Option<JobId>;
 }

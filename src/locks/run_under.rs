@@ -1,8 +1,8 @@
 //! `lock REPO -- CMD`: a command that runs while this process holds the repository's lock.
 //!
-//! The command inherits stdin, stdout and stderr, and the other descriptors that `lock` was given, and stays
-//! in the terminal's process group, so that the terminal's signals reach both. How it is recognised, and
-//! ended, is described in `command`.
+//! The command inherits stdin, stdout and stderr, and the other descriptors that `lock` was given. It stays in
+//! the terminal's process group, so that the terminal's signals reach both. `command` describes how it is
+//! recognised and ended.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -29,7 +29,7 @@ use crate::state::StateDir;
 pub struct RanUnder {
     /// Its exit status; 128 and the signal's number when a signal ended it.
     pub status: i32,
-    /// The grant it ran under.
+    /// The id of the grant that it ran under.
     pub lock_id: String,
     /// The grant's fencing number.
     pub token: FencingNumber,
@@ -44,7 +44,7 @@ pub enum RunUnderError {
     /// The lock was not granted.
     #[error(transparent)]
     Refused(#[from] LockRefused),
-    /// The one that heard of the grant ([`UnderLock::granted`]) objected; the lock was given back.
+    /// [`UnderLock::granted`] objected; the lock was given back.
     #[error("the command was not run")]
     Objected(#[source] Objection),
     /// There is no command.
@@ -63,7 +63,7 @@ pub enum RunUnderError {
     Wait(#[source] io::Error),
 }
 
-/// Called with the grant.
+/// Called with the grant; may object.
 pub(super) type Granted<'a> = dyn Fn(&LockGrant) -> Result<(), Objection> + 'a;
 /// Why a command is not to be run although the lock was granted.
 type Objection = Box<dyn std::error::Error + Send + Sync>;
@@ -73,28 +73,29 @@ pub struct UnderLock<'a> {
     pub repository: &'a str,
     /// The program and its arguments.
     pub command: &'a [OsString],
-    /// Where the command prints.
+    /// Where the command's standard output goes.
     pub stdout: Stdio,
     /// How long to wait for the lock.
     pub wait: Duration,
     /// The caller: refused at once when it runs inside of the lock's holder.
     pub caller: &'a Caller,
-    /// Between the signal that asks for the command's end and SIGKILL.
+    /// The time between the signal that asks for the command's end and SIGKILL.
     pub kill_grace: Duration,
-    /// Whether the command gets a control group of its own, where that may be made.
+    /// Whether the command gets a control group of its own, where one can be made.
     pub cgroup: bool,
     /// Says whether the job that a former grant belongs to is alive.
     pub job_liveness: &'a JobLivenessOf<'a>,
     /// The queued jobs in the same line.
     pub queue: Option<&'a dyn QueuedJobs>,
-    /// Called once, with the holder that is waited for.
+    /// Called once, with the holder that this command waits for.
     pub waiting: &'a dyn Fn(&HeldBy),
-    /// Hears of the grant, before the command is started, and may object: then the lock is given back. From
-    /// here on SIGTERM, SIGINT, SIGQUIT and SIGHUP are for the command: other handlers of theirs are to go.
+    /// Called with the grant before the command is started; may object, and then the lock is given back. From
+    /// then on SIGTERM, SIGINT, SIGQUIT and SIGHUP are for the command: the callee must remove its own handlers
+    /// of them.
     pub granted: &'a Granted<'a>,
 }
 
-/// As [`run_with_lock`], with the command printing where this process does, and no callback for the grant.
+/// As [`run_with_lock`], with the standard output of this process for the command, and no callback for the grant.
 pub fn run_under(
     dir: &StateDir,
     repository: &str,
@@ -138,7 +139,7 @@ pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, Ru
     let mut grant = acquire(dir, what.repository, &request, what.wait)?;
     let outcome = run(dir, &mut grant, program, arguments, what);
     let (lock_id, token) = (grant.lock_id.clone(), grant.token);
-    // An unknown end is like a crash: the lock stays with whatever is left of the command.
+    // An unknown end is like a crash: the lock stays with whatever processes are left of the command.
     if matches!(outcome, Err(RunUnderError::Wait(_))) {
         drop(grant);
         return outcome.map(|end| RanUnder { status: end.status, lock_id, token, given_back: Ok(()) });
@@ -157,7 +158,7 @@ fn run(
     arguments: &[OsString],
     what: UnderLock<'_>,
 ) -> Result<CommandEnd, RunUnderError> {
-    // Before anybody else lets go of them: no signal may come in between.
+    // Before any other handler is removed: no signal may come in between.
     let told = Told::listen().map_err(RunUnderError::Wait)?;
     (what.granted)(grant).map_err(RunUnderError::Objected)?;
     let mut command = Command::new(program);
@@ -174,7 +175,8 @@ fn run(
     under.wait(&told, what.kill_grace).map_err(RunUnderError::Wait)
 }
 
-/// The command as the lock's metadata and every report show it: the program. Its arguments may be secrets.
+/// The command as the lock's metadata and every report show it: the program only, because its arguments may be
+/// secrets.
 fn in_words(program: &OsStr, has_arguments: bool) -> String {
     let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
     let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

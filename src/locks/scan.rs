@@ -2,12 +2,12 @@
 //!
 //! The command of `lock REPO -- CMD` has `RECOVERYCTL_LOCK_ID=<id>` in its environment, and also
 //! `RECOVERYCTL_LOCK_<id without hyphens>=1`, which a lock taken inside that command does not overwrite.
-//! Costs about 30 µs a process of the machine, whatever the number of locks.
+//! The pass costs about 30 µs for each process of the machine, whatever the number of locks.
 //!
-//! Pitfalls. A child between fork and exec still has its parent's environment, but also its parent's flock,
-//! so the lock then shows as held. In the middle of exec the flock is gone and the new environment is not yet
-//! there: it reads as empty, and such processes are examined a second time. A process that removed both marks
-//! from its environment, or runs as another real user, is not found.
+//! Pitfalls: A child between fork and exec still has its parent's environment, but also its parent's flock, so
+//! the lock then shows as held. In the middle of exec the flock is gone and the new environment is not yet there:
+//! it reads as empty, and such processes are examined a second time. A process that removed both marks from its
+//! environment, or runs as another real user, is not found.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -25,19 +25,19 @@ use crate::system::{Cgroup, Host, ProcessIdentity, environment_of, pids};
 
 /// The result of one pass.
 pub(super) struct ProcessScan {
-    /// By a lock's id without hyphens.
+    /// The marked processes, by a lock's id without hyphens.
     marked: HashMap<String, Vec<ProcessIdentity>>,
     unreadable: Vec<Unreadable>,
     /// `/proc` itself could not be read.
     blind: bool,
-    /// As whom we looked.
+    /// The user that this process scanned as.
     uid: u32,
 }
 
 /// A process whose environment may not be read.
 struct Unreadable {
     start_time: u64,
-    /// `None` when that may not be read either.
+    /// `None` when the user may not be read either.
     real_uid: Option<u32>,
 }
 
@@ -88,7 +88,7 @@ impl ProcessScan {
         !environment.is_empty()
     }
 
-    /// The remaining processes of a lock's command.
+    /// The processes that remain of a lock's command.
     pub(super) fn survivors_of(&self, lock: &LockMetadata) -> Survivors {
         if let Some(found) = self.marked.get(&lock.lock_id.replace('-', "")) {
             return Survivors::Found(found.clone());
@@ -110,12 +110,12 @@ impl ProcessScan {
     }
 }
 
-/// The processes that were given a repository, whichever lock of it: for when the lock's id is lost.
+/// The processes that were given a repository, by any lock of it: for when the lock's id is lost.
 ///
 /// # Errors
-/// Why not all processes of this machine that could have been can be seen.
+/// The reason when some process of this machine that could have been given it cannot be seen.
 pub(super) fn processes_given(repository: &str) -> Result<Vec<u32>, String> {
-    /// The namespace that every process of the machine is in or below (`PROC_PID_INIT_INO`).
+    /// The namespace that contains every process of the machine, directly or nested (`PROC_PID_INIT_INO`).
     const OUTERMOST_NAMESPACE: u64 = 0xEFFF_FFFC;
     if Host::this().pid_namespace != OUTERMOST_NAMESPACE {
         return Err("this is a process namespace of its own, others may be outside of it".to_owned());
@@ -134,20 +134,20 @@ pub(super) fn processes_given(repository: &str) -> Result<Vec<u32>, String> {
     Ok(found)
 }
 
-/// Processes from before a backup was restored that may work on repositories: by jobs, and by locks that
-/// another incarnation of the state directory granted. The restored files do not name them. Those that have
-/// cleared their environment are found by their control groups (see [`crate::jobs::Survivor`]). One look
-/// answers for any number of repositories.
+/// Processes from before a backup was restored that may work on repositories: processes of jobs, and processes
+/// under locks that another incarnation of the state directory granted. The restored files do not name them.
+/// Those that have cleared their environment are found by their control groups (see [`crate::jobs::Survivor`]).
+/// One scan answers for any number of repositories.
 pub(crate) struct OtherTimes {
-    /// With the repository that each was given.
+    /// The marked processes, each with the repository that it was given.
     marked: Vec<(Option<String>, ProcessIdentity)>,
     unmarked: Vec<Survivor>,
-    /// Opened only where it may be needed.
+    /// The queue, opened only where it may be needed.
     queue: Option<Queue>,
 }
 
 impl OtherTimes {
-    /// Looks at all processes and control groups, where something of another incarnation may live.
+    /// Scans all processes and control groups, but only where processes of another incarnation may live.
     pub(crate) fn look(dir: &StateDir) -> OtherTimes {
         if !dir.may_have_survivors() {
             return OtherTimes { marked: Vec::new(), unmarked: Vec::new(), queue: None };
@@ -180,10 +180,10 @@ impl OtherTimes {
     }
 }
 
-/// Processes in control groups of locks that no file names: from a lost time.
+/// Processes in control groups of locks that no file names: of another incarnation.
 fn of_lost_locks(dir: &StateDir, populated: &[Populated]) -> Vec<Survivor> {
     let locks = populated.iter().filter_map(|of| match &of.made_for {
-        // The rest of an earlier lock of this very incarnation does not count here.
+        // What is left of an earlier lock of this very incarnation does not count here.
         MadeFor::Lock { incarnation, lock_id } if *incarnation != Some(dir.identity.incarnation) => {
             Some((&of.group, lock_id.as_str()))
         }
@@ -199,7 +199,7 @@ fn of_lost_locks(dir: &StateDir, populated: &[Populated]) -> Vec<Survivor> {
             Some(read_metadata(&paths.metadata, &name).whole()?.lock_id.clone())
         })
         .collect();
-    // Names of earlier versions do not have the incarnation, but the marks do.
+    // Group names of earlier versions do not have the incarnation, but the marks do.
     let here = format!("{LOCK_STATE_VARIABLE}={}/{}", dir.identity.state_id, dir.mark());
     let is_ours = |process: &ProcessIdentity| {
         environment_of(process.pid).is_ok_and(|environment| environment.iter().any(|e| e == here.as_bytes()))
@@ -219,7 +219,7 @@ pub(crate) fn lock_names(dir: &StateDir) -> impl Iterator<Item = String> {
     entries.filter_map(|e| decode(e.file_name().to_str()?.strip_suffix(".lock.json")?))
 }
 
-/// Those that bear the marks of another incarnation's job or grant, with the repository that each was given.
+/// Processes with the marks of another incarnation's job or grant, each with the repository that it was given.
 fn marked_by_others(dir: &StateDir) -> Vec<(Option<String>, ProcessIdentity)> {
     let (id, mark) = (dir.identity.state_id.to_string(), dir.mark());
     let given = format!("{REPOSITORY_VARIABLE}=");

@@ -1,4 +1,4 @@
-//! `locks detect-stale`: finds the locks that their holders left, and gives them back on an operator's
+//! `locks detect-stale`: finds the locks that their holders left behind, and gives them back at an operator's
 //! request.
 //!
 //! Only provably stale locks are given back; those that cannot be judged are named and left alone.
@@ -58,7 +58,7 @@ pub struct StaleLocks {
     pub free: usize,
 }
 
-/// Looks for stale locks. Changes nothing.
+/// Finds stale locks. Changes nothing.
 pub fn detect_stale(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<StaleLocks, DiskError> {
     let mut found = StaleLocks::default();
     for LockInfo { repository, lock_id, holder, verdict, evidence, .. } in list(dir, job_liveness)? {
@@ -77,7 +77,7 @@ pub fn detect_stale(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<
     Ok(found)
 }
 
-/// Gives the stale ones back, each judged again with its flock taken; `released` is called after each, before
+/// Gives the stale locks back, each judged again with its flock taken; `released` is called after each, before
 /// the next.
 pub fn release_stale<E>(
     dir: &StateDir,
@@ -101,7 +101,7 @@ pub fn release_stale<E>(
     Ok(())
 }
 
-/// The evidence of the second look.
+/// Judges a lock again and gives it back if it is still stale; returns the evidence of that second judgement.
 fn release_one(
     dir: &StateDir,
     look: &LockInspector<'_>,

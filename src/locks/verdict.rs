@@ -15,7 +15,7 @@
 //! | free | this boot, a process of another process namespace, which provably has no process any more | stale |
 //! | free | this boot, another process namespace, or hidden processes | unknown |
 //!
-//! Evidence that was not gathered counts for caution: unknown, never stale. No clock is used.
+//! Evidence that was not gathered makes a verdict more cautious: unknown, never stale. No clock is used.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub enum JobLiveness {
     Alive,
     /// That attempt is provably over.
     Over,
-    /// Neither can be said.
+    /// Neither is proven.
     Unknown,
 }
 
@@ -67,7 +67,7 @@ impl LockVerdict {
         }
     }
 
-    /// Whether a living holder has it.
+    /// Whether a living holder has the lock.
     pub const fn is_live(&self) -> bool {
         matches!(self, LockVerdict::Live | LockVerdict::LiveUnidentified)
     }
@@ -87,22 +87,22 @@ pub struct Judgement {
 pub enum Flock {
     /// Another process holds it.
     Held,
-    /// It was free, or we took it.
+    /// It was free, or this process took it.
     Free,
-    /// It could not be looked at.
+    /// Its state could not be read.
     Unusable(String),
 }
 
 /// Where a holder ran, seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// This boot, this process namespace.
+    /// In this boot and process namespace.
     Here,
-    /// This boot, another process namespace: its PIDs mean nothing here.
+    /// In this boot, in another process namespace: its PIDs mean nothing here.
     OtherNamespace,
-    /// An earlier boot of this machine.
+    /// In an earlier boot of this machine.
     EarlierBoot,
-    /// Another machine, or one that cannot be told from another.
+    /// On another machine, or on one that cannot be told from another.
     Elsewhere,
 }
 
@@ -123,7 +123,7 @@ impl Origin {
 pub enum Survivors {
     /// Processes that bear the lock's mark.
     Found(Vec<ProcessIdentity>),
-    /// None was found, but not all could be looked at; why.
+    /// None was found, but not all processes could be examined; the reason.
     Unseen(String),
     /// There is none.
     Absent,
@@ -138,7 +138,7 @@ pub struct HolderEvidence {
     pub job: Option<JobLiveness>,
     /// Its remaining processes.
     pub survivors: Option<Survivors>,
-    /// Whether the process namespace that it ran in, another one than this, is seen to have no process any more.
+    /// Whether the other process namespace that it ran in is seen to have no process any more.
     pub is_namespace_empty: bool,
 }
 
@@ -258,7 +258,8 @@ fn not_given_back(m: &LockMetadata, evidence: &Evidence<'_>, said: &mut Vec<Stri
     }
 }
 
-/// The boot's id is one piece of evidence; whatever of the holder is seen to live counts for more.
+/// Judges a holder of an earlier boot. The boot id is only one piece of evidence: a process of the holder that is
+/// seen to live counts for more.
 fn of_an_earlier_boot(m: &LockMetadata, holder: &HolderEvidence, said: &mut Vec<String>) -> LockVerdict {
     said.push(format!("that was under another boot id ({}) of this machine", m.host.boot_id));
     if let (LockHolder::Job { .. }, Some(job @ JobLiveness::Alive)) = (&m.holder, holder.job) {
@@ -409,8 +410,8 @@ mod tests {
         all
     }
 
-    /// Every combination has a verdict, and a lock is given to another holder only on the positive proofs
-    /// that the table names.
+    /// Every combination has a verdict, and a lock is given to another holder only on the positive proofs that
+    /// the table names.
     #[test]
     fn judge_all_combinations_match_table() {
         let here = host("b", "m", 1);
@@ -448,7 +449,7 @@ mod tests {
             MetadataRead::Damaged { .. } => false,
             MetadataRead::Whole(m) if m.state == LockState::Released => true,
             MetadataRead::Whole(m) => match (m.host.boot_id.as_str(), &m.holder) {
-                // The boot's id alone, unless something is seen to live.
+                // Stale by the boot id alone, unless a process is seen to live.
                 ("old", of) => {
                     let job_lives = *of != LockHolder::Process && holder.job == Some(JobLiveness::Alive);
                     let is_found = matches!(holder.survivors, Some(Survivors::Found(_)));

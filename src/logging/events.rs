@@ -1,4 +1,4 @@
-//! The kinds of events. To add one: a line in the table.
+//! The kinds of events. To add one, add a line to the table.
 
 use uuid::Uuid;
 
@@ -98,6 +98,6 @@ mod tests {
         assert_eq!(message_id(JOB_STARTED).to_string(), JOB_STARTED_ID);
     }
 
-    /// In the journals and alerts of others.
+    /// Other people's journals and alerts use this id.
     const JOB_STARTED_ID: &str = "486c8521-ce94-5fbe-8291-4f31b1fd8ee1";
 }

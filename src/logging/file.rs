@@ -1,4 +1,4 @@
-//! The files of lines.
+//! The log files.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::durable::{Disk, DiskError, IoContext};
 
-/// Of this many bytes a file is at most, and a line more: some 25,000 lines.
+/// The longest that a file gets, in bytes, plus one line: some 25,000 lines.
 const MOST_BYTES: u64 = 8 << 20;
 
 /// The earlier generation of a log.
@@ -35,7 +35,7 @@ fn open_within(disk: &Disk, path: &Path, most: u64) -> Result<File, DiskError> {
     }
 }
 
-/// A log that this process writes, beside others that do. Lines that cannot be written are lost.
+/// A log that this process writes, beside other processes that write it. Lines that cannot be written are lost.
 #[derive(Debug)]
 pub struct LogFile {
     disk: Disk,
@@ -45,7 +45,7 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Opened with the first line.
+    /// The file is opened with the first line.
     pub fn new(disk: Disk, path: PathBuf) -> LogFile {
         LogFile { disk, path, most: MOST_BYTES, open: Mutex::default() }
     }
@@ -69,7 +69,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// One that was removed, or has grown too long, is not written any more.
+    /// Whether the open file is still to be written: not if it was removed or has grown too long.
     fn is_to_be_kept(&self, file: &File) -> bool {
         file.metadata().is_ok_and(|m| m.nlink() > 0 && m.len() < self.most)
     }
@@ -77,7 +77,7 @@ impl LogFile {
     fn opened(&self) -> Result<File, DiskError> {
         let mut file = open_within(&self.disk, &self.path, self.most)?;
         if ends_in_a_line(&self.path).is_ok_and(|ends| !ends) {
-            // The writer before was killed, or the machine was: its last line is not to take ours with it.
+            // The previous writer, or the machine, was killed: its unfinished last line must not spoil this one.
             file.write_all(b"\n").context("write to", &self.path)?;
         }
         Ok(file)

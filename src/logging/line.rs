@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::state::Timestamp;
 
-/// What a line has, and how it is read, is of this version.
+/// The version of the members of a line and of their meaning.
 pub const VERSION: u32 = 1;
 
 /// How much a line matters.

@@ -1,4 +1,4 @@
-//! What the logs have of one job.
+//! The lines about one job in the logs.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -13,9 +13,9 @@ use crate::durable::{DiskError, IoContext, plain};
 use crate::state::JobId;
 use crate::state::StateDir;
 
-/// No line of ours is longer.
+/// The longest line that this program writes, in bytes.
 const LONGEST_LINE: usize = 64 << 10;
-/// So much of a log's end is looked through for the last words on a job.
+/// How much of a log's end is searched for the last line about a job, in bytes.
 const TAIL: u64 = 64 << 10;
 
 /// What was said of a job, in order of time.
@@ -67,7 +67,7 @@ fn line_of(bytes: &[u8], id: &str) -> Option<LogLine> {
     }
 }
 
-/// What supervisors of earlier versions, which live on, write: `TIME job ID: text`.
+/// A line in the form of supervisors of earlier versions, which may still live: `TIME job ID: text`.
 fn plain_line(text: &str, id: &str) -> Option<LogLine> {
     let (at, rest) = text.trim_end().split_once(' ')?;
     let message = rest.strip_prefix("job ")?.strip_prefix(id)?.strip_prefix(": ")?;
@@ -84,7 +84,7 @@ fn plain_line(text: &str, id: &str) -> Option<LogLine> {
     })
 }
 
-/// What a supervisor said last of a job when something went wrong, near the end of their log.
+/// What a supervisor last logged about a job when something went wrong, if it is near the end of the log.
 pub(crate) fn last_of_supervisor(dir: &StateDir, id: &JobId) -> Option<String> {
     let mut file = plain::open(dir.paths.supervisor_log()).ok()?;
     let from = file.metadata().ok()?.len().saturating_sub(TAIL);

@@ -1,4 +1,5 @@
-//! What fails in every round of a loop is told when it begins, then ever more rarely, and when it is over.
+//! A failure that recurs in every round of a loop is logged when it begins, then ever more rarely, and when it is
+//! over.
 
 use crate::durable::error_chain;
 use std::fmt::Display;
@@ -9,10 +10,10 @@ use tracing::{info, warn};
 
 use super::events;
 
-/// Not less often than this while it lasts.
+/// While it lasts, it is logged at least this often.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
-/// What may fail again and again.
+/// An operation that may fail again and again.
 #[derive(Debug)]
 pub struct Repeats {
     what: &'static str,
@@ -23,7 +24,7 @@ pub struct Repeats {
 struct State {
     failures: u64,
     left_out: u64,
-    /// The number of failures that is told next.
+    /// The number of failures at which the next line is due.
     next: u64,
     told: Option<Instant>,
 }
@@ -54,12 +55,12 @@ impl State {
 }
 
 impl Repeats {
-    /// `what` cannot be done: "cleanups cannot be entered".
+    /// `what` is a sentence that says what fails: "cleanups cannot be entered".
     pub const fn new(what: &'static str) -> Repeats {
         Repeats { what, state: Mutex::new(State { failures: 0, left_out: 0, next: 0, told: None }) }
     }
 
-    /// It has failed. The first line tells it, then each doubling of the failures, or one a minute.
+    /// Records a failure. The first one is logged, then one at each doubling of their number, or one a minute.
     pub fn failed(&self, error: &dyn Display) {
         let Some(Due { left_out }) = self.lock().failed(Instant::now()) else { return };
         let what = self.what;
@@ -72,7 +73,7 @@ impl Repeats {
         }
     }
 
-    /// It works, or works again.
+    /// Records a success: the operation works, or works again.
     pub(crate) fn worked(&self) {
         if let Some(failures) = self.lock().worked() {
             let what = self.what;
@@ -80,7 +81,7 @@ impl Repeats {
         }
     }
 
-    /// Tells a failure and hands the value on.
+    /// Records the result: a failure may be logged; a value is returned.
     pub fn note<T, E: std::error::Error + 'static>(&self, done: Result<T, E>) -> Option<T> {
         match done {
             Ok(value) => {

@@ -30,7 +30,7 @@ pub enum BadRequest {
         /// All members that a request may have.
         members: String,
     },
-    /// The same variable twice: which of the two counts cannot be known.
+    /// The same variable twice: it is unclear which of the two counts.
     #[error("member '{0}' is given twice")]
     Twice(String),
     /// A value of another kind.

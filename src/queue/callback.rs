@@ -25,7 +25,7 @@ pub struct Callback {
 
 /// Methods that a callback may have.
 const METHODS: [&str; 5] = ["POST", "PUT", "PATCH", "GET", "DELETE"];
-/// Headers that every delivery sets itself, or that are the connection's business.
+/// Headers that every delivery sets itself, or that belong to the connection.
 const OWN_HEADERS: [&str; 7] = [
     "webhook-id",
     "webhook-timestamp",
@@ -35,11 +35,11 @@ const OWN_HEADERS: [&str; 7] = [
     "transfer-encoding",
     "connection",
 ];
-/// A body is for a notice, not for data.
+/// The longest body, in bytes: a body is for a notice, not for data.
 const LONGEST_BODY: usize = 64 << 10;
 
 impl Callback {
-    /// A callback with nothing special about it.
+    /// A callback with only an address.
     pub fn to(url: impl Into<String>) -> Callback {
         Callback { url: url.into(), ..Callback::default() }
     }

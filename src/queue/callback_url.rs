@@ -1,7 +1,7 @@
 //! Whether a callback's address could ever be called.
 
 /// The address as reports show it: scheme, host and port. Everything else may be a credential, as in the
-/// addresses that chat services give out.
+/// addresses that chat services assign.
 pub fn masked_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return masked_text(url) };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
@@ -14,8 +14,8 @@ pub fn masked_url(url: &str) -> String {
     format!("{scheme}://{user}{place}{rest}")
 }
 
-/// Whether a text looks like an address with a credential in it: a user's name and password, or a parameter that is
-/// named like one.
+/// Whether a text looks like an address with a credential in it: a user's name and password, or a parameter whose
+/// name is that of a credential.
 pub(super) fn holds_credential(text: &str) -> bool {
     masked_text(text) != text
 }
@@ -52,7 +52,7 @@ fn is_secret(name: &str) -> bool {
     SECRET_PARAMETERS.iter().any(|word| name.ends_with(word))
 }
 
-/// Checks scheme, host and port; the rest is the receiver's business.
+/// Checks scheme, host and port; only the receiver can judge the rest.
 pub(super) fn check_callback_url(url: &str) -> Result<(), &'static str> {
     if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("an address has no blanks and no control characters");
@@ -75,7 +75,7 @@ pub(super) fn check_callback_url(url: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Host and port; an IPv6 address stands in brackets.
+/// Splits host and port; an IPv6 address stands in brackets.
 fn split_port(place: &str) -> Result<(&str, Option<&str>), &'static str> {
     if let Some(bracketed) = place.strip_prefix('[') {
         let (address, rest) = bracketed.split_once(']').ok_or("the bracket of its host is not closed")?;

@@ -6,7 +6,7 @@ use crate::state::Timestamp;
 /// Why a job is queued again at the moment of its crash.
 pub(super) const REQUEUED: &str = "requeued after a crash";
 
-/// A moment at which a job was over, for good or until it was resumed. A function of the log alone: the
+/// A moment at which a job was over, for good or until it was resumed. It is a function of the log alone: the
 /// result is the same whenever and by whichever process it is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JobEnd {

@@ -1,10 +1,10 @@
 //! Which of the submitter's variables are recorded with a job.
 //!
 //! A job that works in the shell should work from the queue too, as with at(1) and the batch systems: the
-//! exported variables go with the job and are the same in every attempt, however the daemon was started. Left
-//! out are variables of the session that ends with the terminal, of the user that the daemon runs as (except
-//! `HOME`, where tools keep their settings), of a service manager, of the one invocation of a tool that ran
-//! `submit` (a hook of git, a rule of make), and of this program. Variables that look like secrets are left
+//! exported variables go with the job and are the same in every attempt, however the daemon was started. These
+//! variables are left out: those of the session that ends with the terminal, of the user that the daemon runs as
+//! (except `HOME`, where tools keep their settings), of a service manager, of the one invocation of a tool that
+//! ran `submit` (a hook of git, a rule of make), and of this program. Variables that look like secrets are left
 //! out too, because records are kept for long; they are recorded only when they are named.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use super::callback_url::holds_credential;
 use crate::state::config::Export;
 
-/// All values together take no more than this, in bytes: records are kept for long.
+/// The most bytes that all values together may take: records are kept for long.
 const MOST_BYTES: usize = 64 << 10;
 
 /// Variables of the terminal, the login and the submitter's service manager, and the shell's own.
@@ -62,7 +62,7 @@ const OF_THE_SESSION: &[&str] = &[
     "CACHE_DIRECTORY",
     "LOGS_DIRECTORY",
     "CONFIGURATION_DIRECTORY",
-    // The user that the daemon runs as has its own.
+    // The user that the daemon runs as has its own values.
     "USER",
     "LOGNAME",
     "SHELL",
@@ -70,8 +70,9 @@ const OF_THE_SESSION: &[&str] = &[
 const OF_THE_SESSION_BEGIN: &[&str] =
     &["RECOVERYCTL_", "LISTEN_", "XDG_", "SSH_", "DBUS_", "SUDO_", "TMUX", "BASH_FUNC_", "LD_", "VTE_"];
 
-/// Of the call that `submit` was started in: of one repository (`git rev-parse --local-env-vars` lists them, and git
-/// clears them itself before it goes into another one; not its [`GIT_SETTINGS`]), and of one make with its descriptors.
+/// Variables of the call in which `submit` was started: of one repository (`git rev-parse --local-env-vars` lists
+/// them, and git clears them itself before it enters another one; not its [`GIT_SETTINGS`]), and of one make with
+/// its descriptors.
 const OF_A_CALL: &[&str] = &[
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_CONFIG",
@@ -94,11 +95,11 @@ const OF_A_CALL: &[&str] = &[
     "MAKELEVEL",
     "CARGO_MAKEFLAGS",
 ];
-/// Settings of git for every repository, which people export. They count each other, so either all are taken
-/// or none.
+/// Settings of git for every repository, which people export. One of them counts the others, so either all are
+/// recorded or none.
 const GIT_SETTINGS: &[&str] = &["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"];
 
-/// In the name of a variable that holds a secret.
+/// Words in the name of a variable that holds a secret.
 const SECRET: &[&str] = &[
     "TOKEN",
     "SECRET",
@@ -116,7 +117,7 @@ const SECRET: &[&str] = &[
     "COOKIE",
     "WEBHOOK",
 ];
-/// How such names end.
+/// Suffixes of such names.
 const SECRET_ENDS: &[&str] = &["_PAT", "_KEY", "_AUTH", "_PWD", "_PASS", "_DSN"];
 
 /// The variables that go with a job, and those left out that the job might rely on.
@@ -124,9 +125,9 @@ const SECRET_ENDS: &[&str] = &["_PAT", "_KEY", "_AUTH", "_PWD", "_PASS", "_DSN"]
 pub(crate) struct Exported {
     /// The recorded variables.
     pub taken: BTreeMap<String, String>,
-    /// Variables that are named, and that are not set, are no UTF-8, or are this program's own.
+    /// Named variables that are not set, are not UTF-8, or are this program's own.
     pub missing: Vec<String>,
-    /// Variables for which there is no room.
+    /// Variables that are left out because there is no room for them.
     pub too_large: Vec<String>,
 }
 
@@ -192,8 +193,8 @@ fn has_secret(name: &str, value: &str) -> bool {
     may_be_secret(name, value) || words.iter().any(|word| lower.contains(word))
 }
 
-/// An address with a password or a token in it is one too, also as one of several; the address of a proxy may do
-/// without a scheme.
+/// An address with a password or a token in it is a secret too, also as one of several addresses; the address of
+/// a proxy need not have a scheme.
 fn may_be_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
     SECRET.iter().any(|part| name.contains(part))
@@ -202,7 +203,7 @@ fn may_be_secret(name: &str, value: &str) -> bool {
         || value.match_indices("://").any(|(at, _)| holds_credential(first_word(&value[at..])))
 }
 
-/// Up to where another address may begin.
+/// The text up to the place where another address may begin.
 fn first_word(text: &str) -> &str {
     let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '"' | '\'');
     text.split(ends).next().unwrap_or(text)

@@ -9,7 +9,7 @@ use crate::state::Timestamp;
 const TOO_LATE: &str = "it ended by itself before the cancel reached it";
 
 impl Job {
-    /// Notes a change of the status.
+    /// Records a change of the status.
     pub(super) fn turn(
         &mut self,
         status: JobStatus,
@@ -22,12 +22,12 @@ impl Job {
         self.run_state_mut().history.push(Transition { at, status, attempt, reason, by });
     }
 
-    /// The end of the present attempt; how it counts, and whether the next one was queued.
+    /// Ends the present attempt; returns how it counts, and whether the next one was queued.
     pub(super) fn finish(&mut self, at: Timestamp, end: End) -> (JobStatus, bool) {
         let cancelled = self.run_state().cancel_requested;
         let status = status_of(&end, cancelled);
         let finished_at = end.ended_at.unwrap_or(at);
-        // The job's reason is what the policy did; the attempt keeps what happened.
+        // The job's reason says what the policy did; the attempt's reason says what happened.
         let by_policy = end.outcome == AttemptOutcome::Crashed && status == JobStatus::Failed;
         let is_interrupted = end.outcome == AttemptOutcome::Interrupted && status != JobStatus::Cancelled;
         let in_a_word = match () {
@@ -81,7 +81,7 @@ impl Job {
     }
 }
 
-/// Whether the command is known to have ended without anybody's doing.
+/// Whether the command is known to have ended by itself.
 fn is_by_itself(end: &End) -> bool {
     end.by_itself && matches!(end.outcome, AttemptOutcome::Exited | AttemptOutcome::Signaled)
 }

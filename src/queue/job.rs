@@ -18,7 +18,8 @@ use super::spec::JobSpec;
 use crate::state::JobId;
 use crate::state::Timestamp;
 
-/// Clocks are set right by so much all the time, in milliseconds: no pause is called too long for it.
+/// How far clocks are corrected in normal operation, in milliseconds: a pause that is longer by no more than this
+/// is not reported.
 const CLOCK_TOLERANCE_MS: i64 = 5_000;
 
 /// Where a job stands.
@@ -56,7 +57,7 @@ impl JobStatus {
     /// All of them, in the order in which reports list them.
     pub const ALL: &[JobStatus] = <JobStatus as VariantArray>::VARIANTS;
 
-    /// In a sentence about the job, behind "it": `has already succeeded`.
+    /// The phrase after "it" in a sentence about the job: `has already succeeded`.
     pub const fn said(self) -> &'static str {
         match self {
             JobStatus::Queued => "is waiting",
@@ -134,7 +135,7 @@ pub struct Transition {
 /// An attempt that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedAttempt {
-    /// 1 for the first.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
     /// How it ended.
     pub status: JobStatus,
@@ -156,23 +157,23 @@ pub struct EndedAttempt {
     pub evidence: Vec<String>,
 }
 
-/// A job that was running in another server when it was taken over: no supervisor of this server watches it.
+/// A job that was running in another server when it was adopted: no supervisor of this server watches it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
     /// Its process.
     pub pid: u32,
     /// When that process started, in clock ticks since boot.
     pub start_time: u64,
-    /// In which boot.
+    /// The id of the boot in which it runs.
     pub boot_id: String,
     /// When that boot's kernel started, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub booted_at: Option<u64>,
-    /// Where it writes its output, and at the end a line `Exit code: N`.
+    /// The file to which it writes its output, and at the end a line `Exit code: N`.
     pub output: PathBuf,
 }
 
-/// State of jobs that were started, ended or taken over.
+/// State of jobs that were started, ended or adopted from another server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunState {
@@ -188,16 +189,16 @@ pub struct RunState {
     /// The signal that ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
-    /// Why it is where it is.
+    /// Why it has its present status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Sequence number of the claim that began the present attempt; an end must name it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
-    /// How often in a row no supervisor could come up for it.
+    /// How many starts in a row have failed because no supervisor could be started for it.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed_starts: u32,
-    /// An operator asked for its end while it ran.
+    /// Whether an operator asked for its end while it ran.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
     /// The operator's request, and its time.
@@ -206,19 +207,19 @@ pub struct RunState {
     /// The cancel or signal that ended the last attempt from outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<EndedBy>,
-    /// The next attempt ignores the checkpoint.
+    /// Whether the next attempt ignores the checkpoint.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
     /// The sources from which a lost record was reconstructed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconstructed: Option<Vec<String>>,
-    /// The kind of server it was taken over from.
+    /// The kind of server that it was imported from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Where its output is, when not in its workspace.
+    /// The path of its output, when another server wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<PathBuf>,
-    /// A running process without a supervisor of this server.
+    /// Its process, when that runs without a supervisor of this server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Adopted>,
     /// Every change of status after the submission.
@@ -233,9 +234,9 @@ pub struct RunState {
 #[derive(Debug, Clone)]
 pub struct Job {
     pub id: JobId,
-    /// Its place in the line.
+    /// Its position in the line.
     pub place: QueuePosition,
-    /// Higher goes first.
+    /// A job with a higher priority goes first.
     pub priority: i32,
     /// The attempt that is next (queued), under way, or was last; the first is 1.
     pub attempt: u32,
@@ -245,7 +246,7 @@ pub struct Job {
     pub repository: Option<Arc<str>>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// Not to be started before.
+    /// The earliest time at which it may be started.
     pub not_before: Option<Timestamp>,
     /// Present once the job was started or has ended.
     pub run_state: Option<Box<RunState>>,
@@ -288,35 +289,34 @@ impl Job {
         serde_json::from_str(&self.raw_spec)
     }
 
-    /// The attempt that a resume would begin: the present one as long as it was not begun.
+    /// The attempt that a resume would begin: the present one if it was not begun.
     pub fn next_attempt(&self) -> u32 {
         let run = self.run_state();
-        // A job that was taken over from another server has begun and has no attempts. One whose supervisor
-        // never came up has an attempt that was not begun.
+        // A job that was adopted from another server has begun and has no attempts. A job whose supervisor could
+        // not be started has an attempt that was not begun.
         let is_present = run.attempts.last().is_none_or(|last| last.attempt >= self.attempt);
         let begun = run.started_at.is_some() && is_present;
         self.attempt.saturating_add(u32::from(begun))
     }
 
-    /// The end of its pause; `None` when it may start. A pause lasts no longer than it was made for: if more
-    /// than that is left, the clock was ahead when it was made, and the pause is over.
+    /// The end of its pause; `None` when it may start. A pause lasts no longer than its length: if more than that
+    /// is left, the clock was ahead when the pause began, and the pause is over.
     pub fn pauses_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.not_before.filter(|until| *until > now && self.clock_was_ahead(now).is_none())
     }
 
-    /// How much longer than its length the pause would last, in milliseconds: the clock has been set back
+    /// How much longer than its length the pause would last, in milliseconds, because the clock has been set back
     /// since.
     pub(crate) fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
         let until = self.not_before.filter(|_| self.status == JobStatus::Queued)?;
-        // Its time and the end of its pause were taken from the same clock.
+        // The time of the change and the end of the pause were taken from the same clock.
         let length = until.millis_since(self.run_state().history.last()?.at).max(0);
         let excess = until.millis_since(now) - length;
         (excess > CLOCK_TOLERANCE_MS).then_some(excess)
     }
 
-    /// Whether a queued job is in the line for its repository. A job that pauses after a crash or a failed
-    /// start lets others go before; one that was sent back only because its repository was not free keeps its
-    /// turn.
+    /// Whether a queued job is in the line for its repository. A job that pauses after a crash or a failed start
+    /// lets others go first; a job that was sent back only because its repository was not free keeps its turn.
     pub fn keeps_its_turn(&self, now: Timestamp) -> bool {
         let run = self.run_state();
         let was_sent_back = run.started_at.is_none() && run.failed_starts == 0;
@@ -378,9 +378,9 @@ pub struct JobDocument {
     pub status: JobStatus,
     /// The present attempt.
     pub attempt: u32,
-    /// Its place in the line.
+    /// Its position in the line.
     pub place: QueuePosition,
-    /// Higher goes first.
+    /// A job with a higher priority goes first.
     #[serde(default)]
     pub priority: i32,
     /// The repository it works on.
@@ -388,7 +388,7 @@ pub struct JobDocument {
     pub repository: Option<Arc<str>>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// Not to be started before.
+    /// The earliest time at which it may be started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
     /// Present once the job was started or has ended.

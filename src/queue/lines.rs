@@ -1,5 +1,5 @@
-//! The jobs that wait, in lines: one for each repository, and one of the jobs that need none. So who is next is found
-//! without walking along those who wait behind others.
+//! The jobs that wait, in lines: one for each repository, and one of the jobs that need none. So the next job is
+//! found without passing over the jobs that wait behind others.
 
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::job::{Job, QueuePosition};
 use crate::state::JobId;
 
-/// Higher priority first, then by place. The id is last: two jobs can have one place only after the log was lost and its
-/// numbers began anew.
+/// Higher priority first, then by position. The id is last: two jobs can have the same position only after the
+/// log was lost and its numbers began anew.
 pub(super) type OrderKey = (Reverse<i32>, QueuePosition, JobId);
 
 pub(super) fn order_key(job: &Job) -> OrderKey {
@@ -20,11 +20,11 @@ pub(super) fn order_key(job: &Job) -> OrderKey {
 
 type Line = BTreeSet<OrderKey>;
 
-/// See the module. No line is empty.
+/// The lines: see the module. No line is empty.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     lines: HashMap<Option<Arc<str>>, Line>,
-    /// The first of each line.
+    /// The first job of each line.
     heads: BTreeSet<OrderKey>,
 }
 
@@ -61,13 +61,13 @@ impl Lines {
         self.heads.iter()
     }
 
-    /// The one behind a job in its line.
+    /// The job after this one in its line.
     pub(super) fn behind(&self, job: &Job, key: &OrderKey) -> Option<&OrderKey> {
         let line = self.lines.get(&job.repository)?;
         line.range((Bound::Excluded(key), Bound::Unbounded)).next()
     }
 
-    /// All, in order.
+    /// All waiting jobs, in order.
     pub(super) fn iter(&self) -> Merged<'_> {
         Merged(self.lines.values().filter_map(Rest::of).map(Reverse).collect())
     }
@@ -78,7 +78,7 @@ impl Lines {
     }
 }
 
-/// What is left of a line; ordered by its first.
+/// The rest of a line, ordered by its first job.
 struct Rest<'a> {
     head: &'a OrderKey,
     rest: btree_set::Iter<'a, OrderKey>,

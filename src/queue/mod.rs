@@ -1,8 +1,7 @@
 //! The queue: jobs in order, as an append-only log with snapshots.
 //!
-//! `queue/log/` and the newest snapshot are the truth; the last two snapshots, `queue/snapshot-….log`, are
-//! kept. Jobs that wait for a repository are simply queued: the waiting line is the queue, so it survives
-//! too.
+//! `queue/log/` and the newest snapshot are authoritative; the last two snapshots, `queue/snapshot-….log`, are
+//! kept. Jobs that wait for a repository are simply queued: the waiting line is the queue, so it survives too.
 //!
 //! - [`JobRequest`] is a request as given; once checked, a [`Submitter`] enters it.
 //! - [`append`] enters jobs without reading anything.

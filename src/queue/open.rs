@@ -13,7 +13,7 @@ use crate::durable::log::{Position, ReadRequest, ReadSummary, SegmentFile, read}
 use crate::durable::{DiskError, IoContext};
 use crate::state::StateDir;
 
-/// Bytes of a record of a submission, more or less.
+/// The approximate length of a submission's record, in bytes.
 const TYPICAL_SUBMISSION: u64 = 300;
 
 /// Where the queue came from.
@@ -110,8 +110,8 @@ pub(super) fn replay(dir: &StateDir, until: Option<Position>) -> Result<Replayed
     Ok(replayed)
 }
 
-/// About how many jobs enter with the records after `seq`, were they all submissions: growing by
-/// doubling would look at every job again each time. Room that is not used is never touched.
+/// Roughly how many jobs enter with the records after `seq`, if all are submissions. Growing by doubling instead
+/// would move every job again each time. Room that is not used is never touched.
 fn expected_jobs(folder: &Path, seq: u64) -> Result<usize, DiskError> {
     let segments = SegmentFile::list(folder)?;
     let begin = segments.partition_point(|s| s.first_seq <= seq + 1).saturating_sub(1);

@@ -1,8 +1,8 @@
 //! Operators' changes of the queue, as entries of the audit trail.
 //!
-//! Every record names its actor and reason, so the log is its own audit trail until a checkpoint removes
-//! segments that no snapshot needs any more. Before that, the operators' records in them are copied to the
-//! trail, with their sequence numbers. A kill in between leaves a record in both; readers count it once, by
+//! Every record names its actor and reason, so the log is its own audit trail until a queue checkpoint removes
+//! segments that no snapshot needs any more. Before that, the operators' records in these segments are copied to
+//! the trail, with their sequence numbers. A kill in between leaves a record in both; readers count it once, by
 //! its number.
 
 use super::record::{Operation, Record};
@@ -15,14 +15,14 @@ use crate::state::StateDir;
 /// How many entries are written with one sync.
 const AT_ONCE: usize = 1_000;
 
-/// Whether a person or a client did it, not a daemon or a supervisor in the course of its work.
+/// Whether a person or a client made the change, not a daemon or a supervisor in the course of its work.
 pub fn is_by_operator(record: &Record) -> bool {
     let by = record.actor.by.as_str();
     let is_work = matches!(record.operation, Operation::Claim { .. } | Operation::Unclaim { .. });
     !is_work && !matches!(by, "" | "daemon" | "supervisor")
 }
 
-/// The records in the log of which `wanted` says so, with their sequence numbers. Changes nothing.
+/// The records in the log that `wanted` selects, with their sequence numbers. Changes nothing.
 pub fn operator_records(
     dir: &StateDir,
     wanted: impl Fn(&Record) -> bool,
@@ -89,7 +89,7 @@ pub fn entries_of(seq: u64, record: &Record) -> Vec<Entry> {
     }
 }
 
-/// Puts the operators' records up to a number into the audit trail.
+/// Copies the operators' records up to a sequence number to the audit trail.
 pub(super) fn keep_operator_records(dir: &StateDir, last: u64) -> Result<(), AuditError> {
     let records = records_until(dir, last, is_by_operator)
         .map_err(|source| AuditError { folder: dir.paths.audit_log(), source: source.into() })?;

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Replay of a million submissions must not parse a million specs. The members come in this order (`why`,
-//! `priority` and `repository` only when set) and `spec` is last, so everything from its colon to the last
-//! brace is its value. The checksum vouches for the line; the spec is parsed on demand. A line of any other
-//! form goes through the general JSON parser.
+//! `priority` and `repository` only when set) and `spec` is last, so its value is everything from its colon to
+//! the last brace. The checksum proves the line whole; the spec is parsed on demand. A line of any other form
+//! goes through the general JSON parser.
 //!
 //! [`Record::to_line`]: super::record::Record::to_line
 
@@ -27,7 +27,7 @@ pub(super) struct RawSubmission<'a> {
 }
 
 impl<'a> RawSubmission<'a> {
-    /// Understands a submission's line; `None` for every other line.
+    /// Parses a submission's line; `None` for every other line.
     pub(super) fn parse(payload: &'a [u8]) -> Option<RawSubmission<'a>> {
         let mut line = Cursor(std::str::from_utf8(payload).ok()?);
         line.literal("{\"at\":\"")?;
@@ -57,7 +57,7 @@ impl<'a> RawSubmission<'a> {
 struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
-    /// Passes over exactly this.
+    /// Skips exactly this text.
     fn literal(&mut self, expected: &str) -> Option<()> {
         self.0 = self.0.strip_prefix(expected)?;
         Some(())
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
         serde_json::from_str(&format!("\"{text}")).ok().map(Cow::Owned)
     }
 
-    /// Passes over a text and its closing quotation mark, whatever it says.
+    /// Skips a text of any content and its closing quotation mark.
     fn skip_text(&mut self) -> Option<()> {
         loop {
             let at = memchr::memchr2(b'"', b'\\', self.0.as_bytes())?;

@@ -38,11 +38,11 @@ pub enum AttemptOutcome {
     Exited,
     /// A signal ended the command.
     Signaled,
-    /// Its supervisor ended it because its time was over.
+    /// Its supervisor ended it because its time limit was reached.
     TimedOut,
-    /// It vanished without an exit record.
+    /// Its processes vanished without an exit record.
     Crashed,
-    /// No supervisor could come up for it, as often as that was tried.
+    /// Its start failed as often as starts are tried.
     NotStarted,
     /// Its processes were ended from outside without a recorded request: a shutdown, a logout, a signal sent
     /// by hand. It is followed by the crash policy, whatever the exit status.
@@ -52,7 +52,7 @@ pub enum AttemptOutcome {
 /// The reason of a job whose last attempt was interrupted.
 pub(crate) const INTERRUPTED: &str = "interrupted";
 
-/// What follows a crash; decided when it is recorded, so that replay need not decide again.
+/// What follows a crash. It is decided when the crash is recorded, so that replay need not decide again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "then")]
 pub enum AfterCrash {
@@ -60,7 +60,7 @@ pub enum AfterCrash {
     Hold,
     /// Next attempt, not before this time.
     Requeue {
-        /// The pause grows with each attempt.
+        /// The earliest time; the pause grows with each attempt.
         not_before: Timestamp,
     },
     /// Counts as failed.
@@ -80,22 +80,22 @@ pub struct End {
     /// The signal that ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
-    /// When it ended, if that was not now.
+    /// When it ended, if that was not the time of the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// More about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// After a crash, or an interruption.
+    /// What follows a crash or an interruption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_crash: Option<AfterCrash>,
-    /// When its command was started; the attempt counts from the claim where this is not known.
+    /// When its command was started; when this is not known, the attempt counts from the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// The cancel or signal that ended it from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<EndedBy>,
-    /// The command ended by itself: a cancel recorded by then came too late.
+    /// Whether the command ended by itself, so that a cancel recorded by then came too late.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_itself: bool,
     /// The evidence that proved its end, when no supervisor saw it.
@@ -114,9 +114,9 @@ pub enum Operation {
         /// In this order.
         jobs: Vec<Submission>,
     },
-    /// An attempt begins: written before anything is started. The record's sequence number is the claim.
+    /// An attempt begins; written before anything is started. The record's sequence number is the claim.
     Claim { job: JobId, attempt: u32 },
-    /// An attempt was found, under way or ended, whose claim the log has lost.
+    /// An attempt, under way or ended, was found whose claim the log has lost.
     Found {
         job: JobId,
         attempt: u32,
@@ -128,9 +128,9 @@ pub enum Operation {
         job: JobId,
         claim: Claim,
         reason: String,
-        /// Not to be claimed again before.
+        /// The earliest time at which it may be claimed again.
         not_before: Option<Timestamp>,
-        /// Whether its supervisor could not come up.
+        /// Whether its supervisor could not be started.
         failed_start: bool,
     },
     /// An attempt has ended.
@@ -140,13 +140,13 @@ pub enum Operation {
     /// The next attempt of a job that is over.
     Resume {
         job: JobId,
-        /// Without its checkpoint.
+        /// Whether it ignores its checkpoint.
         fresh: bool,
-        /// The attempt that is next. `None` in logs that are older than this member: then the number after
-        /// the present one if the job was ever begun.
+        /// The number of the next attempt. `None` in logs that are older than this member: then it is the number
+        /// after the present one if the job was ever begun.
         attempt: Option<u32>,
     },
-    /// A job enters with a state: taken over from another server, or reconstructed after its record was lost.
+    /// A job enters with a state: adopted from another server, or reconstructed after its record was lost.
     Restore {
         document: Box<JobDocument>,
         /// Whether it keeps the document's position; otherwise this record's number is its position.
@@ -162,7 +162,7 @@ pub enum Operation {
 #[derive(Debug, Clone)]
 pub struct Record {
     pub at: Timestamp,
-    /// Who and why.
+    /// Who did it, and why.
     pub actor: Actor,
     pub operation: Operation,
 }

@@ -39,9 +39,9 @@ pub struct RecoveredQueue {
 /// A recovered queue, and the damage that was found.
 #[derive(Debug)]
 pub struct Repaired {
-    /// Fit for use.
+    /// The queue, ready for use.
     pub queue: Queue,
-    /// For reports.
+    /// A summary for reports.
     pub recovered: RecoveredQueue,
     /// Every damaged place in any segment.
     pub damage: Vec<Damage>,
@@ -122,8 +122,8 @@ impl Examined {
     }
 }
 
-/// Examines the queue's files as they are. Changes nothing, not even a half-written end: a writer may be
-/// writing it at this moment, so it counts as damage only if a second look finds it too.
+/// Examines the queue's files as they are. Changes nothing, not even a half-written end: a writer may be writing
+/// it at this moment, so it counts as damage only if a second reading finds it too.
 pub(crate) fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
     let first = whole_log(dir)?;
     let torn = |d: &Damage| d.kind == DamageKind::TornTail;
@@ -145,7 +145,7 @@ pub(crate) fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
     Ok(Examined { state, damage: pass.damage, missing: log.missing, damaged_snapshots, refused: unfit })
 }
 
-/// Every segment there is, whether a snapshot covers it or not.
+/// Reads every segment, whether a snapshot covers it or not.
 fn whole_log(dir: &StateDir) -> Result<ReadSummary, QueueError> {
     let folder = dir.paths.queue_log();
     let first = SegmentFile::list(&folder)?.first().map_or(1, |s| s.first_seq);
@@ -158,7 +158,7 @@ fn whole_log(dir: &StateDir) -> Result<ReadSummary, QueueError> {
 /// quarantine and damaged segments are rewritten without unreadable parts.
 ///
 /// # Errors
-/// The system's error. The next run repairs the rest.
+/// The system's error. The next run repairs what is left.
 pub fn repair_files(dir: &StateDir, repaired: &mut Repaired) -> Result<(), QueueError> {
     if !repaired.needs_repair() {
         return Ok(());
@@ -167,11 +167,11 @@ pub fn repair_files(dir: &StateDir, repaired: &mut Repaired) -> Result<(), Queue
     for (file, why) in &repaired.damaged_snapshots {
         dir.quarantine().keep_file(&file.path, why, &at)?;
     }
-    // Before the checkpoint, which may remove the segment.
+    // This comes before the checkpoint, which may remove the segment.
     repaired.queue.log()?.keep_damage(&repaired.damage)?;
     let newest = repaired.queue.checkpoint()?.map(|c| c.snapshot);
     for (file, why) in &repaired.damaged_snapshots {
-        // The new one may have taken the damaged one's name, or the checkpoint removed it.
+        // The new snapshot may have taken the damaged one's name, or the checkpoint may have removed it.
         if newest.as_ref().is_none_or(|n| n.path != file.path) && file.path.exists() {
             dir.quarantine().take_file(&file.path, why, &at)?;
         }

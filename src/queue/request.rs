@@ -55,7 +55,7 @@ pub struct JobRequest {
     pub title: Option<String>,
 }
 
-/// As [`parse_duration`](crate::state::parse_duration) reads it.
+/// Writes the duration in the form that [`parse_duration`](crate::state::parse_duration) reads.
 fn as_text<S: Serializer>(timeout: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     match timeout {
         Some(timeout) => to.serialize_str(&format_duration(*timeout)),
@@ -81,11 +81,11 @@ pub struct RequestDefaults {
 pub struct CheckedRequest {
     /// The submission to enter.
     pub submission: Submission,
-    /// Whether the id was given by the user, so that it may be taken.
+    /// Whether the user gave the id, so that another job may already have it.
     pub is_named: bool,
 }
 
-/// Variables that every job gets from its supervisor; a request that sets one would be ignored in part.
+/// Variables that every supervisor sets for its job; if a request sets one, its value would partly be ignored.
 const SET_BY_SUPERVISORS: [&str; 8] = [
     "RECOVERYCTL_JOB_ID",
     "RECOVERYCTL_STATE_ID",
@@ -143,7 +143,7 @@ fn check_words(what: &str, words: &[String]) -> Result<(), BadRequest> {
     match words.first().map(String::as_str) {
         None | Some("") if what == "the command" => Err(BadRequest::NoCommand),
         None | Some("") => Err(unusable(what, "it is empty")),
-        // A program gets its words as C strings.
+        // A program gets its arguments as C strings.
         _ if words.iter().any(|w| w.contains('\0')) => Err(unusable(what, "it contains a NUL character")),
         _ => Ok(()),
     }

@@ -104,7 +104,7 @@ const MEMBERS: &[Member] = &[
     Member { name: "title", expected: "text", read: |r, m, v| m.typed(v).map(|title| r.title = Some(title)) },
 ];
 
-/// Words that people write for a member, too far from it for [`closest`].
+/// Words that people write for a member and that are too different from its name for [`closest`].
 const OTHER_WORDS: [(&str, &str); 6] = [
     ("repo", "repository"),
     ("job_id", "id"),
@@ -122,7 +122,7 @@ enum Address {
     Object(CallbackObject),
 }
 
-/// Stored callbacks may have members of a later version; requests may not, because we would ignore them.
+/// Stored callbacks may have members of a later version; requests may not, because they would be ignored.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CallbackObject {
@@ -155,7 +155,7 @@ impl Member {
     }
 }
 
-/// To JSON 1.0 is a whole number.
+/// JSON does not distinguish 1.0 from 1: both are whole numbers.
 fn whole(value: Value) -> Value {
     let number = value.as_f64().filter(|n| value.is_f64() && n.fract() == 0.0 && n.abs() < 9e15);
     number.and_then(|n| format!("{n:.0}").parse::<i64>().ok()).map_or(value, Value::from)
@@ -200,7 +200,7 @@ fn no_object(error: &serde_json::Error) -> BadRequest {
     if error.is_data() {
         return BadRequest::NotAnObject;
     }
-    // The reader of the lines counts them better than the parser of one.
+    // The caller counts lines itself; the parser sees only one.
     BadRequest::NotJson(error.to_string().replace(" at line 1 column", " at column"))
 }
 
@@ -214,7 +214,7 @@ fn known(name: &str) -> Option<&'static str> {
     MEMBERS.iter().map(|m| m.name).find(|known| *known == name)
 }
 
-/// A value in a few words: it may be long, or a secret's neighbour.
+/// A value in a few words: it may be long, or contain a secret.
 fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -232,7 +232,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// The members in the order in which they were written, doubles included.
+/// The members in the order in which they were written, duplicates included.
 struct Written(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Written {

@@ -1,4 +1,4 @@
-//! The schema of a job as requested, for those who write one: what [`JobRequest`](super::JobRequest) reads.
+//! The schema of a job as requested, for authors of requests: what [`JobRequest`](super::JobRequest) reads.
 
 use serde_json::{Value, json};
 

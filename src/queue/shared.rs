@@ -1,9 +1,9 @@
-//! One queue in memory for all who look at it in a process.
+//! One queue in memory for all who read it in a process.
 //!
-//! A look is never older than what was acknowledged before it began: it follows the log first, which costs nothing when
-//! nothing was appended. Damage that came to the files meanwhile is noticed as a process that reads them anew would
-//! notice it: names, sizes and times of all files are compared, and what cannot be explained by following the log is
-//! read again from the beginning.
+//! A view is never older than what was acknowledged before it was asked for: the log is followed first, which
+//! costs nothing when nothing was appended. Damage that the files have suffered meanwhile is noticed, as it would
+//! be by a process that reads them anew: names, sizes and times of all files are compared, and when following the
+//! log does not explain a change, all is read again from the beginning.
 
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
@@ -15,16 +15,16 @@ use super::store::{Queue, QueueError};
 use crate::durable::log::Position;
 use crate::state::StateDir;
 
-/// The queue as one look sees it: it does not change while the look goes on.
+/// The queue as one reader sees it: it does not change while the view lives.
 #[derive(Debug)]
 pub struct QueueView {
     queue: Arc<Queue>,
-    /// Dropped behind it, in the order of the fields.
+    /// Dropped after `queue`, because fields are dropped in their order.
     _over: Option<TellsThatItIsOver>,
 }
 
 impl QueueView {
-    /// Read for this look alone; see [`Queue::open_to_look`].
+    /// Reads the queue for this view alone; see [`Queue::open_to_look`].
     pub(crate) fn open(dir: &StateDir) -> Result<QueueView, QueueError> {
         Ok(Queue::open_to_look(dir)?.into())
     }
@@ -56,7 +56,7 @@ impl Drop for TellsThatItIsOver {
 #[derive(Debug, Default)]
 pub struct SharedQueue {
     held: Mutex<Option<Held>>,
-    /// A look is over.
+    /// Notified when a view is dropped.
     over: Condvar,
 }
 
@@ -66,24 +66,25 @@ struct Held {
     files: Vec<SeenFile>,
 }
 
-/// A file of the queue: name, inode, bytes, when it was written last, in nanoseconds.
+/// A file of the queue: name, inode, length in bytes, time of the last write in nanoseconds.
 type SeenFile = (std::ffi::OsString, u64, u64, i128);
 
-/// A look that takes longer does not keep those that come later from what is new: they read for themselves.
+/// A view that lives longer than this does not keep later readers from new records: they read for themselves.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 impl SharedQueue {
     /// The queue as it is now.
     pub fn view(self: &Arc<SharedQueue>, dir: &StateDir) -> Result<QueueView, QueueError> {
         let mut held = self.lock();
-        // Seen before the log is followed: what is written meanwhile is a change for the next look.
+        // List the files before the log is followed: what is written meanwhile is a change for the next view.
         let files = seen_files(dir);
-        // What is damaged may have been repaired by another process.
+        // Another process may have repaired what was damaged.
         if let Some(known) = held.as_mut().filter(|known| known.queue.replayed().is_clean()) {
             let is_new = known.queue.log().is_ok_and(|log| log.end() != known.queue.position());
             match is_new {
                 false if known.files == files => return Ok(self.share(&known.queue)),
-                // Only the end of the newest segment may have changed, and only by what is followed now.
+                // Only the end of the newest segment may have changed, and only by the records that are followed
+                // now.
                 true if differ_at_the_end_only(&known.files, &files) => {
                     let (mut waiting, timed_out) = self.wait_for_looks(held);
                     let Some(known) = waiting.as_mut().filter(|_| !timed_out) else {
@@ -102,7 +103,7 @@ impl SharedQueue {
         }
         let queue = Queue::open_to_look(dir)?;
         if queue.unwritable().is_some() {
-            // Nothing may be kept by it: it may have records that were never synced.
+            // Do not keep this queue: it may have records that were never synced.
             *held = None;
             return Ok(queue.into());
         }
@@ -122,7 +123,7 @@ impl SharedQueue {
         QueueView { queue: Arc::clone(queue), _over: Some(TellsThatItIsOver(Arc::clone(self))) }
     }
 
-    /// Waits until no look uses the queue, or too long.
+    /// Waits until no view uses the queue, at most [`LONGEST_WAIT`].
     fn wait_for_looks<'a>(
         &'a self,
         held: MutexGuard<'a, Option<Held>>,
@@ -139,7 +140,7 @@ impl SharedQueue {
     }
 }
 
-/// In the order of their names; a folder that cannot be listed has none.
+/// The files, in the order of their names; a folder that cannot be listed has none.
 fn seen_files(dir: &StateDir) -> Vec<SeenFile> {
     let mut files: Vec<SeenFile> = Vec::new();
     for folder in [dir.paths.queue(), dir.paths.queue_log()] {
@@ -158,7 +159,7 @@ fn seen_files(dir: &StateDir) -> Vec<SeenFile> {
     files
 }
 
-/// Whether all but the newest segment are as they were.
+/// Whether all files but the newest segment are unchanged.
 fn differ_at_the_end_only(before: &[SeenFile], now: &[SeenFile]) -> bool {
     let is_segment = |file: &&SeenFile| !file.0.as_encoded_bytes().starts_with(b"snapshot-");
     let newest = now.iter().rfind(is_segment).map(|file| &file.0);
@@ -169,7 +170,7 @@ fn differ_at_the_end_only(before: &[SeenFile], now: &[SeenFile]) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)] // Plays damage that comes to the files.
+#[allow(clippy::disallowed_methods)] // Damages the files as a disk could.
 mod tests {
     use super::super::{Actor, JobId, JobSpec, Operation, Submission, append};
     use super::*;
@@ -193,7 +194,7 @@ mod tests {
             submit(&dir, &format!("job-{n}"));
             let view = shared.view(&dir).unwrap();
             assert_eq!(view.state().jobs().count(), n + 1);
-            // One that goes on does not change, and does not keep the next from what is new.
+            // A view that lives on does not change, and does not keep the next one from new records.
             if n == 10 {
                 submit(&dir, "meanwhile");
                 assert_eq!(shared.view(&dir).unwrap().state().jobs().count(), n + 2);

@@ -1,9 +1,9 @@
 //! Snapshots: the whole queue at a sequence number, so that replay stays short.
 //!
-//! `queue/snapshot-<sequence number, 20 digits>.log`: framed lines as in the log. The first (number 0) is
-//! the header, then one [`JobDocument`] a job in the order in which they entered, then a closing line,
-//! without which the snapshot is not whole. The last two are kept: if the newer one is damaged, the one
-//! before it and the log after that say the same.
+//! `queue/snapshot-<sequence number, 20 digits>.log`: framed lines as in the log. The first (number 0) is the
+//! header, then one [`JobDocument`] for each job in the order in which they entered, then a closing line, without
+//! which the snapshot is not whole. The last two are kept: if the newer one is damaged, the older one and the log
+//! after it give the same state.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -29,7 +29,7 @@ pub struct SnapshotHeader {
     pub version: u32,
     /// The state directory that it belongs to.
     pub state_id: String,
-    /// Everything up to this record is in it.
+    /// The last record whose effect is in it.
     pub seq: u64,
     /// When it was taken.
     pub taken_at: Timestamp,
@@ -42,7 +42,7 @@ pub struct SnapshotHeader {
 /// A snapshot as it lies in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotFile {
-    /// Everything up to this record is in it, as its name says.
+    /// The last record whose effect is in it, as its name says.
     pub seq: u64,
     /// Where it is.
     pub path: PathBuf,
@@ -153,7 +153,7 @@ impl SnapshotFile {
         Ok((header, state))
     }
 
-    /// Reads it to its end by the checksums alone, to learn whether it could be used.
+    /// Reads it to its end and verifies only the checksums, to learn whether it could be used.
     ///
     /// # Errors
     /// [`SnapshotError::Damaged`] when a line is not as it was written.

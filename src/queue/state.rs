@@ -107,7 +107,7 @@ pub enum QueueRefusal {
     },
 }
 
-/// How a job is to go on.
+/// How a job is to be continued.
 struct Wish {
     fresh: bool,
     attempt: Option<u32>,
@@ -115,14 +115,14 @@ struct Wish {
     why: Option<String>,
 }
 
-/// Which job is shown next; see [`QueueState::visit_queued`].
+/// Which job is visited next; see [`QueueState::visit_queued`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The next in order.
+    /// The next job in order.
     Next,
-    /// The next in order of another line.
+    /// The next job in order that is in another line.
     LeaveLine,
-    /// None.
+    /// No further job.
     Stop,
 }
 
@@ -157,9 +157,8 @@ impl QueueState {
         self.lines().iter().filter_map(|(_, _, id)| self.jobs.get(id))
     }
 
-    /// Shows jobs that wait, in the order in which they are to start, until `visit` has seen enough; a line (the jobs of
-    /// one repository, or those that need none) is left when it says so. Costs nothing for the jobs of lines that are
-    /// left.
+    /// Visits jobs that wait, in the order in which they are to start, until `visit` stops; it can also leave a
+    /// line (the jobs of one repository, or those that need none). Jobs of lines that were left cost nothing.
     pub(crate) fn visit_queued(&self, mut visit: impl FnMut(&Job) -> Step) {
         let lines = self.lines();
         let mut heads = lines.heads().peekable();
@@ -185,7 +184,7 @@ impl QueueState {
         self.lines().repositories()
     }
 
-    /// Which places in the line some of the jobs that wait have, the first being 1: in one pass over the line, and no
+    /// The positions in the line, from 1, of some of the jobs that wait: in one pass over the line, and no
     /// further than the last of them.
     pub(crate) fn positions<'a>(&self, jobs: impl Iterator<Item = &'a Job>) -> HashMap<&'a JobId, u64> {
         let waiting = jobs.filter(|job| job.status == JobStatus::Queued);
@@ -235,8 +234,8 @@ impl QueueState {
             .find(|j| j.repository.as_deref() == Some(repository))
     }
 
-    /// The jobs that entered or changed their status since the last call, each perhaps several times. `None`
-    /// when that is unknown: at the first call, and after the queue was read anew.
+    /// The jobs that entered or changed their status since the last call, each perhaps several times. `None` when
+    /// that is unknown: at the first call, and after the queue was read anew.
     pub(crate) fn drain_changed(&mut self) -> Option<Vec<JobId>> {
         self.turned.replace(Vec::new())
     }
@@ -258,7 +257,7 @@ impl QueueState {
     pub(crate) fn load(&mut self, document: JobDocument) {
         let mut job = Job::from(document);
         job.repository = job.repository.map(|r| self.intern(&r));
-        // A second document of the same job counts for nothing; the reader of the snapshot counts them.
+        // A second document of the same job is ignored; the reader of the snapshot compares the number of jobs.
         let _ = self.enter(job);
     }
 
@@ -334,7 +333,7 @@ impl QueueState {
             return Err(QueueRefusal::Duplicate(known.job.clone()));
         }
         for (index, submission) in (0..).zip(jobs) {
-            // Twice in the batch: the first counts.
+            // If an id occurs twice in the batch, the first one counts.
             let _ = self.submission(QueuePosition { seq, index }, at, submission);
         }
         Ok(())
@@ -418,8 +417,8 @@ impl QueueState {
     fn end(&mut self, at: Timestamp, end: End) -> Result<(), QueueRefusal> {
         let job = self.jobs.get(&end.job).ok_or_else(|| QueueRefusal::NoSuchJob(end.job.clone()))?;
         if job.status == JobStatus::Queued && job.attempt == end.attempt && job.run_state().claim.is_none() {
-            // The claim's record was lost; that the attempt has ended is certain all the same, also
-            // when another job has its repository by now.
+            // The claim's record was lost. It is certain all the same that the attempt has ended, even when
+            // another job has its repository by now.
             self.start(&end.job, end.claim, end.ended_at.unwrap_or(at));
         }
         self.claimed(&end.job, end.claim, "ended")?;
@@ -457,7 +456,7 @@ impl QueueState {
                 self.change(id, |job| {
                     let run = job.run_state_mut();
                     run.cancel_requested = true;
-                    // The first one counts: from then on the end is owed.
+                    // The first cancel counts: from then on the job is to be ended.
                     let by = by.unwrap_or_default();
                     run.cancel.get_or_insert(EndedBy { at, by, signal: None, pid: None, uid: None });
                 });
@@ -519,7 +518,7 @@ impl QueueState {
         });
     }
 
-    /// The job, if it is running by this claim.
+    /// The job, if it is running under this claim.
     fn claimed(&self, id: &JobId, claim: Claim, wanted: &'static str) -> Result<&Job, QueueRefusal> {
         let job = self.jobs.get(id).ok_or_else(|| QueueRefusal::NoSuchJob(id.clone()))?;
         if job.status != JobStatus::Running {
@@ -532,7 +531,7 @@ impl QueueState {
     }
 
     fn intern(&mut self, repository: &str) -> Arc<str> {
-        // Neighbours often work on the same.
+        // Neighbours often have the same repository: share its name.
         let last = self.jobs.last().and_then(|(_, job)| job.repository.as_ref());
         if let Some(known) = last.filter(|last| ***last == *repository) {
             return known.clone();
@@ -575,7 +574,7 @@ impl QueueState {
     }
 }
 
-/// Notes a job that has just got its status, where the state is asked for it.
+/// Indexes a job by its new status.
 fn index(running: &mut BTreeSet<JobId>, lines: &mut OnceLock<Lines>, job: &Job) {
     match job.status {
         JobStatus::Running => drop(running.insert(job.id.clone())),

@@ -25,22 +25,22 @@ pub enum QueueError {
     Log(#[from] LogError),
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// A lock that somebody keeps.
+    /// Another process holds a lock.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// An operation that cannot be written as JSON.
     #[error("cannot write an operation as JSON")]
     Json(#[from] serde_json::Error),
-    /// The queue was opened only to be looked at, because its disk cannot be written.
+    /// The queue was opened for reading only, because its disk cannot be written.
     #[error("the queue can only be looked at: {why}")]
     LookOnly {
-        /// What was tried, on which object, and what the system said.
+        /// What was tried, on which object, and the system's reason.
         why: String,
     },
 }
 
 impl QueueError {
-    /// What the disk said, if it is that.
+    /// The disk's error, if that is the cause.
     pub fn disk(&self) -> Option<&DiskError> {
         match self {
             QueueError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
@@ -50,7 +50,7 @@ impl QueueError {
         }
     }
 
-    /// The disk's refusal behind it, if it is one that leaves reading possible.
+    /// The disk's refusal behind the error, if it is one that leaves reading possible.
     pub(crate) fn refused_change(&self) -> Option<&DiskError> {
         self.disk().filter(|e| e.is_refused_change())
     }
@@ -58,7 +58,7 @@ impl QueueError {
 
 /// Opens the queue's log.
 pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
-    // Numbers that a snapshot covers must not be given again, even if the log was cut since.
+    // Numbers that a snapshot covers must not be given again, even if the log was cut in the meantime.
     let newest = SnapshotFile::list(&dir.paths.queue())?.first().map_or(0, |s| s.seq);
     let clock = dir.clock.clone();
     let options = LogOptions {
@@ -74,7 +74,7 @@ pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
         stamp: Arc::new(move || clock.now().to_string()),
     };
     dir.sync_identity(&options.folder)?;
-    // Its name is made durable when the log is verified, before anything in it counts.
+    // The folder's name is made durable when the log is verified, before anything in it counts.
     if !options.folder.is_dir() {
         dir.disk.ensure_dir(&options.folder)?;
     }
@@ -106,12 +106,12 @@ pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, 
     Ok(records_behind(dir, from, job)?.records)
 }
 
-/// The records about one job after a position.
+/// The records about one job after a position in the log.
 #[derive(Debug)]
 pub(crate) struct RecordsBehind {
-    /// With their numbers, in their order.
+    /// The records with their numbers, in order.
     pub records: Vec<(u64, Record)>,
-    /// Behind the last record of the log, whatever job that is about.
+    /// The position after the last record of the log, whatever job that is about.
     pub reached: Position,
     /// Whether no record in between is missing: a checkpoint removes records that a snapshot covers.
     pub is_complete: bool,
@@ -132,7 +132,7 @@ pub(crate) fn records_behind(
     let folder = dir.paths.queue_log();
     let state_id = dir.identity.state_id.to_string();
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
-    // As it is written: a name may hold quotation marks.
+    // The id as the log has it: it may contain quotation marks.
     let needle = serde_json::to_string(job)?;
     let finder = memchr::memmem::Finder::new(&needle);
     let mut records = Vec::new();
@@ -147,9 +147,8 @@ pub(crate) fn records_behind(
     Ok(RecordsBehind { records, reached: until, is_complete: summary.missing.is_empty() })
 }
 
-/// Acts under the append lock, with the jobs that left the queue by a record after `seq`. A process that
-/// removes jobs and their files holds that lock too, so every removal is either complete or begins after the
-/// act.
+/// Acts under the append lock, with the jobs that left the queue by a record after `seq`. A process that removes
+/// jobs and their files holds that lock too, so every removal is either complete or begins after the act.
 #[track_caller]
 pub(crate) fn with_jobs_removed_since<T>(
     dir: &StateDir,
@@ -204,9 +203,9 @@ pub struct Queue {
 /// How the queue's files are accessed.
 #[derive(Debug)]
 enum Access {
-    /// As one of the writers.
+    /// For reading and writing, as one of the writers.
     Log(Box<Log>),
-    /// Reading only, because the disk cannot be written; the reason.
+    /// For reading only, because the disk cannot be written; the reason.
     Look(String),
 }
 
@@ -226,7 +225,7 @@ fn follow(dir: &StateDir, replayed: &mut Replayed, until: Position) -> Result<bo
     }
     let folder = dir.paths.queue_log();
     let state_id = dir.identity.state_id.to_string();
-    // Never twice, even if the snapshot knew more than `until`, or reading broke off half way.
+    // No record is applied twice, even if the snapshot knew more than `until`, or reading was cut short half way.
     let from = Position { last_seq: replayed.state.last_seq(), ..replayed.log.position };
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
     let summary = read(request, |seq, payload| replayed.apply(seq, payload))?;
@@ -240,8 +239,8 @@ fn follow(dir: &StateDir, replayed: &mut Replayed, until: Position) -> Result<bo
     Ok(complete)
 }
 
-/// Reads everything anew. Checkpoints of others may remove segments that an older snapshot needs while
-/// we read: then there is a newer snapshot by now.
+/// Reads everything anew. Checkpoints of other processes may meanwhile remove segments that an older snapshot
+/// needs: then there is a newer snapshot by now.
 fn reload(
     dir: &StateDir,
     replayed: &mut Replayed,
@@ -266,7 +265,7 @@ fn reload(
     }
 }
 
-/// After two checkpoints the needed segments are gone: start again from a snapshot.
+/// Follows the log. After two checkpoints the needed segments are gone: then it starts again from a snapshot.
 fn catch_up(
     dir: &StateDir,
     replayed: &mut Replayed,
@@ -302,9 +301,9 @@ impl Queue {
         Ok(queue)
     }
 
-    /// As [`Queue::open`]; where the disk cannot be written, the files are read as they are and left
-    /// untouched, and [`Queue::unwritable`] says so. For reports: they may include records that were never
-    /// synced, so nothing may be started by them.
+    /// As [`Queue::open`]; where the disk cannot be written, the files are read as they are and left untouched,
+    /// and [`Queue::unwritable`] says so. For reports: the result may include records that were never synced, so
+    /// nothing may be started by it.
     pub fn open_to_look(dir: &StateDir) -> Result<Queue, QueueError> {
         let why = match Queue::open(dir) {
             Ok(queue) => return Ok(queue),
@@ -324,7 +323,7 @@ impl Queue {
         &self.dir
     }
 
-    /// Why the queue can only be looked at; `None` when it can be changed.
+    /// Why the queue can only be read; `None` when it can be changed.
     pub(crate) fn unwritable(&self) -> Option<&str> {
         match &self.access {
             Access::Log(_) => None,
@@ -354,7 +353,7 @@ impl Queue {
         self.access.log()
     }
 
-    /// Where the log ends, as far as this process knows without the log.
+    /// The end of the log as far as this process has read it.
     pub(crate) fn position(&self) -> Position {
         self.replayed.log.position
     }
@@ -369,7 +368,7 @@ impl Queue {
         self.replayed.state.last_seq().saturating_sub(self.snapshot_seq())
     }
 
-    /// Follows the log; true when something was new.
+    /// Follows the log; true when there was something new.
     pub fn refresh(&mut self) -> Result<bool, QueueError> {
         let Ok(log) = self.access.log() else { return Ok(false) };
         let until = log.end();
@@ -423,7 +422,7 @@ impl Queue {
     pub fn checkpoint(&mut self) -> Result<Option<QueueCheckpoint>, QueueError> {
         self.log()?;
         self.dir.disk.reached();
-        // One process at a time: two would each take the other's snapshot for the older one.
+        // One process at a time: each of two would take the other's snapshot for the older one.
         let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => return Ok(None),
@@ -438,7 +437,7 @@ impl Queue {
             self.log()?.rotate()?;
             self.log()?.remove_until(self.replayed.state.last_seq())?;
         }
-        // The snapshot is synced before anything that it replaces goes: a kill from here on leaves both.
+        // The snapshot is synced before anything that it replaces is removed: a kill from here on leaves both.
         let snapshot = SnapshotFile::write(&self.dir.disk, &folder, &state_id, self.state(), now)?;
         // Only finished segments can be removed, so the present one is finished first.
         self.log()?.rotate()?;
@@ -491,8 +490,8 @@ impl Queue {
         }
     }
 
-    /// Checks the snapshots that were not needed, so that a damaged fallback is known before it is needed.
-    /// The damage is in [`Queue::replayed`] afterwards.
+    /// Checks the snapshots that were not read, so that a damaged fallback is known before it is needed.
+    /// Afterwards the damage is in [`Queue::replayed`].
     pub(crate) fn check_older_snapshots(&mut self) -> Result<(), QueueError> {
         let state_id = self.dir.identity.state_id.to_string();
         let used = self.snapshot_seq();
@@ -514,7 +513,7 @@ impl Queue {
     pub(crate) fn wait(&self, timeout: Duration) {
         match &self.access {
             Access::Log(log) => log.wait_for_change(self.replayed.log.position, timeout),
-            // There is no log to wait on: the caller looks again after a moment.
+            // There is no log to wait for: the caller reads again after a moment.
             Access::Look(_) => std::thread::sleep(timeout),
         }
     }

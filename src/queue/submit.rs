@@ -1,10 +1,10 @@
 //! Enters jobs: appends without reading the queue, unless an id chosen by the user may be taken.
 //!
-//! An id chosen by the user is reserved by its workspace, made durable before the record is appended, and
-//! `queue/names.lock` is held from the check to the sync. So the usual case, a new name, costs a look into
-//! one folder, whatever the queue holds. A name whose workspace or record exists may be a job, or the trace
-//! of a killed submission: then the queue is read. So it is for ids of the form that this program generates,
-//! because those get their workspace later.
+//! An id chosen by the user is reserved by its workspace, which is made durable before the record is appended,
+//! and `queue/names.lock` is held from the check to the sync. So the usual case, a new name, costs only a check
+//! in one folder, whatever the queue holds. A name whose workspace or record exists may belong to a job, or be
+//! the trace of a killed submission: then the queue is read. The queue is also read for ids of the form that this
+//! program generates, because such jobs get their workspace later.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub struct Entered {
     pub seq: u64,
 }
 
-/// The id that a request gives belongs to a job already.
+/// The id that a request gives belongs to another job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is a job '{0}' already")]
 pub struct JobExists(pub JobId);
@@ -50,7 +50,7 @@ impl From<DiskError> for SubmitError {
     }
 }
 
-/// Enters jobs. Keeps the queue, once it had to be read, for the next call.
+/// Enters jobs. Once it had to read the queue, it keeps it for the next call.
 #[derive(Debug)]
 pub struct Submitter<'a> {
     dir: &'a StateDir,
@@ -80,11 +80,11 @@ impl<'a> Submitter<'a> {
         &mut self,
         requests: Vec<CheckedRequest>,
     ) -> Result<Vec<Result<Entered, JobExists>>, SubmitError> {
-        // Held until the record is synced, so that no other process finds the same id free.
+        // The lock is held until the record is synced, so that no other process finds the same id free.
         let _names = self.lock_names(&requests)?;
         let taken = self.taken(&requests)?;
         let is_free = |at: &usize| !taken.contains(at);
-        // Workspaces before the record: a job in the log must never be without its id's reservation. A kill
+        // Workspaces come before the record: a job in the log must never be without its id's reservation. A kill
         // in between leaves an empty folder, which a startup removes.
         self.reserve(requests.iter().enumerate().filter(|(at, _)| is_free(at)).map(|(_, r)| r))?;
         let mut answers: Vec<Result<Entered, JobExists>> = Vec::with_capacity(requests.len());
@@ -153,7 +153,7 @@ impl<'a> Submitter<'a> {
         Ok(self.queue.insert(queue).state().get(id).is_some())
     }
 
-    /// Keeps other processes from entering a name between our check and our append.
+    /// Keeps other processes from entering a name between the check and the append.
     fn lock_names(&self, requests: &[CheckedRequest]) -> Result<Option<FileLock>, SubmitError> {
         if !requests.iter().any(|r| r.is_named) {
             return Ok(None);
@@ -163,7 +163,7 @@ impl<'a> Submitter<'a> {
         Ok(Some(lock.map_err(QueueError::from)?))
     }
 
-    /// The indexes of the requests whose ids are taken, by a job or by a request before them.
+    /// The indexes of the requests whose ids are taken, by a job or by an earlier request.
     fn taken(&mut self, requests: &[CheckedRequest]) -> Result<HashSet<usize>, SubmitError> {
         let (mut taken, mut seen) = (HashSet::new(), HashSet::new());
         for (at, request) in requests.iter().enumerate().filter(|(_, r)| r.is_named) {

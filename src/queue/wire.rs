@@ -6,7 +6,7 @@
 //! {"at":"…","op":"end","by":"supervisor","job":"0192…","attempt":1,"claim":7,"outcome":"exited","exit_code":0}
 //! ```
 //!
-//! Replay takes a submission, the most common line, by a faster path: see `raw_submission`.
+//! Replay parses a submission, the most common line, in a faster way: see `raw_submission`.
 
 use std::borrow::Cow;
 

@@ -22,27 +22,27 @@ use crate::system::clock::Clock;
 /// A state directory that was checked and opened. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct StateDir {
-    /// Where things are.
+    /// Its paths.
     pub paths: StatePaths,
     /// Its id, layout and incarnation.
     pub identity: Identity,
-    /// Which folder it is.
+    /// The identity of its folder.
     pub place: FolderId,
     /// How it came to be here, judged by its record.
     pub origin: DirectoryOrigin,
     /// What is recorded of its past.
     pub past: Past,
-    /// Whether processes of another incarnation may live. Shared by all clones, because a recovery finds it
-    /// out and the search for such processes is frequent.
+    /// Whether processes of another incarnation may live. All clones share this, because a recovery determines
+    /// it, and the search for such processes is frequent.
     pub has_survivors: Arc<AtomicBool>,
     /// The seam to the disk.
     pub disk: Disk,
-    /// What time it is.
+    /// The source of the present time.
     pub clock: Clock,
     /// How long to wait for a lock that another process holds.
     pub lock_wait: Duration,
-    /// Size of a segment of the queue's log, bytes, and the most of every other log's. Processes with different
-    /// sizes may share a log.
+    /// Size of a segment of the queue's log, in bytes, and the largest size for every other log. Processes with
+    /// different sizes may share a log.
     pub segment_bytes: u64,
 }
 
@@ -64,9 +64,9 @@ impl StateDir {
         StateDir::open_checked(root, disk, clock)
     }
 
-    /// As [`StateDir::open`], for a process that was started by another one which has opened it that way and says which
-    /// folder it was: the way to it is not looked at again. A folder above it that others can change since must not fail
-    /// the jobs that are started.
+    /// As [`StateDir::open`], for a process that was started by another one, which has opened the directory that
+    /// way and says which folder it was. The folders above it are not checked again: if other users can change
+    /// one of them by now, that must not fail the jobs that are started.
     pub fn open_expected(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         check_folder(root)?;
         StateDir::open_checked(root, disk, clock)
@@ -81,7 +81,7 @@ impl StateDir {
         StateDir::with_origin(paths, identity, disk, clock)
     }
 
-    /// Opens one that exists, for one who puts something in.
+    /// Opens an existing directory, for a process that puts something in.
     pub(crate) fn open_to_write(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         let dir = StateDir::open(root, disk, clock)?;
         dir.sync_identity(&dir.paths.queue_log())?;
@@ -96,7 +96,7 @@ impl StateDir {
         }
     }
 
-    /// Whether [`StateDir::open_or_create`] could create one where there is none; changes nothing.
+    /// Checks whether [`StateDir::open_or_create`] could create a directory where there is none; changes nothing.
     ///
     /// # Errors
     /// [`StateError::NotEmpty`] for a folder with other files; see [`StateError`].
@@ -123,10 +123,10 @@ impl StateDir {
         check_abilities(&self.disk, self.paths.root())
     }
 
-    /// Says durably that the state directory has this version's layout. The caller has made it so.
+    /// Records durably that the state directory has this version's layout. The caller has made it so.
     ///
     /// # Errors
-    /// [`StateError::Newer`] when a later version was faster; see [`StateError`].
+    /// [`StateError::Newer`] when a later version raised the layout first; see [`StateError`].
     pub fn raise_layout(&self) -> Result<(), StateError> {
         let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
         match Identity::read(&self.paths.identity())? {
@@ -153,23 +153,23 @@ impl StateDir {
     #[track_caller]
     pub(crate) fn ensure_attempts(&self, paths: &JobPaths) -> Result<(), DiskError> {
         if !paths.attempts.is_dir() {
-            // The job may have removed more than its own.
+            // The job may have removed more than its own files.
             self.disk.ensure_dir(super::paths::above(&paths.attempts))?;
             self.disk.ensure_dir(&paths.attempts)?;
         }
         Ok(())
     }
 
-    /// Call this before a log is first opened, and before the identity is given out: the writer of
-    /// `state.json` may have been killed before its name was durable, and with another identity the log would
-    /// seem to be a stranger's. Where the log has its page, a process has done this before.
+    /// Call this before a log is first opened, and before the identity is given out: the writer of `state.json`
+    /// may have been killed before its name was durable, and with another identity the log would seem to belong
+    /// to another directory. Where the log has its page, a process has done this before.
     pub(crate) fn sync_identity(&self, log: &Path) -> Result<(), DiskError> {
         if log.join("commit.page").exists() { Ok(()) } else { self.disk.sync_dir(self.paths.root()) }
     }
 
-    /// How a log of this state directory is opened. `epoch` is the boot that its shared page may be believed
-    /// within; a segment is as large as `segment_bytes`, or as the directory's when that is less. Room is not
-    /// reserved, and numbers begin with 1.
+    /// The options with which a log of this state directory is opened. `epoch` is the boot within which its
+    /// shared page may be believed; a segment is as large as `segment_bytes`, or as the directory's when that is
+    /// less. No room is reserved, and numbers begin with 1.
     pub(crate) fn log_options(
         &self,
         folder: PathBuf,
@@ -211,7 +211,7 @@ fn check_way_to(root: &Path) -> Result<(), StateError> {
     check_way(root).map_err(|exposed| StateError::Changeable { path: root.to_owned(), exposed })
 }
 
-/// Its own folders must belong to this user too, even those that are links to other places.
+/// Checks that its own folders belong to this user too, even those that are links to other places.
 fn check_own_folders(paths: &StatePaths) -> Result<(), StateError> {
     let check = |folder: PathBuf| {
         let Ok(found) = std::fs::symlink_metadata(&folder) else { return Ok(()) };
@@ -243,24 +243,24 @@ fn check_folder(root: &Path) -> Result<(), StateError> {
     let stranger = metadata.uid() != rustix::process::geteuid().as_raw() && metadata.uid() != 0;
     if mode & 0o022 != 0 || stranger {
         let path = root.to_owned();
-        // An empty folder of another user is no state directory of ours either way.
+        // An empty folder of another user cannot be a state directory of this user in any case.
         return Err(StateError::Exposed { path, mode, owner: metadata.uid() });
     }
     Ok(())
 }
 
-/// `state.json` is not there: nothing was ever made here, or it was lost.
+/// Handles a missing `state.json`: nothing was ever made here, or the file was lost.
 fn lost_identity(paths: &StatePaths) -> Result<Identity, StateError> {
     let path = paths.root().to_owned();
     if !holds_state(paths)? {
         return Err(StateError::Missing { path, why: "it has no state.json" });
     }
-    // The identity is written before anything else. If it exists now, another process created the state
-    // directory and used it since our first look.
+    // The identity is written before anything else. If it exists now, another process created and used the state
+    // directory since the first check.
     Identity::read(&paths.identity())?.ok_or(StateError::IdentityLost { path })
 }
 
-/// Whether one of our folders holds anything but our folders: only a finished state directory does.
+/// Whether one of the directory's folders holds anything but these folders: only a finished state directory does.
 fn holds_state(paths: &StatePaths) -> Result<bool, StateError> {
     let folders = paths.folders();
     for folder in &folders {
@@ -295,8 +295,8 @@ fn check_that_nobody_lives_there(root: &Path) -> Result<(), StateError> {
 fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
     check_way_to(root)?;
     let missing = missing_ancestors(root);
-    // Folders are made one after the other: the innermost existing one may come from a process that died
-    // before the name was durable. A folder that others may list was not made by this function.
+    // Folders are made one after the other: the innermost existing one may come from a process that died before
+    // the name was durable. A folder that other users may list was not made by this function.
     let innermost = missing.first().map_or(root, PathBuf::as_path).parent();
     if let Some(around) = innermost.and_then(Path::parent).filter(|a| !a.as_os_str().is_empty()) {
         match disk.sync_dir(around) {
@@ -315,7 +315,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     check_that_nobody_lives_there(paths.root())?;
     if let Err(unfit) = check_abilities(&disk, root) {
         if is_new {
-            // Nothing is left where nothing can be.
+            // If nothing can be created, leave nothing behind.
             let _ = disk.remove_dir(root);
         }
         return Err(unfit);
@@ -328,7 +328,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
         return StateDir::open_to_write(root, disk, clock);
     }
     disk.ensure_dirs(&paths.folders())?;
-    // The identity comes last: where it is, the folders are.
+    // The identity comes last: when it exists, so do the folders.
     let identity = Identity::new(clock.now());
     let place = FolderId::of(paths.root())?;
     record_here(&paths, &identity, &place, clock.now(), None).write(&disk, &paths)?;

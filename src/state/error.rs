@@ -14,7 +14,7 @@ pub enum StateError {
     /// Nothing there, or a folder that holds no state.
     #[error("{} is no state directory: {why}", path.display())]
     Missing {
-        /// What was named.
+        /// The path that was given.
         path: PathBuf,
         /// What is there instead.
         why: &'static str,
@@ -22,17 +22,17 @@ pub enum StateError {
     /// Something other than a folder.
     #[error("{} is not a folder", path.display())]
     NotAFolder {
-        /// What was named.
+        /// The path that was given.
         path: PathBuf,
     },
     /// A folder with files of another origin, which must not become a state directory.
     #[error("{} is no state directory and not empty: it holds '{found}'", path.display())]
     NotEmpty {
         path: PathBuf,
-        /// One of the things in it.
+        /// The name of one of these files.
         found: String,
     },
-    /// `state.json` is gone from a state directory that holds state.
+    /// `state.json` is missing from a state directory that holds state.
     #[error("{} has lost its state.json but still holds state", path.display())]
     IdentityLost {
         /// The state directory.
@@ -88,7 +88,7 @@ pub enum StateError {
         #[source]
         source: io::Error,
     },
-    /// Files of an earlier time were put back, and the incarnation that begins with that cannot be written down.
+    /// Files of an earlier time were put back, and the incarnation that begins then cannot be recorded.
     #[error("files of an earlier time were put back into {}, and that cannot be written down", path.display())]
     NotNoted {
         /// The state directory.
@@ -99,7 +99,7 @@ pub enum StateError {
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// Another process is creating it and does not finish.
+    /// Another process holds the lock to create it, and does not finish.
     #[error(transparent)]
     Lock(#[from] LockError),
 }

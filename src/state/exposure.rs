@@ -4,19 +4,20 @@
 //! So each of these folders, through links too, must belong to root or to the user of this process, and only
 //! its owner may write to it. Four cases are decided here:
 //!
-//! - *Sticky folders* (`/tmp`) of root or of this user may be writable by all: only its owner can replace an entry, so
-//!   the owner of the entry must be root or this user.
-//! - *Groups.* A folder that a group may write is accepted only where the group is this user's private one: the primary
-//!   group of this account, with its name, and with no other member. With an umask of 002 such folders are usual below a
-//!   home. A group that `/etc/group` and `/etc/passwd` do not list may have any members.
-//! - *Access control lists* (POSIX) count as groups do. Without the group's write bit, which is their mask, they give
-//!   no one the right to write. Those of NFSv4 are not read.
+//! - *Sticky folders* (`/tmp`) of root or of this user may be writable by all: only its owner can replace an
+//!   entry, so the owner of the entry must be root or this user.
+//! - *Groups.* A folder that a group may write is accepted only when the group is this user's private one: the
+//!   primary group of this account, with its name, and with no other member. With a umask of 002 such folders are
+//!   usual below a home. A group that `/etc/group` and `/etc/passwd` do not list may have any members.
+//! - *Access control lists* (POSIX) count as groups do. Without the group's write bit, which is their mask, they
+//!   give no one the right to write. Lists of NFSv4 are not read.
 //! - *User namespaces.* A folder whose owner has no number in this namespace shows the overflow uid (65534). No
-//!   process in this namespace is that owner, or gets a right from it; the user who made the namespace chose its
-//!   content, and is trusted as the machine's root is. So it counts as root's, where this is certain: the number is not
-//!   given to an account of this namespace, or the kernel says that even this namespace's root has no power over the
-//!   folder. In a sticky folder it does not count, because there all users of the machine outside look the same. Where
-//!   there is no such namespace, 65534 is an account like any other: on NFS every root of another machine.
+//!   process in this namespace is that owner, or gets a right from it. The user who made the namespace chose its
+//!   content, and is trusted as the machine's root is. So such an owner counts as root, where this is certain:
+//!   the number is not given to an account of this namespace, or the kernel says that even this namespace's root
+//!   has no power over the folder. In a sticky folder it does not count, because there all users of the machine
+//!   outside look the same. Where there is no such namespace, 65534 is an account like any other: on NFS it is
+//!   every root of another machine.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -33,9 +34,9 @@ const LINKS: u32 = 40;
 const STICKY: u32 = 0o1000;
 const WRITABLE_BY_GROUP: u32 = 0o020;
 const WRITABLE_BY_ALL: u32 = 0o002;
-/// Where the kernel keeps a POSIX access control list.
+/// The name of the attribute in which the kernel keeps a POSIX access control list.
 const ACL: &str = "system.posix_acl_access";
-/// Larger ones are not read: they name more than a hundred users.
+/// The largest list that is read, in bytes: larger ones name more than a hundred users.
 const LARGEST_ACL: usize = 1024;
 
 /// Something that another user can change.
@@ -79,7 +80,7 @@ pub enum Exposure {
     /// All users.
     #[error("can be written by every user (mode {0:04o})")]
     All(u32),
-    /// Others whom an access control list names, or one that cannot be read.
+    /// Users or groups that an access control list names; or the list cannot be read.
     #[error("can be written by others by its access control list")]
     List,
 }
@@ -97,7 +98,7 @@ pub fn check_way(path: &Path) -> Result<(), Exposed> {
     let mut is_shared = check_folder(&at)?;
     while let Some(name) = rest.pop() {
         if name == ".." {
-            // Passed on the way down, and found right then.
+            // It was checked on the way down.
             at.pop();
             is_shared = check_folder(&at)?;
             continue;
@@ -111,7 +112,7 @@ pub fn check_way(path: &Path) -> Result<(), Exposed> {
             let (Ok(target), Some(left)) = (std::fs::read_link(&entry), links.checked_sub(1)) else {
                 return Ok(());
             };
-            // A link of /proc leads to an open file, whatever its text says.
+            // A link in /proc leads to an open file, whatever its text says.
             if is_of_proc(&at) {
                 return Ok(());
             }
@@ -154,9 +155,9 @@ fn parts(path: &Path) -> Vec<OsString> {
     path.components().rev().filter_map(name).collect()
 }
 
-/// Whether all may write to a folder that is right because it is sticky.
+/// Checks a folder; true when other users may write to it, which only the sticky bit makes acceptable.
 fn check_folder(path: &Path) -> Result<bool, Exposed> {
-    // A hidden file cannot be opened either.
+    // A file that is hidden cannot be opened either.
     let Ok(seen) = std::fs::symlink_metadata(path) else { return Ok(false) };
     let exposed = |how| Err(Exposed { path: path.to_owned(), how });
     if !is_root_or_us(seen.uid()) && !is_unmapped(seen.uid(), path) {
@@ -169,7 +170,7 @@ fn check_folder(path: &Path) -> Result<bool, Exposed> {
     }
 }
 
-/// The users other than its owner who may write to it.
+/// Who, other than its owner, may write to it.
 fn writable(path: &Path, seen: &Metadata) -> Option<Exposure> {
     let mode = seen.mode() & 0o7777;
     if mode & WRITABLE_BY_ALL != 0 {
@@ -197,8 +198,8 @@ fn is_private(group: u32) -> bool {
     user.gid == found.gid && is_only_of(&user.name, &found, &accounts)
 }
 
-/// Whether a group has this user's name and no other member, by its list or, as these lines of `/etc/passwd`
-/// tell, as a primary group.
+/// Whether a group has this user's name and no other member: neither in its list nor, by these lines of
+/// `/etc/passwd`, as a primary group.
 fn is_only_of(user: &str, group: &Group, accounts: &str) -> bool {
     let has_it = |line: &str| {
         let mut fields = line.split(':');
@@ -232,7 +233,8 @@ fn access_list(path: &Path) -> io::Result<Option<Vec<AclEntry>>> {
     entries_of(&value[..length]).map(Some).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-/// As the kernel hands them out: a version, then eight bytes for each entry, the lowest first.
+/// Parses the form in which the kernel returns a list: a version, then eight bytes for each entry, least
+/// significant byte first.
 fn entries_of(value: &[u8]) -> Option<Vec<AclEntry>> {
     let (version, entries) = value.split_first_chunk::<4>()?;
     let (entries, rest) = entries.as_chunks::<8>();
@@ -247,7 +249,7 @@ fn entries_of(value: &[u8]) -> Option<Vec<AclEntry>> {
     Some(entries.iter().map(entry).collect())
 }
 
-/// Whether all whom a list lets write are root, this user, and this user's private group.
+/// Whether a list lets only root, this user, and this user's private group write.
 fn is_of_this_user(list: &[AclEntry], group: u32) -> bool {
     list.iter().filter(|entry| entry.may_write).all(|entry| match entry.tag {
         ACL_USER => is_root_or_us(entry.id),
@@ -273,14 +275,14 @@ fn is_unmapped(uid: u32, path: &Path) -> bool {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Given {
-    /// Every number of the machine is one here.
+    /// Every number of the machine is given to an account here.
     All,
     Yes,
     No,
 }
 
-/// Whether a number is given to an account of the namespace with this map: lines of the first one inside, the first one
-/// outside, and how many.
+/// Whether a number is given to an account of the namespace with this map. Each line of the map has the first
+/// number inside, the first number outside, and the count.
 fn is_given(uid: u32, map: &str) -> Given {
     let lines = map.lines().filter_map(|line| {
         let mut numbers = line.split_whitespace().map(str::parse::<u64>);
@@ -295,8 +297,8 @@ fn is_given(uid: u32, map: &str) -> Given {
     if has { Given::Yes } else { Given::No }
 }
 
-/// Whether even the root of this namespace may not do with a folder or file what its owner may: only the owner, and who
-/// has power over it, may read it without that being noted.
+/// Whether even the root of this namespace may not do with a folder or file what its owner may. The test: only
+/// the owner, and a user with power over the owner, may read it without changing its access time.
 fn is_out_of_reach(path: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOATIME | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     Uid::effective().is_root() && matches!(rustix::fs::open(path, flags, Mode::empty()), Err(Errno::PERM))
@@ -314,7 +316,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder of this user whose way is right: below a sticky `/tmp`, or a folder of its own.
+    /// A folder of this user that passes the check: below a sticky `/tmp`, or a folder of its own.
     fn place() -> tempfile::TempDir {
         let place = tempfile::tempdir().unwrap();
         check_way(&place.path().join("below")).expect("the folder for temporary files is right");

@@ -23,13 +23,13 @@
 //! | cannot be told (no birth time, changing inode numbers) | any | | itself |
 //! | nothing is recorded, or the record is damaged | any | | itself: recorded now |
 //!
-//! A copy is not written to (see [`crate::durable::Home`]) until [`crate::repair::adopt_as_new`] makes
-//! another state directory of it. Where a backup was restored *into* the recorded folder, the record does not
-//! show it: an attribute of the folder itself (`user.recoveryctl.incarnation`), which no backup of files has,
-//! and living processes (see [`crate::jobs::notice_restore`]) do.
+//! A copy is not written to (see [`crate::durable::Home`]) until [`crate::repair::adopt_as_new`] makes another
+//! state directory of it. The record does not show that a backup was restored *into* the recorded folder. Two
+//! other things show that: an attribute of the folder itself (`user.recoveryctl.incarnation`), which no backup of
+//! files has, and living processes (see [`crate::jobs::notice_restore`]).
 //!
-//! Not detected: a whole machine that was cloned with its disk, path and machine id; processes in one of the
-//! two cannot be seen from the other.
+//! Not detected: a whole machine that was cloned with its disk, path and machine id. Processes in one of the two
+//! machines cannot be seen from the other.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ use crate::system::clock::Timestamp;
 /// The attribute of the folder that holds its highest incarnation so far.
 const ATTRIBUTE: &str = "user.recoveryctl.incarnation";
 
-/// Paths that are kept.
+/// The most paths that are kept.
 const MOST_PATHS: usize = 8;
 
 /// A folder, told from every other.
@@ -77,12 +77,13 @@ impl FolderId {
         })
     }
 
-    /// Whether the other one is the same folder; `None` when that cannot be told.
+    /// Whether the other identity is that of the same folder; `None` when that cannot be told.
     pub(crate) fn is(&self, other: &FolderId) -> Option<bool> {
         match (&self.born, &other.born) {
             (Some(ours), Some(theirs)) if ours != theirs => Some(false),
             (Some(_), Some(_)) if self.inode == other.inode => Some(true),
-            // Made in the same tick of the clock, or seen through a file system that numbers anew.
+            // They were made in the same tick of the clock, or are seen through a file system that renumbers its
+            // files.
             (Some(_), Some(_)) => None,
             _ if self.device != other.device || self.is_renumbered || other.is_renumbered => None,
             _ => Some(self.inode == other.inode),
@@ -96,7 +97,7 @@ impl FolderId {
 }
 
 fn is_renumbered(folder: &Path) -> bool {
-    /// The numbers of FUSE and overlayfs in statfs(2).
+    /// The magic numbers in statfs(2) of FUSE and overlayfs.
     const RENUMBERED: [i64; 2] = [0x6573_5546, 0x794c_7630];
     #[allow(clippy::useless_conversion)] // The type differs between architectures.
     rustix::fs::statfs(folder).is_ok_and(|fs| RENUMBERED.contains(&i64::from(fs.f_type)))
@@ -216,7 +217,8 @@ impl FolderRecord {
     }
 }
 
-/// A hint in addition to the record; absent where the file system has no attributes.
+/// Records the incarnation on the folder, in addition to the record in it; the attribute is absent where the file
+/// system has none.
 fn note_on_folder(root: &Path, incarnation: u64) {
     if noted_on_folder(root).is_none_or(|noted| noted < incarnation) {
         let value = incarnation.to_string();
@@ -251,14 +253,14 @@ pub enum DirectoryOrigin {
     },
 }
 
-/// Decides by the table of this page.
+/// Decides by the table in the module's documentation.
 pub(super) fn origin_of(
     paths: &StatePaths,
     identity: &Identity,
     here: &FolderId,
     record: Option<&FolderRecord>,
 ) -> DirectoryOrigin {
-    // A record of another identity came with files of another directory: it does not describe this one.
+    // A record of another identity came with files of another directory, and does not describe this one.
     let Some(record) = record.filter(|record| record.state_id == identity.state_id) else {
         return DirectoryOrigin::Unrecorded;
     };
@@ -280,7 +282,7 @@ pub(super) fn origin_of(
     }
 }
 
-/// Of a folder that is not the recorded one, where no other is seen that could be.
+/// The origin of a folder that is not the recorded one, when no other folder is seen that could be the original.
 fn standing_elsewhere(record: &FolderRecord, own: &PathBuf) -> DirectoryOrigin {
     let machine_id = machine_id();
     let before = record.paths.first().cloned().unwrap_or_default();
@@ -338,8 +340,8 @@ fn state_at(path: &Path, identity: &Identity) -> Option<FolderId> {
     if found.state_id == identity.state_id { FolderId::of(path).ok() } else { None }
 }
 
-/// The incarnation that follows: later than all that this directory is known to have had. It is the second in
-/// which it begins, so that two directories that were made of one backup do not share one.
+/// The next incarnation: later than all that this directory is known to have had. It is the second in which it
+/// begins, so that two directories that were made from one backup do not share one.
 pub(super) fn next_incarnation(root: &Path, identity: &Identity, now: Timestamp) -> u64 {
     let second = u64::try_from(now.as_millis() / 1000).unwrap_or(0);
     let known = identity.incarnation.max(noted_on_folder(root).unwrap_or(0));

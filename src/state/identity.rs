@@ -35,13 +35,13 @@ pub struct Identity {
     pub moving_attempts: bool,
 }
 
-/// The incarnation of a new state directory, and of one whose version did not record any.
+/// The incarnation of a new state directory, and of one that a version without incarnations made.
 fn first_incarnation() -> u64 {
     1
 }
 
 impl Identity {
-    /// A new one.
+    /// The identity of a new state directory.
     pub(crate) fn new(at: Timestamp) -> Identity {
         Identity {
             layout: LAYOUT_VERSION,
@@ -52,7 +52,8 @@ impl Identity {
         }
     }
 
-    /// The same, of the layout of this version, with all that an earlier one had elsewhere still to be moved.
+    /// The same identity with this version's layout, with the files that an earlier layout had elsewhere still to
+    /// be moved.
     pub(super) fn raised(self) -> Identity {
         Identity { layout: LAYOUT_VERSION, moving_attempts: self.may_have_attempts_in_workspaces(), ..self }
     }
@@ -81,8 +82,8 @@ impl Identity {
             Err(e) => return Err(e.into()),
         };
         let damaged = |source| StateError::Damaged { path: path.to_owned(), source };
-        // The layout first: a later one need not have the members that this version knows, and must not
-        // pass for a damaged one, which would be written anew.
+        // The layout is read first: a later one need not have the members that this version knows, and must not
+        // be taken for a damaged one, which would be written anew.
         let Form { layout } = serde_json::from_slice(&bytes).map_err(damaged)?;
         if layout > LAYOUT_VERSION {
             return Err(StateError::Newer { path: path.to_owned(), layout });

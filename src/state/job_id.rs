@@ -1,4 +1,4 @@
-//! Ids of jobs: ours are UUIDs (version 7), users may give any safe name.
+//! Ids of jobs: this program gives UUIDs (version 7); users may give any safe name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,7 +21,7 @@ enum Form {
     Name(Box<str>),
 }
 
-/// A replay hashes a million: the sixteen bytes, and nothing about their kind or number.
+/// A replay hashes a million ids: only the sixteen bytes are hashed, not their kind or number.
 impl Hash for Form {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
@@ -37,7 +37,7 @@ impl JobId {
         JobId(Form::Uuid(Uuid::now_v7()))
     }
 
-    /// Whether it has the form that we give ourselves.
+    /// Whether it has the form of the ids that this program gives.
     pub(crate) fn is_uuid(&self) -> bool {
         matches!(self.0, Form::Uuid(_))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// The longest encoded name; with our suffixes it stays below the 255 bytes of a file name.
+/// The longest encoded name; with the suffixes of this program it stays below the 255 bytes of a file name.
 pub(crate) const LONGEST_ENCODED: usize = 240;
 
 /// A name that cannot become a file name.
@@ -48,7 +48,7 @@ pub fn encode(name: &str) -> Result<String, BadName> {
     Ok(out)
 }
 
-/// The name behind a file name; `None` when [`encode`] would not have made it.
+/// The name that a file name encodes; `None` when [`encode`] would not have made that file name.
 pub fn decode(file_name: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(file_name.len());
     let mut rest = file_name.as_bytes();

@@ -1,5 +1,5 @@
-//! Determines the origin of a directory when it is opened, and records changes: that it was moved, that a
-//! backup was restored, that it is a directory of its own now.
+//! Determines the origin of a directory when it is opened, and records changes: that it was moved, that a backup
+//! was restored, that it is a directory of its own now.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,7 +77,8 @@ impl StateDir {
         StateError::NotNoted { path: self.paths.root().to_owned(), source: Box::new(why) }
     }
 
-    /// Records the folder as it is now, under the lock of the identity: another process may have been faster.
+    /// Records the folder as it is now, under the lock of the identity: another process may have recorded it
+    /// first.
     fn write_down(&mut self) -> Result<(), StateError> {
         let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
         if let Some(identity) = Identity::read(&self.paths.identity())? {
@@ -142,15 +143,15 @@ impl StateDir {
         StateStamp { state_id: self.identity.state_id, incarnation: self.identity.incarnation, device, inode }
     }
 
-    /// Whether a file of an attempt that bears this stamp is of the claim that it names: the time that was lost
-    /// when a backup was put back gave the same numbers to other claims.
+    /// Whether a file of an attempt with this stamp belongs to the claim that it names: before a backup was put
+    /// back, the same numbers were given to other claims.
     pub(crate) fn is_of_our_time(&self, claim: u64, stamp: Option<&StateStamp>) -> bool {
         let Some(restored) = &self.past.restored else { return true };
         let is_present = stamp.is_some_and(|stamp| stamp.incarnation == self.identity.incarnation);
         is_present == (claim > restored.log_end)
     }
 
-    /// Whether what bears this stamp was begun by another incarnation of this directory.
+    /// Whether something with this stamp was begun by another incarnation of this directory.
     pub(crate) fn is_of_other_incarnation(&self, stamp: Option<&StateStamp>) -> bool {
         match (stamp, &self.past.restored) {
             (Some(stamp), _) => stamp.incarnation != self.identity.incarnation,
@@ -163,7 +164,7 @@ impl StateDir {
         self.past.restored.is_some() && self.has_survivors.load(Ordering::Relaxed)
     }
 
-    /// First in the identity: a kill before the folder's record is written makes one more incarnation begin.
+    /// The identity is written first: if a kill prevents the folder's record, just one more incarnation begins.
     fn begin_incarnation(&mut self, record: &mut FolderRecord) -> Result<(), StateError> {
         let incarnation = next_incarnation(self.paths.root(), &self.identity, self.clock.now());
         let identity = Identity { incarnation, ..self.identity.clone() };
@@ -178,8 +179,8 @@ impl StateDir {
         matches!(self.origin, DirectoryOrigin::Copied { .. })
     }
 
-    /// Begins a new incarnation, because something shows that the files went back in time: processes and
-    /// files of the lost time do not pass for ours any more.
+    /// Begins a new incarnation, because something shows that the files went back in time: processes and files of
+    /// the lost time are then no longer taken for this directory's.
     pub fn note_restored(&mut self, why: &str) -> Result<(), StateError> {
         let noted = self.change_record(|dir, record| {
             record.restored = Some(dir.restored_now(why));
@@ -188,7 +189,7 @@ impl StateDir {
         noted.map_err(|e| self.not_noted(e))
     }
 
-    /// Notes that a recovery has told of the restore, and whether processes of another incarnation are left.
+    /// Records that a recovery has reported the restore, and whether processes of another incarnation are left.
     pub fn note_told(&mut self, has_survivors: bool) -> Result<(), StateError> {
         if self.past.restored.as_ref().is_none_or(|r| r.is_told && r.has_survivors == has_survivors) {
             return Ok(());
@@ -209,16 +210,16 @@ impl StateDir {
         Some(StateDir { disk, ..self.clone() })
     }
 
-    /// Gives a copy that was made of hard links its own files, as far as they are written in place. The
-    /// caller holds [`StateDir::lock_identity`].
+    /// Gives a copy that was made of hard links its own files, of those that are written in place. The caller
+    /// holds [`StateDir::lock_identity`].
     ///
     /// # Errors
-    /// The system's error; the next call goes on.
+    /// The system's error; the next call continues.
     pub(crate) fn unshare_files(&self) -> Result<(), StateError> {
         Ok(super::shared_files::unshare(&self.disk, &self.paths)?)
     }
 
-    /// Keeps others from making or repairing the identity.
+    /// Keeps other processes from making or repairing the identity.
     pub(crate) fn lock_identity(&self) -> Result<FileLock, StateError> {
         Ok(FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?)
     }
@@ -281,13 +282,13 @@ impl StateDir {
             Ok(Some(now)) => {
                 (now.state_id, now.incarnation) == (self.identity.state_id, self.identity.incarnation)
             }
-            // Lost or damaged: recovery writes it anew, with the same id.
+            // The identity is lost or damaged: recovery writes it anew, with the same id.
             _ => true,
         }
     }
 
-    /// Whether the identity on disk is the very one that was read at opening. Unlike in
-    /// [`StateDir::is_still_itself`], one that is lost since is not.
+    /// Whether the identity on disk is exactly the one that was read at opening. Unlike for
+    /// [`StateDir::is_still_itself`], an identity that was lost in the meantime is not unchanged.
     pub(crate) fn is_unchanged(&self) -> Result<bool, StateError> {
         Ok(Identity::read(&self.paths.identity())?.is_some_and(|now| now == self.identity))
     }
@@ -311,8 +312,7 @@ fn may_survive(past: &Past) -> bool {
     past.restored.as_ref().is_some_and(|restored| restored.has_survivors)
 }
 
-/// Whether the disk, or the lock's holder, keeps this process from recording it: its next write will report
-/// that.
+/// Whether the disk, or the lock's holder, keeps this process from recording it: its next write will report that.
 fn is_refusal(error: &StateError) -> bool {
     matches!(error, StateError::Disk(_) | StateError::Lock(_))
 }

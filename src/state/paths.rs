@@ -79,9 +79,9 @@ impl StatePaths {
 }
 
 paths! {
-    /// Held while the state directory is made or its identity repaired.
+    /// Held by a process that makes the state directory or repairs its identity.
     state_lock => "state.lock";
-    /// The record of which folder this is.
+    /// The record of the folder's identity.
     place => "place.json";
     /// Layout version and identity.
     identity => "state.json";
@@ -89,11 +89,11 @@ paths! {
     queue => "queue";
     /// The queue log's segments.
     queue_log => "queue/log";
-    /// Taken while a snapshot is written.
+    /// Held by a process that writes a snapshot.
     checkpoint_lock => "queue/checkpoint.lock";
-    /// Taken while a job with a name given by the user is submitted.
+    /// Held by a process that submits a job with a name given by the user.
     names_lock => "queue/names.lock";
-    /// Held by the process that takes over another server's workspace.
+    /// Held by the process that imports another server's workspace.
     import_lock => "queue/import.lock";
     /// Job records and workspaces.
     jobs => "jobs";
@@ -109,19 +109,19 @@ paths! {
     startup_lock => "startup/startup.lock";
     /// The startup that is under way.
     startup_marker => "startup/marker.json";
-    /// Past startups and their acts of cleaning, in segments.
+    /// Past startups and the cleaning after them, in segments.
     startup_log => "startup/log";
-    /// The startups that were, in layout 1.
+    /// Past startups, in layout 1.
     startup_history_1 => "startup/history.json";
     /// Acts of cleaning after aborted startups, in layout 1.
     startup_cleanup_log_1 => "startup/cleanup-log.json";
     /// The recovery's own folder.
     recovery => "recovery";
-    /// Live progress of the recovery that runs, or ran last.
+    /// Live progress of the present or last recovery.
     recovery_current => "recovery/current.json";
     /// The record of the last recovery.
     recovery_last => "recovery/last.json";
-    /// Recoveries that were.
+    /// Past recoveries.
     recovery_history => "recovery/history.json";
     /// Held by the process that recovers.
     recovery_lock => "recovery/recovery.lock";
@@ -151,9 +151,9 @@ paths! {
     cleanup_completed => "cleanup/completed";
     /// Folders that cleanups are deleting.
     cleanup_trash => "cleanup/trash";
-    /// Git work that was kept of workspaces that went.
+    /// Git work that was kept from removed workspaces.
     cleanup_archive => "cleanup/archive";
-    /// The empty repository that git runs in when it is asked about others.
+    /// The empty repository in which git runs when it examines others.
     cleanup_git => "cleanup/git";
     /// The last plan of an orphan scan, and the orphans' own folders.
     orphans => "orphans";
@@ -173,9 +173,9 @@ paths! {
     daemon_info => "daemon/daemon.json";
     /// Held by the daemon as long as it lives.
     daemon_lock => "daemon/daemon.lock";
-    /// When the daemon's loop turned last.
+    /// When the daemon's loop last ran.
     daemon_turn => "daemon/turn";
-    /// Held by a process that starts whatever job is next.
+    /// Held by a process that starts the next jobs of the queue.
     scheduling_lock => "daemon/scheduling.lock";
     /// Why the scheduler starts no job, while it cannot.
     starts_held => "daemon/starts.json";
@@ -200,7 +200,7 @@ impl StatePaths {
     }
 
     /// Whether a workspace belongs to the owner of the folder of workspaces, and no other user can create or
-    /// exchange names in it. Otherwise nothing in it is evidence, not even a file of the server's.
+    /// exchange names in it. Otherwise nothing in it is evidence, not even a file of the server.
     pub(crate) fn is_of_the_server(&self, workspace: &Path) -> bool {
         is_of_one_owner(&self.jobs(), workspace)
     }
@@ -210,18 +210,18 @@ impl StatePaths {
         StatePaths { root, copy_of: None, may_be_in_workspaces: false }
     }
 
-    /// The paths in a copy of a state directory: jobs that live know the original.
+    /// The paths in a copy of a state directory, whose living jobs know only the original's.
     pub(crate) fn of_copy(self, original: PathBuf) -> StatePaths {
         StatePaths { copy_of: Some(original), ..self }
     }
 
-    /// The paths in a state directory of an earlier layout, or one that is being brought to this one's: a job whose
-    /// files are in its workspace still has them there.
+    /// The paths in a state directory of an earlier layout, or in one that is being brought to this layout: a job
+    /// whose files are in its workspace still has them there.
     pub(super) fn of_layout_2(self) -> StatePaths {
         StatePaths { may_be_in_workspaces: true, ..self }
     }
 
-    /// A path in the state directory as the processes of its jobs know it: in a copy, that of the original.
+    /// A path in the state directory as the processes of its jobs know it: in a copy, the original's path.
     pub(crate) fn as_known(&self, path: &Path) -> PathBuf {
         let moved = self
             .copy_of
@@ -235,7 +235,7 @@ impl StatePaths {
         &self.root
     }
 
-    /// Whether a name at the top of a folder is one of ours, or one that a new file system has.
+    /// Whether a name at the top of a folder is one of this program's, or one that a new file system has.
     pub(super) fn is_known_at_top(name: &OsStr) -> bool {
         let Some(name) = name.to_str() else { return false };
         TOP_FILES.contains(&name)
@@ -251,7 +251,7 @@ impl StatePaths {
         Ok(if is_asked { paths.of_layout_2_if_there() } else { paths })
     }
 
-    /// The same, wherever its files are.
+    /// The paths of one job in this version's layout, wherever its files are.
     pub(crate) fn job_of_this_layout(&self, id: &str) -> Result<JobPaths, BadName> {
         let file = encode(id)?;
         let jobs = self.jobs();
@@ -280,7 +280,7 @@ pub struct LockPaths {
     pub flock: PathBuf,
     /// The holder, and the operation.
     pub metadata: PathBuf,
-    /// Taken for the moment in which the metadata is replaced.
+    /// Held for the moment in which the metadata is replaced.
     pub writing: PathBuf,
     /// The tickets of waiting processes.
     pub line: PathBuf,
@@ -300,16 +300,16 @@ pub struct JobPaths {
     earlier: PathBuf,
 }
 
-/// The server's files about the present attempt: in layout 2, and of a job whose supervisor is of that time,
-/// at the top of its workspace. The sentinel, which names the attempt, comes last.
+/// The server's files about the present attempt; in layout 2, and for a job whose supervisor is of that layout,
+/// they are at the top of its workspace. The sentinel, which names the attempt, comes last.
 pub(crate) const ATTEMPT_FILES: [&str; 5] =
     ["output.log", "exit.json", "command.json", "sentinel.json", "sentinel.lock"];
 /// The name of the folder of earlier attempts in a workspace of layout 2.
 pub(crate) const EARLIER: &str = "attempts";
 /// The name of the file that the job may replace to save its progress.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
-/// Links of these names in a workspace lead to the attempt's files, for people and tools that look for them
-/// there. This program never follows them.
+/// Names of links in a workspace that lead to the attempt's files, for people and tools that look for them there.
+/// This program never follows them.
 pub(crate) const LINKED: [&str; 2] = ["sentinel.json", "command.json"];
 
 fn is_of_one_owner(jobs: &Path, workspace: &Path) -> bool {
@@ -318,7 +318,7 @@ fn is_of_one_owner(jobs: &Path, workspace: &Path) -> bool {
     found.is_dir() && found.uid() == jobs.uid() && found.mode() & 0o022 == 0
 }
 
-/// The parent folder of a path of ours.
+/// The parent folder of a path in the state directory.
 pub(super) fn above(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
@@ -329,18 +329,19 @@ pub(crate) fn is_own_name_of_layout_2(name: &OsStr) -> bool {
 }
 
 impl JobPaths {
-    /// In a directory of layout 2: a job without a folder for its attempts has begun none, or has all in its
-    /// workspace.
+    /// The paths in a directory of layout 2: a job without a folder for its attempts has begun none, or has all
+    /// files in its workspace.
     fn of_layout_2_if_there(self) -> JobPaths {
         let is_file = |name| self.workspace.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
-        // The lock is made first and never removed; the sentinel shows one whose lock is gone.
+        // The lock is made first and never removed by the server; the sentinel shows an attempt whose lock is
+        // gone.
         if self.attempts.exists() || !(is_file("sentinel.lock") || is_file("sentinel.json")) {
             return self;
         }
         self.of_layout_2()
     }
 
-    /// The same job's, with all in its workspace.
+    /// The same job's paths, with all files in its workspace.
     pub(crate) fn of_layout_2(self) -> JobPaths {
         let (attempts, earlier) = (self.workspace.clone(), self.workspace.join(EARLIER));
         JobPaths { attempts, earlier, ..self }
@@ -361,7 +362,7 @@ impl JobPaths {
         self.attempts.join("sentinel.lock")
     }
 
-    /// The command's process, as the command's process itself wrote it before it became the command.
+    /// The record of the command's process, which that process wrote before it became the command.
     pub fn command(&self) -> PathBuf {
         self.attempts.join("command.json")
     }
@@ -371,7 +372,7 @@ impl JobPaths {
         self.attempts.join("output.log")
     }
 
-    /// The name that the pipe in front of the output has for a moment.
+    /// The name that the output's pipe has for a moment.
     pub fn output_pipe(&self) -> PathBuf {
         self.attempts.join("output.pipe")
     }

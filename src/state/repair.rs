@@ -1,8 +1,8 @@
 //! Opens a state directory whose `state.json` was lost or damaged, and rewrites that file.
 //!
-//! The id is in the first line of every segment of the queue log and the audit log, and of every snapshot of
-//! the queue. If files of several state directories were mixed, the id that most of them bear wins; readers
-//! ignore the others.
+//! The id is in the first line of every segment of the queue log and the audit log, and of every snapshot of the
+//! queue. If files of several state directories were mixed, the id that most files have is used; readers ignore
+//! the other files.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -19,7 +19,7 @@ use super::paths::StatePaths;
 use crate::durable::{Disk, FileLock, IoContext, Quarantine, log};
 use crate::system::clock::{Clock, Timestamp};
 
-/// The longest first line that is looked for, in bytes; real ones have about 200.
+/// The longest first line that is read, in bytes; real ones have about 200.
 const LONGEST_FIRST_LINE: u64 = 4096;
 
 /// The repair of `state.json`.
@@ -27,7 +27,7 @@ const LONGEST_FIRST_LINE: u64 = 4096;
 pub struct IdentityRepair {
     /// Where the damaged file was put; `None` when there was no file at all.
     pub quarantined: Option<PathBuf>,
-    /// A file that bears the id; `None` when no file did and a new id was made.
+    /// A file with the id; `None` when no file had one and a new id was made.
     pub source: Option<PathBuf>,
 }
 
@@ -65,7 +65,7 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
         Ok(Some(identity)) if is_contradicted(&paths, &identity) => {
             Some(format!("no other file bears its id, {}, and all bear another", identity.state_id))
         }
-        Ok(Some(_)) => return Ok(None), // Somebody else was faster.
+        Ok(Some(_)) => return Ok(None), // Another process repaired it first.
         Ok(None) => None,
         Err(StateError::Damaged { source, .. }) => Some(source.to_string()),
         Err(other) => return Err(other),
@@ -96,18 +96,18 @@ fn last_incarnation(paths: &StatePaths, state_id: Uuid) -> u64 {
     record.map_or(1, |record| record.incarnation)
 }
 
-/// Whether all files bear one id and it is not this: one changed digit in `state.json` would make strangers
-/// of them all, and the whole log would be left out.
+/// Whether all files have one id and it is not this one: otherwise one changed digit in `state.json` would make
+/// all of them foreign, and the whole log would be left out.
 fn is_contradicted(paths: &StatePaths, identity: &Identity) -> bool {
-    // Not all of them can be seen: no contradiction is certain. Where the folder is needed, it is said that
-    // it cannot be read.
+    // When not all files can be read, no contradiction is certain. The code that needs the folder reports that it
+    // cannot be read.
     let Ok(lines) = first_lines(paths) else { return false };
     let mut ids = lines.into_iter().map(|(_, line)| line.state_id);
     let Some(first) = ids.next() else { return false };
     first != identity.state_id && ids.all(|id| id == first)
 }
 
-/// The members that the first lines of all our logs share.
+/// The members that the first lines of all logs share.
 #[derive(Debug, Deserialize)]
 struct FirstLine {
     state_id: Uuid,
@@ -136,7 +136,7 @@ fn first_line(path: &Path) -> Option<FirstLine> {
     serde_json::from_slice(frame.payload).ok()
 }
 
-/// The id that most files bear, one of these files, and the earliest time in them.
+/// The id that most files have, one of these files, and the earliest time in them.
 fn most_frequent(lines: Vec<(PathBuf, FirstLine)>) -> Option<(Uuid, PathBuf, Option<Timestamp>)> {
     let mut by_id: BTreeMap<Uuid, Vec<(PathBuf, FirstLine)>> = BTreeMap::new();
     for (path, line) in lines {
@@ -167,7 +167,7 @@ mod tests {
         (temporary, dir)
     }
 
-    /// A file as every log begins.
+    /// Writes a file with the first line that every log has.
     fn begin_log(path: &Path, state_id: Uuid, at: &str) {
         let mut content = Vec::new();
         let header = format!(r#"{{"version":1,"state_id":"{state_id}","created_at":"{at}"}}"#);
@@ -222,7 +222,8 @@ mod tests {
         assert!(!nothing.exists());
     }
 
-    /// With one digit of the id changed the file could still be read, and the log was left out as a stranger's.
+    /// With one digit of the id changed the file could once still be read, and the log was left out as a foreign
+    /// one.
     #[test]
     fn repair_rejects_contradicted_id() {
         let folder = tempfile::tempdir().unwrap();

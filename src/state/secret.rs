@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 /// How a signing secret is written.
 const PREFIX: &str = "whsec_";
 
-/// A key that a receiver of webhooks shares with us. It can be neither shown nor serialised.
+/// A key that a receiver of webhooks shares with this server. It can be neither shown nor serialised.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
 

@@ -3,9 +3,9 @@
 //! written in place (segments of logs, locks, the commit page, output) would change in the other folder too.
 //! So before such a directory begins a life of its own, each of these files gets a copy of its own.
 //!
-//! Workspaces are left out: they are the jobs', may belong to another user, and often contain hard links.
-//! Only in a directory of layout 2 the server's own files are in workspaces, and only in those that still
-//! belong to the server.
+//! Workspaces are left out: they belong to the jobs, may belong to another user, and often contain hard links.
+//! Only in a directory of layout 2 are the server's own files in workspaces, and there only the workspaces that
+//! still belong to the server count.
 
 use std::ffi::OsStr;
 use std::fs::DirEntry;
@@ -17,13 +17,13 @@ use super::StatePaths;
 use super::paths::{ATTEMPT_FILES, EARLIER};
 use crate::durable::{Disk, DiskError, IoContext, replace_with};
 
-/// Folders in which nothing is written in place.
+/// Folders in which no file is written in place.
 const NOT_WRITTEN: [&str; 4] = ["archive", "quarantine", "trash", "git"];
 
-/// Gives each shared file that is written in place a content of its own.
+/// Gives each shared file that is written in place a copy of its own.
 ///
 /// # Errors
-/// The system's error; the next call goes on.
+/// The system's error; the next call continues.
 pub(super) fn unshare(disk: &Disk, paths: &StatePaths) -> Result<(), DiskError> {
     let jobs = paths.jobs();
     each_entry(paths.root(), &mut |entry| {
@@ -54,8 +54,8 @@ fn unshare_all(disk: &Disk, paths: &StatePaths, path: &Path) -> Result<(), DiskE
         let mut each = |entry: &DirEntry| unshare_all(disk, paths, &entry.path());
         return if is_written { each_entry(path, &mut each) } else { Ok(()) };
     }
-    // The caller holds the lock of the identity: replacing that file would let other processes take it at the
-    // same time.
+    // The caller holds the lock of the identity. Replacing that file would let other processes take the lock at
+    // the same time.
     let is_in_place = path.extension() != Some(OsStr::new("json")) && path != paths.state_lock();
     let is_ours = found.uid() == rustix::process::geteuid().as_raw();
     if found.is_file() && found.nlink() > 1 && is_in_place && is_ours {
@@ -78,7 +78,7 @@ fn each_entry(
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.context("list", folder)?,
     };
-    // First all names: files are exchanged for others while their folder is read.
+    // Read all names first: files are replaced while their folder is read.
     let entries = entries.collect::<io::Result<Vec<_>>>().context("list", folder)?;
     entries.iter().try_for_each(each)
 }

@@ -1,4 +1,4 @@
-//! The word that was probably meant by an unknown one.
+//! The word that an unknown word was probably meant to be.
 
 /// The closest word; `None` when none is close enough.
 pub fn closest<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

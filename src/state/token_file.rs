@@ -1,9 +1,9 @@
 //! The files of the daemon's tokens and of the signing secret, and when they are trusted.
 //!
-//! Such a file must be as recoveryctl writes it: a regular file with one name in its own folder, which
-//! belongs to root or to this user, who alone may read and write it. It is opened through the descriptor of
-//! the folder that was opened as the state directory, never through its path, which may lead to another
-//! folder by now.
+//! Such a file must be as recoveryctl writes it: a regular file with one name in its own folder, which belongs to
+//! root or to this user, and which no one else may read or write. It is opened through the descriptor of the
+//! folder that was opened as the state directory, never through its path, which may lead to another folder by
+//! now.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -20,7 +20,7 @@ use crate::durable::{DiskError, IoContext};
 
 /// Hexadecimal digits of a token.
 const DIGITS: usize = 64;
-/// Of a longer file only the beginning is read.
+/// Of a longer file only this many bytes are read.
 const LONGEST: u64 = 256;
 
 /// Why such a file is not trusted.
@@ -108,7 +108,7 @@ fn text_of(
     let opened = match rustix::fs::openat(folder.as_fd(), &name, flags, Mode::empty()) {
         Ok(opened) => File::from(opened),
         Err(Errno::NOENT) => return Ok(Err(Distrust::Missing)),
-        // A link; a socket.
+        // It is a link or a socket.
         Err(Errno::LOOP | Errno::NXIO) => return Ok(Err(Distrust::NotAFile)),
         Err(e) => return Err(io::Error::from(e)).context("open", file),
     };

@@ -42,7 +42,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
         let (unit, tail) = split_at(tail, |c| !c.is_ascii_alphabetic());
         let (_, scale) = TIME.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
         if *scale >= smallest {
-            return Err(bad()); // 5s1h and 1m1m are slips of the pen.
+            return Err(bad()); // 5s1h and 1m1m are typing errors.
         }
         smallest = *scale;
         total = scaled(number, *scale).and_then(|ms| total.checked_add(ms)).ok_or_else(bad)?;
@@ -98,7 +98,7 @@ fn split_at(text: &str, end: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(end).unwrap_or(text.len()))
 }
 
-/// `1.5` of a unit of so many parts, in parts; the fraction has at most three digits.
+/// Multiplies a decimal number such as `1.5` by the parts of a unit; the fraction has at most three digits.
 fn scaled(number: &str, scale: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;

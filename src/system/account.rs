@@ -5,11 +5,11 @@ use std::ffi::OsString;
 
 use nix::unistd::{Uid, User};
 
-/// The programs that every machine has.
+/// The folders of programs that every machine has.
 pub const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Where a machine says which language it speaks; the first that is there counts.
+/// Files in which a machine sets its language; the first one that exists counts.
 const LOCALE_FILES: [&str; 2] = ["/etc/locale.conf", "/etc/default/locale"];
-/// On every machine, and UTF-8.
+/// A language that every machine has, with UTF-8.
 const USUAL_LANG: &str = "C.UTF-8";
 const USUAL_SHELL: &str = "/bin/sh";
 

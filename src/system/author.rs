@@ -1,13 +1,13 @@
 //! The possible author of something on disk, and that user's rights.
 //!
-//! A tree that a job left may have been written by a user other than this process's, and the daemon often
-//! runs as root. Such a tree can name anything: a repository elsewhere, a file of root, a device. So the
-//! places that it names outside of itself are opened with the rights of its [`Author`], and programs that
-//! read the tree run as that user. What that user could not open, it does not get opened for it.
+//! A tree that a job left may have been written by a user other than this process's, and the daemon often runs as
+//! root. Such a tree can name anything: a repository elsewhere, a file of root, a device. So the places outside
+//! of itself that it names are opened with the rights of its [`Author`], and programs that read the tree run as
+//! that user. So nothing is opened for the author that the author could not open.
 //!
-//! The author is derived from owners: of the tree's folder and of the file with the name. Root and this
-//! process's own user count as ourselves: they could do anything anyway. Where two other users were involved,
-//! or everybody may write, nobody's rights apply.
+//! The author is derived from owners: of the tree's folder and of the file with the name. Root and this process's
+//! own user count as [`Author::Ourselves`]: they have all these rights anyway. Where two other users were
+//! involved, or where every user may write, the rights of the user `nobody` apply.
 
 use std::io;
 
@@ -31,7 +31,7 @@ pub(crate) enum Author {
     Other(u32),
 }
 
-/// As whom a program runs.
+/// The user that a program runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Its user.
@@ -43,8 +43,8 @@ pub struct Account {
 }
 
 impl Author {
-    /// From an owner and mode. In a folder with the sticky bit everybody can make entries, but nobody can
-    /// exchange those of others; the mode of a link means nothing.
+    /// The author by an owner and mode. In a folder with the sticky bit every user can make entries, but no one
+    /// can exchange those of others. The mode of a link means nothing.
     pub(crate) fn of(found: &Stat) -> Author {
         let own = rustix::process::geteuid().as_raw();
         let (mode, is_link) = (found.st_mode, FileType::from_raw_mode(found.st_mode).is_symlink());
@@ -55,7 +55,7 @@ impl Author {
         }
     }
 
-    /// Of what both had a part in.
+    /// The author of something in which both had a part.
     pub(crate) fn and(self, other: Author) -> Author {
         match (self, other) {
             (Author::Ourselves, author) | (author, Author::Ourselves) => author,
@@ -64,12 +64,13 @@ impl Author {
         }
     }
 
-    /// Whether it may read a file, by the file's mode alone: groups and lists of rights are not looked at.
+    /// Whether the author may read a file, by the file's mode alone: groups and access control lists are not
+    /// examined.
     pub(crate) fn may_read(self, found: &Stat) -> bool {
         self.has(found, OTHERS_READ)
     }
 
-    /// Whether it may list and enter a folder.
+    /// Whether the author may list and enter a folder.
     pub(crate) fn may_list(self, found: &Stat) -> bool {
         self.has(found, OTHERS_READ | OTHERS_ENTER)
     }
@@ -81,14 +82,14 @@ impl Author {
         }
     }
 
-    /// The account that a program runs as on its behalf, with all its groups or only the first; `None`: as
-    /// this user. Only root can become another user.
+    /// The account as which a program runs on the author's behalf, with all its groups or only the first; `None`:
+    /// as this user. Only root can become another user.
     pub(crate) fn account(self, with_groups: bool) -> Option<Account> {
         let Author::Other(uid) = self else { return None };
         if !rustix::process::geteuid().is_root() {
             return None;
         }
-        // The group of a file is not that of its owner: it may be root's.
+        // The group of a file is not necessarily its owner's: it may be root's.
         let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
         let gid = user.as_ref().map_or(NOBODY, |user| user.gid.as_raw());
         let name = user.filter(|_| with_groups).and_then(|user| std::ffi::CString::new(user.name).ok());
@@ -97,11 +98,11 @@ impl Author {
         Some(Account { uid, gid, groups })
     }
 
-    /// Acts with its file rights, on a thread of its own, because these rights belong to a thread. Only file
-    /// rights change (setfsuid(2)), so the other user can neither signal nor trace this process.
+    /// Acts with the author's file rights, on a thread of its own, because these rights belong to a thread. Only
+    /// file rights change (setfsuid(2)), so the other user can neither signal nor trace this process.
     ///
     /// # Errors
-    /// When its rights cannot be taken on.
+    /// When the author's rights cannot be assumed.
     pub(crate) fn act<T: Send>(self, act: impl FnOnce() -> T + Send) -> io::Result<T> {
         let Author::Other(uid) = self else { return Ok(act()) };
         let Some(account) = self.account(false) else {

@@ -1,13 +1,13 @@
-//! The clock of this boot, which cannot be set and goes on in a suspend. A process in a time namespace
-//! (time_namespaces(7)) sees that clock, and the start times of processes, shifted: here all are in the terms of the
-//! machine's first namespace, so that two views agree.
+//! The clock of this boot, which cannot be set and which goes on while the machine is suspended. A process in a
+//! time namespace (time_namespaces(7)) sees that clock, and the start times of processes, shifted. Here all times
+//! are those of the machine's first namespace, so that two processes agree.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Milliseconds that this process's view of the boot's clock is ahead.
+/// How far this process's view of the boot's clock is ahead, in milliseconds.
 fn shift_ms() -> i64 {
     static SHIFT: OnceLock<i64> = OnceLock::new();
     *SHIFT.get_or_init(|| {
@@ -24,14 +24,14 @@ fn parse(offsets: &str) -> Option<i64> {
     seconds.checked_mul(1000)?.checked_add(nanoseconds / 1_000_000)
 }
 
-/// How long this machine runs, suspends included.
+/// How long this machine has been running, suspends included.
 pub(crate) fn since_boot() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     let ms = now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000);
     Duration::from_millis(u64::try_from(ms.saturating_sub(shift_ms())).unwrap_or(0))
 }
 
-/// A start time from `/proc`, in clock ticks, in the machine's own view.
+/// A start time from `/proc`, in clock ticks, converted to the machine's first time namespace.
 pub(super) fn unshifted(ticks: u64) -> u64 {
     let per_second = i64::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100);
     let shift = shift_ms().saturating_mul(per_second) / 1000;

@@ -2,8 +2,8 @@
 //!
 //! A process that starts in it stays in it with all descendants, even if they change session, environment or
 //! files; only root can move one out. `cgroup.events` tells whether it has processes (zombies do not count),
-//! `cgroup.kill` ends all at once. Needed are the unified hierarchy and the right to make a folder below our
-//! own group; no controller. See cgroups(7).
+//! `cgroup.kill` ends all at once. It needs the unified hierarchy and the right to make a folder below this
+//! process's own group, but no controller. See cgroups(7).
 //!
 //! These files are kernel memory, not a disk: nothing here is durable or can be torn, so it does not pass the
 //! disk's seam.
@@ -21,8 +21,8 @@ const MAGIC: i64 = 0x6367_7270;
 /// `fs/cgroup.kill` came with Linux 5.14.
 const KILL: &str = "cgroup.kill";
 
-/// Held while this process is in another group than its own, and while it reads its own group: a thread that
-/// made a group in between would make it below that other one, to be removed with it.
+/// Held while this process is in another group than its own, and while it reads its own group: otherwise a thread
+/// could make a group below that other one, to be removed with it.
 static OWN_GROUP: Mutex<()> = Mutex::new(());
 
 /// A group that was made for one job.
@@ -32,7 +32,7 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes a group of this name below our own.
+    /// Makes a group of this name below this process's own group.
     ///
     /// # Errors
     /// When there is no unified hierarchy, it may not be written, or the name is taken.
@@ -49,15 +49,15 @@ impl Cgroup {
     }
 
     /// The group recorded in a file; `None` unless it has exactly this name and is a control group. A job can
-    /// change the files in its workspace, and must not make us take another group for its own. A group that
-    /// is gone counts: whether it is populated tells that.
+    /// change the files in its workspace, and must not make another group pass for its own. A group that no
+    /// longer exists is returned too; [`Cgroup::is_populated`] tells that it is empty.
     pub(crate) fn recorded(path: &Path, name: &str) -> Option<Cgroup> {
         let is_named = path.is_absolute() && path.file_name().is_some_and(|n| n == name);
         let parent = path.parent().filter(|_| is_named)?;
         is_cgroup2(parent).then(|| Cgroup { path: path.to_owned() })
     }
 
-    /// All groups with this prefix, in the whole hierarchy that is visible here; none below another one.
+    /// All groups with this prefix in the whole visible hierarchy; none that is below another such group.
     pub fn named(prefix: &str) -> Vec<Cgroup> {
         let mut found = Vec::new();
         let mut folders: Vec<PathBuf> = hierarchy().into_iter().collect();
@@ -76,7 +76,7 @@ impl Cgroup {
         found
     }
 
-    /// Whether its folder is there. One that is gone had no process left, if it was in this hierarchy.
+    /// Whether its folder exists. A group that is gone had no process left, if it was in this hierarchy.
     pub(crate) fn is_there(&self) -> bool {
         self.path.is_dir()
     }
@@ -86,22 +86,23 @@ impl Cgroup {
         &self.path
     }
 
-    /// Puts this process into it, and so all that it will start.
+    /// Moves this process into it; everything that it will start is then in it too.
     pub(crate) fn join(&self) -> io::Result<()> {
         self.write("cgroup.procs", b"0")
     }
 
-    /// Acts while this process is in the group, and takes it out again; children started in it stay. Where
-    /// this process may not enter, it acts all the same; returns whether it was in.
+    /// Runs `act` while this process is in the group, and then takes the process out again; children started
+    /// meanwhile stay. Where this process may not enter, `act` runs all the same; the result says whether the
+    /// process was in.
     ///
-    /// A process moves whole: children that its other threads start at that time are in the group as well.
+    /// A process moves as a whole: children that its other threads start at that time are in the group as well.
     pub fn around<T>(&self, act: impl FnOnce() -> T) -> (T, bool) {
         let _alone = OWN_GROUP.lock().unwrap_or_else(PoisonError::into_inner);
         let before = own_group().map(|path| Cgroup { path });
         let is_inside = before.is_some() && self.join().is_ok();
         let done = act();
         if let Some(before) = before.filter(|_| is_inside) {
-            // One that has to stay is a member like the others until it ends.
+            // If the process cannot leave, it is a member like the others until it ends.
             let _ = before.join();
         }
         (done, is_inside)
@@ -112,7 +113,7 @@ impl Cgroup {
         own_group().is_some_and(|own| own.starts_with(&self.path))
     }
 
-    /// Whether a process is left in it; `false` when the group is gone, for only an empty one can go.
+    /// Whether a process is left in it; `false` when the group is gone, because only an empty one can be removed.
     pub fn is_populated(&self) -> io::Result<bool> {
         match crate::durable::plain::read_text(self.path.join("cgroup.events")) {
             Ok(events) => Ok(events.lines().any(|line| line == "populated 1")),
@@ -131,7 +132,7 @@ impl Cgroup {
         found
     }
 
-    /// Sends SIGKILL to all of them at once; none can escape by forking.
+    /// Sends SIGKILL to all processes in it at once; none can escape by forking.
     ///
     /// # Errors
     /// The system's error; a group that is gone is no error.
@@ -189,8 +190,8 @@ fn is_cgroup2(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|fs| i64::from(fs.f_type) == MAGIC)
 }
 
-/// Takes this process out of the outermost group, of those above it and its own, whose name matches; false
-/// when there is none.
+/// Takes this process out of the outermost group whose name matches, of its own group and those above; false when
+/// there is none.
 pub(crate) fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> {
     let Some(own) = own_group() else { return Ok(false) };
     let is_named = |folder: &&Path| folder.file_name().and_then(|n| n.to_str()).is_some_and(&is_meant);
@@ -199,7 +200,7 @@ pub(crate) fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> 
     Cgroup { path }.join().map(|()| true)
 }
 
-/// Whether a process is kept from running by its control group, or one above that.
+/// Whether the control group of a process, or a group above that, keeps it from running.
 pub(super) fn is_frozen(pid: u32) -> bool {
     let events = group_of(&pid.to_string()).map(|group| group.join("cgroup.events"));
     let events = events.and_then(|path| crate::durable::plain::read_text(path).ok()).unwrap_or_default();
@@ -228,7 +229,7 @@ fn hierarchy() -> Option<PathBuf> {
     line.split(' ').nth(4).map(PathBuf::from)
 }
 
-/// Where a group is, if this line of `mountinfo` is of the unified hierarchy and shows it.
+/// The folder of a group, if this line of `mountinfo` is of the unified hierarchy and shows it.
 fn folder_in(line: &str, group: &str) -> Option<PathBuf> {
     let (mount, kind) = line.split_once(" - ")?;
     if kind.split(' ').next() != Some("cgroup2") {
@@ -246,8 +247,7 @@ mod tests {
 
     use super::*;
 
-    /// Reports, past the test harness's capture, that this test cannot run here; fails where all tests must
-    /// run.
+    /// Reports, past the test harness's capture, that this test cannot run here; fails where all tests must run.
     #[track_caller]
     fn skipped(why: &str) {
         let must_run = std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_some_and(|set| !set.is_empty());
@@ -305,7 +305,7 @@ mod tests {
         group.remove().unwrap();
     }
 
-    /// In a process of its own: children that other tests start at the same time would be in the group.
+    /// Runs in a process of its own: children that other tests start at the same time would be in the group.
     #[test]
     fn cgroup_swept_before_join() {
         const ALONE: &str = "RECOVERYCTL_TEST_ALONE";

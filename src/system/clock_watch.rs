@@ -1,4 +1,4 @@
-//! Notices whether the clock was set while this process ran: times before and after such a moment cannot be
+//! Notices whether the clock was set while this process ran: times before and after such a change cannot be
 //! compared.
 
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::clock::{Clock, Timestamp};
 use super::since_boot;
 
-/// A clock that is set right by less has not jumped.
+/// A smaller correction of the clock does not count as a jump.
 const JUMP: Duration = Duration::from_secs(60 * 60);
-/// Nothing is removed for its age for this long after the clock was set forward, unless it is set back.
+/// For this long after the clock was set forward, nothing is removed for its age, unless the clock is set back.
 const REST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Compares the clock with that of the boot.
 #[derive(Debug, Default)]
 pub(crate) struct ClockWatch {
-    /// The clock less the boot's, at the last look.
+    /// The clock minus the boot's clock, at the last check.
     last: Option<i64>,
     ahead: Option<Jump>,
 }
@@ -31,7 +31,8 @@ pub(crate) struct Jump {
 }
 
 impl ClockWatch {
-    /// Looks, and says by how much the clock has been set forward of late; `None` when ages can be told from dates.
+    /// Checks the clock, and says by how much it was set forward of late; `None` when ages can be computed from
+    /// dates.
     pub(crate) fn ahead(&mut self, clock: &Clock) -> Option<Jump> {
         self.look(clock.now(), since_boot())
     }
@@ -44,7 +45,7 @@ impl ClockWatch {
             let by_ms = by_ms + self.ahead.map_or(0, |jump| jump.by_ms);
             self.ahead = Some(Jump { at: now, by_ms, seen: since_boot });
         } else if by_ms <= -millis(JUMP) {
-            // As it was before, or further back: anything too old now was too old then.
+            // The clock is as it was before, or further back: anything that is too old now was too old then.
             let left = self.ahead.map(|jump| Jump { by_ms: jump.by_ms + by_ms, ..jump });
             self.ahead = left.filter(|jump| jump.by_ms >= millis(JUMP));
         }

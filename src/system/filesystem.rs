@@ -19,8 +19,8 @@ const NETWORK: &[(i64, &str)] = &[
     (0x5346_414F, "afs"),
 ];
 
-/// Whether the file system of a path is full for this user: no block or no inode left. Counts as not full
-/// when that cannot be read.
+/// Whether the file system of a path is full for this user: no block or no inode left. When that cannot be read,
+/// it counts as not full.
 pub(crate) fn is_full(path: &Path) -> bool {
     let Ok(stat) = rustix::fs::statvfs(path) else { return false };
     let is_root = rustix::process::geteuid().is_root();
@@ -58,8 +58,8 @@ fn named(stat: rustix::fs::StatFs) -> Option<&'static str> {
     NETWORK.iter().find(|(m, _)| *m == magic).map(|(_, name)| *name)
 }
 
-/// Whether open files are on this machine's own file systems, asked for many: the first device that is
-/// local is not asked about again.
+/// Whether open files are on this machine's own file systems, for many files: the first device that is found to
+/// be local is not asked about again.
 #[derive(Debug, Default)]
 pub(crate) struct LocalDevice(OnceLock<u64>);
 

@@ -1,6 +1,7 @@
-//! Whether anything happened in folders, as inotify(7) tells: by any process of this machine, even in another
-//! namespace. What a process has done to a file there is told before its call returns to it; what it writes to memory
-//! that it shares with a file is not told, and neither is what other machines do on a network file system.
+//! Whether anything happened in folders, as inotify(7) reports: by any process of this machine, even in another
+//! namespace. An operation on a file is reported before its call returns to the process that made it. Writes to
+//! memory that is shared with a file are not reported, and neither is what other machines do on a network file
+//! system.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -31,12 +32,12 @@ impl FolderWatch {
         inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map(FolderWatch)
     }
 
-    /// Watches a folder, too: what comes, goes and is written in it, not below it.
+    /// Watches a further folder: what appears, disappears and is written in it, not below it.
     pub(crate) fn add(&self, folder: &Path) -> io::Result<()> {
         inotify::add_watch(&self.0, folder, CHANGES | WatchFlags::ONLYDIR).map(drop)
     }
 
-    /// Whether anything happened since this was asked last.
+    /// Whether anything happened since the last call.
     pub(crate) fn take(&self) -> bool {
         let mut events = [0; 4096];
         let mut any = false;

@@ -1,13 +1,15 @@
-//! Runs git in an empty repository of ours, on objects that we do not trust.
+//! Runs git in an empty repository of this program, on objects that are not trusted.
 //!
-//! git obeys the tree that it works in: its settings, and those of its submodules, name programs in more
-//! places with each new version. So it never works in one (`archive` says what is asked, and why). It gets:
+//! git obeys the tree that it works in: its settings, and those of its submodules, name programs in more places
+//! with each new version. So it never works in one (`archive` says what is asked, and why). It gets:
 //!
-//! - a repository of ours (`GIT_DIR`), with our settings alone; no settings of the machine, of a user or of the
-//!   environment, none of their attributes, no replaced objects;
+//! - a repository of this program (`GIT_DIR`), with this program's settings alone; no settings of the machine, of
+//!   a user or of the environment, none of their attributes, no replaced objects;
 //! - the objects, and if need be the index and the files, as descriptors;
-//! - the rights of the tree's [`Author`], no way to gain privileges, and limits of time, memory, files and output;
-//! - no program to start: our settings name none, `PATH` has the machine's folders alone, and no protocol is allowed
+//! - the rights of the tree's [`Author`], no way to gain privileges, and limits of time, memory, files and
+//!   output;
+//! - no program to start: these settings name none, `PATH` has the machine's folders alone, and no protocol is
+//!   allowed for fetching.
 //!   for fetching.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,7 +22,7 @@ use super::author::Author;
 use super::restricted::Restricted;
 use super::search_path::SearchPath;
 
-/// Settings that matter for what git reads; it knows no others.
+/// The settings that matter for what git reads; git sees no others.
 pub(crate) const SETTINGS: &str = "[core]
 \trepositoryformatversion = 0
 \tbare = false
@@ -60,16 +62,17 @@ pub(crate) const SETTINGS: &str = "[core]
 \texternal =
 ";
 
-/// Heap: a walk through the history of a large repository takes a few hundred mebibytes, and a file of its own is
-/// never held as a whole.
+/// Heap limit, in bytes: a walk through the history of a large repository takes a few hundred mebibytes, and git
+/// never holds a large file as a whole.
 const MEMORY: u64 = 1 << 30;
-/// Pack indexes are mapped in addition.
+/// Address space limit, in bytes: pack indexes are mapped in addition to the heap.
 const ADDRESSES: u64 = 16 << 30;
-/// Output limit: some millions of names.
+/// Output limit, in bytes: some millions of names.
 const PRINTED: u64 = 1 << 30;
-/// Packs that are open at a time; git closes others.
+/// How many files may be open at a time; git closes packs to stay below that.
 const FILES: u64 = 256;
-/// It mostly reads from the disk; one that computes for longer than this beyond its time is stopped too.
+/// Processor time beyond the time limit, in seconds: git mostly reads from the disk, and a run that computes for
+/// longer is stopped too.
 const MORE_SECONDS: u64 = 5;
 
 /// git, found, with the repository that it runs in.
@@ -91,7 +94,7 @@ impl GitProgram {
         self.home.as_fd()
     }
 
-    /// A run of it that knows these objects, in our repository's own folder.
+    /// A run of git that knows these objects, in the folder of this program's repository.
     pub(crate) fn about<'a>(
         &'a self,
         objects: BorrowedFd<'a>,

@@ -1,4 +1,4 @@
-//! Why a process does not end although it was told to.
+//! Why a process does not end although it was signalled.
 
 use super::cgroup;
 use super::process::process_stat;
@@ -18,7 +18,7 @@ pub(crate) enum Hindrance {
     Frozen,
     /// A debugger holds it.
     Traced,
-    /// Nothing that can be seen.
+    /// No visible reason.
     Unknown,
 }
 

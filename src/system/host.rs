@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// The namespace that every process of the machine is in or below (`PROC_PID_INIT_INO`).
 const OUTERMOST_NAMESPACE: u64 = 0xEFFF_FFFC;
-/// The kernel reckons its start anew for every reader, in whole seconds.
+/// How far two readings of the kernel's start may differ: the kernel computes it anew for every reader, in whole
+/// seconds.
 pub(crate) const SAME_START_SECONDS: u64 = 2;
 
 /// Boot, machine and process namespace: the scope of a PID and a start time.
@@ -35,7 +36,7 @@ pub struct Host {
 pub(crate) enum Relation {
     /// In this boot and process namespace. `is_disputed`: the boot ids differ, the kernel's start does not.
     Here {
-        /// Whether the pieces disagree.
+        /// Whether the boot id and the kernel's start disagree.
         is_disputed: bool,
     },
     /// In this boot, in another process namespace.
@@ -43,10 +44,10 @@ pub(crate) enum Relation {
     /// In an earlier boot of this machine. `is_proven`: by the id and by the kernel's start; otherwise by the
     /// id alone, which may be mounted over.
     EarlierBoot {
-        /// Whether two pieces say so.
+        /// Whether both the id and the kernel's start prove it.
         is_proven: bool,
     },
-    /// On another machine, or on this one for all that can be told.
+    /// On another machine, or on this one without a way to tell.
     Elsewhere,
 }
 
@@ -66,7 +67,7 @@ impl Host {
         }
     }
 
-    /// Where `recorded` is, seen from here.
+    /// Where the host `recorded` is, seen from this one.
     pub(crate) fn relation(&self, recorded: &Host) -> Relation {
         let has_ids = !self.boot_id.is_empty() && !recorded.boot_id.is_empty();
         let is_same_id = has_ids && self.boot_id == recorded.boot_id;
@@ -75,7 +76,7 @@ impl Host {
         let is_same_machine = !self.machine_id.is_empty() && self.machine_id == recorded.machine_id;
         let is_other_machine =
             !is_same_machine && !self.machine_id.is_empty() && !recorded.machine_id.is_empty();
-        // With another id the kernel's start counts only where nothing speaks for another machine.
+        // With another boot id the kernel's start counts only where nothing indicates another machine.
         let is_same_boot = is_same_id || is_same_start == Some(true) && !is_other_machine;
         if is_same_boot && self.pid_namespace == recorded.pid_namespace {
             return Relation::Here { is_disputed: !is_same_id };

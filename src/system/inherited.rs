@@ -1,9 +1,9 @@
 //! Resets what a process inherits from the program that started it: descriptors, the signal mask, ignored
 //! signals, timers, the session keyring.
 //!
-//! Call it at the very start of a program, while it has one thread and has opened nothing itself. Each call
-//! concerns this process only. Anything that the system refuses to reset (an old kernel, a filter of system
-//! calls) stays as inherited.
+//! Call these functions at the very start of a program, while it has one thread and has opened nothing itself.
+//! Each call concerns this process only. Anything that the system refuses to reset (an old kernel, a filter of
+//! system calls) stays as inherited.
 
 #![allow(unsafe_code)]
 
@@ -11,7 +11,7 @@ use std::ptr;
 
 use libc::{c_int, c_uint};
 
-/// The first descriptor behind standard input, output and error.
+/// The first descriptor after standard input, output and error.
 const FIRST: c_uint = 3;
 /// The highest number of a signal on Linux.
 const LAST_SIGNAL: c_int = 64;
@@ -32,8 +32,8 @@ pub fn close_descriptors() {
     }
 }
 
-/// Keeps every inherited descriptor above 2 open in this process, and from every program that it starts: a lock
-/// that was taken for this process (`flock --no-fork`) lasts as long as the process does, and no longer.
+/// Keeps every inherited descriptor above 2 open in this process, but not in the programs that it starts: a lock
+/// that was taken for this process (`flock --no-fork`) lasts exactly as long as the process does.
 pub fn keep_descriptors_from_children() {
     for fd in open_descriptors() {
         // SAFETY: only a flag of the descriptor is set; a number that is closed by now is refused.
@@ -61,13 +61,13 @@ pub(crate) fn is_ignored(signal: c_int) -> bool {
 /// The kernel's form of an action: the handler first, then flags, perhaps a restorer, and a set of signals.
 /// The C library's call does not accept the two signals that it reserves for itself.
 type KernelAction = [u64; 4];
-/// The default one.
+/// The default action.
 static DEFAULT_ACTION: KernelAction = [libc::SIG_DFL as u64, 0, 0, 0];
 /// Bytes of a set of signals in the kernel.
 const KERNEL_SET: usize = 8;
 
-/// Unblocks all signals and ignores none, except those in `kept` and SIGPIPE: the runtime of this program
-/// ignores that itself, and restores it for its children.
+/// Unblocks all signals and ignores none, except those in `kept` and SIGPIPE: the runtime of this program ignores
+/// SIGPIPE itself, and restores it for its children.
 pub fn reset_signals(kept: &[c_int]) {
     for signal in 1..=LAST_SIGNAL {
         if signal != libc::SIGPIPE && !kept.contains(&signal) && is_ignored(signal) {

@@ -30,7 +30,7 @@ const NAMES: [(&str, Resource); 16] = [
 /// Soft limits of a job unless configured: the values that programs expect.
 const USUAL: [(Resource, u64); 3] =
     [(Resource::Core, 0), (Resource::Nofile, 1024), (Resource::Stack, 8 << 20)];
-/// Not raised to the hard limit: they divide the machine among its users.
+/// Soft limits that are not raised to the hard limit, because they divide the machine among its users.
 const LEFT: [Resource; 3] = [Resource::Nice, Resource::Nproc, Resource::Rtprio];
 
 /// A limit that was configured: `NAME=SOFT` or `NAME=SOFT:HARD`; numbers in the resource's own unit (see
@@ -39,9 +39,9 @@ const LEFT: [Resource; 3] = [Resource::Nice, Resource::Nproc, Resource::Rtprio];
 pub struct Limit {
     name: &'static str,
     resource: Resource,
-    /// `None`: unlimited.
+    /// `None` is unlimited.
     soft: Option<u64>,
-    /// `None`: unchanged; `Some(None)`: unlimited.
+    /// `None` leaves it unchanged; `Some(None)` is unlimited.
     hard: Option<Option<u64>>,
 }
 
@@ -78,14 +78,14 @@ impl fmt::Display for Limit {
 /// The limits and mask that a command starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Confinement {
-    /// The bits that are taken from the mode of a new file; `None`: as inherited.
+    /// The mode bits that new files do not get; `None`: as inherited.
     pub umask: Option<u32>,
-    /// Limits that were configured; those of other resources are the usual ones.
+    /// Limits that were configured; other resources have the usual limits.
     pub limits: Vec<Limit>,
 }
 
 impl Confinement {
-    /// Applies it to this process, which is about to become the command. A limit that may not be set stays as
+    /// Applies them to this process, which is about to become the command. A limit that may not be set is set as
     /// near to it as the hard limit allows.
     pub(crate) fn apply(&self) {
         if let Some(mask) = self.umask {

@@ -1,16 +1,17 @@
-//! Processes that have just begun: until exec a process is still a copy of its parent, and may hide what it
-//! will show.
+//! Processes that have just begun: until exec a process is still a copy of its parent, and may hide what it will
+//! show.
 
 use std::time::Duration;
 
 use super::process::age_of;
 use super::process::process_stat;
 
-/// Younger processes may still become their own program.
+/// A process that is younger may not have become its own program yet.
 const NEW: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Examines a process, and again when it hides something: once if it is old, repeatedly while it is new.
+/// Examines a process, and examines it again while it hides something: once if it is old, repeatedly while it is
+/// new.
 pub(crate) fn look_after_exec<T>(pid: u32, mut look: impl FnMut() -> T, hides: impl Fn(&T) -> bool) -> T {
     let mut seen = look();
     while hides(&seen) {
@@ -28,7 +29,7 @@ pub(crate) fn look_after_exec<T>(pid: u32, mut look: impl FnMut() -> T, hides: i
 mod tests {
     use super::*;
 
-    /// How often a process was looked at that showed itself at the third look.
+    /// How often a process was examined that hid something until the third time.
     fn looks_at(pid: u32) -> u32 {
         let mut looks = 0;
         let look = || {
@@ -43,7 +44,7 @@ mod tests {
         assert_eq!(looks_at(1), 2);
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let age = || age_of(process_stat(child.id()).unwrap().identity);
-        // On a busy machine it may be old already.
+        // On a busy machine the process may be old already.
         assert!(looks_at(child.id()) == 3 || age() >= NEW);
         look_after_exec(child.id(), || (), |()| true);
         let age = age();

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Below this a thread costs more than it saves.
+/// For fewer items than this a thread costs more than it saves.
 const FEW: usize = 64;
 /// More threads than this wait for the disk's and the kernel's locks, not for a processor.
 const MOST: usize = 16;
@@ -32,7 +32,7 @@ pub(crate) fn parallel_map<T: Send, R: Send>(items: Vec<T>, act: impl Fn(T) -> R
     };
     std::thread::scope(|scope| {
         for _ in 1..parts.len() {
-            // This thread does what no other one could be had for.
+            // If no thread can be started, this thread does the work.
             let _ = std::thread::Builder::new().spawn_scoped(scope, work);
         }
         work();

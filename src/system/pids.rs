@@ -6,7 +6,7 @@ use std::io;
 ///
 /// # Errors
 ///
-/// When `/proc` cannot be listed. What then lives is unknown.
+/// When `/proc` cannot be listed. It is then unknown which processes live.
 pub(crate) fn pids() -> io::Result<Vec<u32>> {
     let mut pids = Vec::new();
     for entry in std::fs::read_dir("/proc")? {

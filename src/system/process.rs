@@ -55,7 +55,7 @@ pub enum Presence {
     Alive,
     /// It is gone, or a zombie, or the PID belongs to another process by now.
     Gone,
-    /// Something has that PID but may not be looked at.
+    /// A process has that PID but may not be examined.
     Hidden,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessStat {
     pub identity: ProcessIdentity,
-    /// The process that is told of its end.
+    /// The process that is notified of its end: its parent.
     pub parent: u32,
     /// Its session: the PID of the process that opened it.
     pub session: u32,
@@ -146,14 +146,15 @@ struct Stat {
 
 impl Stat {
     fn read(pid: u32) -> io::Result<Stat> {
-        // At one go: the kernel writes it anew for every read.
+        // Read in one call: the kernel writes the text anew for every read.
         let mut text = [0; STAT_LENGTH];
         let length = crate::durable::plain::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
         let stat = Stat::parse(&text[..length]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
         Ok(Stat { start_time: unshifted(stat.start_time), ..stat })
     }
 
-    /// The name in brackets may hold anything, brackets too: count from the last one.
+    /// Parses the line. The name in brackets may contain anything, brackets too: fields are counted from the last
+    /// one.
     fn parse(text: &[u8]) -> Option<Stat> {
         let end = text.iter().rposition(|&b| b == b')')?;
         let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
@@ -169,7 +170,8 @@ impl Stat {
         })
     }
 
-    /// A leader that ended while another of its threads lives shows as a zombie with several threads.
+    /// Whether the process has ended. A leader that ended while another of its threads lives shows as a zombie
+    /// with several threads.
     fn is_dead(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
     }
@@ -180,13 +182,13 @@ pub fn signal_process(process: ProcessIdentity, signal: Signal) -> io::Result<bo
     match open_pidfd(process).map(|pidfd| pidfd.map(|pidfd| pidfd_send_signal(&pidfd, signal))) {
         Ok(None | Some(Err(Errno::SRCH))) => Ok(false),
         Ok(Some(Ok(()))) => Ok(true),
-        // Refused by a filter of system calls, missing in the kernel, or no descriptor left.
+        // pidfd_open is refused by a filter of system calls, missing in the kernel, or out of descriptors.
         Ok(Some(Err(_))) | Err(_) => signal_by_number(process, signal),
     }
 }
 
-/// As [`signal_process`] without a pidfd. The identity is compared right before: the number would have to be given
-/// to another process between two system calls.
+/// As [`signal_process`], without a pidfd. The identity is compared right before the signal, so the number would
+/// have to pass to another process between two system calls.
 fn signal_by_number(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
     let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
     if presence(process) != Presence::Alive {
@@ -218,7 +220,7 @@ pub fn end_process(process: ProcessIdentity, wait_ms: u64) -> io::Result<bool> {
     Ok(ready > 0)
 }
 
-/// For a process without an available pidfd.
+/// Whether a process without an available pidfd is gone within this time.
 fn is_gone_within(process: ProcessIdentity, wait_ms: u64) -> bool {
     let begun = std::time::Instant::now();
     while presence(process) != Presence::Gone {
@@ -238,7 +240,8 @@ pub(crate) fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>
         Err(rustix::io::Errno::SRCH) => return Ok(None),
         Err(e) => return Err(e.into()),
     };
-    // Compared after the descriptor was opened: it cannot refer to another process any more.
+    // The identity is compared after the descriptor was opened: from then on the descriptor cannot refer to
+    // another process.
     Ok((presence(process) == Presence::Alive).then_some(pidfd))
 }
 
@@ -257,10 +260,10 @@ pub fn environment_of(pid: u32) -> io::Result<Vec<Vec<u8>>> {
     Ok(text.split(|&b| b == 0).filter(|e| !e.is_empty()).map(<[u8]>::to_vec).collect())
 }
 
-/// All living processes whose environment has every one of these `NAME=value` entries, or whose
-/// session is `session`; this process is left out. Costs about 30 µs a process of the machine.
+/// All living processes whose environment has every one of these `NAME=value` entries, or whose session is
+/// `session`; this process is left out. It costs about 30 µs for each process of the machine.
 ///
-/// The second value is how many processes could not be looked at (other users').
+/// The second value is the number of processes that could not be examined (other users').
 pub fn marked_processes(marks: &[&str], session: Option<u32>) -> (Vec<ProcessIdentity>, usize) {
     let Ok(pids) = pids() else { return (Vec::new(), usize::MAX) };
     let own = std::process::id();
@@ -288,8 +291,8 @@ pub(crate) fn leads_a_session() -> bool {
     session_of(own) == Some(own)
 }
 
-/// From `/proc`: getsid(2) says 0 for a session from outside our PID namespace, which is no PID (and
-/// which rustix 1.1 answers with a panic).
+/// The session of a process, from `/proc`: getsid(2) returns 0 for a session from outside this PID namespace,
+/// which is no PID (and for which rustix 1.1 panics).
 fn session_of(pid: u32) -> Option<u32> {
     Stat::read(pid).ok().map(|s| s.session)
 }

@@ -6,24 +6,24 @@ use crate::durable::seeded_bug::SeededBug;
 
 use super::process::{Presence, ProcessIdentity, is_no_process, presence_unseen, process_stat};
 
-/// A process as it was seen.
+/// A process as it was observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessProbe {
     /// Whether it lives.
     pub presence: Presence,
     /// A signal or a debugger keeps it from running.
     pub is_stopped: bool,
-    /// It has ended, and its parent has not taken note of that.
+    /// It has ended, and its parent has not reaped it.
     pub is_zombie: bool,
     /// Its number belongs to another process by now.
     pub is_succeeded: bool,
 }
 
-/// Looks at exactly this process; a successor of the same PID is not taken for it.
+/// Probes exactly this process; a later process with the same PID is not taken for it.
 pub(crate) fn probe_process(process: ProcessIdentity) -> ProcessProbe {
     let nothing =
         ProcessProbe { presence: Presence::Gone, is_stopped: false, is_zombie: false, is_succeeded: false };
-    // The cheapest question first: most processes that are asked about after a crash are gone.
+    // The cheapest check first: most processes that are probed after a crash are gone.
     if is_no_process(process.pid) {
         return nothing;
     }
@@ -41,7 +41,7 @@ pub(crate) fn probe_process(process: ProcessIdentity) -> ProcessProbe {
 /// The user a process acts as, when that is another than `expected`.
 pub(crate) fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
     let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
-    // The kernel shows root as the owner of a process that may not be dumped, whichever user it runs as; only
+    // The kernel shows root as the owner of a process that may not be dumped, whichever user it runs as. Only
     // then is `status` read, which the kernel takes long to write.
     let user = if owner == expected || owner != 0 { owner } else { effective_user(pid)? };
     (user != expected).then_some(user)

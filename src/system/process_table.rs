@@ -7,7 +7,7 @@ use super::process::{ProcessIdentity, command_line, process_stat};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessEntry {
     pub identity: ProcessIdentity,
-    /// The PID of the process that started it, or that took it over.
+    /// The PID of the process that started it, or that became its parent later.
     pub parent: u32,
     /// The PID of its session's leader.
     pub session: u32,
@@ -15,8 +15,8 @@ pub struct ProcessEntry {
     pub arguments: Vec<String>,
 }
 
-/// The processes that can be seen, without zombies. Costs about 30 µs a process: read it once, and look
-/// again at a single one before acting on it.
+/// The processes that can be seen, without zombies. It costs about 30 µs for each process: read the table once,
+/// and examine a single process again before acting on it.
 pub fn process_table() -> Vec<ProcessEntry> {
     pids().unwrap_or_default().into_iter().filter_map(entry).collect()
 }
@@ -27,8 +27,8 @@ fn entry(pid: u32) -> Option<ProcessEntry> {
     Some(ProcessEntry { identity: stat.identity, parent: stat.parent, session: stat.session, arguments })
 }
 
-/// A process and all that it started, directly or through others, or that is in the session that it
-/// leads. The process itself comes first.
+/// A process, all that it started, directly or through others, and all in the session that it leads. The process
+/// itself comes first.
 pub fn descendants(table: &[ProcessEntry], process: ProcessIdentity) -> Vec<ProcessIdentity> {
     let mut found = vec![process];
     let leads = table.iter().any(|p| p.identity == process && p.session == process.pid);

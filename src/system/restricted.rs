@@ -1,13 +1,13 @@
 //! Programs that work on untrusted data: they get nothing of this process except what is passed to them.
 //!
-//! Their environment has only what is set, their standard input is `/dev/null`, they are a process group of
-//! their own, may gain no privileges (`PR_SET_NO_NEW_PRIVS`), leave no core file, run as the given user with
-//! that user's rights alone, and within limits. Their folder and their inputs are descriptors, so renaming
-//! does not exchange them.
+//! Their environment has only the variables that were set, their standard input is `/dev/null`, they are a
+//! process group of their own, may gain no privileges (`PR_SET_NO_NEW_PRIVS`), leave no core file, and run as the
+//! given user with that user's rights alone, and within limits. Their folder and their inputs are descriptors, so
+//! that a rename cannot exchange them.
 //!
-//! All of that is set between fork and exec, in the new process, so that it never runs without: by system
-//! calls alone, on memory allocated before, because nothing else is sound in a child of a process with
-//! several threads.
+//! All of that is set between fork and exec, in the new process, so that the program never runs without it. Only
+//! system calls on memory that was allocated before are used, because nothing else is sound in a child of a
+//! process with several threads.
 
 #![allow(unsafe_code)]
 
@@ -27,7 +27,7 @@ use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, se
 
 use super::author::Account;
 
-/// The descriptor behind standard input, output and error.
+/// The first descriptor after standard input, output and error.
 const FIRST: libc::c_uint = 3;
 /// `CLOSE_RANGE_CLOEXEC`, of Linux 5.11; see close_range(2).
 const CLOSE_ON_EXEC: libc::c_uint = 4;
@@ -64,33 +64,33 @@ impl<'fd> Restricted<'fd> {
         self
     }
 
-    /// Passes it a descriptor; returns the path by which it finds the file. When it opens that path, its
-    /// user's rights decide.
+    /// Passes a descriptor to the program; returns the path by which the program finds the file. When the program
+    /// opens that path, its user's rights decide.
     pub(crate) fn hand(&mut self, fd: BorrowedFd<'fd>) -> String {
         self.handed.push(fd);
         format!("/proc/self/fd/{}", fd.as_raw_fd())
     }
 
-    /// The folder that it runs in. It is entered with this process's rights.
+    /// Sets the folder in which it runs. It is entered with this process's rights.
     pub(crate) fn folder(&mut self, folder: BorrowedFd<'fd>) -> &mut Self {
         // Open until exec in the new process too.
         self.command.current_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()));
         self
     }
 
-    /// As whom it runs; as this user when that is not called.
+    /// Sets the account as which it runs; without a call it runs as this user.
     pub(crate) fn account(&mut self, account: Option<Account>) -> &mut Self {
         self.account = account;
         self
     }
 
-    /// Not more than this of something, nor more than this process may have.
+    /// Limits a resource to `most`, or to what this process may have when that is less.
     pub(crate) fn limit(&mut self, resource: Resource, most: u64) -> &mut Self {
         self.limits.push((resource, most));
         self
     }
 
-    /// It is killed when the thread that starts it ends, also by a crash: that thread waits for it.
+    /// Kills the program when the thread that starts it ends, also by a crash: that thread must wait for it.
     pub(crate) fn end_with_us(&mut self) -> &mut Self {
         self.ends_with_us = true;
         self
@@ -106,10 +106,10 @@ impl<'fd> Restricted<'fd> {
         self
     }
 
-    /// Starts it.
+    /// Starts the program.
     ///
     /// # Errors
-    /// The system's error, also when one of the restrictions cannot be set: then nothing was run.
+    /// The system's error, also when one of the restrictions cannot be set; the program did not run then.
     pub(crate) fn spawn(mut self) -> io::Result<Child> {
         let prepare = Prepare {
             handed: self.handed.iter().map(|fd| fd.as_fd().as_raw_fd()).collect(),
@@ -155,7 +155,7 @@ impl Prepare {
             set_thread_res_gid(gid, gid, gid)?;
             set_thread_res_uid(uid, uid, uid)?;
         }
-        // Behind the change of user, which takes it back.
+        // This comes after the change of user, which resets it.
         if let Some(parent) = self.parent {
             set_parent_process_death_signal(Some(Signal::KILL))?;
             if getppid() != Some(parent) {
@@ -209,13 +209,14 @@ mod tests {
         );
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..2], ["handed", "handed"], "{text}");
-        // Of the two, the one that it was given. Its number may be in use for something else there.
+        // Of the two files it sees only the one that was passed. The number of the other may be in use for
+        // something else there.
         assert_eq!(lines[2], "1", "{text}");
         assert!(rustix::io::fcntl_getfd(&kept).is_ok());
         assert_eq!(lines[3..7], ["0", "0", "64", "64"], "{text}");
         assert!(lines[7].ends_with('1'), "{text}");
         assert_ne!(lines[8], rustix::process::getpgrp().as_raw_nonzero().to_string(), "{text}");
-        // This process keeps its descriptors to itself.
+        // In this process the descriptors stay close-on-exec.
         assert!(rustix::io::fcntl_getfd(&given).unwrap().contains(FdFlags::CLOEXEC));
     }
 

@@ -1,9 +1,9 @@
-//! Where programs for a job's folder are searched: never where another user could put one.
+//! Where programs for a job's folder are searched for: never where another user could put one.
 //!
-//! The `PATH` of the environment is not used: it may have relative or empty elements, which mean the folder
-//! that a program is run in, and it comes from the user who started the daemon. The configuration gives the
-//! folders (`tools.path`). A folder that others may write, or that lies in such a one, is skipped, and so is
-//! a program that others may write.
+//! The `PATH` of the environment is not used: it may have relative or empty elements, which mean the folder in
+//! which a program runs, and it comes from the user who started the daemon. The configuration gives the folders
+//! (`tools.path`). A folder that other users may write, or that lies in such a folder, is skipped, and so is a
+//! program that other users may write.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,7 +16,7 @@ const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 const EXECUTE: u32 = 0o111;
 
-/// Folders that programs are looked for in, the first one first.
+/// Folders in which programs are searched for, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchPath(Vec<PathBuf>);
 
@@ -24,20 +24,20 @@ pub struct SearchPath(Vec<PathBuf>);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoProgram {
-    /// There is none of that name.
+    /// No folder has a program of that name.
     #[error("{name} is in none of the folders {folders} (tools.path)")]
     Absent {
         name: String,
-        /// Where it was looked for.
+        /// The folders that were searched.
         folders: String,
     },
-    /// There is none at that place.
+    /// There is no program at that path.
     #[error("there is no program {}", path.display())]
     Missing {
         /// Where it would be.
         path: PathBuf,
     },
-    /// It is named by a path that begins in the folder that it would be run in.
+    /// The program is given by a path relative to the folder in which it would run.
     #[error(
         "'{name}' is a relative path: give an absolute one, or the name alone of a program in tools.path"
     )]
@@ -45,7 +45,7 @@ pub enum NoProgram {
         /// As it was given.
         name: String,
     },
-    /// Another user could have put it there.
+    /// Another user could have put the program there.
     #[error("{} is not run: {why}", path.display())]
     Unsafe {
         /// Where it is.
@@ -53,7 +53,7 @@ pub enum NoProgram {
         /// That user, and the path.
         why: String,
     },
-    /// It cannot be looked at.
+    /// The program cannot be examined.
     #[error("{} cannot be looked at: {source}", path.display())]
     Unread {
         /// Where it is.
@@ -71,14 +71,14 @@ impl NoProgram {
 }
 
 impl Default for SearchPath {
-    /// Where every machine has its programs.
+    /// The folders in which every machine has its programs.
     fn default() -> SearchPath {
         SearchPath(std::env::split_paths(USUAL_PATH).collect())
     }
 }
 
 impl SearchPath {
-    /// From these folders; `None` when one of them is not an absolute path, or none is given.
+    /// A search path of these folders; `None` when one of them is not an absolute path, or none is given.
     pub fn new(folders: Vec<PathBuf>) -> Option<SearchPath> {
         let is_plain = |folder: &PathBuf| {
             folder.is_absolute()
@@ -100,8 +100,8 @@ impl SearchPath {
         std::env::join_paths(safe).unwrap_or_default()
     }
 
-    /// Finds a program by its name, or checks one that is given by its absolute path. It is never in `folder`, in which
-    /// it is to run.
+    /// Finds a program by its name, or checks one that is given by its absolute path. A program in `folder`, in
+    /// which it is to run, is never accepted.
     pub fn find(&self, name: &str, folder: Option<&Path>) -> Result<PathBuf, NoProgram> {
         if Path::new(name).is_absolute() {
             let path = Path::new(name);
@@ -131,7 +131,7 @@ impl SearchPath {
     }
 }
 
-/// Whether a file with a bit to execute it has this path.
+/// Whether an executable file has this path.
 fn is_there(path: &Path) -> Result<bool, NoProgram> {
     use io::ErrorKind as E;
     match path.metadata() {
@@ -141,12 +141,12 @@ fn is_there(path: &Path) -> Result<bool, NoProgram> {
     }
 }
 
-/// The program itself, behind links, if no other user could exchange it.
+/// The program itself, with links resolved, if no other user could exchange it.
 fn checked(path: &Path, folder: Option<&Path>) -> Result<PathBuf, NoProgram> {
     let unread = |source| NoProgram::Unread { path: path.to_owned(), source };
     let real = path.canonicalize().map_err(unread)?;
     let danger = |why: String| NoProgram::Unsafe { path: path.to_owned(), why };
-    // The links on the way are in folders, too.
+    // The folders of the links on the way must be checked, too.
     for (at, is_folder) in [(path.parent().unwrap_or(path), true), (&*real, false)] {
         if let Some(why) = danger_of(at, is_folder).map_err(unread)? {
             return Err(danger(why));
@@ -164,7 +164,7 @@ fn checked(path: &Path, folder: Option<&Path>) -> Result<PathBuf, NoProgram> {
     Ok(real)
 }
 
-/// Another user who could exchange a file, or its content: by its owner and mode, and by those of all folders
+/// Another user who could exchange a file or its content, by its owner and mode and by those of all folders
 /// above.
 fn danger_of(path: &Path, is_folder: bool) -> io::Result<Option<String>> {
     let own = rustix::process::geteuid().as_raw();
@@ -173,8 +173,8 @@ fn danger_of(path: &Path, is_folder: bool) -> io::Result<Option<String>> {
         if found.uid() != 0 && found.uid() != own {
             return Ok(Some(format!("{} belongs to user {}", at.display(), found.uid())));
         }
-        // A user who may make an entry beside a program cannot exchange it where the sticky bit is set, but may make one
-        // of a name that is looked for.
+        // Where the sticky bit is set, a user who may make an entry beside a program cannot exchange the program,
+        // but may make one of a name that is searched for.
         let is_searched = number == 0 && is_folder;
         let is_kept = found.mode() & STICKY != 0 && found.is_dir() && !is_searched;
         if found.mode() & OTHERS_WRITE != 0 && !is_kept {

@@ -25,18 +25,18 @@ pub struct Tool<'a> {
     pub program: &'a Path,
     /// Its arguments.
     pub arguments: &'a [String],
-    /// In which folder.
+    /// The folder in which it runs.
     pub folder: BorrowedFd<'a>,
     /// Its environment, and nothing but that.
     pub environment: &'a [(OsString, OsString)],
-    /// As whom it runs; `None`: as this user.
+    /// The account as which it runs; `None`: as this user.
     pub account: Option<Account>,
-    /// It is ended, with all that it started, after this time.
+    /// The time after which it is ended, with all that it started.
     pub time_limit: Duration,
-    /// A variable and its value that mark its processes: those left from an earlier run are ended before this
+    /// A variable and its value that mark its processes: processes that an earlier run left are ended before this
     /// one begins.
     pub mark: (&'a str, &'a str),
-    /// Asked now and then whether to end it early.
+    /// Called now and then; says whether to end it early.
     pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -47,7 +47,7 @@ pub enum ToolEnd {
     Exited(i32),
     /// By a signal.
     Signaled(i32),
-    /// Its time was over.
+    /// Its time limit was reached.
     TimedOut,
     /// Its end was requested.
     Stopped,
@@ -63,7 +63,7 @@ pub struct ToolRan {
 }
 
 const KEPT_OUTPUT: u64 = 2048;
-/// When its output on disk exceeds this, the room of all but the last part is given back.
+/// When its output on disk exceeds this, in bytes, the room of all but the last part is given back.
 const MOST_OUTPUT: u64 = 4 << 20;
 /// How long a process that was killed may take to go, in milliseconds.
 const END_WAIT_MS: u64 = 5000;
@@ -72,7 +72,8 @@ const END_WAIT_MS: u64 = 5000;
 pub fn run_tool(tool: &Tool<'_>) -> io::Result<ToolRan> {
     let mark = format!("{}={}", tool.mark.0, tool.mark.1);
     end_all(&mark)?;
-    // A file, not a pipe: it need not be read, and nothing blocks when a grandchild keeps it open.
+    // The output goes to a file, not a pipe: it need not be read meanwhile, and nothing blocks when a grandchild
+    // keeps it open.
     let mut output = tempfile::tempfile()?;
     let mut restricted = Restricted::new(tool.program);
     restricted.args(tool.arguments).folder(tool.folder).account(tool.account.clone());
@@ -96,21 +97,21 @@ pub fn run_tool(tool: &Tool<'_>) -> io::Result<ToolRan> {
     Ok(ToolRan { end: end?, output: String::from_utf8_lossy(&bytes).into_owned() })
 }
 
-/// Gives back the room of old output: the tool goes on writing behind it.
+/// Gives back the room of old output; the tool goes on writing after it.
 fn bound(output: &File) {
     let Ok(found) = output.metadata() else { return };
     let gone = found.len().saturating_sub(KEPT_OUTPUT);
     if found.blocks().saturating_mul(512) > MOST_OUTPUT && gone > 0 {
-        // Where a file cannot have holes it grows: the time limit bounds it.
+        // On a file system without holes the file grows until the time limit.
         let _ = fallocate(output, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, gone);
     }
 }
 
-/// Ends a tool whose time is over: its group, its descendants, and all processes with its mark.
+/// Ends a tool whose time limit was reached: its group, its descendants, and all processes with its mark.
 fn end_with_descendants(child: &mut Child, mark: &str) -> io::Result<()> {
     let tool = ProcessIdentity::of(child.id());
     let below = tool.map(|tool| descendants(&process_table(), tool)).unwrap_or_default();
-    // Not reaped yet: the number is still this one's.
+    // The child is not reaped yet, so the number still belongs to it.
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     for process in below {
         end_process(process, END_WAIT_MS)?;
@@ -120,7 +121,7 @@ fn end_with_descendants(child: &mut Child, mark: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for a child's end, until its time is over or its end is requested; the child is not ended here.
+/// Waits until a child ends, its time limit is reached, or its end is requested; does not end the child.
 pub(crate) fn wait(
     child: &mut Child,
     time_limit: Duration,
@@ -143,7 +144,7 @@ pub(crate) fn wait(
     }
 }
 
-/// Ends every process that bears the mark.
+/// Ends every process with the mark.
 fn end_all(mark: &str) -> io::Result<()> {
     loop {
         let (found, _) = marked_processes(&[mark], None);

@@ -25,7 +25,7 @@ pub(crate) fn usage_of(processes: &[ProcessIdentity]) -> HashMap<u32, Usage> {
     let seen = processes.iter().filter_map(|identity| {
         let process = system.process(Pid::from_u32(identity.pid))?;
         let usage = Usage { memory_bytes: process.memory(), cpu_ms: process.accumulated_cpu_time() };
-        // Compared after it was read: then it was this process that was read.
+        // The identity is compared after the reading, so the reading was of this process.
         (presence(*identity) == Presence::Alive).then_some((identity.pid, usage))
     });
     seen.collect()

@@ -11,10 +11,10 @@
 
 /// Bytes before the payload.
 pub(crate) const HEAD: usize = 35;
-/// The longest payload: what eight digits can say.
+/// The longest payload, in bytes: the highest length that eight digits can hold.
 pub(crate) const LONGEST_PAYLOAD: usize = 99_999_999;
 
-/// The longest line, with head and line feed.
+/// The longest line in bytes, with head and line feed.
 pub(crate) const LONGEST_LINE: u64 = (HEAD + LONGEST_PAYLOAD + 1) as u64;
 
 /// Adds a record to a buffer.
@@ -46,7 +46,7 @@ pub struct Frame<'a> {
     pub seq: u64,
     /// What was recorded.
     pub payload: &'a [u8],
-    /// How many bytes it takes, head and line feed included.
+    /// Length of the whole line in bytes, head and line feed included.
     pub len: usize,
 }
 
@@ -67,7 +67,7 @@ pub fn decode(buffer: &[u8]) -> Option<Frame<'_>> {
     Some(Frame { seq: number(&head[18..34])?, payload: &buffer[HEAD..end], len: end + 1 })
 }
 
-/// Of at most 16 digits, so that it cannot overflow.
+/// A decimal number of at most 16 digits, so that it cannot overflow.
 fn number(field: &[u8]) -> Option<u64> {
     let mut wrong = 0;
     let value = field.iter().fold(0u64, |n, &b| {
@@ -78,7 +78,7 @@ fn number(field: &[u8]) -> Option<u64> {
     (wrong == 0).then_some(value)
 }
 
-/// A table, because a comparison per digit would be a branch that the processor cannot predict.
+/// Looks digits up in a table: a comparison for each digit would be a branch that the processor cannot predict.
 fn hexadecimal(field: &[u8]) -> Option<u32> {
     let mut wrong = 0;
     let value = field.iter().fold(0u32, |n, &b| {
@@ -109,13 +109,13 @@ pub enum Item<'a> {
         offset: u64,
         frame: Frame<'a>,
     },
-    /// Bytes that are no record, with a record behind them.
+    /// Bytes that are no record and that a record follows.
     Damaged {
         /// Where they begin.
         offset: u64,
         len: u64,
     },
-    /// Bytes that are no record, with nothing after them: the trace of a killed writer.
+    /// Bytes that are no record and that nothing follows: a killed writer left them.
     Torn {
         /// Where they begin.
         offset: u64,
@@ -137,14 +137,14 @@ impl<'a> Scan<'a> {
         Scan { buffer, base, at: 0 }
     }
 
-    /// Where the next record would go: behind the last whole one.
+    /// Where the next record would go: after the last whole one.
     pub(crate) fn tail(&self) -> u64 {
         self.base + self.at as u64
     }
 
     /// The next place, after `from`, where a record begins.
     ///
-    /// A damaged place may have lost its line feed or be zeros: a record can follow either. Each kind of
+    /// A damaged record may have lost its line feed or consist of zeros; a record can follow either. Each kind of
     /// border is searched for once, so that a segment full of garbage is scanned in one pass.
     fn resync(&self, from: usize) -> Option<usize> {
         // If only the line feed is wrong, the length still says where the next one begins.

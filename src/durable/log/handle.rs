@@ -21,9 +21,9 @@ pub struct Log {
     pub(super) sync_lock: LockFile,
     pub(super) writer: Mutex<Writer>,
     pub(super) leader: Mutex<Option<OpenSegment>>,
-    /// Where the log ended when that was seen last.
+    /// The end of the log when this handle last saw it.
     pub(super) known: Mutex<End>,
-    /// A sync through this handle failed: it acknowledges nothing any more.
+    /// A sync through this handle failed: the handle acknowledges nothing any more.
     pub(super) poisoned: AtomicBool,
     /// Bytes of half-written records that this handle cut off.
     pub(super) cut_bytes: AtomicU64,
@@ -33,7 +33,8 @@ pub struct Log {
 #[derive(Debug)]
 pub(super) struct OpenSegment {
     first_seq: u64,
-    /// [`SharedPage::segments_made`] when it was opened: its name may mean another file since.
+    /// [`SharedPage::segments_made`] when it was opened: if that has risen since, the name may belong to another
+    /// file.
     made: u64,
     pub(super) file: DiskFile,
 }
@@ -43,7 +44,7 @@ impl OpenSegment {
         OpenSegment { first_seq, made: log.page.segments_made(), file }
     }
 
-    /// Opens a segment, or keeps it open if it is the one.
+    /// Opens a segment, unless it is the one that is kept open.
     pub(super) fn find<'a>(
         kept: &'a mut Option<OpenSegment>,
         log: &Log,
@@ -68,7 +69,7 @@ pub(super) struct Writer {
 }
 
 impl Log {
-    /// What the shared page must bear to be believed: this boot, this log.
+    /// The epoch that the shared page must have to be believed: this boot, this log.
     pub(super) fn epoch(&self) -> u64 {
         let key = format!("{}/{}", self.options.epoch, self.options.state_id);
         u64::from(crc32fast::hash(key.as_bytes())) << 32 | u64::from(LOG_VERSION)

@@ -2,11 +2,11 @@
 //!
 //! A folder of segments (`<first sequence number>.log`), `append.lock`, `sync.lock` and `commit.page`.
 //!
-//! Guarantees: [`Log::append`] returns after its records are synced. Sequence numbers rise by one and
-//! are never used again. A record is whole or not there. A damaged record costs itself. After a failed
-//! sync nothing is acknowledged until the log was verified ([`Log::verify`]): the kernel marks the
-//! pages clean, so that trying again proves nothing (Rebello et al., "Can Applications Recover from
-//! fsync Failures?", USENIX ATC 2020).
+//! Guarantees: [`Log::append`] returns after its records are synced. Sequence numbers rise by one and are never
+//! used again. A record is whole or absent. Damage to a record costs that record only. After a failed sync
+//! nothing is acknowledged until the log has been verified ([`Log::verify`]): the kernel marks the pages clean,
+//! so that a second sync proves nothing (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX
+//! ATC 2020).
 //!
 //! Segments are preallocated: on journaled ext4 and on xfs a sync of a file that does not grow takes
 //! half the time or less. Their reserve reads as zeros, which no record begins with.
@@ -34,7 +34,7 @@ pub(crate) use segment::reassign;
 pub use segment::{SegmentFile, SegmentHeader};
 pub use write::Locked;
 
-/// What kind of log, and where.
+/// The options of a log: its kind and its place.
 #[derive(Clone)]
 pub struct LogOptions {
     /// Its folder, which exists.
@@ -49,11 +49,11 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Whether segments get their full size at once.
     pub preallocate: bool,
-    /// The next sequence number is at least this, whatever the files say (a snapshot knows).
+    /// The next sequence number is at least this, whatever the files say: a snapshot may hold later records.
     pub min_next_seq: u64,
-    /// How long to wait for another process's append.
+    /// How long to wait while another process appends.
     pub lock_wait: Duration,
-    /// Where cut ends go.
+    /// Where the bytes go that are cut from the end.
     pub quarantine: Quarantine,
     /// The present time, for headers and notes.
     pub stamp: Arc<dyn Fn() -> String + Send + Sync>,
@@ -72,19 +72,19 @@ pub enum LogError {
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// Another process keeps the lock.
+    /// Another process holds the lock.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// A sync failed; whether the last records are on disk is not known.
     #[error("the log in {} is unusable since a sync failed; it must be opened again", folder.display())]
     Poisoned { folder: PathBuf },
-    /// A record that was synced is not in the log any more: the log was cut.
+    /// A record that was synced is no longer in the log: the log was cut.
     #[error("record {seq} is not in the log in {}", folder.display())]
     Gone { folder: PathBuf, seq: u64 },
     /// The lock file or the page that all writers share was removed or replaced.
     #[error("{} was replaced while the log was in use; it must be opened again", path.display())]
     PageReplaced { path: PathBuf },
-    /// No record can hold that much.
+    /// The payload is longer than any record can be.
     #[error("a record of {bytes} bytes; at most {} fit", frame::LONGEST_PAYLOAD)]
     TooLong {
         /// The payload's length.

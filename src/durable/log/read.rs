@@ -1,4 +1,4 @@
-//! Reading a log: from a sequence number on, past damage, up to where it was published.
+//! Reading a log from a sequence number on, past damage, up to the published end.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use crate::durable::error::DiskError;
 /// A place in a log between two records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
-    /// The segment, by its first sequence number; 0 for the start of the log.
+    /// The segment, named by its first sequence number; 0 for the start of the log.
     pub segment: u64,
-    /// Bytes into it.
+    /// Offset in the segment, in bytes.
     pub offset: u64,
     /// Sequence number of the last record before this place.
     pub last_seq: u64,
@@ -34,24 +34,24 @@ pub struct Damage {
 /// What is wrong with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DamageKind {
-    /// A record was here; there are records behind it.
+    /// A record was here; records follow it.
     Record,
-    /// The end of the log, cut short by a crash.
+    /// The end of the log, torn by a crash.
     TornTail,
     /// The segment's first line; its records were read all the same.
     Header,
-    /// The segment belongs to another state directory; nothing of it was read.
+    /// The segment belongs to another state directory; no record of it was read.
     Foreign,
 }
 
 /// Result of reading a log.
 #[derive(Debug, Clone, Default)]
 pub struct ReadSummary {
-    /// Behind the last record.
+    /// The place after the last record.
     pub position: Position,
-    /// Records handed out.
+    /// How many records were handed out.
     pub records: u64,
-    /// What was passed over.
+    /// The damage that was passed over.
     pub damage: Vec<Damage>,
     /// Sequence numbers that should be there and are not, first and last of each gap.
     pub missing: Vec<(u64, u64)>,
@@ -101,7 +101,7 @@ pub fn read(request: ReadRequest<'_>, mut each: impl FnMut(u64, &[u8])) -> Resul
         }
         if let Err(e) = segment.read_from(begin, &mut buffer) {
             if e.is_not_found() {
-                continue; // A checkpoint has removed it: a snapshot has its records.
+                continue; // A queue checkpoint or compaction has removed it: its records are kept elsewhere.
             }
             return Err(e);
         }
@@ -114,7 +114,7 @@ pub fn read(request: ReadRequest<'_>, mut each: impl FnMut(u64, &[u8])) -> Resul
     Ok(pass.summary)
 }
 
-/// The segment that holds the record after `from`, or the first there is.
+/// The segment that holds the record after `from`, or the first segment.
 fn first_needed(segments: &[SegmentFile], from: Position) -> usize {
     match segments.iter().position(|s| s.first_seq == from.segment) {
         Some(i) => i,
@@ -147,8 +147,8 @@ impl Pass<'_> {
                 None => {}
             }
         }
-        // The segment's name says which record comes first, so a gap before it is noticed even if the segment
-        // is empty.
+        // The segment's name says which record comes first, so a gap before it is noticed even if the segment is
+        // empty.
         self.expect(segment.first_seq);
         let had_header = start > 0 || begin > 0;
         let mut scan = Scan::new(&content[start..], begin + start as u64);
@@ -176,7 +176,7 @@ impl Pass<'_> {
     fn record(&mut self, frame: Frame<'_>, each: &mut impl FnMut(u64, &[u8])) {
         let last = self.summary.position.last_seq;
         if frame.seq <= last {
-            return; // Known already: a snapshot's, or written again after a failed sync.
+            return; // Known already: it is in a snapshot, or was written again after a failed sync.
         }
         self.expect(frame.seq);
         self.summary.position.last_seq = frame.seq;
@@ -184,7 +184,7 @@ impl Pass<'_> {
         each(frame.seq, frame.payload);
     }
 
-    /// Expects this number or an earlier, already known one; anything missing before it is a gap.
+    /// Expects this number, or an earlier one that is known already; any numbers skipped before it are a gap.
     fn expect(&mut self, seq: u64) {
         let last = &mut self.summary.position.last_seq;
         if seq > *last + 1 {
@@ -199,7 +199,7 @@ impl Pass<'_> {
     }
 }
 
-/// A whole line that does not check out was a record once; only an unfinished last line is a torn tail.
+/// A whole line that fails its check was once a record; only an unfinished last line is a torn tail.
 fn torn_kind(content: &[u8], base: u64, offset: u64, len: u64, is_last: bool) -> DamageKind {
     let from = usize::try_from(offset - base).unwrap_or(0);
     let to = from + usize::try_from(len).unwrap_or(0);

@@ -17,11 +17,11 @@ use crate::durable::replace::replace;
 use crate::durable::seeded_bug::SeededBug;
 use crate::durable::shared_page::End;
 
-/// A cheap check when a log is opened: there is no later segment, the file is as long as the page says, a
-/// line ends there, and no bytes follow that no writer is writing. It notices changes made without the lock
-/// (a cut file, a page older than the log); recovery verifies thoroughly.
+/// A cheap check when a log is opened: there is no later segment, the file is as long as the page says, a line
+/// ends there, and any bytes after that are being written right now. It notices changes made without the lock (a
+/// cut file, a page older than the log); recovery verifies thoroughly.
 pub(super) fn end_is_plausible(log: &Log) -> Result<bool, LogError> {
-    // Before the page, which names a segment only when it is there.
+    // List the files before reading the page: the page names a segment only once its file is there.
     let newest = SegmentFile::list(&log.options.folder)?.last().map(|s| s.first_seq);
     let end = log.page.end();
     if newest.is_some_and(|newest| newest > end.segment) && !log.page.is_writing() {
@@ -32,11 +32,11 @@ pub(super) fn end_is_plausible(log: &Log) -> Result<bool, LogError> {
     let mut around = [0; 2];
     let read = file.read_at(&mut around, end.tail.saturating_sub(1)).context("read", &path)?;
     let behind = read == 2 && around[1] != 0;
-    // The end is looked at once more last: a writer publishes it before it takes its mark away.
+    // Read the end again, last: a writer publishes the end before it clears its mark.
     Ok(around[0] == b'\n' && (!behind || log.page.is_writing() || log.page.end() != end))
 }
 
-/// The writer before was killed between beginning to write and publishing.
+/// Repairs the end when the previous writer was killed between beginning to write and publishing.
 pub(super) fn after_killed_writer(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let end = log.page.end();
     let newest = SegmentFile::list(&log.options.folder)?.last().map(|s| s.first_seq);
@@ -52,8 +52,8 @@ pub(super) fn after_killed_writer(log: &Log, writer: &mut Writer) -> Result<(), 
     Ok(())
 }
 
-/// Fills the page anew from the files. Everything is synced before it is published: a record that was only in
-/// the page cache must not be shown and then vanish.
+/// Fills the page anew from the files. Everything is synced before it is published: a record that was only in the
+/// page cache must not be shown and then vanish.
 pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let _leader = log.leader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let _sync = log.sync_lock.acquire(log.options.lock_wait)?;
@@ -63,7 +63,7 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let suspect_from = synced.filter(|_| log.page.is_poisoned());
     let floor = log.options.min_next_seq.max(1).max(if valid { known.next_seq } else { 0 });
     log.page.invalidate(log.epoch());
-    // The folder's maker may have been killed before its name was durable.
+    // The process that made the folder may have been killed before the folder's name was durable.
     log.disk.sync_dir(parent(&log.options.folder))?;
     let segments = SegmentFile::list(&log.options.folder)?;
     let Some(last) = segments.last() else {
@@ -81,7 +81,7 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let next_seq = found.next_seq.max(floor);
     if let Some(synced) = suspect_from.filter(|_| !is_foreign(log, &content)) {
         if !goes_on {
-            // Damage in it is kept together with the other suspects.
+            // Any damage in these bytes is kept together with the other suspects.
             let used = content.iter().rposition(|b| *b != 0).map_or(0, |end| end + 1);
             let reason = "the log's end, damaged, when a sync had failed";
             log.options.quarantine.keep(
@@ -124,7 +124,7 @@ fn look_at_last(log: &Log, last: &SegmentFile, content: &[u8]) -> Result<(End, b
         match item {
             Item::Record { frame, .. } => next_seq = next_seq.max(frame.seq + 1),
             Item::Torn { offset, len } => {
-                // A line that ends was whole once, and may have been acknowledged.
+                // A line with its line feed was once whole, and may have been acknowledged.
                 let from = usize::try_from(offset).unwrap_or(0);
                 let torn = &content[from..from + usize::try_from(len).unwrap_or(0)];
                 let lines = memchr::memchr_iter(b'\n', torn).count() as u64;
@@ -170,8 +170,8 @@ fn create_segment(
     Ok(())
 }
 
-/// Whole records behind the known end are taken in (their writer was killed before it published them);
-/// an unfinished one is cut off, a copy of it kept.
+/// Includes whole records after the known end (their writer was killed before it published them); cuts an
+/// unfinished one off and keeps a copy of it.
 fn repair_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Result<End, LogError> {
     let mut repaired = end;
     let mut scan = Scan::new(content, end.tail);
@@ -207,8 +207,8 @@ fn cut(log: &Log, segment: &SegmentFile, offset: u64, torn: &[u8]) -> Result<(),
     Ok(file.sync_data()?)
 }
 
-/// After a failed sync: records that the page cache still shows may not be on disk, and syncing the
-/// same pages again proves nothing. They are written anew, in a segment of their own.
+/// After a failed sync, writes records anew in a segment of their own: the page cache still shows them, but they
+/// may not be on disk, and syncing the same pages again proves nothing.
 fn rewrite_suspects(
     log: &Log,
     writer: &mut Writer,
@@ -228,7 +228,7 @@ fn rewrite_suspects(
     }
     let first_seq = (synced + 1).max(last.first_seq);
     create_segment(log, writer, first_seq, &records, next_seq)?;
-    // Readers skip records that they know already, so the old copies do no harm until they are cut.
+    // Readers skip records that they already know, so the old copies do no harm until they are cut.
     if let Some(offset) = cut_at.filter(|_| first_seq != last.first_seq) {
         let old = log.disk.open(&last.path)?;
         old.truncate(offset)?;
@@ -258,8 +258,8 @@ pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> 
     Ok(())
 }
 
-/// Before a segment is removed: copies the bytes that are no record to quarantine, because a damaged record
-/// may be the only trace of a job.
+/// Copies the bytes that are no record to quarantine before a segment is removed, because a damaged record may be
+/// the only trace of a job.
 pub(super) fn keep_unreadable(log: &Log, segment: &SegmentFile) -> Result<(), LogError> {
     if SeededBug::DropDamageWithoutQuarantine.is_on() {
         return Ok(());
@@ -283,7 +283,7 @@ pub(super) fn keep_unreadable(log: &Log, segment: &SegmentFile) -> Result<(), Lo
     Ok(())
 }
 
-/// Sealed segments with damage, written again without it.
+/// Rewrites sealed segments that have damage, without the damage.
 pub(super) fn drop_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> {
     keep_damage(log, damage)?;
     let at = (log.options.stamp)();

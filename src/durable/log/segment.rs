@@ -36,7 +36,7 @@ impl SegmentHeader {
     }
 }
 
-/// Gives a segment, or a file that begins as one does, to another state directory: only its first line
+/// Makes a segment, or a file that begins like one, belong to another state directory: only its first line
 /// changes. False when it does not belong to `from`.
 ///
 /// # Errors
@@ -95,7 +95,7 @@ impl SegmentFile {
         Ok(segments)
     }
 
-    /// Reads it from an offset on into a buffer, which is emptied first.
+    /// Reads the file from an offset on into a buffer, which is emptied first.
     pub(crate) fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
         use std::io::{Seek, SeekFrom};
         buffer.clear();
@@ -110,7 +110,7 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Makes it, with its header and perhaps records, durably and all at once.
+    /// Makes the file, with its header and perhaps records, durably and all at once.
     pub(super) fn create(
         disk: &Disk,
         folder: &Path,

@@ -1,9 +1,9 @@
 //! Appending to a log, from many threads and many processes at once.
 //!
-//! Under the append lock a writer learns the end from the shared page (and repairs the end if the writer
-//! before it was killed half way), writes all its records in one call and publishes the new end. Then the
-//! writer that gets the sync lock without waiting leads: it syncs once for everything written so far,
-//! publishes how far, and wakes the others, which wait for just that (group commit).
+//! Under the append lock a writer learns the end from the shared page (and repairs the end if the previous writer
+//! was killed half way), writes all its records in one call and publishes the new end. Then the writer that gets
+//! the sync lock without waiting leads: it syncs once for everything written so far, publishes how far, and wakes
+//! the others, which wait for that (group commit).
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,12 +20,12 @@ use crate::durable::lock::{HeldFile, LockFile};
 use crate::durable::seeded_bug::SeededBug;
 use crate::durable::shared_page::{End, SharedPage};
 
-/// How long a follower sleeps at most before it looks whether its leader is dead.
+/// The longest sleep of a follower before it checks whether its leader is dead.
 const FOLLOWER_PATIENCE: Duration = Duration::from_millis(50);
 /// A follower syncs itself after this long without progress: its leader may be stopped.
 const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often a leader lets others go first, at most.
+/// The most times that a leader lets other writers go first.
 const GATHER_MOMENTS: usize = 16;
 
 /// The largest file that this process may write, in bytes (RLIMIT_FSIZE).
@@ -45,15 +45,15 @@ pub struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// Where the log ends; it cannot move while this lives.
+    /// The end of the log, which cannot move while this lives.
     pub(crate) fn end(&self) -> Position {
         position(self.log.page.end())
     }
 
-    /// Appends records, not yet synced; returns the first one's sequence number.
+    /// Appends records without syncing them; returns the first one's sequence number.
     ///
     /// # Errors
-    /// The system's error; nothing was appended then, or, of records that do not fit in one segment, the
+    /// The system's error: then nothing was appended, or, when the records do not fit in one segment, only the
     /// first few. [`LogError::TooLong`] for a payload that no record can hold.
     pub fn append<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<u64, LogError> {
         if let Some(long) = payloads.iter().map(|p| p.as_ref().len()).find(|&l| l > frame::LONGEST_PAYLOAD) {
@@ -68,7 +68,8 @@ impl Locked<'_> {
         Ok(first)
     }
 
-    /// As many of the records as the present segment holds, at least one; in one write.
+    /// Appends, in one write, as many of the records as the present segment holds, at least one; returns how
+    /// many.
     fn append_to_one_segment<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<usize, LogError> {
         let mut end = self.log.page.end();
         let room = self.log.options.segment_bytes;
@@ -102,8 +103,8 @@ impl Locked<'_> {
         let file = OpenSegment::find(&mut self.writer.current, self.log, end.segment)?;
         self.log.page.set_writing(true);
         if let Err(e) = file.write_at(frames, end.tail) {
-            // Half a record may be there (a full disk writes what fits): take it back at once. If
-            // that fails too, the mark stays and the next writer repairs the end.
+            // Half a record may be there (a full disk writes as much as fits): remove it at once. If that fails
+            // too, the mark stays and the next writer repairs the end.
             if file.truncate(end.tail).is_ok() {
                 self.log.page.set_writing(false);
             }
@@ -120,7 +121,7 @@ impl Locked<'_> {
         }
         self.log.publish_synced(end)?;
         self.log.page.wake();
-        // Killed between making the file and publishing it, the next writer must notice.
+        // If this process is killed between making the file and publishing it, the next writer must notice.
         self.log.page.set_writing(true);
         repair::start_segment(self.log, self.writer, end.next_seq)?;
         self.log.page.set_writing(false);
@@ -135,7 +136,8 @@ impl Log {
     /// # Errors
     /// The system's error; [`LogError::Lock`] when another process keeps the append lock.
     pub fn open(disk: &Disk, mut options: LogOptions) -> Result<Log, LogError> {
-        // A segment that the process may not write to its end is ended before: the next record has a file of its own.
+        // A segment ends before the largest size that this process may write: the next record then goes to a new
+        // file.
         options.segment_bytes = options.segment_bytes.min(largest_file());
         let append_lock = LockFile::open(disk, &options.folder.join("append.lock"))?;
         let sync_lock = LockFile::open(disk, &options.folder.join("sync.lock"))?;
@@ -143,7 +145,8 @@ impl Log {
         let page_file = disk.open_or_create(&page_path)?;
         if page_file.metadata()?.len() < SharedPage::LEN {
             let _append = append_lock.acquire(options.lock_wait)?;
-            // Written, not only made longer: a store into a hole of a full disk would kill the process.
+            // The page is written and not only extended: a store into a hole on a full disk would kill the
+            // process.
             if page_file.metadata()?.len() < SharedPage::LEN {
                 page_file.write_at(&[0; SharedPage::LEN as usize], 0)?;
             }
@@ -169,7 +172,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Whether the page can be believed. Not when a snapshot knows later records than the page's end: then
+    /// Whether the page can be believed. It cannot when a snapshot knows later records than the page's end: then
     /// the log was cut, or replaced by an older one.
     fn is_usable(&self) -> Result<bool, LogError> {
         let usable = self.page.is_valid(self.epoch())
@@ -178,14 +181,14 @@ impl Log {
         Ok(usable && repair::end_is_plausible(self)?)
     }
 
-    /// Learns the end of the log from its files, repairs it, syncs everything, and publishes that. Also
-    /// the way back after a failed sync.
+    /// Learns the end of the log from its files, repairs it, syncs everything, and publishes the end. This also
+    /// makes the log usable again after a failed sync.
     pub fn verify(&self) -> Result<(), LogError> {
         self.verify_unless(|_| Ok(false))
     }
 
-    /// As [`Log::verify`], unless another process has done enough while this one waited for the lock: many who open
-    /// a log after a reboot would all sync it, one after the other.
+    /// As [`Log::verify`], unless another process has done enough while this one waited for the lock. Without the
+    /// check, many processes that open a log after a reboot would all sync it, one after the other.
     fn verify_unless(&self, is_done: impl Fn(&Log) -> Result<bool, LogError>) -> Result<(), LogError> {
         let mut writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _append = self.take_append_lock()?;
@@ -198,11 +201,11 @@ impl Log {
         Ok(())
     }
 
-    /// Appends records and returns when they are synced. Their sequence numbers are consecutive; the
-    /// first is returned.
+    /// Appends records and returns once they are synced. Their sequence numbers are consecutive; the first one is
+    /// returned.
     ///
     /// # Errors
-    /// Nothing is acknowledged then. After [`LogError::Poisoned`] the records may be there or not.
+    /// On any error nothing is acknowledged. After [`LogError::Poisoned`] the records may or may not be there.
     #[track_caller]
     pub fn append<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<u64, LogError> {
         // Written under the append lock, synced without it: the next writer appends while this one syncs.
@@ -234,22 +237,22 @@ impl Log {
 
     fn take_append_lock(&self) -> Result<HeldFile<'_>, LogError> {
         let held = self.append_lock.acquire(self.options.lock_wait)?;
-        // Writers that do not share lock and page would write over each other's records.
+        // Writers that do not share the lock and the page would overwrite each other's records.
         for shared in [&self.page_file, self.append_lock.file()] {
             if !shared.has_its_name() {
                 return Err(LogError::PageReplaced { path: shared.path().to_owned() });
             }
         }
-        // The file was emptied while it was mapped, and perhaps has its old length again: what is published
-        // in this mapping, no other process sees. If it is emptied after this check, the end reads as zeros,
-        // which is no segment's end, and the append is refused.
+        // The file was emptied while it was mapped, and may have its old length again: other processes do not see
+        // what is published in this mapping. If it is emptied after this check, the end reads as zeros, which is
+        // no segment's end, and the append is refused.
         if self.page_file.metadata()?.len() < SharedPage::LEN || self.page.is_lost() {
             return Err(LogError::PageReplaced { path: self.page_file.path().to_owned() });
         }
         Ok(held)
     }
 
-    /// Fills a page anew that another program has written into.
+    /// Fills the page anew if another program has written into it.
     fn repair_page(&self, writer: &mut Writer) -> Result<(), LogError> {
         let _append = self.take_append_lock()?;
         if self.page.is_valid(self.epoch()) {
@@ -268,14 +271,14 @@ impl Log {
 
     /// Where the log ends now; the records before it are whole, but perhaps not synced.
     ///
-    /// A page that another program has written into is repaired for that; where it cannot be, this is the
-    /// last end that was seen.
+    /// A page that another program has written into is first repaired; where that is not possible, this is the
+    /// last end that this handle saw.
     pub fn end(&self) -> Position {
         if self.page.whole_end().is_none()
-            // The process that has it repairs the page before it writes.
+            // Another process that holds the append lock repairs the page itself before it writes.
             && let Ok(mut writer) = self.writer.try_lock()
         {
-            // The next append reports what is in the way.
+            // If this fails, the next append reports why.
             let _ = self.repair_page(&mut writer);
         }
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -290,7 +293,7 @@ impl Log {
         self.page.synced()
     }
 
-    /// Waits until a process appended or synced, at most `timeout`; `end` is the end known to the caller.
+    /// Waits until a process appends or syncs, at most `timeout`; `end` is the end that the caller knows.
     pub fn wait_for_change(&self, end: Position, timeout: Duration) {
         let begun = Instant::now();
         loop {
@@ -303,14 +306,14 @@ impl Log {
         }
     }
 
-    /// Returns when everything up to `seq` is synced, by whomever.
+    /// Returns once everything up to `seq` is synced, no matter by which process.
     ///
     /// # Errors
     /// [`LogError::Poisoned`] when a sync failed; [`LogError::Gone`] when there is no such record.
     pub fn commit(&self, seq: u64) -> Result<(), LogError> {
         let (mut reached, mut since) = (self.page.synced(), Instant::now());
         loop {
-            // Read before the conditions below: a wake-up between them and the wait then ends the wait at
+            // Read the ticket before the conditions below are checked: a wake-up in between then ends the wait at
             // once.
             let ticket = self.page.ticket();
             self.check_usable()?;
@@ -329,7 +332,7 @@ impl Log {
             if synced != reached {
                 (reached, since) = (synced, Instant::now());
             } else if since.elapsed() >= LEADER_PATIENCE {
-                // The sync lock only saves syncs; a leader that does not move must not stop everybody.
+                // The sync lock only saves syncs; a leader that does not progress must not stop the others.
                 self.sync_to_end(&mut None)?;
                 self.page.wake();
                 continue;
@@ -343,7 +346,7 @@ impl Log {
         }
     }
 
-    /// Syncs for all waiting writers, unless another process leads; then false.
+    /// Syncs for all waiting writers; false when another process already leads.
     fn lead(&self, seq: u64) -> Result<bool, LogError> {
         {
             let Ok(mut cached) = self.leader.try_lock() else { return Ok(false) };
@@ -353,14 +356,14 @@ impl Log {
                 self.sync_to_end(&mut cached)?;
             }
         }
-        // Wake the others only after giving up the lead: a process whose records are not yet synced wakes to
-        // take it. Woken earlier, it would find the lead still taken and sleep on, with no process left to
-        // wake it.
+        // Wake the others only after giving up the lead: a process whose records are not yet synced wakes to take
+        // the lead. Woken earlier, it would find the lead still taken and sleep on, with no process left to wake
+        // it.
         self.page.wake();
         Ok(true)
     }
 
-    /// Lets writers that are about to append do so first, as long as each moment brings more of them: writers
+    /// Lets writers that are about to append do so first, for as long as each moment brings more of them: writers
     /// woken together by the last sync come back together. A lone writer does not wait.
     fn gather(&self) {
         let mut end = self.page.end().next_seq;
@@ -377,9 +380,10 @@ impl Log {
         }
     }
 
-    /// Everything published before this is covered: older segments were synced when they were left.
+    /// Syncs the present segment, which covers everything published before: older segments were synced when they
+    /// were left.
     fn sync_to_end(&self, kept: &mut Option<OpenSegment>) -> Result<(), LogError> {
-        // All that wait for this find it damaged, too, and repair it.
+        // All processes that wait for this sync find the page damaged, too, and repair it.
         let Some(end) = self.page.whole_end() else { return Ok(()) };
         let file = OpenSegment::find(kept, self, end.segment)?;
         // The end was read before the sync, so that only records written before it are published as synced.
@@ -387,16 +391,16 @@ impl Log {
         self.publish_synced(end)
     }
 
-    /// Another process's sync may have failed in between, and ours may have succeeded only because the failed
-    /// one left the pages marked clean.
+    /// Publishes a sync unless the log was poisoned: another process's sync may have failed in between, and ours
+    /// may have succeeded only because the failed one left the pages marked clean.
     fn publish_synced(&self, end: End) -> Result<(), LogError> {
         self.check_usable()?;
         self.page.publish_synced(end.next_seq - 1);
         Ok(())
     }
 
-    /// After a failed sync the kernel has marked the pages clean: another sync would succeed without anything
-    /// being on disk. So nothing is acknowledged until the log was verified.
+    /// Poisons the log after a failed sync. The kernel has marked the pages clean: another sync would succeed
+    /// without anything being on disk. So nothing is acknowledged until the log has been verified.
     pub(super) fn poison(&self, cause: DiskError) -> LogError {
         if !SeededBug::ForgetFailedSync.is_on() {
             self.poisoned.store(true, Ordering::Release);
@@ -432,7 +436,7 @@ impl Log {
         Ok(removed)
     }
 
-    /// Bytes of half-written records that this handle has cut off since it was opened.
+    /// How many bytes of half-written records this handle has cut off since it was opened.
     pub(crate) fn cut_bytes(&self) -> u64 {
         self.cut_bytes.load(Ordering::Relaxed)
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::error::{DiskError, IoContext};
 
-/// The fields of statx that tell it apart.
+/// The statx fields that tell a file from others.
 pub(super) const IDENTITY: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 /// Device, inode and time of creation. Inode numbers are given again at once, hence the time.

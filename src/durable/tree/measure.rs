@@ -1,4 +1,4 @@
-//! How much there is below a folder, without leaving it.
+//! Measures what is below a folder, without leaving it.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -33,7 +33,7 @@ pub struct TreeSize {
 pub enum TreeEntry<'a> {
     /// A file, link or folder; the top one first.
     There {
-        /// In its folder; of the top one the whole path.
+        /// Its name in its folder; for the top, the whole path.
         name: &'a CStr,
         /// Major and minor number of its device, in one.
         device: u64,
@@ -41,7 +41,7 @@ pub enum TreeEntry<'a> {
         /// Whether it is the name of a socket.
         is_socket: bool,
     },
-    /// A part that could not be read.
+    /// A part of the tree that could not be read.
     Unread,
 }
 
@@ -50,7 +50,7 @@ pub fn measure_tree(top: &Path) -> TreeSize {
     walk_tree(top, &mut |_| {})
 }
 
-/// Measures one tree, and shows every entry of it.
+/// Measures one tree, and shows `see` every entry of it.
 pub fn walk_tree(top: &Path, see: &mut dyn FnMut(TreeEntry<'_>)) -> TreeSize {
     let mut size = TreeSize::default();
     let Ok(name) = CString::new(std::os::unix::ffi::OsStrExt::as_bytes(top.as_os_str())) else {
@@ -159,7 +159,7 @@ impl Walk<'_> {
     }
 }
 
-/// Counts the content of a folder at that depth; the folder itself is counted already.
+/// Counts the content of a folder at that depth; the folder itself has been counted.
 struct Deeper<'w, 'a>(&'w mut Walk<'a>);
 
 impl Visitor for Deeper<'_, '_> {

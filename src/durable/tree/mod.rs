@@ -6,8 +6,8 @@
 //! folders are exchanged while it runs: `std::fs::remove_dir_all`, `rm -rf` and a comparison of device
 //! numbers each emptied a bind mount in our trial.
 //!
-//! Entries that cannot be removed (immutable, a mount, another user's) are kept and reported, and the rest
-//! goes. After a stop or a kill at any point, the next call continues. Only the name at the top is durable: a
+//! Entries that cannot be removed (immutable, a mount, another user's) are kept and reported, and all others are
+//! removed. After a stop or a kill at any point, the next call continues. Only the name at the top is durable: a
 //! power loss may bring deleted entries back, still in the trash, and they are deleted again.
 
 mod identity;

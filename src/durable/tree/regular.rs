@@ -1,9 +1,9 @@
-//! Opening files of a tree that others write.
+//! Opening files of a tree that other users write.
 //!
 //! Anything may have the name of a file: a pipe without another end, a device that acts when it is opened (a
-//! watchdog, a tape), a link to a secret. So the name is first examined through a descriptor that opens
-//! nothing (`O_PATH`), and only if it is a regular file is that very file opened, whatever has the name by
-//! then.
+//! watchdog, a tape), a link to a secret. So the name is first examined through a descriptor that opens nothing
+//! (`O_PATH`). Only a regular file is then opened, through that descriptor, even if the name belongs to something
+//! else by then.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -27,7 +27,7 @@ pub(crate) fn open_file(folder: BorrowedFd<'_>, path: &CStr) -> io::Result<File>
     open_found(&handle_of(folder, path)?)
 }
 
-/// As [`open_file`], of a path that is followed: the file behind a link is opened.
+/// As [`open_file`], but links are followed: the file behind a link is opened.
 pub(crate) fn open_file_behind(path: &Path) -> io::Result<File> {
     open_found(&openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
@@ -49,7 +49,7 @@ fn handle_of(folder: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
     }
 }
 
-/// Opens the file behind an `O_PATH` descriptor, when that is a regular file.
+/// Opens the file behind an `O_PATH` descriptor if it is a regular file.
 fn open_found(handle: &OwnedFd) -> io::Result<File> {
     let found = fstat(handle)?;
     let kind = FileType::from_raw_mode(found.st_mode);
@@ -64,7 +64,7 @@ fn open_found(handle: &OwnedFd) -> io::Result<File> {
     Ok(open(format!("/proc/self/fd/{}", handle.as_raw_fd()), flags, Mode::empty())?.into())
 }
 
-/// The kind of a name in a folder; `None` when there is none.
+/// The type of the entry with this name in a folder; `None` when there is none.
 pub(crate) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<FileType>, Errno> {
     match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some(FileType::from_raw_mode(found.st_mode))),
@@ -73,7 +73,7 @@ pub(crate) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<Fil
     }
 }
 
-/// The kind of something that is no regular file, in words.
+/// What something that is not a regular file is called.
 pub(crate) fn name_of(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "a regular file",

@@ -1,5 +1,5 @@
-//! Emptying the trash: several threads over one stack of folders, each folder read and emptied below its
-//! own descriptor, and removed by the thread that finished the last of its sub-folders.
+//! Emptying the trash: several threads share one stack of folders. Each folder is read and emptied below its own
+//! descriptor, and removed by the thread that finished the last of its sub-folders.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -20,15 +20,15 @@ use crate::durable::disk::{Disk, Effect, parent};
 use crate::durable::error::{DiskError, IoContext};
 use crate::durable::noreplace::MISSING;
 
-/// The rest waits on the disk: four threads deleted more than twice as fast as one on two cores.
+/// Deletion mostly waits for the disk: four threads were more than twice as fast as one on two cores.
 const THREADS: usize = 4;
 /// Depth down to which each folder has a descriptor; deeper folders are moved to the top first.
 const DEEPEST: usize = 200;
-/// Kept entries that are named; the rest is only counted.
+/// How many kept entries are listed; further ones are only counted.
 const NAMED: usize = 100;
-/// Of these, how many are named in a sentence.
+/// How many of the listed entries a sentence names.
 const TOLD: usize = 3;
-/// Times that a folder which fills again while it is emptied is read.
+/// How often a folder is read that fills again while it is emptied.
 const ROUNDS: usize = 3;
 
 /// An entry that was not removed.
@@ -76,9 +76,9 @@ impl Removed {
 
 /// Watches a removal, and may stop it at the next entry.
 pub trait Progress: Sync {
-    /// Called now and then, from several threads.
+    /// Called now and then, by several threads.
     fn removed(&self, entries: u64, bytes: u64);
-    /// Whether to end.
+    /// Whether the removal should end.
     fn stop(&self) -> bool {
         false
     }
@@ -151,7 +151,7 @@ struct Folder {
     name: CString,
     above: Option<Arc<Folder>>,
     depth: usize,
-    /// Its sub-folders that are not done, and one while it is read itself.
+    /// How many of its sub-folders are not finished, plus one while it is read itself.
     pending: AtomicUsize,
     /// Something in it stays.
     kept: AtomicBool,
@@ -203,13 +203,13 @@ struct Task {
 
 struct Work<'a> {
     disk: &'a Disk,
-    /// Where the trash is, for the seam's paths.
+    /// The path of the trash, for the paths that the seam reports.
     top: &'a Path,
     progress: &'a dyn Progress,
     tasks: Mutex<Vec<Task>>,
     change: Condvar,
     idle: AtomicUsize,
-    /// How many work.
+    /// How many threads work.
     threads: AtomicUsize,
     tally: Tally,
     moved: AtomicU64,
@@ -244,7 +244,7 @@ impl Work<'_> {
         }
     }
 
-    /// A thread could not be had: the others do not wait for it.
+    /// Counts out a thread that could not be started, so that the others do not wait for it.
     fn one_less(&self) {
         let _tasks = self.tasks();
         self.threads.fetch_sub(1, Ordering::SeqCst);
@@ -275,7 +275,7 @@ impl Work<'_> {
         }
     }
 
-    /// Opens a folder, empties it, and removes it when nothing in it is left to do.
+    /// Opens a folder, empties it, and removes it when none of its content is left to remove.
     fn empty(&self, task: Task, buffer: &mut Vec<u8>) {
         let Task { above, name } = task;
         if self.progress.stop() {
@@ -297,20 +297,20 @@ impl Work<'_> {
         }
     }
 
-    /// Opens a folder. One that we own and may not read or change is made usable first: it is in the trash,
-    /// and tools make such folders on purpose.
+    /// Opens a folder. A folder of this user that it may not read or change is made usable first: it is in the
+    /// trash, and some tools make such folders on purpose.
     fn open(&self, above: &Folder, name: &CStr) -> Result<OwnedFd, Errno> {
         let fd = match open_below(above.fd.as_fd(), name, OFlags::RDONLY) {
             Err(Errno::ACCESS) => {
                 let handle = open_below(above.fd.as_fd(), name, OFlags::PATH)?;
-                // A descriptor of this kind takes no fchmod; its name in /proc does, and leads to nothing else.
+                // fchmod refuses an `O_PATH` descriptor; its name in /proc works, and leads to nothing else.
                 let itself = format!("/proc/self/fd/{}", handle.as_raw_fd());
                 self.set_usable(above, name, || rustix::fs::chmod(&itself, Mode::RWXU))?;
                 open_below(above.fd.as_fd(), name, OFlags::RDONLY)?
             }
             other => other?,
         };
-        // Without the right to write nothing in it could be removed.
+        // Without write permission nothing in the folder could be removed.
         if fstat(&fd)?.st_mode & 0o300 != 0o300 {
             // Another user's folder: its entries will say why they stay.
             let _ = self.set_usable(above, name, || fchmod(&fd, Mode::RWXU));
@@ -361,8 +361,8 @@ impl Work<'_> {
                 found = true;
                 self.remove_entry(folder, name, entry.file_type());
             }
-            // A sub-folder is removed when its own content is done; the removal of this one fails if
-            // something new came.
+            // A sub-folder is removed when its own content is done; the removal of this one fails if something
+            // new appeared in it.
             if !found || folder.pending.load(Ordering::SeqCst) > 1 {
                 return;
             }
@@ -387,7 +387,8 @@ impl Work<'_> {
         self.push(Task { above, name });
     }
 
-    /// Where a sub-folder is emptied: where it is, or, very deep, at the top of the tree.
+    /// Where a sub-folder is emptied: in its place, or, when it is very deep, after a move to the top of the
+    /// tree.
     fn brought_up(&self, folder: &Arc<Folder>, name: &CStr) -> (Arc<Folder>, CString) {
         let here = || (folder.clone(), name.to_owned());
         if folder.depth < DEEPEST {
@@ -415,7 +416,8 @@ impl Work<'_> {
         }
     }
 
-    /// One thing of this folder is done; after the last one it goes itself, and so on upwards.
+    /// Counts one finished part of this folder; after the last one the folder itself is removed, and so on
+    /// upwards.
     fn done(&self, folder: Arc<Folder>) {
         let mut folder = folder;
         while folder.pending.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -440,7 +442,7 @@ impl Work<'_> {
     }
 }
 
-/// The uppermost folder of the tree that a folder is in.
+/// The topmost folder of the tree that a folder is in.
 fn top_of(folder: &Arc<Folder>) -> Option<Arc<Folder>> {
     let mut at = folder.clone();
     while at.depth > 1 {
@@ -464,7 +466,7 @@ pub(super) fn open_below(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> R
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     loop {
         match openat2(above, name, flags, Mode::empty(), resolve) {
-            // The system could not be sure while names changed elsewhere.
+            // The kernel could not resolve the name safely while names changed elsewhere; try again.
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(e) if MISSING.contains(&e) => return open_on_the_same_mount(above, name, flags),
             other => return other,
@@ -472,7 +474,7 @@ pub(super) fn open_below(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> R
     }
 }
 
-/// For systems before Linux 5.6, and those whose system calls are filtered.
+/// [`open_below`] for kernels before Linux 5.6, and for processes whose system calls are filtered.
 fn open_on_the_same_mount(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let folder = openat(above, name, flags, Mode::empty())?;
     let (here, there) = (mount_of(above)?, mount_of(folder.as_fd())?);
@@ -485,13 +487,13 @@ fn mount_of(folder: BorrowedFd<'_>) -> Result<(u32, u32, u64), Errno> {
     if StatxFlags::from_bits_retain(told.stx_mask).contains(StatxFlags::MNT_ID) {
         return Ok((told.stx_dev_major, told.stx_dev_minor, told.stx_mnt_id));
     }
-    // Without a mount number there is nothing to compare: better to keep a folder too many than to delete one
-    // of another mount.
+    // Without a mount number there is nothing to compare: keeping a folder too many is better than deleting one
+    // on another mount.
     let mount = mount_in_proc(folder).ok_or(Errno::XDEV)?;
     Ok((told.stx_dev_major, told.stx_dev_minor, mount))
 }
 
-/// Whether a name can go from one folder to the other: both are on one mount.
+/// Whether a name can be renamed from one folder to the other: both are on one mount.
 pub(crate) fn is_on_one_mount(one: &Path, other: &Path) -> io::Result<bool> {
     let mount = |path: &Path| {
         let folder = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;

@@ -11,10 +11,10 @@ use crate::durable::error::DiskError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TakeError {
-    /// The name means something else by now.
+    /// The name belongs to something else by now.
     #[error("{} is another one than was noted", path.display())]
     Replaced { path: std::path::PathBuf },
-    /// It is where another file system is mounted.
+    /// Another file system is mounted there.
     #[error("{} is a mount point", path.display())]
     MountPoint { path: std::path::PathBuf },
     /// The system refused.
@@ -22,8 +22,8 @@ pub enum TakeError {
     Disk(#[from] DiskError),
 }
 
-/// Moves `path` to `trash` (a name in an existing folder of the same file system) if it is what was noted.
-/// True when it is in the trash now, by this call or by one before; false when it was gone.
+/// Moves `path` to `trash` (a name in an existing folder of the same file system) if it still is what was noted.
+/// True when it is in the trash now, by this call or by an earlier one; false when it no longer exists.
 ///
 /// # Errors
 /// [`TakeError`]; the folder is then in its old place.
@@ -51,7 +51,7 @@ pub fn take_into_trash(
         Err(e) => return Err(e.into()),
     }
     if TreeIdentity::of(trash)? != Some(noted) {
-        // Another one took the name between the check and the rename: it goes back.
+        // Something else took the name between the check and the rename: put it back.
         disk.rename(trash, path, false)?;
         return Err(TakeError::Replaced { path: path.to_owned() });
     }
@@ -68,9 +68,9 @@ pub fn put_back(disk: &Disk, trash: &Path, path: &Path) -> Result<(), DiskError>
     sync_both(disk, path, trash)
 }
 
-/// Renames something in a trash to the name under which it is deleted, so that after a crash its rest is
-/// known to be incomplete. Nothing happens when it is gone. Where an earlier rest has that name, that is
-/// deleted first, and this one waits under its own name.
+/// Renames something in a trash to the name under which it is deleted, so that after a crash what is left of it
+/// is known to be incomplete. Does nothing when it no longer exists. Where an earlier remainder has that name,
+/// that is deleted first, and this one waits under its own name.
 pub(crate) fn rename_to_delete(disk: &Disk, trash: &Path, going: &Path) -> Result<(), DiskError> {
     match disk.rename(trash, going, false) {
         Ok(()) => disk.sync_dir(parent(going)),

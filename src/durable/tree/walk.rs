@@ -1,7 +1,7 @@
 //! Visits everything that a removal would reach: below descriptors, no link, no other mount, at any depth.
 //!
-//! Unlike a measurement, a walk ends at the first entry that cannot be read, and names it: an entry that was
-//! not seen is unknown, and must not be deleted.
+//! Unlike a measurement, a walk ends at the first entry that cannot be read, and names it: an entry that was not
+//! seen is unknown, and must not be deleted.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -23,7 +23,7 @@ const SHOWN: usize = 400;
 #[derive(Debug, thiserror::Error)]
 #[error("{} cannot be read: {source}", shown(path))]
 pub struct Unread {
-    /// Below the folder that was looked at; empty for the folder itself.
+    /// The path below the folder that was walked; empty for the folder itself.
     pub path: PathBuf,
     /// The system's reason.
     #[source]
@@ -51,15 +51,15 @@ pub(crate) fn shown(path: &Path) -> String {
 /// Whether a walk enters a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Go {
-    /// Its entries are seen too.
+    /// The walk visits the folder's entries.
     In,
-    /// They are not.
+    /// The walk skips the folder's entries.
     Past,
 }
 
-/// Sees the entries of a tree. Paths are below its top.
+/// Receives the entries of a tree. Paths are relative to its top.
 pub(crate) trait Visitor {
-    /// A folder that was just opened, before its entries; the top has an empty path.
+    /// A folder that was just opened, before its entries are visited; the top has an empty path.
     ///
     /// # Errors
     /// Ends the walk.
@@ -103,7 +103,7 @@ struct Level {
     below: Vec<CString>,
 }
 
-/// Opens a folder by its path, to be walked; a link at its end is an error.
+/// Opens the folder at which a walk begins; a link at the end of its path is an error.
 pub(crate) fn open_top(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(open(path, flags, Mode::empty())?)
@@ -154,7 +154,7 @@ fn open_again(folder: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(folder, c".", flags, Mode::empty())?)
 }
 
-/// Shows a folder and what is directly in it; the level below it, when it is entered.
+/// Shows a folder and its direct entries to the visitor; returns the level below it, when the walk enters it.
 fn seen(fd: OwnedFd, path: &Path, visitor: &mut dyn Visitor) -> Result<Option<Level>, Unread> {
     let found = fstat(&fd).map_err(|e| Unread::new(path, e))?;
     if visitor.folder(fd.as_fd(), path)? == Go::Past {
@@ -197,7 +197,7 @@ fn identity(found: &Stat) -> (u64, u64) {
     (found.st_dev, found.st_ino)
 }
 
-/// Opens the folder above again when it was let go of on the way down, and makes sure that it is the same.
+/// Opens the folder above again if it was closed on the way down, and makes sure that it is the same folder.
 fn reopen(below: &Level, above: &mut Level, path: &Path) -> Result<(), Unread> {
     if above.fd.is_some() {
         return Ok(());

@@ -1,9 +1,9 @@
-//! What can be the matter with a daemon that runs.
+//! Codes about a daemon that runs.
 
 use super::Entry;
 use crate::findings::Severity;
 
-/// Others than this machine can reach the daemon.
+/// Other machines can reach the daemon.
 pub const DAEMON_EXPOSED: Entry = Entry {
     code: "daemon-exposed",
     severity: Severity::Warning,
@@ -18,7 +18,7 @@ pub const DAEMON_EXPOSED: Entry = Entry {
     next: Some("recoveryctl token rotate"),
 };
 
-/// A token of the daemon that counts for nobody.
+/// A token of the daemon is not trusted, so that no one can use it.
 pub const TOKEN_NOT_BELIEVED: Entry = Entry {
     code: "token-not-believed",
     severity: Severity::Warning,
@@ -76,7 +76,7 @@ pub const DAEMON_LOOP_RESTARTED: Entry = Entry {
     next: Some("recoveryctl status"),
 };
 
-/// Jobs wait or run, and nobody runs or watches them.
+/// Jobs wait or run, and no daemon runs or watches them.
 pub const JOBS_UNWATCHED: Entry = Entry {
     code: "jobs-unwatched",
     severity: Severity::Error,

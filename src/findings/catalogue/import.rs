@@ -1,4 +1,4 @@
-//! Codes about the workspace of another server that is taken over.
+//! Codes about the import of another server's workspace.
 
 use super::Entry;
 use crate::findings::Severity;
@@ -48,7 +48,7 @@ pub const IMPORT_PID_REUSED: Entry = Entry {
     next: Some("recoveryctl resume {name}"),
 };
 
-/// A job of the other server was not taken over, for what it needs could not be seen.
+/// A job of the other server was not imported, because what it needs could not be seen.
 pub const IMPORT_JOB_LEFT_OUT: Entry = Entry {
     code: "import-job-left-out",
     severity: Severity::Error,

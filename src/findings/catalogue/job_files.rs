@@ -1,4 +1,4 @@
-//! Codes about the files of jobs: damaged, lost, made anew from one another.
+//! Codes about the files of jobs: damaged, lost, reconstructed from one another.
 
 use super::Entry;
 use crate::findings::Severity;
@@ -39,7 +39,7 @@ pub const JOB_RECORD_MISSING: Entry = Entry {
     next: Some("recoveryctl jobs show {name}"),
 };
 
-/// A job was rebuilt from its files.
+/// A job was reconstructed from its files.
 pub const JOB_RECONSTRUCTED: Entry = Entry {
     code: "job-reconstructed",
     severity: Severity::Critical,
@@ -53,7 +53,7 @@ pub const JOB_RECONSTRUCTED: Entry = Entry {
     next: Some("recoveryctl findings ack {id} --reason seen"),
 };
 
-/// A job of which only a damaged record told.
+/// A job is lost, of which only a damaged record was left.
 pub const JOB_LOST: Entry = Entry {
     code: "job-lost",
     severity: Severity::Critical,

@@ -1,4 +1,4 @@
-//! Codes about what became of jobs, and whether that can be told.
+//! Codes about the ends of jobs, and about whether they are known.
 
 use super::Entry;
 use crate::findings::Severity;
@@ -27,7 +27,7 @@ pub const JOB_ATTEMPTS_EXHAUSTED: Entry = Entry {
     next: Some("recoveryctl jobs output {name}"),
 };
 
-/// A job ended while nobody watched.
+/// A job ended while no process watched it.
 pub const JOB_FINISHED_WHILE_AWAY: Entry = Entry {
     code: "job-finished-while-away",
     severity: Severity::Info,
@@ -64,7 +64,7 @@ pub const BOOT_IDENTITY_DIFFERS: Entry = Entry {
     next: Some("recoveryctl why {object}"),
 };
 
-/// What runs was started before a backup was put back.
+/// The processes of a job were started before a backup was put back.
 pub const JOB_OF_OTHER_INCARNATION: Entry = Entry {
     code: "job-of-other-incarnation",
     severity: Severity::Warning,
@@ -77,7 +77,7 @@ pub const JOB_OF_OTHER_INCARNATION: Entry = Entry {
     next: Some("recoveryctl why {object}"),
 };
 
-/// Something runs that no job of the queue can be told of.
+/// Processes run that belong to no known job of the queue.
 pub const UNKNOWN_JOB_LIVES: Entry = Entry {
     code: "unknown-job-lives",
     severity: Severity::Error,
@@ -92,7 +92,7 @@ pub const UNKNOWN_JOB_LIVES: Entry = Entry {
     next: Some("recoveryctl state show"),
 };
 
-/// The supervisor is gone, the command is not.
+/// The supervisor is gone, but the command is not.
 pub const JOB_ORPHANED_PROCESS: Entry = Entry {
     code: "job-orphaned-process",
     severity: Severity::Warning,
@@ -128,7 +128,7 @@ pub const CLOCK_SKEW: Entry = Entry {
     next: Some("recoveryctl jobs sentinels"),
 };
 
-/// A pause would last longer than it was made for.
+/// A pause would last longer than its length.
 pub const CLOCK_WAS_AHEAD: Entry = Entry {
     code: "clock-was-ahead",
     severity: Severity::Warning,

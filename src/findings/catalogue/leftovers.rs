@@ -3,7 +3,7 @@
 use super::Entry;
 use crate::findings::Severity;
 
-/// A cleanup is not tried again by itself.
+/// A cleanup is tried again only when an operator asks.
 pub const CLEANUP_PARKED: Entry = Entry {
     code: "cleanup-parked",
     severity: Severity::Error,
@@ -93,7 +93,7 @@ pub const DOCKER_UNREACHABLE: Entry = Entry {
     next: Some("recoveryctl config show"),
 };
 
-/// Something is mounted in a folder that is to go.
+/// Something is mounted in a folder that is to be removed.
 pub const MOUNT_IN_WORKSPACE: Entry = Entry {
     code: "mount-in-workspace",
     severity: Severity::Error,

@@ -1,9 +1,9 @@
-//! What can be the matter with a job that lives, or that cannot be started.
+//! Codes about jobs that live, or that cannot be started.
 
 use super::Entry;
 use crate::findings::Severity;
 
-/// A job is alive and nobody watches over it.
+/// A job is alive, and no process watches it.
 pub const JOB_HUNG: Entry = Entry {
     code: "job-hung",
     severity: Severity::Error,
@@ -58,7 +58,7 @@ pub const JOB_OTHER_USER: Entry = Entry {
     next: Some("recoveryctl why {object}"),
 };
 
-/// A claim whose start does not come about.
+/// A job was claimed, and its start does not finish.
 pub const JOB_START_HANGS: Entry = Entry {
     code: "job-start-hangs",
     severity: Severity::Error,
@@ -71,7 +71,7 @@ pub const JOB_START_HANGS: Entry = Entry {
     next: Some("recoveryctl why {object}"),
 };
 
-/// A supervisor cannot come up.
+/// A supervisor cannot be started.
 pub const JOB_START_FAILING: Entry = Entry {
     code: "job-start-failing",
     severity: Severity::Warning,
@@ -84,7 +84,7 @@ pub const JOB_START_FAILING: Entry = Entry {
     next: Some("recoveryctl why {object}"),
 };
 
-/// A job was given up because no supervisor came up for it.
+/// A job was given up because no supervisor could be started for it.
 pub const JOB_NOT_STARTED: Entry = Entry {
     code: "job-not-started",
     severity: Severity::Error,
@@ -110,7 +110,7 @@ pub const JOB_CANCEL_PENDING: Entry = Entry {
     next: Some("recoveryctl why {object}"),
 };
 
-/// A job was ended from outside, and nobody had asked for that.
+/// A job was ended from outside, without a recorded request.
 pub const JOB_INTERRUPTED: Entry = Entry {
     code: "job-interrupted",
     severity: Severity::Warning,
@@ -124,7 +124,7 @@ pub const JOB_INTERRUPTED: Entry = Entry {
     next: Some("recoveryctl jobs show {name}"),
 };
 
-/// A process of a job does not go.
+/// A process of a job cannot be ended.
 pub const JOB_CANNOT_END: Entry = Entry {
     code: "job-cannot-end",
     severity: Severity::Error,
@@ -139,7 +139,7 @@ pub const JOB_CANNOT_END: Entry = Entry {
     next: Some("recoveryctl why {object}"),
 };
 
-/// The queue has a job as running of which nothing lives.
+/// The queue calls a job running of which no process lives.
 pub const JOB_PROCESSES_GONE: Entry = Entry {
     code: "job-processes-gone",
     severity: Severity::Error,

@@ -1,5 +1,5 @@
-//! The catalogue of finding codes: a table an area, and [`ALL`], which lists them. A code, once published, keeps its
-//! meaning.
+//! The catalogue of finding codes: one table for each area, and [`ALL`], which lists them. A code, once
+//! published, keeps its meaning.
 
 mod daemon;
 mod import;
@@ -37,11 +37,11 @@ pub use webhooks::*;
 pub struct Entry {
     /// Stable, in kebab-case.
     pub code: &'static str,
-    /// How bad it usually is.
+    /// Its usual severity.
     pub severity: Severity,
     /// In a few words.
     pub title: &'static str,
-    /// What it means and how it comes about.
+    /// What it means and what causes it.
     pub meaning: &'static str,
     /// What was done about it already.
     pub done: &'static str,
@@ -148,9 +148,9 @@ pub const ALL: &[&Entry] = &[
     &LOSSES_DAMAGED,
 ];
 
-/// What was acknowledged and cannot be brought back: told until somebody acknowledges the loss, see [`crate::losses`].
-/// Logs that are written without waiting for the disk may lose what nobody was promised when the power fails: their
-/// damage is a warning.
+/// Losses: something that was acknowledged cannot be brought back. They are reported until an operator
+/// acknowledges the loss, see [`crate::losses`]. Logs that are written without waiting for the disk may lose, in
+/// a power failure, what was never acknowledged: their damage is a warning.
 const LOSSES: [&Entry; 10] = [
     &QUEUE_REBUILT_FROM_JOB_RECORDS,
     &JOB_LOST,
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn catalogue_entries_are_unique_and_complete() {
-        // Every table of the folder, also one that nobody thought of here.
+        // Every table of the folder is checked, even one that is not listed here.
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/findings/catalogue");
         let tables: Vec<String> = std::fs::read_dir(folder)
             .unwrap()

@@ -3,7 +3,7 @@
 use super::Entry;
 use crate::findings::Severity;
 
-/// A phase was passed over.
+/// A phase was skipped.
 pub const PHASE_SKIPPED: Entry = Entry {
     code: "phase-skipped",
     severity: Severity::Warning,
@@ -94,7 +94,7 @@ pub const PROGRESS_NOT_WRITTEN: Entry = Entry {
     next: Some("recoveryctl status"),
 };
 
-/// A recovery is at work.
+/// A recovery is under way.
 pub const RECOVERY_UNDER_WAY: Entry = Entry {
     code: "recovery-under-way",
     severity: Severity::Info,
@@ -105,7 +105,7 @@ pub const RECOVERY_UNDER_WAY: Entry = Entry {
     next: None,
 };
 
-/// The last recovery did not come to its end.
+/// The last recovery did not finish.
 pub const RECOVERY_UNFINISHED: Entry = Entry {
     code: "recovery-unfinished",
     severity: Severity::Error,

@@ -1,4 +1,4 @@
-//! Codes about the state directory: whether it can be written, which one it is, and what in it is no job's.
+//! Codes about the state directory: whether it can be written, its identity, and what in it belongs to no job.
 
 use super::Entry;
 use crate::findings::Severity;

@@ -75,7 +75,7 @@ pub const WEBHOOK_RECORD_REFUSED: Entry = Entry {
     next: Some("recoveryctl webhooks log"),
 };
 
-/// Deliveries wait and nobody delivers.
+/// Deliveries wait, and no process delivers them.
 pub const WEBHOOK_NOBODY_DELIVERS: Entry = Entry {
     code: "webhook-nobody-delivers",
     severity: Severity::Warning,

@@ -18,7 +18,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Reads them. While a supervisor holds the lock, and its sentinel names the command, the others add
+    /// Reads them. While a supervisor holds the lock, and its sentinel names the command, the other files add
     /// nothing and are not read.
     pub(super) fn read(
         look: &JudgeContext<'_>,
@@ -27,7 +27,7 @@ impl Files {
         lock: &LockFact,
     ) -> Result<Files, DiskError> {
         let (sentinel, beaten) = read_stored_with_time::<Sentinel>(&paths.sentinel())?;
-        // Until the supervisor of this attempt writes its own, the sentinel of the one before is there.
+        // Until the supervisor of this attempt writes its sentinel, the previous attempt's sentinel is there.
         let is_of_another_attempt = sentinel.whole().is_some_and(|s| Some(s.claim) != job.run_state().claim);
         let beaten = beaten.filter(|_| !is_of_another_attempt);
         let heartbeat = beaten.map(|at| Heartbeat::at(at.into(), look.dir.clock.now()));

@@ -1,4 +1,5 @@
-//! One attempt under inspection: facts are gathered cheapest first, each with a sentence.
+//! One attempt under inspection: facts are gathered in the order of their cost, the cheapest first, each with a
+//! sentence.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -76,8 +77,8 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// The processes that its supervisor could not end; without a supervisor, if its end is wanted, those
-    /// that no process with our rights can end.
+    /// The processes that its supervisor could not end. For an unsupervised job whose cancel was requested, also
+    /// the processes that the job's user is visibly hindered from ending.
     fn cannot_end(&self, verdict: &Verdict) -> Option<Condition> {
         let by = self.sentinel()?.uid;
         let mut processes = self.sentinel()?.cannot_end.clone();
@@ -106,7 +107,8 @@ impl<'a> Inspection<'a> {
         Some(freshness)
     }
 
-    /// Whether a file is of the claim that began the attempt: by its number, and by the incarnation that it bears.
+    /// Whether a file belongs to the claim that began the attempt: by the claim's number, and by the incarnation
+    /// in the file.
     fn is_of_claim(&self, claim: Claim, stamp: Option<&StateStamp>) -> bool {
         self.job.run_state().claim.is_none_or(|own| own == claim)
             && self.look.dir.is_of_our_time(claim.seq(), stamp)
@@ -141,14 +143,15 @@ impl<'a> Inspection<'a> {
         let exit = self.exit();
         let begun = self.begun();
         let relation = self.recorded_host().map(|host| self.look.host.relation(host));
-        // Of another boot by its id alone: a process with that PID and start time says otherwise.
+        // A differing boot id is no proof of another boot: a process with that PID and start time would refute
+        // it.
         let is_here =
             matches!(relation, Some(Relation::Here { .. } | Relation::EarlierBoot { is_proven: false }));
         let sighted = |process: ProcessIdentity| (process, probe_process(process));
         let supervisor = self.sentinel().map(|s| s.supervisor).filter(|_| is_here).map(sighted);
         let is_settled = exit.as_ref().is_some_and(|exit| exit.tree_empty);
         let is_searched = lock == LockFact::Free && !is_settled;
-        // Its supervisor knows its command better; this observation is for people.
+        // The supervisor knows its command better; this observation is for people.
         let command = self.command().filter(|_| is_here && !is_settled).map(sighted);
         let mut facts = Facts {
             begun,
@@ -221,7 +224,7 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Where the attempt ran, as it was recorded.
+    /// The recorded host on which the attempt ran.
     fn recorded_host(&self) -> Option<&Host> {
         self.command_record().map(|c| &c.host).or_else(|| Some(&self.sentinel()?.host))
     }
@@ -237,7 +240,8 @@ impl<'a> Inspection<'a> {
             return match (self.files.sentinel.is_damaged(), self.files.command.is_damaged()) {
                 (true, true) => Begun::AllDamaged,
                 (true, false) => Begun::SentinelDamaged,
-                // The sentinel is written first: a damaged command record without it is half of a pair.
+                // The sentinel is written first: a damaged command record without a sentinel means that the
+                // sentinel was lost.
                 (false, true) => Begun::AllDamaged,
                 (false, false) => Begun::Nothing,
             };
@@ -247,8 +251,8 @@ impl<'a> Inspection<'a> {
         Begun::Here(origin)
     }
 
-    /// The output is opened after the sentinel was written, and moved before it: without any other file, of
-    /// whichever claim, those were removed.
+    /// Whether there is an output and no other file. The output is opened after the sentinel was written, and
+    /// moved away before it: without any other file, of any claim, those files were removed.
     fn has_lone_output(&self) -> bool {
         let Files { sentinel, command, exit, .. } = &self.files;
         let others = matches!((sentinel, command, exit), (Stored::Missing, Stored::Missing, Stored::Missing));
@@ -282,20 +286,20 @@ impl<'a> Inspection<'a> {
         }
         self.look_at_namespace(is_fenced, facts);
         if is_fenced {
-            // Its command was in a group of its own, and the group is empty.
+            // The command was in a group of its own, and that group is empty.
             facts.doubt = None;
         }
     }
 
-    /// Of another process namespace only that it is gone can be seen: a container that was killed has taken all its
-    /// processes with it.
+    /// Examines another process namespace, of which only its end can be seen from here: a container that was
+    /// killed has taken all its processes with it.
     fn look_at_namespace(&mut self, is_fenced: bool, facts: &mut Facts) {
         let is_alive = !facts.survivors.is_empty() || facts.has_unseen;
         if is_alive || !matches!(facts.begun, Begun::Here(Origin::OtherNamespace)) {
             return;
         }
         let namespace = self.recorded_host().map_or(0, |host| host.pid_namespace);
-        // A container's hierarchy is another one: only an existing group proves anything.
+        // A container has its own hierarchy of control groups: only a group that exists proves anything.
         let is_empty_group = is_fenced && self.group().is_some_and(|group| group.is_there());
         let sees_all = self.look.host.sees_all_namespaces();
         let is_gone =
@@ -322,9 +326,9 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Whether the attempt has a control group, and whether that is empty. A process in it is a survivor,
-    /// even one that cannot be seen from here: the group's name has state directory, incarnation and claim,
-    /// so it is no one else's.
+    /// Whether the attempt has a control group, and that group is empty. A process in the group is a survivor,
+    /// even one that cannot be seen from here: the group's name has state directory, incarnation and claim, so no
+    /// other attempt can use it.
     fn look_at_group(&mut self, facts: &mut Facts) -> bool {
         let Some(group) = self.group() else { return false };
         let (is_empty, detail) = match group.is_populated() {
@@ -367,7 +371,7 @@ impl<'a> Inspection<'a> {
         };
         facts.survivors = self.look.table.of_job(&wanted);
         facts.others = self.look.table.of_other_incarnations(&wanted);
-        // The one in a sentinel is known by its identity.
+        // A supervisor that a sentinel names is known by its identity.
         let attendants = if supervisor.is_none() { self.look.table.attendants(&wanted) } else { Vec::new() };
         facts.is_attended = !attendants.is_empty();
         if (matches!(facts.begun, Begun::Here(Origin::Same)) || !is_begun) && facts.doubt.is_none() {

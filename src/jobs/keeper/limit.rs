@@ -1,10 +1,10 @@
 //! Keeps an attempt's output below its limit: the oldest part is dropped, and a note says how much.
 //!
 //! Only the process that empties the pipe writes to the file, and it checks the file's length each time. The
-//! dropped part becomes a hole: its room goes back to the file system (`FALLOC_FL_PUNCH_HOLE`), while length
-//! and offsets stay as they are, also for readers that follow the file. The apparent length goes on growing;
-//! the stored part, which readers show, begins at a note in front of the first whole line that is kept. Half
-//! of the limit is kept each time, so that each byte costs one look.
+//! dropped part becomes a hole: its room goes back to the file system (`FALLOC_FL_PUNCH_HOLE`), while length and
+//! offsets stay as they are, also for readers that follow the file. The apparent length goes on growing; the
+//! stored part, which readers show, begins at a note before the first whole line that is kept. Half of the limit
+//! is kept each time, so that each byte is handled about once.
 
 use std::os::unix::fs::FileExt;
 
@@ -12,28 +12,28 @@ use crate::durable::{DiskError, DiskFile, IoContext};
 use crate::jobs::output::beginning;
 use crate::state::format_size;
 
-/// How far behind the cut the end of a line is looked for, bytes.
+/// How far after the cut the end of a line is searched for, in bytes.
 const LINE_REACH: usize = 16 << 10;
 
-/// Watches over the length of an output file.
+/// Keeps the length of an output file below its limit.
 #[derive(Debug)]
 pub(super) struct OutputLimit {
     limit: u64,
     /// Where the kept part begins.
     start: u64,
-    /// The file system knows no holes.
+    /// Whether the file system does not support holes.
     is_without_holes: bool,
 }
 
 impl OutputLimit {
-    /// For a file that may hold something already, from which another may have dropped a part.
+    /// A limit for a file that may have content, from which another process may have dropped a part.
     pub(super) fn of(file: &DiskFile, limit: u64) -> OutputLimit {
         OutputLimit { limit, start: beginning(file.as_file()).unwrap_or(0), is_without_holes: false }
     }
 
-    /// Drops the oldest part of a file of this length, when that is too long.
+    /// Drops the oldest part of a file of this length, if the file is too long.
     pub(super) fn check(&mut self, file: &DiskFile, len: u64) -> Result<(), DiskError> {
-        // It was truncated: the dropped part does not count any more.
+        // If the file was truncated, the dropped part does not count any more.
         self.start = if len < self.start { 0 } else { self.start };
         if self.is_without_holes || len - self.start <= self.limit {
             return Ok(());
@@ -49,7 +49,7 @@ impl OutputLimit {
         let note =
             format!("[recoveryctl: the first {cut} bytes were dropped: jobs.output_limit is {limit}]\n");
         let start = cut.saturating_sub(note.len() as u64);
-        // The note first: killed in between, nothing is lost that is not accounted for.
+        // The note comes first: after a kill in between, nothing is lost that the note does not account for.
         file.write_at(note.as_bytes(), start)?;
         file.punch(start)?;
         self.start = start;
@@ -57,7 +57,7 @@ impl OutputLimit {
     }
 }
 
-/// The first beginning of a line from here on, if there is one near.
+/// The first beginning of a line at or after the offset, or the offset itself if no line ends near it.
 fn line_behind(file: &DiskFile, offset: u64) -> Result<u64, DiskError> {
     let mut bytes = vec![0; LINE_REACH];
     let got = file.as_file().read_at(&mut bytes, offset).context("read", file.path())?;

@@ -1,8 +1,8 @@
 //! Moves output from the pipe to the file; and the keeper, a process that does only that.
 //!
-//! A write that the file refuses (full, read-only) is tried again, while the command waits as it does for a
-//! slow terminal; after [`PATIENCE`] output is discarded, because a job must not stand still for ever, and a
-//! note says how much was lost as soon as the file can be written again.
+//! A write that the file refuses (full, read-only) is tried again, while the command waits as it does for a slow
+//! terminal. After [`PATIENCE`] output is discarded, because a job must not stand still for ever; a note says how
+//! much was lost as soon as the file can be written again.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,11 +14,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::limit::OutputLimit;
 use crate::durable::{Disk, DiskError, DiskFile};
 
-/// As much as is moved at a time, in bytes; a pipe holds no more.
+/// The most that is moved at a time, in bytes; a pipe holds no more.
 const PART: usize = 1 << 20;
 /// How long a command waits for a file that refuses its output.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two tries.
+/// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The result of one move.
@@ -28,21 +28,21 @@ pub(super) enum Turn {
     Moved,
     /// The pipe is empty.
     Empty,
-    /// It is empty, and has no writer any more.
+    /// The pipe is empty, and has no writer any more.
     Over,
-    /// The file refuses; to be asked again after a pause.
+    /// The file refuses; try again after a pause.
     Refused,
 }
 
 /// Empties a pipe into a file.
 #[derive(Debug)]
 pub(super) struct Pump {
-    /// Not blocking.
+    /// Non-blocking.
     pipe: File,
     file: DiskFile,
     limit: OutputLimit,
     refused_since: Option<Instant>,
-    /// Bytes that were thrown away, and why.
+    /// How many bytes were discarded, and why.
     lost: Option<(u64, String)>,
 }
 
@@ -60,7 +60,8 @@ impl Pump {
         &self.file
     }
 
-    /// Moves the content of the pipe, at most [`PART`]. Also returns the file's first error of a refusal.
+    /// Moves the content of the pipe, at most [`PART`]. Also returns the file's error when the file begins to
+    /// refuse.
     pub(super) fn turn(&mut self) -> (Turn, Option<DiskError>) {
         match self.advance() {
             Ok(turn) => (turn, None),
@@ -79,7 +80,7 @@ impl Pump {
             Ok(0) => Ok(Turn::Over),
             Ok(moved) => {
                 self.refused_since = None;
-                // Too long is better than not at all.
+                // If the limit cannot be kept, output that is too long is better than none.
                 let _ = self.limit.check(&self.file, end + moved as u64);
                 Ok(Turn::Moved)
             }
@@ -114,7 +115,7 @@ impl Pump {
     }
 }
 
-/// Moves bytes inside the kernel; where the file system cannot, by way of this process.
+/// Moves bytes inside the kernel; where the file system cannot, by a read and a write of this process.
 fn splice_into(pipe: &File, file: &DiskFile, end: u64) -> io::Result<usize> {
     let mut at = i64::try_from(end).map_err(io::Error::other)?;
     let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
@@ -136,7 +137,7 @@ fn copy_into(mut pipe: &File, file: &DiskFile, end: u64) -> io::Result<usize> {
 /// signals that would end it: it ends with the job. The passed open file holds the file's lock.
 pub fn keep_output(disk: &Disk, pipe: File, output: File, limit: u64) -> Result<(), DiskError> {
     let mut pump = Pump::new(pipe, DiskFile::of(disk, output, "/proc/self/fd/1".into()), limit);
-    // Not a pipe, not to be read: never a loop without end.
+    // Fail at once if the output cannot be examined: the loop would take that for a refusal and try for ever.
     pump.file().metadata()?;
     loop {
         match pump.turn().0 {
@@ -150,7 +151,7 @@ pub fn keep_output(disk: &Disk, pipe: File, output: File, limit: u64) -> Result<
 
 /// Waits until the pipe has content, or no writer any more.
 fn wait_for(pipe: &File) {
-    // An interruption by a signal is as good as a wake-up.
+    // A signal that interrupts the wait ends it too.
     let _ = poll(&mut [PollFd::new(pipe, PollFlags::IN)], None);
 }
 
@@ -180,7 +181,7 @@ mod tests {
         assert_eq!(pump.turn().0, Turn::Empty);
         writer.write_all(b"one ").unwrap();
         assert_eq!(pump.turn().0, Turn::Moved);
-        // Another program's line stays, and is not overwritten.
+        // The line of another program stays, and is not overwritten.
         pump.file().write_at(b"theirs ", 4).unwrap();
         writer.write_all(b"two").unwrap();
         drop(writer);

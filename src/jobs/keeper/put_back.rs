@@ -1,8 +1,8 @@
-//! Writes the output of a job that has removed or renamed it anew, when nothing prints any more.
+//! Writes the output of a job anew under its name when the job has removed or renamed it and nothing prints any
+//! more.
 //!
-//! A job of the server's user may remove the files about its attempts. Its output goes on into the file
-//! without a name, which is read here once more. A file that has the name now is the job's own, and gets
-//! another one.
+//! A job of the server's user may remove the files about its attempts. Its output then goes into the file without
+//! a name, from which it is copied here. A file that has the name now is the job's own, and gets another name.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use crate::durable::{Disk, DiskError, DiskFile, IoContext, replace_with};
 use crate::jobs::output::beginning;
 
-/// Read at a time, in bytes.
+/// How many bytes are read at a time.
 const PART: usize = 1 << 20;
 
-/// Makes `path` the file's content again, unless it is; true when it was not.
+/// Makes `path` have the file's content again, unless it still is that file; true when it was not.
 ///
 /// # Errors
 /// The system's error; it can be called again.
@@ -22,7 +22,7 @@ pub(super) fn put_back(disk: &Disk, file: &DiskFile, path: &Path) -> Result<bool
     let ours = file.metadata()?;
     let named = match path.symlink_metadata() {
         Ok(named) => Some(named),
-        // Absent, or its folder is; in the latter case creating it fails and says so.
+        // The file or its folder is absent; if it is the folder, creating the file fails and reports that.
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
         Err(e) => return Err(e).context("look at", path),
     };

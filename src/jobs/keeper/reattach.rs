@@ -1,8 +1,9 @@
 //! Starts a keeper for a job that has lost its supervisor and its keeper.
 //!
-//! Also for a job whose keeper goes on into a file that the job has removed or replaced: without a supervisor
-//! nothing would write that anew under its name ([`super::put_back`]) when the job is over. So it is done
-//! now, and a new keeper continues. There are never two on one pipe: each would take a part of the output.
+//! This is also for a job whose keeper writes into a file that the job has removed or replaced: without a
+//! supervisor nothing would write that file anew under its name ([`super::put_back`]) when the job is over. So it
+//! is done now, and a new keeper continues. There are never two keepers on one pipe: each would take a part of
+//! the output.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,7 +24,7 @@ use crate::system::{ProcessIdentity, ProcessStat, pids, process_stat, signal_pro
 
 /// How long a keeper may take to stop, and to end.
 const STANDS_STILL: Duration = Duration::from_secs(5);
-/// Between two looks at it.
+/// The time between two checks of the keeper.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Standard output and standard error.
@@ -56,14 +57,14 @@ pub(in crate::jobs) fn reattach(
         return Ok(()); // Another process was faster.
     }
     let mut keeper = start(program, job, &pipe, &file).context("start the keeper of", &output)?;
-    // It lives as long as the job. Without a thread that waits for it, it stays a zombie until this process
-    // ends.
+    // The keeper lives as long as the job. Without a thread that waits for it, it stays a zombie until this
+    // process ends.
     let _ = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || keeper.wait());
     Ok(())
 }
 
-/// The keeper of a pipe, with its output file: if the job has removed or replaced that file, its lock is not
-/// seen under its name.
+/// The keeper of a pipe, with its output file. The file is found through the keeper, because the lock of a file
+/// that the job has removed or replaced cannot be found by the file's name.
 fn keeper_of(pipe: &File) -> Option<(ProcessIdentity, File)> {
     let wanted = pipe.metadata().ok()?;
     let is_it = |m: std::fs::Metadata| (m.dev(), m.ino()) == (wanted.dev(), wanted.ino());
@@ -77,9 +78,9 @@ fn keeper_of(pipe: &File) -> Option<(ProcessIdentity, File)> {
     Some((keeper, File::from(kept)))
 }
 
-/// Gives the output its name again, and ends the keeper that went on without it. The keeper is stopped during
-/// that, and output waits in the pipe. Where the file cannot be written the keeper goes on as before. False
-/// when it does not stop.
+/// Gives the output its name again, and ends the keeper that writes into it without a name. The keeper is stopped
+/// meanwhile, and output waits in the pipe. If the file cannot be written, the keeper continues as before. False
+/// when the keeper does not stop.
 fn take_over(
     disk: &Disk,
     keeper: ProcessIdentity,

@@ -17,27 +17,27 @@ use crate::logging::Repeats;
 use crate::queue::JobId;
 use tracing::debug;
 
-/// A job that ends sooner does without a keeper.
+/// A job that ends sooner gets no keeper.
 const KEEPER_AFTER: Duration = Duration::from_millis(200);
-/// After one that was killed, or could not be started; doubles up to the longest.
+/// The pause after a keeper that was killed or could not be started; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Parts moved before the supervisor does its other duties.
+/// How many parts are moved before the supervisor does its other duties.
 const TURNS: usize = 16;
-/// Until a file that refuses is asked again.
+/// The pause before a file that refuses is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The output of a job that runs.
+/// The output of a running job.
 #[derive(Debug)]
 pub(in crate::jobs) struct OutputStream {
     pump: Pump,
     keeper: Option<Child>,
-    /// The command line of a keeper; empty: none is wanted.
+    /// The command line of a keeper; empty when none is wanted.
     program: Vec<OsString>,
     job: JobId,
     keeper_at: Instant,
     backoff: Backoff,
-    /// Set when the file refused output.
+    /// When to try again, after the file refused output.
     retry_at: Option<Instant>,
     /// The pipe has no writer any more.
     is_over: bool,
@@ -45,7 +45,7 @@ pub(in crate::jobs) struct OutputStream {
 }
 
 impl OutputStream {
-    /// From this pipe into this file. `program` and its first arguments start a keeper for the job.
+    /// A stream from this pipe into this file. `program` and its first arguments start a keeper for the job.
     pub(in crate::jobs) fn new(
         pipe: File,
         file: DiskFile,
@@ -66,18 +66,18 @@ impl OutputStream {
         }
     }
 
-    /// The keeper, which is a child of this process and no part of the job.
+    /// The PID of the keeper, which is a child of this process and no part of the job.
     pub(in crate::jobs) fn keeper(&self) -> Option<u32> {
         self.keeper.as_ref().map(Child::id)
     }
 
-    /// The descriptor to wait for, when no keeper empties the pipe.
+    /// The descriptor to poll while no keeper empties the pipe.
     pub(in crate::jobs) fn waited(&self) -> Option<BorrowedFd<'_>> {
         let is_ours = self.keeper.is_none() && self.retry_at.is_none() && !self.is_over;
         is_ours.then(|| self.pump.pipe().as_fd())
     }
 
-    /// How long until something is due.
+    /// The time until something is due.
     pub(in crate::jobs) fn until_next(&self) -> Duration {
         let due = self.keeper_at.saturating_duration_since(Instant::now());
         let keeper = if self.wants_keeper() { due } else { Duration::MAX };
@@ -107,11 +107,12 @@ impl OutputStream {
     /// Moves the rest of the pipe, once it has no writer any more; there is no keeper afterwards.
     ///
     /// # Errors
-    /// The file's error when it refused: call again after a pause. It does not refuse for ever (see `pump`).
+    /// The file's error when it refused: call again after a pause. The file does not refuse for ever (see
+    /// `pump`).
     pub(in crate::jobs) fn finish(&mut self) -> Result<(), DiskError> {
         if let Some(mut keeper) = self.keeper.take() {
-            // The keeper holds no bytes (see `pump`), and may have ended. It is not reaped, because its resource use is not
-            // the job's.
+            // The keeper holds no bytes (see `pump`), and may have ended. It is not reaped, because its resource
+            // use is not the job's.
             let _ = keeper.kill();
             await_end(&keeper);
         }
@@ -159,7 +160,7 @@ impl OutputStream {
                 self.keeper = Some(keeper);
             }
             Err(e) => {
-                // Until then the supervisor empties the pipe itself.
+                // Until the next start the supervisor empties the pipe itself.
                 self.trouble.failed(&e);
                 self.put_off_keeper();
             }
@@ -171,7 +172,7 @@ impl OutputStream {
     }
 }
 
-/// Starts a keeper on this pipe and this file, whose lock it shares.
+/// Starts a keeper for this pipe and this file; it shares the file's lock.
 pub(super) fn start(
     program: &[OsString],
     job: &JobId,
@@ -184,17 +185,17 @@ pub(super) fn start(
     Command::new(binary)
         .args(arguments)
         .args(["--job", &job.to_string()])
-        // Nothing in it could be taken for a process of the job, or of an outer one.
+        // With an empty environment the keeper cannot be taken for a process of the job, or of an outer job.
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::from(pipe.try_clone()?))
         .stdout(Stdio::from(file.as_file().try_clone()?))
-        // A reader of the starter's messages, which waits for their end, is not to wait for the job.
+        // A process that reads this process's messages to their end must not have to wait for the job.
         .stderr(Stdio::null())
         .spawn()
 }
 
-/// Without reaping it.
+/// Whether a child has ended; it is not reaped.
 fn has_ended(child: &Child) -> bool {
     is_over(child, WaitIdOptions::NOHANG)
 }
@@ -209,7 +210,7 @@ fn is_over(child: &Child, how: WaitIdOptions) -> bool {
         match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how) {
             Ok(status) => return status.is_some(),
             Err(rustix::io::Errno::INTR) => {}
-            // It was reaped already.
+            // The child was already reaped.
             Err(_) => return true,
         }
     }

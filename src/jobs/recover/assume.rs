@@ -1,9 +1,9 @@
-//! An operator's decision that a job is dead of which neither life nor death can be proven.
+//! An operator's decision that a job is dead when neither life nor death can be proven.
 //!
-//! Proof wins over the decision: a living job is never declared dead, and one that is provably over is
-//! recorded as it ended. The decision itself is written as the attempt's `exit.json`, with the reason, so
-//! that every process that judges the job afterwards (`resume`, the supervisor of its next attempt) finds it;
-//! then the end is recorded. After a kill in between, the next recovery records it.
+//! Proof wins over the decision: a living job is never declared dead, and a job that is provably over is recorded
+//! as it ended. The decision itself is written as the attempt's `exit.json`, with the reason, so that every
+//! process that judges the job afterwards (`resume`, the supervisor of its next attempt) finds it; then the end
+//! is recorded. After a kill in between, the next recovery records it.
 
 use super::policy::after_crash;
 use super::reconcile::{Reconciliation, RecoverError, RecoverSettings, crashed, lock_job, reconciliation_of};
@@ -22,16 +22,16 @@ use crate::system::{Host, is_network};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssumeRefused {
-    /// There is none.
+    /// The queue has no such job.
     #[error("there is no such job")]
     NoSuchJob,
-    /// It waits, or is over.
+    /// The job waits, or is over.
     #[error("it is {status}, not running")]
     NotRunning {
-        /// Where it stands.
+        /// The job's status.
         status: JobStatus,
     },
-    /// It lives.
+    /// The job lives.
     #[error("it is alive: {why}")]
     Alive {
         /// The evidence.
@@ -39,8 +39,8 @@ pub enum AssumeRefused {
     },
 }
 
-/// Declares a running job dead, and records its end as a crash, with the consequence by its policy; or as it
-/// provably ended. `dry_run`: changes nothing.
+/// Declares a running job dead, and records its end as a crash, with the consequence by its policy; a job that
+/// provably ended is recorded as it ended. With `dry_run` nothing is changed.
 pub fn assume_dead(
     dir: &StateDir,
     queue: &mut Queue,
@@ -61,7 +61,7 @@ pub fn assume_dead(
         return alive(&judgement.verdict);
     }
     let mut _lock = None;
-    // Where a flock proves nothing it may block, too.
+    // Where a flock proves nothing it may also block.
     if !dry_run && is_network(&dir.paths.jobs()).is_none() {
         match lock_job(dir, id) {
             Ok(lock) => _lock = Some(lock),

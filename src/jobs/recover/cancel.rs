@@ -15,16 +15,16 @@ use crate::system::{Host, parallel_map, signal_process};
 /// The result of a cancellation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CancelOutcome {
-    /// It waited, and is over now.
+    /// The job waited, and is over now.
     Cancelled,
-    /// It runs; its supervisor was told to end it.
+    /// The job runs; its supervisor was told to end it.
     EndRequested {
         /// The supervisor.
         supervisor: u32,
     },
-    /// It ran without a supervisor; its processes were ended and that is recorded.
+    /// The job ran without a supervisor; its processes were ended, and its end is recorded.
     Ended,
-    /// It was over already, and that is recorded now.
+    /// The job was over already, and its end is recorded now.
     WasOver,
     /// The cancel is recorded, but no process could be told.
     Recorded { why: String },
@@ -92,7 +92,7 @@ fn end_running(
     let judgement = judge(&look, job);
     match &judgement.verdict {
         Verdict::Supervised | Verdict::Stalled => tell_supervisor(&judgement),
-        // One that has not written its sentinel yet looks into the log once more after it has.
+        // A supervisor that has not written its sentinel yet reads the log once more after it has.
         Verdict::Unidentified => recorded("its supervisor has not named itself yet"),
         Verdict::Unknown { why } => recorded(why),
         Verdict::OtherIncarnation { .. } => {
@@ -116,20 +116,20 @@ fn end_running(
     }
 }
 
-/// Reminds a running job's supervisor of its cancel; true when the job has no supervisor, and the caller must
-/// end it.
+/// Reminds a running job's supervisor of its cancel; true when the job has no supervisor, and the caller must end
+/// it.
 pub(crate) fn remind(look: &JudgeContext<'_>, job: &Job) -> bool {
     let judgement = judge(look, job);
     match &judgement.verdict {
         Verdict::Adopted { .. } | Verdict::OrphanedProcess { .. } => return true,
-        // The next round sees the result.
+        // The next call sees the result.
         Verdict::Supervised | Verdict::Stalled => drop(tell_supervisor(&judgement)),
         _ => {}
     }
     false
 }
 
-/// Carries out recorded cancels of running jobs: reminds their supervisors, and ends those that have none.
+/// Carries out recorded cancels of running jobs: reminds their supervisors, and ends jobs that have none.
 pub(super) fn carry_out(dir: &StateDir, jobs: &[Job], settings: &RecoverSettings) {
     if jobs.is_empty() {
         return;
@@ -138,7 +138,7 @@ pub(super) fn carry_out(dir: &StateDir, jobs: &[Job], settings: &RecoverSettings
     let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let alone: Vec<&Job> = jobs.iter().filter(|job| remind(&look, job)).collect();
     parallel_map(alone, |job| {
-        // A job that could not be ended, or its end recorded, stays due.
+        // If the job could not be ended, or its end not recorded, the cancel stays due.
         if let Ok(mut queue) = Queue::open(dir) {
             let _ = end_unsupervised(dir, &mut queue, job, UnsupervisedEnd::Cancelled, settings);
         }
@@ -149,7 +149,7 @@ fn tell_supervisor(judgement: &Judgement) -> Result<CancelOutcome, RecoverError>
     let supervisor = judgement.sentinel.whole().map(|s| s.supervisor);
     let why = match supervisor.map(|s| (s, signal_process(s, Signal::TERM))) {
         Some((supervisor, Ok(true))) => {
-            // A stopped one does not hear it otherwise.
+            // A stopped process handles a signal only once it continues.
             let _ = signal_process(supervisor, Signal::CONT);
             return Ok(CancelOutcome::EndRequested { supervisor: supervisor.pid });
         }

@@ -1,8 +1,8 @@
 //! Damaged files of the attempts of jobs that are over.
 //!
 //! No verdict needs them any more, but they show how attempts ended, and a disk that damages one file damages
-//! others. They are moved to quarantine while the job's lock is held, so that no next attempt begins at the
-//! same time.
+//! others. They are moved to quarantine while the job's lock is held, so that no next attempt begins at the same
+//! time.
 
 use std::path::{Path, PathBuf};
 
@@ -18,15 +18,15 @@ use crate::state::{JobPaths, StateDir};
 /// A file that cannot be understood.
 #[derive(Debug)]
 pub(crate) struct DamagedFile {
-    /// Whose.
+    /// The job that it belongs to.
     pub job: JobId,
     /// Its path in the folder of the job's attempts.
     pub name: String,
-    /// Where it is kept now, or why it was left where it is.
+    /// Its path in quarantine, or why it was left in place.
     pub kept: Result<PathBuf, String>,
 }
 
-/// Moves them to quarantine.
+/// Moves the damaged files to quarantine.
 pub(crate) fn damaged_files(dir: &StateDir, state: &QueueState) -> Result<Vec<DamagedFile>, DiskError> {
     let ids = jobs_with_files(dir)?.into_iter();
     let over = ids.filter(|id| state.get(id).is_some_and(|job| job.status.is_over()));

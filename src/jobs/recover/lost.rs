@@ -14,7 +14,7 @@ use crate::queue::{Claim, Job, JobId, JobStatus, Operation, Queue, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
 
-/// Records every such attempt as found, with what became of it; the jobs of those that were applied.
+/// Records every such attempt as found, with its outcome; returns the jobs whose record was applied.
 pub(super) fn find_lost_claims(
     dir: &StateDir,
     queue: &mut Queue,
@@ -37,7 +37,7 @@ fn suspects(dir: &StateDir, state: &QueueState) -> Result<Vec<(Job, Claim)>, Rec
     Ok(queued.filter_map(|job| Some((job.clone(), trace_of(dir, job)?))).collect())
 }
 
-/// The claim in its files, if it is of the job's present attempt.
+/// The claim in the job's files, if it belongs to the job's present attempt.
 fn trace_of(dir: &StateDir, job: &Job) -> Option<Claim> {
     let paths = dir.paths.job(&job.id.to_string()).ok()?;
     let sentinel = Sentinel::read(&paths.sentinel()).ok()?;
@@ -69,7 +69,7 @@ fn find(
     let lock = match judgement.liveness() {
         Liveness::Dead => match lock_job(dir, &job.id) {
             Ok(lock) => Some(lock),
-            Err(_) => return Ok(false), // A process is starting or judging it: the next look decides.
+            Err(_) => return Ok(false), // Another process is starting or judging it: the next run decides.
         },
         Liveness::Alive | Liveness::Unknown => None,
     };
@@ -86,6 +86,6 @@ fn find(
         let found = Operation::Found { job: job.id.clone(), attempt: job.attempt, claim };
         (std::iter::once(found).chain(operation).collect(), true)
     })?;
-    // The record is without effect while another job has the repository.
+    // The record has no effect while another job has the repository.
     Ok(is_recorded && !is_waiting(queue.state().get(&job.id)))
 }

@@ -1,8 +1,8 @@
 //! Acts on verdicts: re-attaches, records ends and crashes, cancels, resumes.
 //!
-//! A process that acts on a verdict of death holds `sentinel.lock` exclusively, has judged again since it
-//! took the lock, and records the result before it lets go: no supervisor can begin anything in between. The
-//! queue refuses an end of a claim that is not the present one, so that two recoveries record it once.
+//! A process that acts on a verdict of death holds `sentinel.lock` exclusively, has judged again since it took
+//! the lock, and records the result before it releases the lock: no supervisor can begin anything in between. The
+//! queue refuses an end of a claim that is not the present one, so that two recoveries record it only once.
 
 mod assume;
 mod cancel;

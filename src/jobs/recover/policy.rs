@@ -9,16 +9,16 @@ use crate::state::Timestamp;
 
 /// How long a crashed job rests before its next attempt.
 ///
-/// Not at all after the first attempt, for most crashes are the server's, not the job's; then `first`,
-/// doubled with each further attempt, at most `longest`. Of each pause up to a quarter is left out, more for
-/// one job and less for another, so that jobs that crashed together do not come back together. Each
-/// pause is longer than the one before until `longest` is reached: three quarters of the double are more
-/// than the whole.
+/// After the first attempt it does not rest, because most crashes are the server's, not the job's. After the
+/// second it rests for `first`, doubled with each further attempt, at most `longest`. Each pause is shortened by
+/// up to a quarter, differently for each job, so that jobs that crashed together do not come back together. Each
+/// pause is longer than the one before until `longest` is reached: three quarters of the double are more than the
+/// whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequeuePauses {
-    /// After the second attempt.
+    /// The pause after the second attempt.
     pub first: Duration,
-    /// Never longer than this.
+    /// The longest pause.
     pub longest: Duration,
 }
 
@@ -29,8 +29,8 @@ impl Default for RequeuePauses {
 }
 
 impl RequeuePauses {
-    /// The pause after an attempt of a job that crashed, in milliseconds. The same job and attempt always
-    /// give the same.
+    /// The pause after an attempt of a job that crashed, in milliseconds. The same job and attempt always give
+    /// the same pause.
     pub(crate) fn after(&self, job: &JobId, attempt: u32) -> i64 {
         let Some(doublings) = attempt.checked_sub(2) else { return 0 };
         let whole = self.first.saturating_mul(1 << doublings.min(24)).min(self.longest);
@@ -39,13 +39,13 @@ impl RequeuePauses {
     }
 }
 
-/// From 0 to 255, evenly over jobs and attempts.
+/// A number from 0 to 255, evenly distributed over jobs and attempts.
 fn spread(job: &JobId, attempt: u32) -> u8 {
     crc32fast::hash(format!("{job}/{attempt}").as_bytes()).to_le_bytes()[0]
 }
 
-/// What follows the crash of a job's present attempt. A spec that cannot be understood is held: it
-/// was written by a later version.
+/// What follows the crash of a job's present attempt. A job whose spec cannot be understood is held: a later
+/// version wrote the spec.
 pub(crate) fn after_crash(job: &Job, now: Timestamp, pauses: RequeuePauses) -> AfterCrash {
     let Ok(spec) = job.spec() else { return AfterCrash::Hold };
     match spec.on_crash {
@@ -62,12 +62,12 @@ fn most_attempts(of_spec: u32) -> u32 {
 }
 
 const FIRST_START_PAUSE_MS: i64 = 1_000;
-/// The longest pause before a supervisor is started again that could not come up, in milliseconds.
+/// The longest pause before another supervisor is started after a failed start, in milliseconds.
 const LONGEST_START_PAUSE_MS: i64 = 300_000;
 
-/// The pause before the next start, in milliseconds, after so many failed ones in a row. None after the
-/// first: most often it was not the supervisor that failed, but a server that crashed between the claim
-/// and the start. Then 1 s, doubled with each, at most 5 min.
+/// The pause before the next start, in milliseconds, after so many failed starts in a row. There is none after
+/// the first: most often it was not the supervisor that failed, but a server that crashed between the claim and
+/// the start. Then 1 s, doubled with each failed start, at most 5 min.
 pub(super) fn start_pause_ms(failed: u32) -> i64 {
     match failed {
         0 | 1 => 0,
@@ -75,8 +75,8 @@ pub(super) fn start_pause_ms(failed: u32) -> i64 {
     }
 }
 
-/// The record for a claim whose supervisor did not come up: it is given back, to be tried again later; after
-/// `most` times in a row the job is crashed, and waits for an operator.
+/// The record for a claim whose supervisor could not be started: the claim is given back, to be tried again
+/// later; after `most` failed starts in a row the job is crashed, and waits for an operator.
 pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32) -> Operation {
     let claim = job.run_state().claim.unwrap_or_default();
     let failed = job.run_state().failed_starts + 1;
@@ -103,8 +103,8 @@ pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32
     })
 }
 
-/// The record for a claim that the host was too weak to start: it is given back and not counted. The
-/// scheduler decides when it is tried again.
+/// The record for a claim that the host was too weak to start: it is given back and not counted. The scheduler
+/// decides when to try again.
 pub(crate) fn given_back_for_host(job: &Job, why: &str) -> Operation {
     let claim = job.run_state().claim.unwrap_or_default();
     let reason = why.to_owned();

@@ -38,8 +38,8 @@ pub struct Reattachment {
     pub jobs: Vec<Reconciled>,
 }
 
-/// Judges every running job and records the result. `progress` is called with the number judged and in all,
-/// and says whether to go on; earlier results stay recorded. Cancels of living jobs are carried out: the
+/// Judges every running job and records the result. `progress` is called with the number judged and in all, and
+/// says whether to go on; earlier results stay recorded. Cancels of living jobs are carried out, because the
 /// process that recorded them may have been killed before it told the supervisor.
 pub fn reattach(
     dir: &StateDir,
@@ -58,7 +58,8 @@ pub fn reattach(
             goes_on
         })?;
     }
-    // Only now: a job whose end was lost too would still have the repository of one that came after it.
+    // After the running jobs are reconciled: a job whose end was also lost would still have the repository of a
+    // later job.
     let found = if goes_on { find_lost_claims(dir, queue, settings)? } else { Vec::new() };
     if !found.is_empty() {
         let total = first + found.len() as u64;
@@ -72,7 +73,7 @@ pub fn reattach(
     for job in &jobs {
         *summary.count_of(&job.reconciliation) += 1;
     }
-    // Overtaken: another process saw to it, and counts it.
+    // Overtaken: another process recorded and counted it.
     summary.found = summary.reattached
         + summary.finished_while_away
         + summary.crashed

@@ -26,9 +26,9 @@ use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::parallel_map;
 use crate::system::{Host, LocalDevice};
 
-/// Jobs that are judged with their locks held at the same time: each takes a descriptor.
+/// How many jobs are judged with their locks held at the same time: each lock takes a descriptor.
 const BATCH: std::ops::RangeInclusive<u64> = 64..=4096;
-/// Those who only look hold the lock for less than this.
+/// Processes that only read a lock hold it for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(50);
 /// The reason of a crash without other evidence.
 const VANISHED: &str = "its processes vanished without an exit record: its exit status is unknown";
@@ -41,42 +41,42 @@ const RESTORED: &str = "restored: it ran when the backup was made that was put b
 pub struct RecoverSettings {
     /// The actor of the records.
     pub actor: Actor,
-    /// When a heartbeat is old.
+    /// The ages from which on a heartbeat is old.
     pub limits: FreshnessLimits,
-    /// Between SIGTERM and SIGKILL for processes that are ended on request.
+    /// The time between SIGTERM and SIGKILL for processes that are ended on request.
     pub kill_grace: Duration,
-    /// What the process that watches a job does when its supervisor alone was killed.
+    /// What the process that watches a job does when only its supervisor was killed.
     pub on_orphan: OnUnsupervised,
     /// After so many failed starts in a row a job is not started any more.
     pub start_tries: u32,
-    /// Who is blamed when a claim's supervisor did not come up.
+    /// What is blamed when a claim's supervisor could not be started.
     pub blame: Blame,
     /// How long a crashed job rests before its next attempt.
     pub requeue: RequeuePauses,
-    /// Program and first arguments of a keeper of a job's output, to which `--job ID` is appended, for a job
-    /// that has lost its own. Empty: output of such a job waits in the pipe.
+    /// Program and first arguments of a keeper of a job's output, to which `--job ID` is appended, for a job that
+    /// has lost its keeper. When it is empty, output of such a job waits in the pipe.
     pub keeper: Vec<OsString>,
-    /// Which git work is kept of jobs that are removed.
+    /// The rules for keeping the git work of jobs that are removed.
     pub keep: KeepRules,
 }
 
-/// Who is blamed for a failed start.
+/// What is blamed for a failed start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Blame {
     /// The job, unless several jobs that are judged together failed alike.
     #[default]
     Job,
-    /// The host's: nothing can be started, and no failed start is counted.
+    /// The host: nothing can be started, and no failed start is counted.
     Host,
 }
 
 /// What is done about an unsupervised job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnUnsupervised {
-    /// It is watched until it ends; its exit status is lost.
+    /// The job is watched until it ends; its exit status is lost.
     #[default]
     Adopt,
-    /// Its processes are ended, and it is crashed.
+    /// The job's processes are ended, and the job is crashed.
     End,
 }
 
@@ -130,7 +130,7 @@ pub enum Reconciliation {
     },
     /// It had never started: its claim was given back.
     GivenBack,
-    /// It could not be started, as often as that was tried: it is crashed.
+    /// Its start failed as often as starts are tried: it is crashed.
     NotStarted,
     /// Neither life nor death can be proven: nothing is recorded.
     Unknown {
@@ -142,7 +142,7 @@ pub enum Reconciliation {
 }
 
 impl Reconciliation {
-    /// In one word.
+    /// The word for it in reports.
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Reconciliation::Reattached => "reattached",
@@ -212,7 +212,8 @@ pub(crate) fn would_reconcile(
     running.collect()
 }
 
-/// Half of the descriptors that this process may have: the other half is for everything else.
+/// The size of a batch: half of the descriptors that this process may have. The other half is for everything
+/// else.
 fn batch() -> usize {
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let half = most.unwrap_or(*BATCH.end()) / 2;
@@ -227,8 +228,8 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// The lock alone decides about most living jobs. A free lock is taken before anything else is examined,
-    /// so that the evidence stays true.
+    /// Judges by the lock first, which alone decides about most living jobs. A free lock is taken before anything
+    /// else is examined, so that the evidence stays true.
     fn begin(look: &JudgeContext<'_>, job: &'a Job, local: &LocalDevice) -> Case<'a> {
         let (seen, lock) = take_or_judge(look, job, local, LOOK_GRACE);
         if let FirstSight::Judged(judgement) = seen {
@@ -236,14 +237,14 @@ impl<'a> Case<'a> {
         }
         let (verdict, lock) = match lock.map_or_else(|| lock_job(look.dir, &job.id), Ok) {
             Ok(lock) => (Verdict::NeverStarted, Some(lock)),
-            // A supervisor, or another recovery, was faster.
+            // A supervisor, or another recovery, took the lock first.
             Err(LockError::Held { .. }) => (Verdict::Unidentified, None),
             Err(LockError::Disk(e)) => (Verdict::Unknown { why: format!("{e}: {}", e.source) }, None),
         };
         Case { judgement: blank(job, verdict), job, lock }
     }
 
-    /// The look that counts, with the lock held and a picture of all processes that is newer than that.
+    /// The decisive judgement, with the lock held and a scan of all processes made after it was taken.
     fn look_again(&mut self, look: &JudgeContext<'_>) {
         if self.lock.is_some() {
             self.judgement = judge_locked(look, self.job);
@@ -257,7 +258,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// The decision about a job, with its lock held until that is recorded.
+/// The decision about a job, whose lock is held until the decision is recorded.
 struct Decided {
     reconciliation: Reconciliation,
     operation: Option<Operation>,
@@ -265,7 +266,7 @@ struct Decided {
     lock: Option<FileLock>,
 }
 
-/// Takes a job's lock exclusively; makes the lock file, and the folder that it is in, when they are not there.
+/// Takes a job's lock exclusively; makes the lock file, and its folder, when they do not exist.
 pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError> {
     let paths = dir.paths.job(&id.to_string()).map_err(|e| DiskError {
         action: "lock",
@@ -273,7 +274,8 @@ pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError
         source: std::io::Error::other(e),
     })?;
     if dir.paths.may_be_in_workspaces() {
-        // Otherwise it would have a lock and nothing else there; and its output is to outlive its workspace.
+        // Move the files first: otherwise the new folder would hold a lock and nothing else, and the output must
+        // outlive the workspace.
         move_attempts_of(dir, id)?;
     }
     let paths = dir.paths.job(&id.to_string()).unwrap_or(paths);
@@ -287,12 +289,12 @@ pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError
     }
 }
 
-/// Something that has the name of a job's lock and is no regular file cannot be locked: it goes to
-/// quarantine. The job's processes then show whether it lives, as when its lock was removed.
+/// Moves something that has the name of a job's lock but is no regular file to quarantine, because it cannot be
+/// locked. The job's processes then show whether it lives, as when its lock was removed.
 pub(in crate::jobs) fn put_away_what_is_no_lock(dir: &StateDir, paths: &JobPaths) -> Result<(), DiskError> {
     let at = dir.clock.now().to_string();
     match dir.quarantine().take_other(&paths.sentinel_lock(), "it is no lock", &at) {
-        // Another process was faster.
+        // Another process moved it first.
         Err(e) if e.is_not_found() => Ok(()),
         taken => taken.map(drop),
     }
@@ -311,7 +313,7 @@ fn reconcile_batch(
     let jobs = ids.iter().filter_map(|id| queue.state().get(id));
     let running: Vec<&Job> = jobs.filter(|job| job.status == JobStatus::Running).collect();
     let cases = parallel_map(running, |job| Case::begin(&look, job, &local));
-    // Nothing has asked for the table so far: it is made when all locks are held.
+    // No question has needed the table so far: the scan is made while all locks are held.
     let now = dir.clock.now();
     let looked_at = parallel_map(cases, |mut case| {
         case.look_again(&look);
@@ -321,12 +323,12 @@ fn reconcile_batch(
         looked_at.iter().filter(|case| case.judgement.verdict == Verdict::NeverStarted).count();
     let mut settings = settings.clone();
     if never_started > 1 {
-        // The same failure at a second, different job is no failure of the jobs.
+        // When a second, different job fails in the same way, the jobs are not the cause.
         settings.blame = Blame::Host;
     }
     let mut decided = parallel_map(looked_at, |case| case.decide(dir, now, &settings));
     record(queue, &mut decided, &settings.actor)?;
-    // The locks are released only after this: damaged files are moved while no process writes them.
+    // The locks are released only after this, so that damaged files are moved while no process writes them.
     Ok(parallel_map(decided, |decided| {
         let quarantined = quarantine(dir, &decided);
         remove_cgroup(dir, &decided);
@@ -370,7 +372,7 @@ pub(super) fn reconciliation_of(
     settings: &RecoverSettings,
 ) -> (Reconciliation, Option<Operation>) {
     let (reconciliation, operation) = reconciled_as(dir, job, judgement, now, settings);
-    // The evidence is gone by the time an operator asks: keep it in the record.
+    // Keep the evidence in the record: it is gone by the time an operator asks.
     let operation = operation.map(|operation| match operation {
         Operation::End(end)
             if matches!(end.outcome, AttemptOutcome::Crashed | AttemptOutcome::Interrupted) =>
@@ -427,7 +429,7 @@ fn reconciled_as(
     }
 }
 
-/// Whether the attempt was begun before the backup was made that was put back.
+/// Whether the attempt was begun before the restored backup was made.
 fn is_restored(dir: &StateDir, claim: Claim) -> bool {
     dir.past.restored.as_ref().is_some_and(|restored| claim <= Claim::of_record(restored.log_end))
 }
@@ -456,7 +458,7 @@ fn interrupted(
     (reconciliation, operation)
 }
 
-/// The reason in words, with its supervisor's last message, if it got that far.
+/// The reason in words, with its supervisor's last message, if there is one.
 fn why_not_started(dir: &StateDir, id: &JobId) -> String {
     last_of_supervisor(dir, id).map_or_else(
         || "its supervisor never started it".to_owned(),
@@ -488,8 +490,8 @@ pub(super) fn crashed(
     (Reconciliation::Crashed { then }, Some(Operation::End(end)))
 }
 
-/// Damaged files go to quarantine: moved when the attempt is over, otherwise copied, because it may still
-/// write them, and their presence is evidence. One that cannot be kept stays in place.
+/// Puts damaged files into quarantine: they are moved when the attempt is over, and copied otherwise, because the
+/// attempt may still write them, and their presence is evidence. A file that cannot be kept stays in place.
 fn quarantine(dir: &StateDir, decided: &Decided) -> Vec<std::path::PathBuf> {
     let Decided { judgement, lock, .. } = decided;
     if judgement.damaged.is_empty() {
@@ -510,7 +512,7 @@ fn quarantine(dir: &StateDir, decided: &Decided) -> Vec<std::path::PathBuf> {
     kept.collect()
 }
 
-/// An unsupervised job may have lost the keeper of its output too.
+/// Starts a keeper for an unsupervised job that may have lost the keeper of its output too.
 fn keep_output_of(dir: &StateDir, decided: &Decided, table: &ProcessTable, program: &[OsString]) {
     let Judgement { verdict, job_id, sentinel, .. } = &decided.judgement;
     let pipe = sentinel.whole().and_then(|s| s.output_pipe);
@@ -518,7 +520,7 @@ fn keep_output_of(dir: &StateDir, decided: &Decided, table: &ProcessTable, progr
     if let Some(pipe) = pipe.filter(|_| is_orphan && !program.is_empty())
         && let Ok(paths) = dir.paths.job(&job_id.to_string())
     {
-        // If it fails, the next look tries again: output waits in the pipe.
+        // If this fails, the next reconciliation tries again: output waits in the pipe.
         let printing = || {
             let output = real_output(&paths, &table.real_root(dir.paths.root()));
             table.printing_into(&dir.paths.as_known(&output), pipe)
@@ -527,13 +529,13 @@ fn keep_output_of(dir: &StateDir, decided: &Decided, table: &ProcessTable, progr
     }
 }
 
-/// Removes the control group of an attempt that is over; its supervisor could not.
+/// Removes the control group of an attempt that is over, because its supervisor could not.
 fn remove_cgroup(dir: &StateDir, decided: &Decided) {
     let sentinel = decided.judgement.sentinel.whole();
     let sentinel = sentinel.filter(|_| decided.is_over() && decided.lock.is_some());
     let group = sentinel.and_then(|s| cgroup_name::recorded(dir, s.claim, s.cgroup.as_deref()));
     if let Some(group) = group {
-        // One that is left is empty, and costs nothing.
+        // A group that is left is empty, and costs nothing.
         let _ = group.remove();
     }
 }

@@ -9,7 +9,7 @@ use crate::queue::{Claim, JobId};
 pub(crate) struct ReconciledJob {
     pub job_id: JobId,
     pub attempt: u32,
-    /// The claim that began it.
+    /// The claim that began the attempt.
     pub claim: Option<Claim>,
     /// The result, as [`super::Reconciliation::as_str`] has it.
     pub outcome: String,

@@ -1,10 +1,10 @@
 //! Reconstructs jobs that neither the queue nor a record knows any more, from the files of their attempts.
 //!
-//! Removing a job begins with moving its folders away (`prune`), so a folder with files of ours and
-//! without a job is one whose record was lost. A job with a trace of its claim comes back as running, and is
-//! then judged like every running job. One without comes back as crashed and on hold, once none of its
-//! processes lives. Its command is known only from the sentinel; a job whose command is unknown is never
-//! started again.
+//! Removing a job begins with moving its folders away (`prune`), so a folder that has files of this server but no
+//! job is one whose record was lost. A job with a trace of its claim comes back as running, and is then judged
+//! like every running job. A job without such a trace comes back as crashed and on hold, once none of its
+//! processes lives. Its command is known only from the sentinel; a job whose command is unknown is never started
+//! again.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ use crate::system::Host;
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // There are few, and they are short-lived.
 pub(crate) enum ReconstructedJob {
-    /// The job as far as it can be told; `run_state.reconstructed` says from what.
+    /// The job as far as it is known; `run_state.reconstructed` names the sources.
     Rebuilt(JobDocument),
     /// A process of it lives, and its attempt is unknown: try again later.
     Alive {
@@ -42,7 +42,7 @@ pub(crate) enum ReconstructedJob {
     },
 }
 
-/// Looks at what there is of every job that `state` does not know.
+/// Reconstructs every job that has files and that `state` does not know.
 pub(crate) fn reconstruct(
     dir: &StateDir,
     state: &QueueState,
@@ -53,7 +53,7 @@ pub(crate) fn reconstruct(
     let look = JudgeContext { dir, host: &Host::this(), table: &table, limits: settings.limits };
     let mut found: Vec<ReconstructedJob> =
         ids.iter().filter_map(|id| of_workspace(&look, id, &settings.keep)).collect();
-    // In the order in which they were begun: that is all that is left of the line.
+    // In the order in which they were begun, which is all that is left of their order in the line.
     found.sort_by_key(|r| match r {
         ReconstructedJob::Rebuilt(document) => document.submitted_at,
         ReconstructedJob::Alive { .. } => Timestamp::default(),
@@ -82,7 +82,7 @@ struct Files {
     sentinel: Stored<Sentinel>,
     command: Stored<CommandRecord>,
     exit: Stored<ExitRecord>,
-    /// Ends of earlier attempts.
+    /// The exit records of earlier attempts.
     earlier: Vec<ExitRecord>,
     from: Vec<String>,
 }
@@ -133,7 +133,7 @@ impl Files {
         Files { sentinel, command, exit, earlier, from }
     }
 
-    /// The latest attempt in any file, with its claim.
+    /// The latest attempt that any file names, with its claim.
     fn claimed(&self) -> Option<(u32, Claim)> {
         let sentinel = self.sentinel.whole().map(|s| (s.attempt, s.claim));
         let command = self.command.whole().map(|c| (c.attempt, c.claim));
@@ -177,7 +177,7 @@ impl Files {
     }
 }
 
-/// No claim is known, so its end can never be recorded.
+/// Makes a job crashed whose claim is unknown, so that its end can never be recorded.
 fn crash(job: &mut Job, now: Timestamp) {
     let (attempt, status) = (job.attempt, JobStatus::Crashed);
     let reason = Some("its record was lost, and nothing tells how it ended".to_owned());
@@ -217,7 +217,7 @@ fn note<T>(from: &mut Vec<String>, name: &str, stored: &Stored<T>) {
     }
 }
 
-/// How the attempts before the present one ended, the first one first.
+/// The exit records of the attempts before the present one, the first one first.
 fn earlier_ends(paths: &JobPaths, id: &JobId) -> Vec<ExitRecord> {
     let read = |at: &Path| ExitRecord::read(&at.join("exit.json")).ok()?.whole().cloned();
     let mut ends: Vec<ExitRecord> = paths.earlier_attempts().iter().filter_map(|at| read(at)).collect();

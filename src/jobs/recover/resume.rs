@@ -16,7 +16,7 @@ use crate::queue::{Job, JobId, Operation, Queue};
 use crate::state::{StateDir, Word};
 use crate::system::Host;
 
-/// A supervisor that has recorded the end is gone within this.
+/// How long a supervisor that has recorded the end may take to exit.
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// A job that goes on.
@@ -50,8 +50,8 @@ pub struct ResumeReport {
     pub refused: Vec<ResumeRefused>,
 }
 
-/// Queues the next attempt of jobs that are crashed, failed, timed out or cancelled, from their
-/// checkpoint or, `fresh`, without it.
+/// Queues the next attempt of jobs that are crashed, failed, timed out or cancelled, from their checkpoint or,
+/// with `fresh`, without it.
 pub fn resume(
     dir: &StateDir,
     queue: &mut Queue,
@@ -110,7 +110,7 @@ fn each_once(ids: &[JobId]) -> impl Iterator<Item = &JobId> {
     ids.iter().filter(move |id| seen.insert(*id))
 }
 
-/// Why some of the jobs may not be resumed: a process of them lives, or may live.
+/// Why some of the jobs may not be resumed: one of their processes lives, or may live.
 fn survivors(
     dir: &StateDir,
     queue: &Queue,
@@ -124,7 +124,7 @@ fn survivors(
     judged.filter_map(|(id, judgement)| Some((id, refusal_of(&judgement)?))).collect()
 }
 
-/// Waits for a supervisor that has recorded the end and is about to leave.
+/// Judges a job, after waiting for a supervisor that has recorded the end and is about to exit.
 fn judge_when_left(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     let begun = Instant::now();
     loop {

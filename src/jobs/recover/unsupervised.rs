@@ -1,4 +1,4 @@
-//! Ends an unsupervised job, and records that.
+//! Ends an unsupervised job, and records its end.
 
 use std::time::{Duration, Instant};
 
@@ -17,24 +17,24 @@ use crate::system::{
     Cgroup, Hindrance, Host, Presence, ProcessIdentity, end_process, hindrance_of, presence, signal_process,
 };
 
-/// How often the processes of a job are looked for anew while they are ended.
+/// How often the processes of a job are searched for while they are ended.
 const ROUNDS: u32 = 5;
-/// How long processes that cannot be seen may take to go after SIGKILL.
+/// How long processes that cannot be seen may take to end after SIGKILL.
 const UNSEEN_GO_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why a job without supervisor is ended.
+/// Why an unsupervised job is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnsupervisedEnd {
     /// It was cancelled.
     Cancelled,
     /// Its time is over.
     TimedOut,
-    /// Jobs that have lost their supervisor are not to go on (`jobs.on_orphan`).
+    /// The configuration says that a job that has lost its supervisor must not go on (`jobs.on_orphan`).
     Policy,
 }
 
-/// Ends all processes of an unsupervised job, and records that; false when a process may be left, or the job
-/// has a supervisor after all.
+/// Ends all processes of an unsupervised job, and records its end; false when a process may be left, or when the
+/// job has a supervisor after all.
 pub(crate) fn end_unsupervised(
     dir: &StateDir,
     queue: &mut Queue,
@@ -53,7 +53,7 @@ pub(crate) fn end_unsupervised(
             Verdict::Adopted { process } => table.tree_of(*process, &job.id),
             _ if judgement.liveness() == Liveness::Dead => {
                 record_end(dir, queue, job, &judgement.verdict, why, settings)?;
-                // One that is left is empty, and costs nothing.
+                // A group that is left is empty, and costs nothing.
                 let _ = group_of(dir, &judgement).map(|group| group.remove());
                 return Ok(true);
             }
@@ -69,7 +69,7 @@ pub(crate) fn end_unsupervised(
     Ok(false)
 }
 
-/// Whether something is left, and something that can be seen keeps all of it from being ended by us.
+/// Whether processes are left, and a visible hindrance keeps this process from ending each of them.
 fn only_hindered_are_left(processes: &[ProcessIdentity]) -> bool {
     let own = rustix::process::geteuid().as_raw();
     let left: Vec<_> = processes.iter().filter(|p| presence(**p) != Presence::Gone).collect();
@@ -81,13 +81,13 @@ fn group_of(dir: &StateDir, judgement: &Judgement) -> Option<Cgroup> {
     cgroup_name::recorded(dir, sentinel.claim, sentinel.cgroup.as_deref())
 }
 
-/// Sends SIGTERM to all; after the grace, SIGKILL to the rest and to the whole group. Processes of a group
-/// that cannot be seen from here get the same time, in which their own namespace may end them.
+/// Sends SIGTERM to all; after the grace, sends SIGKILL to the remaining ones and to the whole group. Processes
+/// of a group that cannot be seen from here get the same time, in which their own namespace may end them.
 fn end_all(processes: &[ProcessIdentity], group: Option<&Cgroup>, grace: Duration) {
     for process in processes {
-        // One that may not be signalled is still there at the next look.
+        // A process that may not be signalled is found again by the next round.
         let _ = signal_process(*process, Signal::TERM);
-        // A stopped one does not hear it otherwise.
+        // A stopped process handles a signal only once it continues.
         let _ = signal_process(*process, Signal::CONT);
     }
     let begun = Instant::now();

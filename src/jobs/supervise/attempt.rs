@@ -35,8 +35,8 @@ use crate::queue::{AttemptOutcome, End, Job};
 use crate::state::{JobPaths, StateDir, human};
 use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_children};
 
-/// Tries, a second apart, to put back an output that the job has removed. If the disk refuses for that long,
-/// the output is lost.
+/// How often the supervisor tries, a second apart, to put back an output that the job has removed. If the disk
+/// refuses for that long, the output is lost.
 const PUT_BACK_TRIES: u32 = 30;
 
 /// An attempt whose claim was verified.
@@ -59,7 +59,7 @@ impl RunningAttempt<'_> {
         repository: Option<Box<dyn HeldRepository>>,
         decisions: &mut Decisions<'_>,
     ) -> Result<Supervised, SuperviseError> {
-        // Before the sentinel, which names the pipe.
+        // The pipe comes before the sentinel, which names it.
         let pipe = OutputPipe::new(&self.dir.disk, self.paths);
         let sentinel = self.sentinel(repository.as_deref(), pipe.as_ref().ok().map(OutputPipe::id));
         let mut heartbeat =
@@ -69,12 +69,13 @@ impl RunningAttempt<'_> {
             self.withdraw()?;
             return Err(e.into());
         }
-        // A cancel is recorded first, and then the sentinel is looked for: one of us sees the other.
+        // A process that cancels records the cancel and then reads the sentinel; this one writes the sentinel and
+        // then reads the log. So one of the two sees the other.
         let looked = decisions.look();
         let asked = self.signals.asked();
         if looked.is_err() || asked.is_some() || *decisions.standing() != ClaimStatus::Current {
             self.return_repository(repository);
-            // Nothing was begun, and nothing is to look as if it had been.
+            // Nothing was begun, and no file may suggest that it was.
             self.dir.disk.remove_file(&self.paths.sentinel())?;
             self.remove_group();
             looked?;
@@ -97,22 +98,22 @@ impl RunningAttempt<'_> {
                     return Ok(Supervised::NotStarted { why, of_host });
                 }
             };
-        // An end is recorded only when no process of the job lives: descendants first, then their last
-        // output, then the group, which is empty by now.
+        // An end is recorded only when no process of the job lives: descendants first, then their last output,
+        // then the group, which is empty by now.
         let leftovers = self.end_leftovers(&mut heartbeat, &tree, &end, &peak);
         self.finish_output(&mut heartbeat);
         self.remove_group();
-        // `exit.json` before the queue's record: if this process is killed in between, the next one records
+        // `exit.json` comes before the queue's record: if this process is killed in between, the next one records
         // the end by it.
         let exit = self.exit_record(&heartbeat, &end, &peak, leftovers, true);
         let end = self.end_of(&exit);
         record_end(self.dir, self.paths, &exit, &end, &mut heartbeat, self.signals, self.hooks)?;
         tell_end(&exit);
-        // Only now, with the end on disk: the next job of the repository must not start beside this one.
+        // The repository is given back only now, with the end on disk: its next job must not run beside this one.
         self.return_repository(repository);
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
         if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim.seq()) {
-            // Derived from the log: a recovery writes it anew.
+            // The record is derived from the log: a recovery writes it anew.
             (self.hooks.notice)(&format!("the job's record is behind: {}", error_chain(&e)));
         }
         Ok(Supervised::Ended { exit_code: exit.exit_code, signal: exit.signal })
@@ -132,10 +133,10 @@ impl RunningAttempt<'_> {
         }
     }
 
-    /// Nothing was begun, and nothing is to look as if it had been. The sentinel goes last: without the
-    /// others it says that an attempt may have begun. The lock is still held.
+    /// Removes the attempt's files: nothing was begun, and no file may suggest that it was. The sentinel goes
+    /// last, because without the others it says that an attempt may have begun. The lock is still held.
     fn withdraw(&self) -> Result<(), SuperviseError> {
-        // The directory may have been moved since.
+        // The directory may have been moved in the meantime.
         let followed = self.dir.followed();
         let dir = followed.as_ref().unwrap_or(self.dir);
         let paths = dir.paths.job(&self.job.id.to_string())?;
@@ -149,7 +150,7 @@ impl RunningAttempt<'_> {
         Ok(())
     }
 
-    /// A command that cannot be started by its own fault has ended with 126 or 127, as with a shell.
+    /// Runs the command. One that cannot be started by its own fault has ended with 126 or 127, as with a shell.
     fn run_command(
         &self,
         heartbeat: &mut HeartbeatWriter<'_>,
@@ -218,8 +219,7 @@ impl RunningAttempt<'_> {
         if let (Some(held), Some(name)) = (repository, &self.job.repository) {
             process.envs(marks::of_repository(name, held.lock_id(), held.token()));
         }
-        // Locked before the command exists: there is never a moment in which a second process could empty the
-        // pipe.
+        // Lock the output before the command exists, so that a second process can at no moment empty the pipe.
         let output = self.dir.disk.open_or_create(&self.paths.output())?;
         try_lock(&output)?;
         match process.spawn() {
@@ -231,10 +231,10 @@ impl RunningAttempt<'_> {
             }
             Err(e) if is_of_arguments(&e) => {
                 let program = "the process that becomes the command".to_owned();
-                // 127 would say that the job's program is missing.
+                // Exit status 127 would say that the job's program is missing.
                 Err(NotStarted::Exec { program, source: io::Error::other(e) })
             }
-            // The program is ours, and so is all else that it needs.
+            // The program is ours, and so is everything that it needs: the host is too weak.
             Err(source) => Err(NotStarted::Host { what: "the process that becomes the command", source }),
         }
     }
@@ -273,7 +273,7 @@ impl RunningAttempt<'_> {
         }
     }
 
-    /// The pipe has no writer any more: moves the rest of its content, however long the disk refuses it.
+    /// Moves the rest of the pipe's content, once the pipe has no writer, however long the disk refuses it.
     fn finish_output(&self, heartbeat: &mut HeartbeatWriter<'_>) {
         let notice = self.hooks.notice;
         while let Err(e) = heartbeat.finish_output() {
@@ -289,7 +289,8 @@ impl RunningAttempt<'_> {
         }
     }
 
-    /// The directory may have been moved, and another one may have its path.
+    /// Puts the output back at its present path: the directory may have been moved, and another one may have its
+    /// old path.
     fn put_back_output(&self, heartbeat: &HeartbeatWriter<'_>) -> Result<(), String> {
         let followed = self.dir.followed();
         let dir = followed.as_ref().unwrap_or(self.dir);
@@ -319,7 +320,7 @@ impl RunningAttempt<'_> {
         let by_itself = end.cause == Cause::Itself;
         let command = self.command_record();
         let before = command.as_ref().and_then(|c| c.used_before);
-        // All that there were have been waited for.
+        // All processes of the job have been waited for, so the sum is complete.
         let resources = use_of_children().map(|used| ResourceUse {
             memory_peak_bytes: peak.most(used.memory_peak_bytes, before.and_then(|b| b.memory_peak_bytes)),
             ..used.since(before.unwrap_or_default())
@@ -384,13 +385,13 @@ fn tell_end(exit: &ExitRecord) {
     );
 }
 
-/// Whether a state directory is still the folder, and of the time, that an attempt was begun in. A backup may have been
-/// put back into it, the folder may be gone, and another one may have its path.
+/// Whether a state directory is still the folder, and of the incarnation, in which an attempt was begun. A backup
+/// may have been put back into it, the folder may be gone, or another one may have its path.
 fn is_of_this_attempt(dir: &StateDir) -> bool {
     dir.paths.root().exists() && dir.is_still_itself() && dir.disk.home().is_none_or(Home::is_at_its_path)
 }
 
-/// Whether a command could have this working directory.
+/// Checks that a command can have this working directory.
 fn may_enter(folder: &Path) -> io::Result<()> {
     if !std::fs::metadata(folder).is_ok_and(|m| m.is_dir()) {
         let looked = std::fs::metadata(folder).map(drop);

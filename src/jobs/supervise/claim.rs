@@ -11,26 +11,26 @@ use crate::queue::{Operation, Queue, Record, records_behind};
 use crate::state::StateDir;
 use crate::system::FolderWatch;
 
-/// A busy log is looked at no more often than this.
+/// The shortest time between two reads of a busy log.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
-/// One that is watched is looked at all the same: the folder may have been replaced.
+/// The longest time between two reads of a watched log: the folder may have been replaced.
 const REASSURANCE: Duration = Duration::from_secs(30);
-/// Interval without a watch: it was not wanted, all instances of inotify are taken, or the file system has
-/// none.
+/// The time between two reads of a log without a watch: none was wanted, all instances of inotify are taken, or
+/// the file system does not support it.
 const UNWATCHED: Duration = Duration::from_secs(10);
 
 /// The status of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClaimStatus {
-    /// It is the present one.
+    /// The claim is the job's present one.
     Current,
-    /// It is the present one, and the job was cancelled.
+    /// The claim is the job's present one, and the job was cancelled.
     Cancelled(EndedBy),
-    /// It is not.
+    /// The claim is not the job's present one; the reason.
     Lost(String),
 }
 
-/// The standing that a claim has after these records, which come after those that led to `standing`.
+/// The status of a claim after these records, which follow those that led to `standing`.
 fn after(standing: ClaimStatus, records: &[(u64, Record)], claim: Claim) -> ClaimStatus {
     records.iter().fold(standing, |standing, (seq, record)| match (&standing, &record.operation) {
         (ClaimStatus::Lost(_), _) => standing,
@@ -71,8 +71,8 @@ fn standing_in_queue(dir: &StateDir, job: &JobId, claim: Claim) -> Result<ClaimS
 /// The log's decisions about an attempt, followed from its claim on.
 ///
 /// inotify(7) reports the log's growth by any process of this machine, even in another namespace; without a
-/// watch, the log is read at intervals. Nothing depends on a signal: a recorded cancel is carried out even if
-/// its recorder was killed right after.
+/// watch, the log is read at intervals. Nothing depends on a signal: a recorded cancel is carried out even if the
+/// process that recorded it was killed right after.
 #[derive(Debug)]
 pub(super) struct Decisions<'a> {
     dir: &'a StateDir,
@@ -82,13 +82,13 @@ pub(super) struct Decisions<'a> {
     reached: Position,
     watch: Option<FolderWatch>,
     is_changed: bool,
-    /// A writer publishes its records a moment after inotify reports them: read once more.
+    /// Set after a change: a writer publishes its records a moment after inotify reports them, so read once more.
     is_fresh: bool,
     looked: Instant,
 }
 
 impl<'a> Decisions<'a> {
-    /// Reads the log from the claim on; the whole queue when that part of the log is not kept any more.
+    /// Reads the log from the claim on, or the whole queue when that part of the log has been removed.
     pub(super) fn follow(
         dir: &'a StateDir,
         job: &'a JobId,
@@ -107,12 +107,12 @@ impl<'a> Decisions<'a> {
         Ok(Decisions { dir, job, claim, standing, reached, watch, is_changed, is_fresh, looked })
     }
 
-    /// The status by the last read.
+    /// The status after the last read.
     pub(super) fn standing(&self) -> &ClaimStatus {
         &self.standing
     }
 
-    /// The recorded cancel, by the last read.
+    /// The recorded cancel, as of the last read.
     pub(super) fn cancelled(&self) -> Option<&EndedBy> {
         match &self.standing {
             ClaimStatus::Cancelled(by) => Some(by),
@@ -133,7 +133,7 @@ impl<'a> Decisions<'a> {
         Ok(())
     }
 
-    /// Reads the log when it has changed, and not all too often.
+    /// Reads the log when it has changed, but not too often.
     pub(super) fn look_if_due(&mut self) -> Result<(), SuperviseError> {
         self.is_changed |= self.watch.as_ref().is_some_and(FolderWatch::take);
         if self.until_next().is_zero() { self.look() } else { Ok(()) }
@@ -145,7 +145,7 @@ impl<'a> Decisions<'a> {
         watch.map(AsFd::as_fd)
     }
 
-    /// How long until something is due.
+    /// The time until something is due.
     pub(super) fn until_next(&self) -> Duration {
         let longest = if self.watch.is_some() { REASSURANCE } else { UNWATCHED };
         let is_soon = self.is_changed || self.is_fresh || self.changes().is_none() && self.watch.is_some();

@@ -1,7 +1,8 @@
 //! Records the end of an attempt so that no exit status is ever lost.
 //!
-//! `exit.json` first, then the `end` record. A disk that refuses (full, read-only) is tried again with
-//! growing pauses, with the lock held and heartbeats going on: for other processes the job is not over.
+//! `exit.json` comes first, then the `end` record. When the disk refuses (full, read-only), the supervisor tries
+//! again with growing pauses, still holding the lock and renewing the heartbeat: for other processes the job is
+//! not over.
 
 use std::time::Duration;
 
@@ -46,11 +47,11 @@ pub(super) fn record_end(
             return Err(SuperviseError::OtherTime { job, path, how: how_it_ended(exit) });
         }
         is_written = is_written || write_exit(dir, paths, exit, hooks.notice);
-        // The log is the truth: with the end in it, exit.json is not needed any more.
+        // The log is authoritative: with the end in it, exit.json is not needed any more.
         match append(dir, &actor(), &[Operation::End(end.clone())]) {
             Ok(_) => return Ok(()),
-            // The exit record is on disk, so a process that finds the sentinel free records the end by it:
-            // better than to hold the lock for ever in this process, which cannot.
+            // The exit record is on disk, so a process that finds the sentinel's lock free records the end by it.
+            // That is better than holding the lock for ever in this process, which cannot record the end.
             Err(e) if is_written && e.disk().is_some_and(DiskError::is_out_of_descriptors) => {
                 (hooks.notice)(&format!("the end is left to others to record: {}", error_chain(&e)));
                 return Ok(());
@@ -74,7 +75,7 @@ pub(super) fn how_it_ended(exit: &ExitRecord) -> String {
 }
 
 fn write_exit(dir: &StateDir, paths: &JobPaths, exit: &ExitRecord, notice: &dyn Fn(&str)) -> bool {
-    // A job of the server's user may have removed it.
+    // A job of the server's user may have removed the folder.
     let written = dir.ensure_attempts(paths).and_then(|()| exit.write(&dir.disk, &paths.exit()));
     match written {
         Ok(()) => true,

@@ -1,6 +1,5 @@
-//! The repeated work of a supervisor while its command runs: above all its sign of life, which is the
-//! sentinel, its heartbeat, and the lock, kept even if the job removes them; and its part in the job's
-//! output.
+//! The repeated work of a supervisor while its command runs: its sign of life (sentinel, heartbeat and lock),
+//! kept even if the job removes these, and its part in the job's output.
 //!
 //! A job of the server's user may remove sentinel and lock file. A supervisor whose lock file has no name any
 //! more would look dead; so each heartbeat restores them.
@@ -24,7 +23,7 @@ pub(super) struct HeartbeatWriter<'a> {
     dir: &'a StateDir,
     paths: &'a JobPaths,
     sentinel: Sentinel,
-    /// The sentinel, and how long it was when it was written.
+    /// The sentinel, and its length when it was written.
     file: Option<(DiskFile, u64)>,
     /// The lock, and those that had to be published after it.
     locks: Vec<FileLock>,
@@ -34,7 +33,7 @@ pub(super) struct HeartbeatWriter<'a> {
 }
 
 impl<'a> HeartbeatWriter<'a> {
-    /// Keeps the lock; nothing is written before [`HeartbeatWriter::begin`].
+    /// Takes the lock over; writes nothing before [`HeartbeatWriter::begin`].
     pub(super) fn new(
         dir: &'a StateDir,
         paths: &'a JobPaths,
@@ -56,21 +55,21 @@ impl<'a> HeartbeatWriter<'a> {
         &self.sentinel
     }
 
-    /// Adds the command to the sentinel. That it is missing there would cost nothing but a piece of
-    /// evidence: the command's process has recorded itself.
+    /// Adds the command to the sentinel. If it were missing there, only one piece of evidence would be lost: the
+    /// command's process has recorded itself.
     pub(super) fn command_started(&mut self, command: Option<ProcessIdentity>) -> Result<(), DiskError> {
         self.sentinel.command = command;
         self.write()
     }
 
-    /// Adds what interrupts the attempt: should the supervisor be killed before it has recorded the end, that
-    /// is known all the same.
+    /// Adds what interrupts the attempt, so that it is known even if the supervisor is killed before it has
+    /// recorded the end.
     pub(super) fn interrupted(&mut self, by: EndedBy) -> Result<(), DiskError> {
         self.sentinel.interrupted = Some(by);
         self.write()
     }
 
-    /// Adds the processes that cannot be ended: they are looked for also when this supervisor is gone.
+    /// Adds the processes that cannot be ended, so that they are found even when this supervisor is gone.
     pub(super) fn withstanding(&mut self, processes: &[ProcessIdentity]) -> Result<(), DiskError> {
         self.sentinel.cannot_end = processes.to_vec();
         self.write()
@@ -81,7 +80,7 @@ impl<'a> HeartbeatWriter<'a> {
         self.output = Some(output);
     }
 
-    /// The descriptor to wait for, in addition to signals and times.
+    /// The descriptor to poll, in addition to signals and times.
     pub(super) fn waited(&self) -> Option<BorrowedFd<'_>> {
         self.output.as_ref()?.waited()
     }
@@ -91,7 +90,7 @@ impl<'a> HeartbeatWriter<'a> {
         self.output.as_mut().map_or(Ok(()), OutputStream::finish)
     }
 
-    /// Gives the output its name back, if the job has taken it; see [`OutputStream::put_back`].
+    /// Gives the output its name back, if the job has removed it; see [`OutputStream::put_back`].
     pub(super) fn put_back_output(&self, disk: &Disk, path: &Path) -> Result<bool, DiskError> {
         self.output.as_ref().map_or(Ok(false), |output| output.put_back(disk, path))
     }
@@ -105,7 +104,7 @@ impl<'a> HeartbeatWriter<'a> {
         Ok(())
     }
 
-    /// How long until something is due.
+    /// The time until something is due.
     pub(super) fn until_next(&self) -> Duration {
         let output = self.output.as_ref().map_or(Duration::MAX, OutputStream::until_next);
         self.until_beat().min(output)
@@ -115,7 +114,7 @@ impl<'a> HeartbeatWriter<'a> {
         self.interval.saturating_sub(self.last.elapsed())
     }
 
-    /// Beats if it is time, and sees to the output.
+    /// Renews the heartbeat if that is due, and moves output.
     pub(super) fn beat_if_due(&mut self) -> Result<(), DiskError> {
         let beaten = if self.until_beat().is_zero() { self.beat() } else { Ok(()) };
         let moved = self.attend_to_output();
@@ -138,7 +137,7 @@ impl<'a> HeartbeatWriter<'a> {
         }
         self.keep_lock()?;
         match &self.file {
-            // Where the directory was moved away, the file is there, and its name here is another's.
+            // If the directory was moved, the open file moved with it, and its old name belongs to another file.
             Some((file, len)) if is_whole(file, *len) || followed.is_some() => file.touch(),
             _ => self.write(),
         }
@@ -169,7 +168,7 @@ impl<'a> HeartbeatWriter<'a> {
     }
 }
 
-/// Whether the file has still its name and its length.
+/// Whether the file still has its name and its length.
 fn is_whole(file: &DiskFile, len: u64) -> bool {
     match (file.metadata(), std::fs::metadata(file.path())) {
         (Ok(ours), Ok(named)) => ours.dev() == named.dev() && ours.ino() == named.ino() && named.len() == len,

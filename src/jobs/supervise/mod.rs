@@ -1,4 +1,4 @@
-//! The supervisor: one small process a job, which outlives the process that started it.
+//! The supervisor: one small process for each job, which outlives the process that started it.
 //!
 //! Order of an attempt (see `docs/internals.md`): own session and subreaper, `sentinel.lock`, the claim
 //! verified in the log, the repository, the previous attempt's files moved away, the sentinel, a last check
@@ -10,8 +10,9 @@
 //! a pipe that outlives its supervisor (`jobs/keeper/`); the keeper that empties it is a child of the
 //! supervisor, but no part of the job: the tree is listed, signalled and reaped without it (`tree`).
 //!
-//! After a kill at any of these steps, `jobs::judge` can tell how far it got. Nothing here runs in a thread:
-//! a supervisor must be a process of its own, because it reaps every child that the process has.
+//! After a kill at any of these steps, `jobs::judge` can tell how far the supervisor got. Nothing here may run in
+//! a thread of another program: a supervisor must be a process of its own, because it reaps every child that the
+//! process has.
 
 mod attempt;
 mod claim;

@@ -1,9 +1,9 @@
 //! The peak memory of a command, from its exec on.
 //!
-//! The kernel's sum for a child (ru_maxrss) begins with the process that became the command, which is larger
-//! than a small command ever gets. So that process's peak is recorded before exec, and where the sum does not
-//! exceed it the command's own high-water mark counts, which is read while it runs: soon after its start, and
-//! then less and less often.
+//! The kernel's sum for a child (ru_maxrss) begins with the process that became the command, which is larger than
+//! a small command ever gets. So that process's peak is recorded before exec. Where the sum does not exceed it,
+//! the command's own high-water mark counts, which is read while the command runs: soon after its start, and then
+//! less and less often.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::system::{memory_high_water, runs_own_program};
 
 const FIRST: Duration = Duration::from_millis(4);
 const LONGEST: Duration = Duration::from_secs(2);
-/// Memory that the process may still have taken between its record and its exec.
+/// Memory that the process may have taken between its record and its exec, in bytes.
 const SLACK: u64 = 512 << 10;
 
 /// The high-water mark of one process.
@@ -31,12 +31,12 @@ impl Peak {
         Peak { pid, seen: None, backoff, next }
     }
 
-    /// How long until a look is due.
+    /// The time until the next reading is due.
     pub(super) fn until_next(&self) -> Duration {
         self.next.saturating_duration_since(Instant::now())
     }
 
-    /// Looks if it is time.
+    /// Reads the mark if that is due.
     pub(super) fn look_if_due(&mut self) {
         if !self.until_next().is_zero() {
             return;
@@ -48,7 +48,7 @@ impl Peak {
     }
 
     /// The peak in bytes, from the readings and the kernel's sum; `before` is the process's peak before exec.
-    /// `None` when the command had less, and was never read.
+    /// `None` when the command used less than that, and was never read.
     pub(super) fn most(&self, added_up: Option<u64>, before: Option<u64>) -> Option<u64> {
         let own = added_up.filter(|bytes| before.is_none_or(|before| *bytes > before + SLACK));
         own.max(self.seen)

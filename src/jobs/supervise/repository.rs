@@ -33,17 +33,17 @@ pub struct RepositoryRequest<'a> {
     pub wait: std::time::Duration,
 }
 
-/// A repository that a job holds; when it is dropped without being given back, that is as in a crash.
+/// A repository that a job holds. Dropping it without giving it back acts like a crash.
 pub trait HeldRepository {
     /// The id of the lock.
     fn lock_id(&self) -> &str;
 
-    /// The fencing number: higher than that of every grant of this repository before.
+    /// The fencing number: higher than that of every earlier grant of this repository.
     fn token(&self) -> u64;
 
     /// Gives it back.
     ///
     /// # Errors
-    /// A sentence that says why it could not; recovery gives it back then.
+    /// A sentence that says why the repository could not be given back; recovery then gives it back.
     fn give_back(self: Box<Self>) -> Result<(), String>;
 }

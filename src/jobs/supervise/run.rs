@@ -19,20 +19,20 @@ use crate::queue::Job;
 use crate::state::{JobPaths, StateDir};
 use crate::system::Cgroup;
 
-/// Tries to make a lock whose folder another process keeps removing.
+/// How often a lock is made whose folder another process keeps removing.
 const LOCK_TRIES: u32 = 10;
 
-/// Supervises one attempt of a job from its claim to its end. The calling process must have been made
-/// for this: it gets a session of its own, and every child that it has is reaped and ended.
+/// Supervises one attempt of a job from its claim to its end. The calling process must have been made for this:
+/// it gets a session of its own, and every child that it has is reaped and ended.
 ///
 /// # Errors
-/// See [`SuperviseError`]. When the end of an attempt cannot be recorded, it tries for ever.
+/// See [`SuperviseError`]. An end of an attempt that cannot be recorded is tried again for ever.
 pub fn supervise(
     dir: &StateDir,
     settings: &SuperviseSettings,
     hooks: &SupervisorHooks<'_>,
 ) -> Result<Supervised, SuperviseError> {
-    // First of all: a signal between here and the sentinel must not kill a half-begun attempt.
+    // This comes first: a signal between here and the sentinel must not kill a half-begun attempt.
     let signals = Signals::catch().system_context("catch signals")?;
     detach()?;
     let mut paths = dir.paths.job(&settings.job.to_string())?;
@@ -40,8 +40,8 @@ pub fn supervise(
         move_attempts_of(dir, &settings.job)?;
         paths = dir.paths.job(&settings.job.to_string())?;
     }
-    // The lock before the claim is verified: a process that finds the lock free may then record that this
-    // claim never started, and this supervisor will see that record.
+    // The lock is taken before the claim is verified: a process that finds the lock free may then record that
+    // this claim never started, and this supervisor will see that record.
     let lock = take_lock(dir, &paths, settings)?;
     let mut decisions = Decisions::follow(dir, &settings.job, settings.claim, settings.watch_log)?;
     match decisions.standing() {
@@ -52,7 +52,8 @@ pub fn supervise(
     let Some(job) = claimed_job(dir, &settings.job, settings.claim)? else {
         return Ok(Supervised::ClaimLost { why: "the job is not in the queue by this claim".to_owned() });
     };
-    // The repository before any file of the attempt: without it nothing must look begun.
+    // The repository comes before any file of the attempt: without it, no file may suggest that the attempt was
+    // begun.
     let repository = match take_repository(dir, settings, hooks, &job) {
         Ok(repository) => repository,
         Err(why) => {
@@ -60,8 +61,8 @@ pub fn supervise(
             return give_back(dir, settings, &why, Some(dir.clock.now().plus_millis(pause)));
         }
     };
-    // The previous attempt's files go before the sentinel of this one appears, so that they cannot be taken
-    // for this attempt's.
+    // The previous attempt's files are moved before the sentinel of this one appears, so that they cannot be
+    // taken for this attempt's.
     clear_away(&dir.disk, &paths, &job, settings.claim)?;
     make_workspace(&dir.disk, &paths)?;
     let plan = AttemptPlan::of(&job, &paths)?;
@@ -73,14 +74,14 @@ pub fn supervise(
     Ok(outcome)
 }
 
-/// A control group for the attempt. Where none can be made, sessions and marks have to suffice.
+/// Makes a control group for the attempt. Where none can be made, sessions and marks have to suffice.
 fn make_group(dir: &StateDir, settings: &SuperviseSettings) -> Option<Cgroup> {
     let made = settings.cgroup.then(|| Cgroup::create(&cgroup_name::name(dir, settings.claim)))?;
     made.inspect_err(|e| debug!(event = events::TROUBLE, "no control group for the attempt: {e}")).ok()
 }
 
-/// An own session, so that nothing sent to the starter's group or terminal arrives here, and part as
-/// the parent of all orphans among the descendants.
+/// Gives this process a session of its own, so that nothing sent to the starter's group or terminal arrives here,
+/// and makes it the parent of all orphans among its descendants.
 fn detach() -> Result<(), SuperviseError> {
     let own = rustix::process::getpid();
     match rustix::process::setsid() {
@@ -89,11 +90,12 @@ fn detach() -> Result<(), SuperviseError> {
             opened.system_context("open a session (a supervisor must not lead a group)")?;
         }
     }
-    // Any PID switches it on.
+    // The call takes any PID for "on".
     rustix::process::set_child_subreaper(Some(own)).system_context("become the reaper of the job's processes")
 }
 
-/// Published locked for a first attempt, so that it is never seen unlocked while its supervisor lives.
+/// Takes the job's lock. For a first attempt it is published locked, so that it is never seen unlocked while its
+/// supervisor lives.
 fn take_lock(
     dir: &StateDir,
     paths: &JobPaths,
@@ -111,7 +113,7 @@ fn take_lock(
         tries += 1;
         match FileLock::acquire(disk, &path, settings.lock_wait) {
             Ok(lock) => return Ok(lock),
-            // A process that had locked the job has removed the folder that this made.
+            // A process that had locked the job has removed the folder that this one made.
             Err(LockError::Disk(e)) if e.is_not_found() && tries < LOCK_TRIES => {}
             Err(LockError::Disk(e)) if is_not_regular(&e.source) && tries < LOCK_TRIES => {
                 put_away_what_is_no_lock(dir, paths)?;

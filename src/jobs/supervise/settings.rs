@@ -19,18 +19,18 @@ pub struct SuperviseSettings {
     /// Program and first arguments of the trampoline, which calls [`super::exec_command`]. Its task is
     /// appended: `--job ID --attempt N --claim SEQ --supervisor PID [--cgroup PATH] --reports -- COMMAND…`.
     pub trampoline: Vec<OsString>,
-    /// Program and first arguments of what ends in [`crate::jobs::keep_output`], with a pipe as its standard input
-    /// and a file as its standard output; `--job ID` is appended. Empty: the supervisor alone empties the job's pipe.
+    /// Program and first arguments of a process that calls [`crate::jobs::keep_output`] with a pipe as its
+    /// standard input and a file as its standard output; `--job ID` is appended. When it is empty, the supervisor
+    /// alone empties the job's pipe.
     pub keeper: Vec<OsString>,
-    /// Between SIGTERM and SIGKILL.
+    /// The time between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
-    /// Between two heartbeats.
+    /// The time between two heartbeats.
     pub heartbeat: Duration,
-    /// Whether the job gets a control group of its own, where that may be made.
+    /// Whether the job gets a control group of its own, where one can be made.
     pub cgroup: bool,
-    /// Whether to watch the log, to learn of records about the job at once: a user has few watches (128
-    /// unless configured). Without one the log is read at intervals, and a daemon's reminder comes before
-    /// that.
+    /// Whether to watch the log, to learn of records about the job at once: a user has few watches (128 unless
+    /// configured). Without a watch the log is read at intervals, and a daemon's reminder arrives earlier.
     pub watch_log: bool,
     /// The most output that is kept, in bytes.
     pub output_limit: u64,
@@ -69,15 +69,15 @@ impl SuperviseSettings {
 pub struct SupervisorHooks<'a> {
     /// Gives repositories to jobs.
     pub gate: &'a dyn RepositoryLocker,
-    /// Told of troubles that do not stop the supervisor: a sentence each.
+    /// Called with a sentence for each trouble that does not stop the supervisor.
     pub notice: &'a dyn Fn(&str),
-    /// Called for a command that died of a signal: what is ending this machine, container or session just
-    /// now, in words; `None` when nothing is known to.
+    /// Called when a command died of a signal: says in words what is ending this machine, container or session
+    /// just now; `None` when no such thing is known.
     pub host_is_ending: &'a dyn Fn() -> Option<String>,
 }
 
-/// The exit status of a supervisor that could not start its command because the host was too weak (as
-/// `EX_TEMPFAIL` of sysexits): the scheduler does not count that against the job.
+/// The exit status of a supervisor that could not start its command because the host was too weak (`EX_TEMPFAIL`
+/// of sysexits): the scheduler does not count that against the job.
 pub const HOST_TOO_WEAK: u8 = 75;
 
 /// The result.
@@ -112,7 +112,7 @@ pub enum SuperviseError {
     /// The job's id cannot become a file name.
     #[error("the id of the job cannot be a file name")]
     BadName(#[from] BadName),
-    /// No session of its own, no part of the tree, no signals.
+    /// The process could not get a session, become the reaper, or catch signals.
     #[error("cannot {action}")]
     System {
         /// The failed operation.
@@ -137,7 +137,8 @@ pub enum SuperviseError {
         #[source]
         source: serde_json::Error,
     },
-    /// A backup was put back into the state directory while the job ran: its end is not of that time.
+    /// A backup was put back into the state directory while the job ran: the job's end does not belong to that
+    /// time.
     #[error(
         "the state directory {} went back in time: the end of job {job} ({how}) is not recorded in it",
         path.display()
@@ -149,7 +150,7 @@ pub enum SuperviseError {
         /// How the job ended.
         how: String,
     },
-    /// The state directory went away while the job ran.
+    /// The state directory was removed while the job ran.
     #[error("the state directory {} is gone: the end of job {job} cannot be recorded", path.display())]
     StateGone {
         job: JobId,

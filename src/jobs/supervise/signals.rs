@@ -1,7 +1,7 @@
 //! Signals as something to wait for: SIGTERM, SIGINT and SIGHUP end the job, SIGCHLD reports a child's end.
 //!
-//! They are blocked and read from a descriptor (signalfd(2)), which names the sender, and works with any
-//! inherited mask and dispositions. The command's process inherits the mask, and empties it before exec.
+//! They are blocked and read from a descriptor (signalfd(2)), which names the sender and works with any inherited
+//! mask and dispositions. The command's process inherits the mask, and empties it before exec.
 
 use std::cell::Cell;
 use std::io;
@@ -13,10 +13,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::queue::EndedBy;
 use crate::state::Timestamp;
 
-/// The signals that ask for the end.
+/// The signals that ask for the job's end.
 const ASKING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// A signal that asks for the end, and who sent it.
+/// A signal that asks for the job's end, and its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
     signal: i32,
@@ -42,7 +42,7 @@ impl Signals {
         Ok(Signals { fd, asked: Cell::new(None) })
     }
 
-    /// The first signal that asked for the end; also one that came since the last [`Signals::drain`].
+    /// The first signal that asked for the end, including one that came since the last [`Signals::drain`].
     pub(super) fn asked(&self) -> Option<Asked> {
         self.drain();
         self.asked.get()
@@ -66,7 +66,7 @@ impl AsFd for Signals {
 }
 
 impl Asked {
-    /// In the form that is recorded. Call it soon: the sender may be gone, and its name with it.
+    /// The form that is recorded. Call this soon: once the sender is gone, its name cannot be found.
     pub(super) fn ended_by(self, at: Timestamp) -> EndedBy {
         let name = Signal::try_from(self.signal).map_or("a signal", Signal::as_str);
         let sender = match self.pid {

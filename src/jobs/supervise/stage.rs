@@ -63,7 +63,7 @@ impl AttemptPlan {
             .current_dir(&self.folder)
             .env_remove(marks::RESUMED)
             .env_remove(marks::ROLE)
-            // The process that started us may have been given a lock.
+            // The process that started this one may have been given a lock.
             .env_remove(marks::LOCK_ID)
             .env_remove(marks::LOCK_TOKEN)
             .env_remove(marks::REPOSITORY)
@@ -93,8 +93,8 @@ impl AttemptPlan {
     }
 }
 
-/// Makes the job's own folder, with links to the attempt's files for people who look for them there. Its name
-/// is not synced: its content is not either, until the job does so.
+/// Makes the job's own folder, with links to the attempt's files for people who look for them there. Its name is
+/// not synced, because neither is its content until the job syncs it.
 pub(super) fn make_workspace(disk: &Disk, paths: &JobPaths) -> Result<(), DiskError> {
     match disk.create_dir(&paths.workspace) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists && is_folder(&paths.workspace) => {}
@@ -106,7 +106,7 @@ pub(super) fn make_workspace(disk: &Disk, paths: &JobPaths) -> Result<(), DiskEr
     let Some(folder) = paths.attempts.file_name() else { return Ok(()) };
     for name in LINKED {
         let target = Path::new("../../attempts").join(folder).join(name);
-        // A convenience: the job may have something else there, or not let us.
+        // The links are a convenience: the job may have something else there, or may not permit them.
         let _ = disk.create_link(&target, &paths.workspace.join(name));
     }
     Ok(())
@@ -116,12 +116,12 @@ fn is_folder(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|found| found.is_dir())
 }
 
-/// Moves what an earlier attempt left to `<n>/` beside it. May be killed at any point and run again: the
+/// Moves the files of an earlier attempt to `<n>/` beside them. It may be killed at any point and run again: the
 /// sentinel, which names the attempt, moves last.
 pub(super) fn clear_away(disk: &Disk, paths: &JobPaths, job: &Job, claim: Claim) -> Result<(), DiskError> {
     let sentinel = Sentinel::read(&paths.sentinel())?;
     let exit = ExitRecord::read(&paths.exit())?;
-    // The number of a claim is given again when the log was lost.
+    // When the log was lost, the number of a claim is given again.
     let is_ours = sentinel.whole().is_some_and(|s| s.claim == claim && s.attempt == job.attempt);
     if is_ours {
         return Ok(());

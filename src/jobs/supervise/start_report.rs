@@ -1,8 +1,8 @@
 //! The trampoline's report to its supervisor when it does not become the command.
 //!
-//! An exit status cannot tell: the command may end with 126, too. So the trampoline's standard input is the
-//! writing end of a pipe that the supervisor reads after the end. The trampoline keeps it close-on-exec, and
-//! replaces it by `/dev/null` before exec: so the command cannot have written into it.
+//! An exit status cannot tell that, because the command may end with 126, too. So the trampoline's standard input
+//! is the writing end of a pipe, which the supervisor reads after the process has ended. The trampoline keeps
+//! that end close-on-exec, and replaces it by `/dev/null` before exec, so that the command cannot write into it.
 //!
 //! A report is one line: `host` or `start`, a tab, and the reason.
 
@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stdin, stdin};
 
-/// The most that is read of a report, bytes.
+/// The most that is read of a report, in bytes.
 const LONGEST: u64 = 4096;
 
 /// Why the command was not begun.
@@ -28,18 +28,18 @@ pub(super) struct StartFailure {
 pub(super) struct ReportReader(PipeReader);
 
 impl ReportReader {
-    /// With the end that becomes the trampoline's standard input.
+    /// A reader, and the end that becomes the trampoline's standard input.
     pub(super) fn pipe() -> io::Result<(ReportReader, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         Ok((ReportReader(reader), writer))
     }
 
-    /// After the trampoline, or the command that it became, has ended.
+    /// Reads the report. Call it after the trampoline, or the command that it became, has ended.
     pub(super) fn read(self) -> Option<StartFailure> {
-        // It has no writer any more; if one could still exist, that is no reason to wait.
+        // The pipe has no writer any more; if one could still exist, this does not wait for it.
         rustix::io::ioctl_fionbio(&self.0, true).ok()?;
         let mut text = Vec::new();
-        let _ = self.0.take(LONGEST).read_to_end(&mut text); // Bytes before an error count.
+        let _ = self.0.take(LONGEST).read_to_end(&mut text); // The bytes before an error count.
         parse(&String::from_utf8_lossy(&text))
     }
 }
@@ -72,7 +72,7 @@ impl Report {
     pub(super) fn tell(self, failure: &StartFailure) {
         let kind = if failure.of_host { "host" } else { "start" };
         let line = format!("{kind}\t{}\n", failure.why.replace('\n', " "));
-        // Without it the exit status is all that is known.
+        // Without the report only the exit status is known.
         let _ = std::fs::File::from(self.0).write_all(line.as_bytes());
     }
 }

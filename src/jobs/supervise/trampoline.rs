@@ -22,8 +22,8 @@ use crate::state::names::BadName;
 use crate::state::{JobPaths, StateDir};
 use crate::system::{Confinement, use_of_this_process};
 
-/// Pauses before an operation that the host refused is tried again, in milliseconds. Longer failures are left
-/// to the scheduler.
+/// Pauses before an operation that the host refused is tried again, in milliseconds. Longer failures are left to
+/// the scheduler.
 const PAUSES: [u64; 5] = [10, 30, 100, 300, 1_000];
 
 /// The command to become, and its job.
@@ -58,7 +58,7 @@ pub enum NotStarted {
     /// A later attempt has begun.
     #[error("claim {claim} is over: claim {later} has begun")]
     Late {
-        /// Ours.
+        /// The claim that this process was started for.
         claim: Claim,
         /// The later one.
         later: Claim,
@@ -80,7 +80,7 @@ pub enum NotStarted {
     /// The process could not be recorded.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The host did not give what every start needs.
+    /// The host did not provide what every start needs.
     #[error("the host cannot start {what}")]
     Host {
         /// The program or file.
@@ -92,7 +92,7 @@ pub enum NotStarted {
 }
 
 impl NotStarted {
-    /// The exit status to end with, as shells have it: 127 for a program that is not there, else 126.
+    /// The exit status to end with, as in shells: 127 for a program that does not exist, else 126.
     pub fn exit_code(&self) -> i32 {
         match self {
             NotStarted::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
@@ -113,7 +113,7 @@ impl NotStarted {
     }
 }
 
-/// Records this process as the attempt's command and becomes it. Returns only when that failed; why is
+/// Records this process as the attempt's command and becomes it. Returns only when that failed; the reason is
 /// then in the job's output too.
 pub fn exec_command(dir: &StateDir, request: &CommandRequest) -> NotStarted {
     unblock_all();
@@ -128,21 +128,23 @@ pub fn exec_command(dir: &StateDir, request: &CommandRequest) -> NotStarted {
     };
     match (why.failure(), report) {
         (Some(failure), Some(report)) => report.tell(&failure),
-        // A straggler has no part in the output of the attempt that is under way.
+        // A straggler must not write to the output of the attempt that is under way.
         _ if matches!(why, NotStarted::Alone { .. } | NotStarted::Late { .. }) => {}
         _ => tell(&dir.disk, &paths.output(), &why),
     }
     why
 }
 
-/// Tells the supervisor, by the report that standard input takes, that the command was not begun and nothing recorded.
+/// Reports to the supervisor, on the pipe that is standard input, that the command was not begun and nothing was
+/// recorded.
 pub fn not_begun(why: &str, of_host: bool) {
     if let Ok(report) = Report::take() {
         report.tell(&StartFailure { why: why.to_owned(), of_host });
     }
 }
 
-/// A short refusal by the host (a file that is being written, no memory) costs no attempt.
+/// Becomes the command, with a few tries: a short refusal by the host (a file that is being written, no memory)
+/// costs no attempt.
 fn become_command_in_the_end(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> NotStarted {
     let mut pauses = PAUSES.iter();
     loop {
@@ -163,8 +165,8 @@ fn become_command(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) ->
     {
         return NotStarted::Host { what: "a command without /dev/null", source };
     }
-    // Checked after the record was written: a supervisor that died before leaves a record of this process,
-    // which ends here; one that dies later leaves a recorded command.
+    // Checked after the record was written: a supervisor that died earlier leaves a record of this process, which
+    // ends here; a supervisor that dies later leaves a recorded command.
     if !is_supervised(request) {
         return NotStarted::Alone { supervisor: request.supervisor };
     }
@@ -193,8 +195,8 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
     Ok(own.write(&dir.disk, &paths.command())?)
 }
 
-/// The present group of this process; `None` when it could not join: then the record must not name the group,
-/// because its emptiness would prove nothing.
+/// Joins the control group and returns the group that this process is in then. `None` when it could not join:
+/// then the record must not name the group, because an empty group would prove nothing.
 fn join(dir: &StateDir, request: &CommandRequest) -> Option<PathBuf> {
     let group = cgroup_name::recorded(dir, request.claim, request.cgroup.as_deref())?;
     group.join().ok().map(|()| group.path().to_owned())
@@ -204,7 +206,7 @@ fn is_supervised(request: &CommandRequest) -> bool {
     std::os::unix::process::parent_id() == request.supervisor
 }
 
-/// Says in the job's output why there is no other.
+/// Writes into the job's output why there is no output of the command.
 pub(super) fn tell(disk: &Disk, output: &Path, why: &(dyn std::error::Error + 'static)) {
     let text = format!("recoveryctl: {}\n", error_chain(why));
     if let Ok(mut file) = disk.open_append(output) {

@@ -1,10 +1,10 @@
 //! The processes of an attempt: found, signalled, reaped.
 //!
-//! The supervisor is a subreaper: a descendant whose parent dies becomes its child, in any session or group.
-//! Not all of them are the job's: see [`Kinship`]. So one scan can prove that the tree is gone: it finds no
-//! process, and during it no process was reaped that could have started another.
+//! The supervisor is a subreaper: a descendant whose parent dies becomes its child, in any session or group. Not
+//! all of these are the job's: see [`Kinship`]. One scan can prove that the tree is gone: it finds no process,
+//! and during it no process was reaped that could have started another.
 //!
-//! An attempt is not over while one of its processes lives. One that does not go after SIGKILL (another
+//! An attempt is not over while one of its processes lives. A process that does not end after SIGKILL (another
 //! user's, one that waits in the kernel, one in a frozen group) is reported, and waited for.
 
 use std::collections::HashMap;
@@ -20,32 +20,32 @@ use crate::logging::events;
 use crate::system::{Cgroup, ProcessIdentity, signal_process};
 use tracing::debug;
 
-/// A process that still exists this long after SIGKILL is reported: it cannot be ended, or not yet.
+/// A process that still exists this long after SIGKILL is reported as one that cannot be ended, or not yet.
 pub(super) const KILL_WAIT: Duration = Duration::from_secs(2);
-/// Between two scans of the rest; a child's end ends the wait.
+/// The time between two scans for remaining processes; the end of a child ends the wait.
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(5);
 
-/// The PID of the child that is no part of the job: the keeper of its output. 0: there is none.
+/// The PID of the child that is no part of the job: the keeper of its output. 0 when there is none.
 static APART: AtomicU32 = AtomicU32::new(0);
 
-/// From here on this child of ours is neither listed, nor signalled, nor reaped.
+/// From here on this child is neither listed, nor signalled, nor reaped.
 pub(super) fn set_apart(child: Option<u32>) {
     APART.store(child.unwrap_or(0), Ordering::Relaxed);
 }
 
-/// Reaps whatever has ended; the wait statuses by PID, and whether a child is left.
+/// Reaps all children that have ended; returns their wait statuses by PID, and whether a child is left.
 pub(super) fn reap() -> (HashMap<u32, WaitStatus>, bool) {
     let children = children_of(std::process::id());
     match APART.load(Ordering::Relaxed) {
-        // Without a list of children (a kernel that gives none) the keeper is a child like all others.
+        // Without a list of children (some kernels give none) the keeper is reaped like all others.
         0 => reap_any(),
         _ if children.is_empty() => reap_any(),
         apart => reap_these(children.into_iter().filter(|&pid| pid != apart)),
     }
 }
 
-/// One by one, so that the use of the excluded one does not count as the job's.
+/// Reaps the children one by one, so that the resource use of the keeper does not count as the job's.
 fn reap_these(children: impl Iterator<Item = u32>) -> (HashMap<u32, WaitStatus>, bool) {
     let (mut ended, mut is_any_left) = (HashMap::new(), false);
     for child in children {
@@ -55,13 +55,13 @@ fn reap_these(children: impl Iterator<Item = u32>) -> (HashMap<u32, WaitStatus>,
                 Ok(Some((_, status))) => drop(ended.insert(child, status)),
                 Ok(None) => is_any_left = true,
                 Err(Errno::INTR) => continue,
-                // No child any more.
+                // It is not a child any more.
                 Err(_) => {}
             }
             break;
         }
     }
-    // Processes whose parent has just ended became our children: the next scan finds them.
+    // Children of a process that has just ended became children of this one: the next scan finds them.
     (ended, is_any_left)
 }
 
@@ -89,11 +89,11 @@ fn children_of(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A request to the caller that ends a tree.
+/// What the caller that ends a tree is asked to do.
 pub(super) enum Step<'a> {
-    /// To wait for a child's end, at most so long, and to keep the heartbeat going.
+    /// Wait for a child's end, at most so long, and keep the heartbeat going.
     Wait(Duration),
-    /// Report that these do not go.
+    /// Report that these processes do not end.
     Withstand(&'a [ProcessIdentity]),
 }
 
@@ -109,7 +109,7 @@ impl<'a> Tree<'a> {
         Tree { kinship, group }
     }
 
-    /// The living ones.
+    /// The living processes of the job.
     pub(super) fn members(&self) -> Vec<ProcessIdentity> {
         let mut found = Vec::new();
         let mut parents = vec![std::process::id()];
@@ -131,19 +131,19 @@ impl<'a> Tree<'a> {
         self.kinship.is_foreign(pid) && !is_fenced()
     }
 
-    /// Those that are left; empty when that is proven.
+    /// The remaining processes; empty only when it is proven that none is left.
     fn left(&self) -> Vec<ProcessIdentity> {
         loop {
             reap();
             let members = self.members();
-            // One that ended during the look may have started another, which the look has missed.
+            // A process that ended during the scan may have started another, which the scan has missed.
             if !members.is_empty() || reap().0.is_empty() {
                 return members;
             }
         }
     }
 
-    /// SIGKILL to the whole control group at once: none can escape by forking.
+    /// Sends SIGKILL to the whole control group at once, so that no process can escape by forking.
     pub(super) fn kill_group(&self) {
         if let Some(Err(e)) = self.group.map(Cgroup::kill) {
             // If that fails, the signals to each process have to suffice.
@@ -151,13 +151,13 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Ends the rest: SIGTERM, SIGKILL after the grace, and waits until all have gone, however long that
-    /// takes. Returns their number.
+    /// Ends the remaining processes: SIGTERM, then SIGKILL after the grace. Waits until all have gone, however
+    /// long that takes. Returns their number.
     pub(super) fn end(&self, grace: Duration, mut step: impl FnMut(Step<'_>)) -> u32 {
         let mut left = self.left();
         let ended = u32::try_from(left.len()).unwrap_or(u32::MAX);
         signal_each(&left, Signal::TERM);
-        // A stopped one does not hear it otherwise.
+        // A stopped process handles a signal only once it continues.
         signal_each(&left, Signal::CONT);
         let (begun, mut told) = (Instant::now(), Vec::new());
         let (mut pause, mut backoff) = (SHORT, Backoff::new(2 * SHORT, LONG));
@@ -184,7 +184,7 @@ impl<'a> Tree<'a> {
 fn signal_each(processes: &[ProcessIdentity], signal: Signal) {
     for process in processes {
         if let Err(e) = signal_process(*process, signal) {
-            // Gone by now, or another user's: what counts is the rest in the end.
+            // The process is gone, or is another user's: only the processes that are left in the end count.
             debug!(event = events::TROUBLE, "process {} gets no {signal:?}: {e}", process.pid);
         }
     }

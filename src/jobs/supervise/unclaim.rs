@@ -25,7 +25,7 @@ pub(super) fn give_back(
     };
     append(dir, &actor(), &[unclaim])?;
     if let Err(e) = record::advance(dir, &settings.job, settings.claim.seq()) {
-        // Derived from the log: a recovery writes it.
+        // The record is derived from the log: a recovery writes it anew.
         debug!(event = events::TROUBLE, "the job's record is behind: {}", error_chain(&e));
     }
     Ok(Supervised::GivenBack { why: why.to_owned() })

@@ -1,8 +1,8 @@
 //! From the command's start to its end: heartbeats, the time limit, cancels, interruptions.
 //!
-//! The log, not the signal, says whether the end was requested: with a cancel on record it is a cancel,
-//! whenever that is seen; a signal without one comes from outside (a shutdown, a logout, a signal sent by
-//! hand), and then the attempt is interrupted, whatever exit status the command still gives.
+//! The log, not the signal, says whether the end was requested. With a cancel on record it is a cancel, whenever
+//! the supervisor reads it. A signal without one comes from outside (a shutdown, a logout, a signal sent by
+//! hand); then the attempt is interrupted, whatever exit status the command still gives.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -22,9 +22,9 @@ use crate::logging::events;
 use crate::queue::EndedBy;
 use crate::state::Clock;
 
-/// The end of a command that died of a signal, or has a handler for one and so may have ended in order
-/// because of it, is not recorded before this time: the shutdown of a machine or session signals the
-/// processes one after the other, and the supervisor may be the last.
+/// The end of a command that died of a signal, or has a handler for one and so may have ended in order because of
+/// it, is not recorded before this time: the shutdown of a machine or session signals the processes one after the
+/// other, and the supervisor may be the last.
 const SETTLING: Duration = Duration::from_millis(500);
 /// The signals of such a shutdown.
 const FROM_OUTSIDE: [Signal; 3] = [Signal::TERM, Signal::HUP, Signal::INT];
@@ -40,13 +40,13 @@ pub(super) struct CommandEnd {
 /// Why the command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// By its own doing, as far as is known.
+    /// The command itself, as far as is known.
     Itself,
     /// Its time was over.
     TimeLimit,
     /// A cancel is on record.
     Cancel(EndedBy),
-    /// Something that recorded no wish.
+    /// A signal from outside, with no recorded cancel.
     Outside(EndedBy),
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Watch<'a, 'd, 'p> {
 struct Ending {
     cause: Cause,
     kill_at: Instant,
-    /// When it was first sent SIGKILL.
+    /// When SIGKILL was first sent.
     killed: Option<Instant>,
 }
 
@@ -77,16 +77,16 @@ impl Watch<'_, '_, '_> {
     /// Waits for the command's end; afterwards it is reaped.
     pub(super) fn until_the_end(&mut self) -> CommandEnd {
         let begun = Instant::now();
-        // None on a kernel without them; SIGCHLD wakes us then.
+        // Old kernels have no pidfds; then SIGCHLD ends the wait.
         let pidfd = rustix::process::pidfd_open(self.command, PidfdFlags::empty()).ok();
         let mut ending: Option<Ending> = None;
         loop {
-            // Reaping loses this information. It is read while the command lives, too: the command may end
-            // right after that.
+            // Reaping loses this information. It is read while the command lives, too: the command may end right
+            // after that.
             let has_handler = handles_requests_to_end(self.command);
             let (mut ended, is_child_left) = reap();
             let status = ended.remove(&self.command.as_raw_nonzero().get().unsigned_abs());
-            // Without a child there is nothing to wait for, even if its status went astray.
+            // Without a child there is nothing to wait for, even if its status was lost.
             if status.is_some() || !is_child_left {
                 return self.conclude(status, ending, has_handler);
             }
@@ -107,7 +107,7 @@ impl Watch<'_, '_, '_> {
                 let cause = if is_over { Cause::TimeLimit } else { self.wish()? };
                 tell_ending(&cause);
                 self.signal(Signal::TERM);
-                // A stopped one does not hear it otherwise.
+                // A stopped process handles a signal only once it continues.
                 self.signal(Signal::CONT);
                 Some(Ending { cause, kill_at: now + self.kill_grace, killed: None })
             }
@@ -133,7 +133,7 @@ impl Watch<'_, '_, '_> {
     /// The reason to end the command, if there is one.
     fn wish(&mut self) -> Option<Cause> {
         let asked = self.signals.asked();
-        // The log has the reason before the signal is sent.
+        // A cancel is in the log before the signal is sent.
         let looked = if asked.is_some() { self.decisions.look() } else { self.decisions.look_if_due() };
         if let Err(e) = looked {
             self.notice(&format!("the log's decisions cannot be read: {}", error_chain(&e)));
@@ -142,14 +142,14 @@ impl Watch<'_, '_, '_> {
             return Some(Cause::Cancel(by.clone()));
         }
         let by = asked?.ended_by(self.clock.now());
-        // Written at once: a machine that shuts down may leave no time to record the end.
+        // Write it at once: a machine that shuts down may leave no time to record the end.
         if let Err(e) = self.heartbeat.interrupted(by.clone()) {
             self.notice(&format!("the sentinel does not say by whom it was interrupted: {e}: {}", e.source));
         }
         Some(Cause::Outside(by))
     }
 
-    /// The command does not go: notes that in the sentinel.
+    /// Notes in the sentinel which processes do not end.
     fn withstand(&mut self) {
         let left = self.tree.members();
         if left != self.heartbeat.sentinel().cannot_end
@@ -163,9 +163,9 @@ impl Watch<'_, '_, '_> {
         (self.hooks.notice)(text);
     }
 
-    /// To the whole tree; to the group as well, whose members cannot slip away between two looks.
+    /// Signals the whole tree, and the process group too, whose members cannot slip away between two scans.
     fn signal(&self, signal: Signal) {
-        // A group that is gone needs none, and members that have left it are found below.
+        // A group that is gone needs no signal, and members that have left it are found below.
         let _ = kill_process_group(self.command, signal);
         let others = self.tree.members().into_iter().filter(|p| {
             let group = i32::try_from(p.pid).ok().and_then(Pid::from_raw);
@@ -199,7 +199,7 @@ impl Watch<'_, '_, '_> {
         CommandEnd { exit_code, signal, cause }
     }
 
-    /// Why a command ended that we did not end. A cancel that is on record by now came too late.
+    /// The cause when this supervisor did not end the command. A cancel that is on record by now came too late.
     fn cause_of(&mut self, exit_code: Option<i32>, signal: Option<i32>, has_handler: bool) -> Cause {
         let looks_like = |s: &Signal| signal == Some(s.as_raw()) || exit_code == Some(128 + s.as_raw());
         let may_be_from_outside = FROM_OUTSIDE.iter().any(looks_like);
@@ -242,7 +242,8 @@ fn handles_requests_to_end(pid: Pid) -> bool {
     [Signal::TERM, Signal::HUP].iter().any(|signal| caught & (1 << (signal.as_raw() - 1)) != 0)
 }
 
-/// Waits for a signal, a child's end, one of `others` or the next heartbeat, at most `longest`; beats if it is time.
+/// Waits for a signal, a child's end, one of `others` or the next heartbeat, at most `longest`; renews the
+/// heartbeat if that is due.
 pub(super) fn wait_for(
     signals: &Signals,
     others: &[BorrowedFd<'_>],
@@ -259,7 +260,7 @@ pub(super) fn wait_for(
     let mut waited = vec![PollFd::new(signals, PollFlags::IN)];
     waited.extend(others.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
     waited.extend(output.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-    // An interruption by a signal is as good as a wake-up.
+    // A signal that interrupts the wait ends it too.
     let _ = poll(&mut waited, Some(&timeout));
     signals.drain();
     if let Err(e) = heartbeat.beat_if_due() {
@@ -306,7 +307,7 @@ mod tests {
             command.args(["--default-signal", "sh", "-c", &script]);
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut child = command.spawn().unwrap();
-            // By then it is in the state that the case describes.
+            // By then the process is in the state that the case describes.
             child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
             let said = handles_requests_to_end(Pid::from_child(&child));
             // Its input ends.

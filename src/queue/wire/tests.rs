@@ -13,7 +13,7 @@ use super::super::spec::{CrashPolicy, JobSpec};
 use super::super::state::QueueState;
 use super::*;
 
-/// Strings that look like the borders that the short cut looks for.
+/// Strings that look like the borders that the fast path searches for.
 fn odd() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(
         &[

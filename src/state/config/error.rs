@@ -8,7 +8,7 @@ use super::origin::Origin;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file is no TOML.
+    /// The file is not TOML.
     #[error("{}:{line}: {message}", path.display())]
     Syntax {
         path: PathBuf,

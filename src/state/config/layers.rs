@@ -34,12 +34,12 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// The keys whose values are others than in `before`, in the order of the table. A secret file whose content alone
-    /// is another is the same here.
+    /// The keys whose values differ from those in `before`, in the order of the table. A secret file counts as
+    /// unchanged if only its content differs.
     pub fn changed_since(&self, before: &Configuration) -> Vec<&'static str> {
         let (now, then) = (&self.settings, &before.settings);
         let is_other = |key: &&Key| match key.name {
-            // Their values are not shown.
+            // Values of these keys are not shown, so they are compared directly.
             "webhooks.secrets" => now.webhooks.secrets != then.webhooks.secrets,
             "webhooks.endpoints" => now.webhooks.endpoints != then.webhooks.endpoints,
             _ => (key.show)(now) != (key.show)(then),
@@ -73,7 +73,7 @@ impl Configuration {
         table: &DeTable<'_>,
         origin: &dyn Fn(usize) -> Origin,
     ) -> Result<(), ConfigError> {
-        // The map is sorted by name; errors shall come in the order of the file.
+        // The map is sorted by name; errors should come in the order of the file.
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
@@ -153,7 +153,7 @@ fn is_table(name: &str) -> bool {
 
 fn unknown_key(key: String, origin: Origin) -> ConfigError {
     let last = |name: &str| name.rsplit('.').next().map(str::to_owned).unwrap_or_default();
-    // The right key in the wrong table is the most common slip, a misspelt key the next.
+    // The most common mistakes are the right key in the wrong table, then a misspelt key.
     let same_word = KEYS.iter().find(|k| last(k.name) == last(&key)).map(|k| k.name);
     let tables = KEYS.iter().filter_map(|k| k.name.rsplit_once('.')).map(|(table, _)| table);
     let suggestion =

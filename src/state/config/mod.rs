@@ -5,8 +5,8 @@
 //! To add a key, add a field to [`Settings`] and an entry there.
 //!
 //! The variable for `jobs.stale_after` is `RECOVERYCTL_JOBS_STALE_AFTER`. Unknown keys of the file and wrong
-//! values anywhere are errors that name the place; unknown variables are ignored, because jobs get some of
-//! ours (`RECOVERYCTL_JOB_ID`) and pass them on.
+//! values anywhere are errors that name the place. Unknown variables are ignored, because jobs get some variables
+//! of this program (`RECOVERYCTL_JOB_ID`) and pass them on.
 
 mod error;
 mod key;

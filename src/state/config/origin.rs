@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// How the names of our variables begin.
+/// The prefix of the names of this program's variables.
 pub const ENVIRONMENT_PREFIX: &str = "RECOVERYCTL_";
 
 /// Where a value comes from.
@@ -38,7 +38,7 @@ pub enum Origin {
     Found,
 }
 
-/// JSON has no other bytes than those of Unicode.
+/// Writes a path with replacement characters, because JSON can hold only Unicode.
 fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }

@@ -41,8 +41,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Tells settings apart, in hexadecimal: those that reports depend on. Where the directory is and how long a lock is
-    /// waited for are each process's own; secrets are left out.
+    /// A digest, in hexadecimal, of the settings that reports depend on. The path of the state directory and the
+    /// wait for locks are left out, because each process has its own; so are secrets.
     pub fn digest(&self) -> String {
         let own = Settings { state_dir: None, lock_wait: Duration::ZERO, ..self.clone() };
         let digest = Sha256::digest(format!("{own:?}"));
@@ -57,13 +57,13 @@ pub struct CleanupConfig {
     pub parallel: usize,
     /// How often a phase may fail in a row before it is parked.
     pub tries: u32,
-    /// Before the second try; doubles with each further one.
+    /// The pause before the second try; it doubles with each further one.
     pub pause: Duration,
-    /// Removes a workspace's index.
+    /// The command that removes a workspace's index.
     pub index_command: Vec<String>,
     /// The folder that marks a workspace with an index.
     pub index_folder: PathBuf,
-    /// How long that may take.
+    /// How long that command may take.
     pub index_timeout: Duration,
     /// For how long a commit that only a reflog has counts as work.
     pub reflog_keep: Duration,
@@ -71,7 +71,7 @@ pub struct CleanupConfig {
     pub keep_ignored: Vec<String>,
     /// How long archives of git work are kept; zero: until they are removed by hand.
     pub archive_keep: Duration,
-    /// How much of them is kept, in bytes; zero: all.
+    /// How many bytes of archives are kept; zero: all.
     pub archive_bytes: u64,
 }
 
@@ -87,9 +87,9 @@ pub struct ToolsConfig {
 pub struct DockerConfig {
     /// Where the engine is.
     pub host: String,
-    /// For one answer.
+    /// How long one answer may take.
     pub timeout: Duration,
-    /// Between a container's signal to end and its kill.
+    /// The time between a container's signal to end and its kill.
     pub stop_timeout: Duration,
     /// Names of a job's objects; words with `{job_id}` and `*`.
     pub names: Vec<String>,
@@ -97,19 +97,19 @@ pub struct DockerConfig {
 
 /// Where an engine is on most machines.
 const DEFAULT_DOCKER_HOST: &str = "unix:///var/run/docker.sock";
-/// Instead of an address: jobs use no engine.
+/// The value that says that jobs use no engine.
 pub const NO_DOCKER: &str = "none";
 
 /// `[orphans]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrphansConfig {
-    /// Younger things are left alone.
+    /// The age below which a resource is left alone.
     pub grace: Duration,
     /// How long removed folders can be restored.
     pub trash_keep: Duration,
-    /// How much of them is kept, in bytes.
+    /// How many bytes of removed folders are kept.
     pub trash_bytes: u64,
-    /// How often a daemon looks for orphans and empties the trash; zero: only when it recovers.
+    /// How often a daemon scans for orphans and empties the trash; zero: only when it recovers.
     pub scan_every: Duration,
 }
 
@@ -123,7 +123,7 @@ pub struct DaemonSettings {
     pub workers: usize,
     /// The longest time until a change is noticed.
     pub poll: Duration,
-    /// How long a daemon that is told to end waits for running jobs; after that they run on without it.
+    /// How long a daemon that is told to end waits for running jobs; they then continue without it.
     pub drain_timeout: Duration,
     /// The address that it listens on; `None` for the usual one, which another daemon may have.
     pub listen: Option<String>,
@@ -144,25 +144,26 @@ pub struct JobSettings {
     pub stale_after: Duration,
     /// From this age on a heartbeat is dead.
     pub dead_after: Duration,
-    /// Between the request to end and SIGKILL.
+    /// The time between the request to end and SIGKILL.
     pub kill_grace: Duration,
     /// What happens to a crashed job that does not say so itself.
     pub on_crash: OnCrash,
-    /// What happens to a job whose supervisor alone was killed.
+    /// What happens to a job when only its supervisor was killed.
     pub on_orphan: OnUnsupervised,
     /// After so many failed starts in a row a job is not started any more.
     pub start_tries: u32,
     /// The most output that is kept of an attempt, in bytes.
     pub output_limit: u64,
-    /// Whether each job gets a control group of its own, where that may be made.
+    /// Whether each job gets a control group of its own, where one can be made.
     pub cgroup: bool,
-    /// Beside the plain base: names that are taken over from the daemon's environment, and `NAME=VALUE`.
+    /// Additions to the base environment: names of variables that are copied from the daemon's environment, and
+    /// `NAME=VALUE`.
     pub environment: Vec<String>,
     /// Which of the submitter's variables are recorded with a job.
     pub export: Export,
-    /// The bits that are taken from the mode of a file that a job makes.
+    /// The mode bits that files made by a job do not get.
     pub umask: u32,
-    /// Limits that are other than the usual ones.
+    /// Limits that differ from the usual ones.
     pub limits: Vec<Limit>,
     /// How many attempts `requeue` makes in all, for a job that does not say so itself.
     pub max_attempts: u32,
@@ -191,10 +192,10 @@ pub enum Export {
 }
 
 impl Export {
-    /// As it is written.
+    /// The accepted forms, for messages.
     pub(super) const FORMS: &'static str = "all, none, names of variables, such as \"LANG,EDITOR\", or all and names, such as \"all,DEPLOY_TOKEN\"";
 
-    /// The variables that are named, and not merely some of all.
+    /// The variables that are named.
     pub(crate) fn named(&self) -> &[String] {
         match self {
             Export::All | Export::None => &[],
@@ -207,7 +208,7 @@ impl Export {
         self.named().iter().any(|named| named == name)
     }
 
-    /// Whether others than those that are named go along.
+    /// Whether other variables than the named ones are recorded too.
     pub(crate) fn takes_all(&self) -> bool {
         matches!(self, Export::All | Export::AllAnd(_))
     }
@@ -309,7 +310,7 @@ pub struct QueueSettings {
 pub struct RecoverySettings {
     /// How often a phase is tried in all.
     pub tries: u32,
-    /// Before the second try; doubles with each further one.
+    /// The pause before the second try; it doubles with each further one.
     pub pause: Duration,
 }
 

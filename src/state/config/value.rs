@@ -181,7 +181,8 @@ impl Given<'_> {
         given.ok_or("true or false")
     }
 
-    /// Variables of jobs: names, and `NAME=VALUE`. Ours are not among them: they say which job it is.
+    /// Variables of jobs: names, and `NAME=VALUE`. This program's own variables are refused, because they
+    /// identify the job.
     pub(super) fn variables(&self) -> Result<Vec<String>, Expected> {
         let expected =
             "a list of names and NAME=VALUE, such as [\"TZ\", \"EDITOR=vi\"], none of them RECOVERYCTL_*";
@@ -192,7 +193,7 @@ impl Given<'_> {
         self.items().filter(|items| items.iter().all(fits)).ok_or(expected)
     }
 
-    /// Which variables go with a job.
+    /// Which of the submitter's variables are recorded with a job.
     pub(super) fn export(&self) -> Result<Export, Expected> {
         self.text().ok_or(Export::FORMS)?.parse()
     }
@@ -210,7 +211,7 @@ impl Given<'_> {
         limits.ok_or(expected)
     }
 
-    /// A command whose program is not looked for in the folder that it is run in.
+    /// A command whose program is not searched for in the folder in which it runs.
     pub(super) fn tool(&self) -> Result<Vec<String>, Expected> {
         let expected = "a command whose program is a name or an absolute path, such as \"cidx uninstall\"";
         let is_relative = |program: &str| program.contains('/') && !program.starts_with('/');
@@ -219,7 +220,7 @@ impl Given<'_> {
         if is_good { Ok(words) } else { Err(expected) }
     }
 
-    /// Folders that programs are looked for in: a list, or one text with colons between them.
+    /// Folders in which programs are searched for: a list, or one text with colons between them.
     pub(super) fn search_path(&self) -> Result<SearchPath, Expected> {
         let folders: Option<Vec<PathBuf>> = match self {
             Given::Toml(DeValue::Array(folders)) => {

@@ -152,7 +152,7 @@ fn secret(text: &str) -> Option<SecretSource> {
     }
 }
 
-/// A list as a variable gives it; the empty list has a word, because an empty variable sets nothing.
+/// A list in the form that a variable has; the empty list has a word, because an empty variable sets nothing.
 fn shown<T: ToString>(items: impl Iterator<Item = T>) -> String {
     let items: Vec<String> = items.map(|i| i.to_string()).collect();
     if items.is_empty() { "none".to_owned() } else { items.join(",") }

@@ -15,11 +15,11 @@ pub struct WebhookSettings {
     pub timeout: Duration,
     /// The longest `Retry-After` that is honoured.
     pub retry_after_max: Duration,
-    /// Attempts under way at most, without those that wait for a slow receiver.
+    /// The most attempts under way at a time, without those that wait for a slow receiver.
     pub concurrency: usize,
-    /// Attempts under way at one endpoint at most.
+    /// The most attempts under way at one endpoint.
     pub per_endpoint: usize,
-    /// Whether a delivery that waits for its next try holds up those behind it.
+    /// Whether a delivery that waits for its next try holds up the later ones of its receiver.
     pub strict_order: bool,
     /// Failures in a row that open an endpoint's circuit.
     pub breaker_failures: u32,
@@ -31,7 +31,7 @@ pub struct WebhookSettings {
     pub allow: Vec<Cidr>,
     /// Addresses that may not be called.
     pub deny: Vec<Cidr>,
-    /// With which deliveries are signed.
+    /// The secrets with which deliveries are signed.
     pub secrets: Vec<SecretSource>,
     /// Certificates trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
@@ -59,7 +59,7 @@ pub struct WebhookEndpoint {
     pub url: String,
     /// The events that it receives.
     pub events: Vec<String>,
-    /// With which its deliveries are signed.
+    /// The secrets with which its deliveries are signed.
     pub secrets: Vec<SecretSource>,
     /// The method, `POST` when not given.
     pub method: Option<String>,

@@ -4,8 +4,8 @@
 //! its usual place. Programs without a docker client also look for the sockets of rootless engines, of Docker
 //! Desktop and of Podman: where nothing was named, each existing one is an engine that jobs may have used.
 //!
-//! An absent socket proves nothing: an engine may be stopped, or be in an unexpected place. Only where there
-//! is neither a socket nor any trace of an engine or a client on this machine, there is none. The library
+//! An absent socket proves nothing: an engine may be stopped, or be in an unexpected place. There is certainly no
+//! engine only where neither a socket nor any trace of an engine or a client is on this machine. The library
 //! reads no variables: the edge passes those of [`ClientEnvironment::VARIABLES`].
 
 use std::collections::BTreeMap;
@@ -24,12 +24,12 @@ use crate::durable::tree::open_file_behind;
 const DEFAULT_CONTEXT: &str = "default";
 /// The socket of an engine of the whole machine.
 const USUAL_SOCKET: &str = "/var/run/docker.sock";
-/// A file of the client's is not longer.
+/// The longest file of the client that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
-/// Where programs are, beside the folders of `PATH`.
+/// Where programs are, in addition to the folders of `PATH`.
 const PROGRAM_FOLDERS: [&str; 7] =
     ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/usr/local/sbin", "/sbin", "/snap/bin"];
-/// Engines, and what talks to them.
+/// Engines and their clients.
 const PROGRAMS: [&str; 4] = ["docker", "dockerd", "podman", "nerdctl"];
 /// The trace of a stopped engine.
 const DATA: [&str; 1] = ["/var/lib/docker"];
@@ -45,7 +45,7 @@ pub enum FoundEngine {
     At(Vec<String>, AddressSource),
     /// Neither an engine nor a client is on this machine.
     NotInstalled,
-    /// It is not known which engine jobs use, or it cannot be asked; why.
+    /// It is not known which engine jobs use, or the engine cannot be asked; the reason.
     Unknown(String, AddressSource),
 }
 
@@ -97,7 +97,7 @@ struct Endpoint {
 }
 
 impl ClientEnvironment {
-    /// The variables that count.
+    /// The variables that are read.
     pub(crate) const VARIABLES: [&str; 9] = [
         "DOCKER_HOST",
         "DOCKER_CONTEXT",
@@ -110,13 +110,13 @@ impl ClientEnvironment {
         "XDG_RUNTIME_DIR",
     ];
 
-    /// Those that `value` gives; empty ones count as not set.
+    /// The variables for which `value` returns something; empty ones count as not set.
     pub(crate) fn new(value: impl Fn(&str) -> Option<OsString>) -> ClientEnvironment {
         let set = |name: &str| value(name).filter(|v| !v.is_empty()).map(|v| (name.to_owned(), v));
         ClientEnvironment(ClientEnvironment::VARIABLES.into_iter().filter_map(set).collect())
     }
 
-    /// With the variables that a job was given on top.
+    /// The same, overridden by the variables that a job was given.
     pub(crate) fn with(&self, given: &BTreeMap<String, String>) -> ClientEnvironment {
         let mut all = self.0.clone();
         let ours = given.iter().filter(|(name, _)| ClientEnvironment::VARIABLES.contains(&name.as_str()));
@@ -133,7 +133,7 @@ impl ClientEnvironment {
         self.get(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
-    /// Finds the engine, or all that it may be.
+    /// Finds the engine, or all engines that may be meant.
     pub fn find(&self) -> FoundEngine {
         if let Some(host) = self.get("DOCKER_HOST") {
             return self.checked(&host.to_string_lossy(), AddressSource::Variable("DOCKER_HOST"), false);
@@ -188,7 +188,7 @@ impl ClientEnvironment {
             }
             Ok(meta) => match meta.endpoints.get("docker") {
                 None => FoundEngine::Unknown(format!("the docker context '{name}' names no engine"), source),
-                // As in the client: where no address is named it is the usual one.
+                // As in the client: a context without an address means the usual one.
                 Some(endpoint) if endpoint.host.is_empty() => of_places(&self.sockets(), || self.trace()),
                 Some(endpoint) => {
                     let has_keys = contexts.join("tls").join(&id).join("docker").exists();
@@ -242,14 +242,14 @@ impl ClientEnvironment {
     }
 }
 
-/// Engines by their sockets: each once, for a socket has several names.
+/// The engines behind these sockets, each once, because a socket may have several names.
 fn of_places(sockets: &[PathBuf], trace: impl FnOnce() -> Option<PathBuf>) -> FoundEngine {
     let mut seen = Vec::new();
     let mut hosts = Vec::new();
     for socket in sockets {
         let is_there = match socket.metadata() {
             Ok(found) => found.file_type().is_socket(),
-            // It may be there, and this user may not look.
+            // The socket may exist where this user may not look.
             Err(e) => !is_absent(&e),
         };
         let real = std::fs::canonicalize(socket).unwrap_or_else(|_| socket.clone());
@@ -277,7 +277,7 @@ fn unknown_after(trace: &Path, sockets: &[PathBuf]) -> String {
     )
 }
 
-/// Reads a file of the client's; a job may have named the folder that it is in.
+/// Reads a file of the client; a job may have named the folder that contains it.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_file_behind(file)?.take(LARGEST).read_to_end(&mut bytes)?;
@@ -334,7 +334,7 @@ mod tests {
         let with_host = environment(&[home, ("DOCKER_CONTEXT", "colima"), ("DOCKER_HOST", "tcp://h:1")]);
         let named = AddressSource::Variable("DOCKER_HOST");
         assert_eq!(with_host.find(), FoundEngine::At(vec!["tcp://h:1".to_owned()], named));
-        // Another folder of the client, and a job's own variables on top.
+        // Another folder of the client, overridden by a job's own variables.
         let elsewhere = environment(&[("HOME", "/nowhere"), ("DOCKER_CONFIG", docker.to_str().unwrap())]);
         assert_eq!(hosts(&elsewhere.find()), ["unix:///a/docker.sock"]);
         let given = BTreeMap::from([("DOCKER_HOST".to_owned(), "localhost:2375".to_owned())]);

@@ -14,9 +14,9 @@ use super::object::{DockerKind, DockerObject};
 pub struct EngineSettings {
     /// `unix:///var/run/docker.sock`, `tcp://host:2375`, `http://host:2375`.
     pub host: String,
-    /// For one answer. A container's own time to stop comes on top.
+    /// The time limit for one answer. The time that a container may take to stop is added.
     pub timeout: Duration,
-    /// Between a container's signal to end and its kill.
+    /// The time between a container's signal to end and its kill.
     pub stop_timeout: Duration,
     /// How many objects are removed at a time; the engine gains nothing from more than eight.
     pub parallel: usize,
@@ -37,14 +37,14 @@ impl Default for EngineSettings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// No answer, or not in time: nothing is known about any object.
+    /// There was no answer, or none in time: nothing is known about any object.
     #[error("the Docker engine at {host} cannot be reached: {why}")]
     Unreachable {
         host: String,
         /// The request, and how it failed.
         why: String,
     },
-    /// It is not known which engine there is to ask.
+    /// It is not known which engine to ask.
     #[error("{why}")]
     Unknown {
         /// The reason, and the way out.
@@ -92,7 +92,7 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|e| unreachable(e.to_string()))?;
-        // Stopping is one request: it may take the container's time and the engine's.
+        // Stopping is one request: it may take the container's time in addition to the engine's.
         let seconds = (settings.timeout + settings.stop_timeout).as_secs().max(1);
         let host = settings.host.as_str();
         let docker = if host.starts_with("unix://") || host.starts_with('/') {
@@ -107,8 +107,8 @@ impl Engine {
         Ok(Engine { docker: negotiated, ..engine })
     }
 
-    /// All objects of a kind: stopped ones too, and those of strangers. The caller decides whose they are, by
-    /// the whole label and the whole name: the engine's own filter matches any part of a name.
+    /// All objects of a kind, stopped ones and those of strangers included. The caller decides to whom they
+    /// belong, by the whole label and the whole name: the engine's own filter matches any part of a name.
     pub(crate) fn list(&self, kind: DockerKind) -> Result<Vec<DockerObject>, EngineError> {
         let docker = &self.docker;
         match kind {

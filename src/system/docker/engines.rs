@@ -10,11 +10,11 @@ use super::remove::Removal;
 /// The engines that are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// There is none: the configuration says so, or nothing on this machine indicates one.
+    /// There is no engine: the configuration says so, or nothing on this machine indicates one.
     None,
-    /// These.
+    /// The engines with these settings.
     At(Vec<EngineSettings>),
-    /// It is not known which; why.
+    /// It is not known which engines there are; the reason.
     Unknown(String),
 }
 
@@ -38,7 +38,7 @@ impl Engines {
     /// Connects to each of them.
     ///
     /// # Errors
-    /// [`EngineError`], also when it is not known which there are.
+    /// [`EngineError`], also when it is not known which engines there are.
     pub(crate) fn connect(choice: &EngineChoice) -> Result<Engines, EngineError> {
         match choice {
             EngineChoice::None => Ok(Engines(Vec::new())),
@@ -47,13 +47,13 @@ impl Engines {
         }
     }
 
-    /// The objects of a kind, of all engines; see [`Engine::list`]. One that does not answer leaves the rest unknown.
+    /// The objects of a kind of all engines; see [`Engine::list`]. It fails when one engine does not answer.
     pub(crate) fn list(&self, kind: DockerKind) -> Result<Vec<DockerObject>, EngineError> {
         let mut ids = HashSet::new();
         let mut all = Vec::new();
         for engine in &self.0 {
             for mut object in engine.list(kind)? {
-                // One engine may have been asked twice, by two addresses.
+                // One engine may have been asked twice, at two addresses.
                 if kind != DockerKind::Volume && !ids.insert(object.id.clone()) {
                     continue;
                 }

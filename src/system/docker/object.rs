@@ -83,7 +83,7 @@ pub struct DockerObject {
 }
 
 impl DockerObject {
-    /// `container:ID`, `network:ID`, `volume:NAME`.
+    /// Its name in reports: `container:ID`, `network:ID`, `volume:NAME`.
     pub(crate) fn object(&self) -> String {
         format!("{}:{}", self.kind.as_str(), self.id)
     }
@@ -93,7 +93,7 @@ impl DockerObject {
         !matches!(self.state.as_deref(), Some("exited" | "created" | "dead" | "removing"))
     }
 
-    /// Of a container: whether it ran, and does not live any more.
+    /// Whether a container has run and does not run any more.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state.as_deref(), Some("exited" | "dead" | "removing"))
     }
@@ -130,7 +130,7 @@ impl DockerObject {
 
     pub(super) fn of_network(n: Network) -> Option<DockerObject> {
         let name = n.name.unwrap_or_default();
-        // The engine's own, which cannot be removed.
+        // The engine's own network, which cannot be removed.
         if matches!(name.as_str(), "bridge" | "host" | "none") {
             return None;
         }

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use super::engine::{Engine, EngineError};
 use super::object::{DockerKind, DockerObject};
 
-/// Between two looks at a removal that is under way.
+/// The time between two checks of a removal that is under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How an object came to be gone.
@@ -31,7 +31,7 @@ impl Engine {
         objects: &[DockerObject],
         done: &mut dyn FnMut(&DockerObject, Result<Removal, EngineError>),
     ) {
-        // All running ones get their signal at once, because until their time is over they only wait.
+        // All running containers get their signal at once, because they only wait until their time is over.
         let parallel = self.settings.parallel.max(1);
         self.runtime.block_on(async {
             let removals = objects.iter().map(|object| async move { (object, self.remove(object).await) });
@@ -67,7 +67,7 @@ impl Engine {
                 Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => {
                     return Ok(Removal::AlreadyGone);
                 }
-                // Whatever keeps it from stopping, the removal kills it.
+                // Whatever kept it from stopping, the removal kills it.
                 Ok(Ok(()) | Err(Error::DockerResponseServerError { .. })) => {}
                 Ok(Err(e)) => return Err(self.understood(&e)),
             }
@@ -84,7 +84,7 @@ impl Engine {
         }
     }
 
-    /// Another client removes it: it is gone when the engine does not know it any more.
+    /// Waits for a removal by another client: the object is gone when the engine does not know it any more.
     async fn wait_until_gone(&self, object: &DockerObject) -> Result<Removal, EngineError> {
         let begun = Instant::now();
         while begun.elapsed() < self.settings.timeout {
