@@ -108,8 +108,7 @@ mod tests {
             ("Sunday, 06-Nov-94 08:49:37 GMT", Some(60)),
             ("Monday, 06-Nov-94 08:49:37 GMT", Some(60)),
             ("Sunday, 06-Nov-93 08:49:37 GMT", Some(1)),
-            // The year 2044 is less than fifty years ahead; 2045 would be too far, so the other date means
-            // 1945.
+            // 44 means 2044, fifty years ahead; 45 means 1945, because 2045 would be too far ahead.
             ("Sunday, 06-Nov-44 08:49:37 GMT", Some(3600)),
             ("Tuesday, 06-Nov-45 08:49:37 GMT", Some(1)),
             ("Sun Nov  6 08:49:37 1994", Some(60)),
