@@ -54,7 +54,8 @@ pub fn create(dir: &StateDir, request: &CleanupRequest<'_>) -> Result<Created, C
     create_beside(&mut KnownCleanups::read(dir)?, dir, request)
 }
 
-/// Does the same for many requests: `known` holds the cleanups so far, and the new one is added to it.
+/// As [`create`], for one of many requests: `known` holds the cleanups so far, and the new one is added to
+/// it.
 pub(crate) fn create_beside(
     known: &mut KnownCleanups,
     dir: &StateDir,

@@ -90,8 +90,8 @@ impl<'a> Leftovers<'a> {
     }
 }
 
-/// Returns the objects that may belong to our jobs. Those of other state directories are listed too, because
-/// one of their containers may mount a workspace.
+/// Returns the objects that may belong to our jobs. Containers of other state directories are included,
+/// because one may mount a workspace.
 fn list(settings: &CleanupSettings, state_id: &str) -> Result<Vec<DockerObject>, String> {
     let all = || -> Result<Vec<DockerObject>, EngineError> {
         let engine = Engines::connect(&settings.engine)?;

@@ -209,8 +209,8 @@ fn is_zero(n: &u32) -> bool {
 }
 
 impl CleanupPhase {
-    /// Returns when the phase is tried again, seen from `now`: at most the longest pause from now, because a
-    /// later time can only come from a clock that was ahead.
+    /// Returns when the phase is tried again, seen from `now`. A time further away than the longest pause was
+    /// written while the clock was ahead: the phase is then due now.
     pub(super) fn tries_again_at(&self, now: Timestamp) -> Option<Timestamp> {
         let longest = i64::try_from(LONGEST_PAUSE.as_millis()).unwrap_or(i64::MAX);
         self.next_try_at.map(|at| if at.millis_since(now) > longest { now } else { at })

@@ -86,8 +86,8 @@ impl StartupLog {
     /// keep.
     fn expendable(&self) -> u64 {
         let mut startups = self.records.iter().rev().filter(|(_, r)| matches!(r, StartupRecord::Startup(_)));
-        // The record before this one is the end of an older startup, and the acts of that startup come before
-        // its end.
+        // This is the startup before those to keep: its record is its end, and its acts come before that
+        // record.
         startups.nth(STARTUPS_KEPT).and_then(|(seq, _)| *seq).unwrap_or_default()
     }
 }
