@@ -67,7 +67,7 @@ pub(crate) enum Unreadable {
     /// A folder, a pipe, a device.
     #[error("it is not a regular file")]
     NotAFile,
-    /// Another name of a file that the owner of the folder may not read; the file's owner.
+    /// Another name of a file that the owner of the folder may not read; that owner's user id.
     #[error("it is a further name of a file that user {0}, to whom its folder belongs, may not read")]
     NotTheirs(u32),
     /// The file is too large for its purpose; its size.

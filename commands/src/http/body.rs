@@ -20,11 +20,11 @@ use super::problem::Problem;
 
 /// The largest body of a request, bytes.
 const LARGEST: usize = 1 << 20;
-/// One that may be larger than this needs a place.
+/// A body that may be larger than this needs a place.
 const SMALL: usize = 64 << 10;
-/// So many of these are read, and worked on, at a time.
+/// How many of these are read and worked on at a time.
 const LARGE: usize = 32;
-/// How long a client may take to send one, or to get a place for it.
+/// How long a client may take to send a body, or to get a place for it.
 const TIME: Duration = Duration::from_secs(30);
 /// The most that a command line, with its input, may have: of those who may do everything, for many jobs at once; of
 /// those who look, whose commands read nothing.
@@ -140,7 +140,7 @@ async fn next_part(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     loop {
         match body.frame().await?.map(hyper::body::Frame::into_data) {
             Ok(Ok(part)) => return Some(Ok(part)),
-            // Trailers.
+            // The part holds trailers.
             Ok(Err(_)) => {}
             Err(e) => return Some(Err(e)),
         }
@@ -173,7 +173,7 @@ async fn pump(mut body: Body, mut left: usize, send: mpsc::Sender<io::Result<Byt
             Err(_) => broken("it came too slowly".to_owned()),
         };
         let is_last = part.is_err();
-        // Who reads it may have seen enough.
+        // The reader may have seen enough.
         if send.send(part).await.is_err() || is_last {
             return;
         }

@@ -21,7 +21,7 @@ const MODE: u32 = 0o600;
 /// How long a process that serves a socket may take until it is known.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Why a socket is not had; with [`io::Error`] around it.
+/// Why a socket cannot be used; wrapped in an [`io::Error`].
 #[derive(Debug)]
 pub(crate) struct SocketRefused {
     pub(crate) path: PathBuf,
@@ -66,7 +66,7 @@ impl SocketRefused {
 
 impl From<SocketRefused> for io::Error {
     fn from(refused: SocketRefused) -> io::Error {
-        // Of no kind that an address has that is in use.
+        // The error has a kind that an address in use does not have.
         io::Error::other(refused)
     }
 }
@@ -153,7 +153,8 @@ fn found_at(socket: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// What a process that has ended left may go: nobody can be reached by it any more.
+/// Checks that nobody serves a socket: then what an ended process left may be removed, because it leads to
+/// nobody.
 fn check_that_nobody_serves(socket: &Path, found: &Metadata) -> Result<(), Why> {
     if !found.file_type().is_socket() {
         return Err(Why::NoSocket(kind_of(found.file_type())));
@@ -163,9 +164,10 @@ fn check_that_nobody_serves(socket: &Path, found: &Metadata) -> Result<(), Why> 
     }
     match connected(socket) {
         Some(Err(e)) if Errno::from_io_error(&e) == Some(Errno::CONNREFUSED) => Ok(()),
-        // Gone meanwhile.
+        // The socket is gone meanwhile.
         Some(Err(e)) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Reached, or too busy to answer, or a socket of another kind: somebody has it.
+        // The socket was reached, or its process is too busy to answer, or it is of another kind: somebody
+        // uses it.
         _ => Err(Why::Served),
     }
 }
@@ -176,7 +178,7 @@ fn connected(socket: &Path) -> Option<io::Result<()>> {
     let socket = socket.to_owned();
     let connect = move || {
         let connected = SocketPath::of(&socket).and_then(|path| UnixStream::connect(path.as_path()));
-        // Nobody waits for it any more.
+        // The receiver does not wait any more.
         let _ = tell.send(connected.map(drop));
     };
     std::thread::Builder::new().name("connect".to_owned()).spawn(connect).ok()?;

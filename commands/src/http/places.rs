@@ -75,7 +75,7 @@ struct Now {
     since: Instant,
     /// Since when the other end has taken nothing of what is sent.
     stalled: Option<Instant>,
-    /// Whether more of a request may come than was read.
+    /// No request is under way.
     has_unread: bool,
 }
 
@@ -158,7 +158,7 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection that has come; `None` when all of its kind are in use.
+    /// Returns a place for a new connection; `None` when all of its kind are in use.
     pub(super) fn enter(self: &Arc<Places>, kind: Kind, origin: IpAddr) -> Option<Holder> {
         let mut taken = self.taken();
         self.make_room(&mut taken, kind)?;
@@ -179,7 +179,8 @@ impl Places {
         Some(())
     }
 
-    /// Closes one connection that has shown nothing, where there is one: this process may open no more files.
+    /// Closes one connection that has shown nothing, if there is one, because this process may open no more
+    /// files.
     pub(super) fn close_one(&self) {
         let mut taken = self.taken();
         if let Some(least) = taken.least(Kind::Nobody) {
@@ -187,7 +188,7 @@ impl Places {
         }
     }
 
-    /// Closes all whose time is over.
+    /// Closes all connections whose time is over.
     pub(super) fn close_overdue(&self) {
         let at = Instant::now();
         let mut taken = self.taken();
@@ -227,7 +228,7 @@ impl Place {
         if self.seat.now().kind == kind {
             return true;
         }
-        // Closed meanwhile, to make room.
+        // The connection was closed meanwhile, to make room.
         if !taken.seats.contains_key(&self.seat.number) {
             return false;
         }
@@ -327,13 +328,13 @@ mod tests {
         let other = places.enter(Kind::Nobody, address(2)).unwrap();
         let many: Vec<_> = (0..8).map(|_| places.enter(Kind::Nobody, address(1)).unwrap()).collect();
         many[0].place().has_read();
-        // An answer is under way on the oldest: the next one goes.
+        // An answer is under way on the oldest connection, so the next one is closed.
         let busy = many[0].place().busy();
         let new = places.enter(Kind::Nobody, address(1)).unwrap();
         assert!(is_open(&other) && is_open(&new) && is_open(&many[0]));
         assert!(!is_open(&many[1]) && many[2..].iter().all(is_open));
         drop(busy);
-        // Where all are in use, one that has shown nothing goes all the same.
+        // When all are in use, one that has shown nothing is closed all the same.
         let _busy: Vec<_> = many.iter().map(|one| one.place().busy()).collect();
         let last = places.enter(Kind::Nobody, address(3)).unwrap();
         assert!(is_open(&last) && is_open(&other));

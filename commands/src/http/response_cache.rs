@@ -78,7 +78,7 @@ impl ResponseCache {
     }
 
     fn moment(&self, dir: &StateDir) -> Option<Moment> {
-        // In this order: what is written after it is another generation.
+        // The order matters: what is written after this is another generation.
         let end = self.queue.end()?;
         Some(Moment { generation: self.watch.generation(dir)?, end })
     }
@@ -168,7 +168,7 @@ mod tests {
             };
             String::from_utf8(answer.body.to_vec()).unwrap()
         };
-        // What was made a moment ago is not relied on.
+        // A result that was made a moment ago is not relied on.
         assert_eq!((ask(), ask()), ("0".to_owned(), "1".to_owned()));
         let settle = || {
             while kept.generation(&dir).is_none() {

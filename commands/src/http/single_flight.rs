@@ -38,7 +38,7 @@ impl<T: Clone + Send + 'static> SingleFlight<T> {
             is_first
         };
         if is_first {
-            // A task of its own: it must go on for the others when this one's client has left.
+            // The task is separate: it must go on for the others when this client has left.
             tokio::spawn(answer_all(self.waiting.clone(), question, make));
         }
         told.await.ok()
@@ -65,7 +65,7 @@ where
         let answer = make().await;
         for waiter in asked {
             if let Some(answer) = &answer {
-                // A client that has left needs none.
+                // A client that has left needs no answer.
                 let _ = waiter.send(answer.clone());
             }
         }

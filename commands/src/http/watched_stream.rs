@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
                 Ok(()) if !buffer.filled().is_empty() => {
                     lingering.left = lingering.left.saturating_sub(buffer.filled().len() as u64);
                 }
-                // The other end has closed it.
+                // The other end has closed the connection.
                 Ok(()) | Err(_) => break,
             }
         }

@@ -44,7 +44,7 @@ fn sweep_groups(shared: &Shared, queue: &mut Queue) -> Result<(), PhaseError> {
     let mut refreshed = Ok(false);
     sweep(&shared.dir, || {
         refreshed = queue.refresh();
-        // If the boot cannot be read now, all of them are protected.
+        // When the queue cannot be read now, the last known claims protect their groups.
         let of_running = queue.state().running().filter_map(|job| job.run_state().claim);
         of_running.collect()
     });

@@ -1,4 +1,4 @@
-//! The whole description.
+//! Returns the paths, and the schemas that they refer to.
 
 use serde_json::{Map, Value, json};
 
