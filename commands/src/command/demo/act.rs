@@ -77,7 +77,8 @@ fn before(context: &mut Context, stage: &mut Stage, facts: &mut Facts) -> Result
     for role in running {
         facts.acknowledged.push(stage.submit(role)?);
     }
-    // The slow starters must start before the others come: one with a higher priority would take their place.
+    // All of these must start before the others are submitted: one of the others with a higher priority would
+    // take the place of a slow starter.
     stage.wait_until("all workers are at work", |stage| {
         let all = running.iter().all(|r| stage.has_begun(r.name));
         // The checkpoint decides, not what was counted: a job that was killed between the two counts a number
