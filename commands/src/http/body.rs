@@ -1,9 +1,10 @@
-//! The bodies of requests: read only for those who may send them, never more than fits, and only so many at a time.
+//! The bodies of requests are read only for clients that may send them, within a size limit, and only a
+//! limited number at a time.
 //!
-//! A client that may do nothing with a body is refused before any of it is read; so is a body whose length, as its
-//! head tells, is too large. What is read stays below a bound for all requests together: a small body counts for
-//! nothing, a larger one needs one of [`LARGE`] places. The input of a command is not kept: it goes on to the command
-//! part by part.
+//! A client that may do nothing with a body is refused before any of it is read; so is a body whose length,
+//! as its head declares it, is too large. What is read stays below a bound for all requests together: a small
+//! body does not count, a larger one needs one of [`LARGE`] places. The input of a command is not stored: it
+//! is passed on to the command part by part.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -30,8 +31,8 @@ const TIME: Duration = Duration::from_secs(30);
 /// those who look, whose commands read nothing.
 const LARGEST_COMMAND: usize = 64 << 20;
 const LARGEST_COMMAND_OF_VIEWERS: usize = SMALL;
-/// So many units of input are worked on at a time: a command takes one, and one that keeps all of it until its end two.
-/// Each has some ten thousand jobs in memory.
+/// How many units of input are worked on at a time: a command takes one, and a command that keeps all of it
+/// until its end takes two. Each has some ten thousand jobs in memory.
 const INPUTS: usize = 2;
 /// Parts of an input that wait for its command.
 const PARTS: usize = 2;
@@ -57,8 +58,8 @@ impl Bodies {
     /// Reads the body of a request, which keeps its place until it is dropped.
     ///
     /// # Errors
-    /// 413 for one that is too large, before it is read where its head tells; 408 for one that comes too slowly; 503
-    /// when there is no place for it.
+    /// 413 for a body that is too large, before it is read when its head declares it; 408 for one that comes
+    /// too slowly; 503 when there is no place for it.
     pub(super) async fn whole(&self, body: Body) -> Result<Whole, Problem> {
         let length = body.size_hint();
         if length.lower() > LARGEST as u64 {

@@ -1,8 +1,4 @@
-//! Requests with an `Idempotency-Key`: sent again, they are answered as before, and not done again.
-//!
-//! What could be done twice is pinned before it is done (see [`recovery::daemon::IdempotencyStore`]): the id of the
-//! job that a submission makes, the attempts that a resume begins, the grant that a release gives back. All
-//! other writes change nothing when they are done again.
+//! Something that is not a socket has its name.
 
 use recovery::daemon::{OpenKey, PriorRequest, StoredAnswer};
 use recovery::durable::error_chain;
@@ -14,15 +10,15 @@ use super::problem::Problem;
 use recovery::logging::events;
 use tracing::warn;
 
-/// The longest key, in bytes.
+/// A socket of another user has its name.
 pub(super) const LONGEST: usize = 255;
 
-/// Whether a text can be a key.
+/// A process serves it.
 pub(super) fn is_key(text: &str) -> bool {
     (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Carries a write out under its key, or answers as before.
+/// The new socket is not there, or was replaced.
 pub(super) fn carry_out(write: &Write<'_>, key: &str) -> Answer {
     let request = write.identity();
     let Some(open) = write.book.take(key, &request) else {

@@ -83,11 +83,11 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Begins to listen. The caller holds the daemon's lock.
     ///
-    /// A socket that cannot be had is an error when it was asked for; else the daemon does without, and
-    /// `without_socket` says why.
+    /// A socket that cannot be used is an error when it was requested; otherwise the daemon goes on without
+    /// it, and `without_socket` says why.
     ///
     /// # Errors
-    /// What the system says; [`SocketRefused`].
+    /// The system's error; [`SocketRefused`].
     pub(crate) fn bind(
         dir: &StateDir,
         address: Option<&str>,

@@ -1,14 +1,14 @@
 //! Places for connections: counted by what their other ends have shown, so that those who have shown nothing take
 //! nothing from those who may ask.
 //!
-//! A connection of the unix socket has a place of its own kind from the beginning, for only the daemon's user and
-//! root get there. One of TCP begins among those that have shown nothing, and moves when a request on it shows a
-//! token that counts. Where all places of a kind are taken, one that is not in use goes: among those that have shown
-//! nothing it is the oldest of the address that has most of them. So a newcomer finds a place, however many another
-//! address holds, and has the time to show a token.
+//! A connection of the unix socket has a place of its own kind from the beginning, because only the daemon's
+//! user and root can connect there. One of TCP begins among those that have shown nothing, and moves when a
+//! request on it shows a token that counts. Where all places of a kind are taken, one that is not in use is
+//! closed: among those that have shown nothing it is the oldest of the address that has most of them. So a
+//! newcomer finds a place, however many another address holds, and has the time to show a token.
 //!
-//! [`Places::close_overdue`] is called again and again: it closes what is only begun, idle, or does not take its
-//! answer.
+//! [`Places::close_overdue`] is called again and again: it closes connections that have only begun a request,
+//! are idle, or do not take their answer.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 /// From the first byte of a request to the end of its head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// A connection on which nothing is asked for so long is closed, and one that takes nothing of its answer.
+/// A connection without a request, or whose client takes nothing of its answer, is closed after this time.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// What the other end of a connection has shown.

@@ -16,11 +16,11 @@ use recovery::state::StateDir;
 
 use super::answer::Answer;
 
-/// How old an answer may be that is given again.
+/// The largest age of an answer that is given again.
 const LONGEST: Duration = Duration::from_secs(1);
 /// The same while the next one is being made: nobody waits for that, even where it takes long.
 const LONGEST_MEANWHILE: Duration = Duration::from_secs(3);
-/// From this age on another one is made beside, so that nobody waits for it.
+/// From this age on, a new answer is made in the background, so that nobody waits for it.
 const FRESH: Duration = Duration::from_millis(400);
 /// So many are kept, of at most so many bytes each.
 const KEPT: usize = 64;
@@ -58,7 +58,7 @@ pub(super) enum Known {
     Fresh(Answer),
     /// It is given again, and another one is to be made beside by the one who asked.
     Ageing(Answer, Renewal),
-    /// It is to be made.
+    /// A new answer must be made.
     Nothing,
 }
 

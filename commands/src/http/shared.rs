@@ -30,8 +30,8 @@ use crate::configuration::Loaded;
 use crate::internal::keeper_command;
 use crate::wire::Nearby;
 
-/// How long tokens are not read again while nothing happens to the files: what makes one count no more may also be
-/// above the state directory.
+/// How long tokens are not read again while nothing happens to the files: the reason that makes a token
+/// invalid may also lie above the state directory.
 const TOKENS_TIME: Duration = Duration::from_secs(1);
 
 /// Takes a line a request.

@@ -1,8 +1,8 @@
-//! Requests that ask the same, at the same time, share one answer.
+//! Requests that ask the same at the same time share one answer.
 //!
-//! An answer is begun only after every request that it is for has come: a request that comes while one is being made
-//! waits for the next one. So nobody sees less than was acknowledged before they asked, however many ask, and
-//! the disk is looked at once for all of them: as group commit does for writes.
+//! An answer is begun only after every request that it is for has come: a request that comes while one is
+//! being made waits for the next one. So nobody sees less than was acknowledged before they asked, however
+//! many ask, and the disk is read once for all of them, as group commit does for writes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

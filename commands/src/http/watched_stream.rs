@@ -1,8 +1,8 @@
 //! A connection's stream, which tells its place what happens on it, and is closed so that the last answer arrives.
 //!
-//! A connection on which something has come that nobody reads is reset when it is closed, and the other end may lose
-//! the answer by which it was refused. So what comes is read and thrown away for a moment: less of those who have shown
-//! no right.
+//! A connection on which something has come that nobody reads is reset when it is closed, and the other end
+//! may lose the answer by which it was refused. So what still comes is read and thrown away for a moment,
+//! with a smaller limit for clients that have shown no token.
 
 use std::io;
 use std::pin::Pin;
