@@ -33,7 +33,8 @@ const AGAIN: &str = "set -e; cp -a $MADE/. .; read from <$MADE.from; \
 
 struct Scene {
     place: Place,
-    /// The words before each command that make another user own the state directory.
+    /// The words before each command that run it as the owner of the state directory, when that is another
+    /// user.
     before: Vec<String>,
     jobs: usize,
 }
