@@ -18,7 +18,7 @@ pub(crate) struct Loaded {
     pub(crate) configuration: Arc<Configuration>,
     /// The file that is looked for.
     pub(crate) file: Option<PathBuf>,
-    /// Who reads the configuration, and for what.
+    /// Whether it was there.
     pub(crate) file_read: bool,
 }
 

@@ -1,4 +1,7 @@
-//! The first value counts, because a process works in one directory.
+//! A command line for the audit trail: what was asked for, and no secret.
+//!
+//! Only the values of options that are known to hold none are shown; every other value, and everything but
+//! the program's name behind `--`, is `…`. A new option is masked until it is entered here.
 
 use std::ffi::OsString;
 use std::path::Path;

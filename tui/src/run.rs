@@ -72,7 +72,11 @@ pub enum End {
     Lost,
 }
 
-/// The threads end also when drawing panics: the scope waits for them.
+/// Shows the dashboard on the terminal behind `out`; keys come from standard input. However it ends, the
+/// terminal is as it was. `stop` is asked ten times a second whether to end.
+///
+/// # Errors
+/// When the terminal cannot be used; it is given back then, too.
 pub fn run<W: Write>(
     out: W,
     sources: &Sources,

@@ -1,4 +1,8 @@
-//! Something that is not a socket has its name.
+//! Requests with an `Idempotency-Key`: sent again, they are answered as before, and not done again.
+//!
+//! What could be done twice is pinned before it is done (see [`recovery::daemon::IdempotencyStore`]): the id of the
+//! job that a submission makes, the attempts that a resume begins, the grant that a release gives back. All
+//! other writes change nothing when they are done again.
 
 use recovery::daemon::{OpenKey, PriorRequest, StoredAnswer};
 use recovery::durable::error_chain;
@@ -10,15 +14,15 @@ use super::problem::Problem;
 use recovery::logging::events;
 use tracing::warn;
 
-/// A socket of another user has its name.
+/// The longest key, in bytes.
 pub(super) const LONGEST: usize = 255;
 
-/// A process serves it.
+/// Whether a text can be a key.
 pub(super) fn is_key(text: &str) -> bool {
     (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The new socket is not there, or was replaced.
+/// Carries a write out under its key, or answers as before.
 pub(super) fn carry_out(write: &Write<'_>, key: &str) -> Answer {
     let request = write.identity();
     let Some(open) = write.book.take(key, &request) else {

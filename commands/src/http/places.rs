@@ -75,7 +75,7 @@ struct Now {
     since: Instant,
     /// Since when the other end has taken nothing of what is sent.
     stalled: Option<Instant>,
-    /// No request is under way.
+    /// Whether more of a request may come than was read.
     has_unread: bool,
 }
 

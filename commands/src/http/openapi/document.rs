@@ -1,4 +1,4 @@
-//! Returns the paths, and the schemas that they refer to.
+//! The whole description.
 
 use serde_json::{Map, Value, json};
 
