@@ -22,7 +22,7 @@ pub(crate) struct Loaded {
     pub(crate) file_read: bool,
 }
 
-/// Whose configuration it is, and what it is for.
+/// Who reads the configuration, and for what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader {
     pub(crate) is_root: bool,

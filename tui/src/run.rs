@@ -99,7 +99,7 @@ pub fn run<W: Write>(
     let cancel = own.as_ref().map(|own| own.cancel.clone());
     let typing = Typing::start(&sender, &over);
     let end = std::thread::scope(|scope| {
-        // Also when drawing panics: the scope waits for its threads.
+        // The threads end also when drawing panics: the scope waits for them.
         let _ending = EndThreads { over: &over };
         if let Some(own) = own {
             let telling = sender.clone();

@@ -30,13 +30,13 @@ pub(crate) struct SocketRefused {
 
 #[derive(Debug)]
 pub(crate) enum Why {
-    /// Something else has its name.
+    /// Something that is not a socket has its name.
     NoSocket(&'static str),
-    /// A socket of another user has it.
+    /// A socket of another user has its name.
     OfAnother(u32),
     /// A process serves it.
     Served,
-    /// What was made is not there, or not as it was made.
+    /// The new socket is not there, or was replaced.
     Replaced,
     /// Another user could replace it.
     Exposed(Exposed),

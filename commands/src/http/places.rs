@@ -51,7 +51,7 @@ impl Kind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing is asked.
+    /// No request is under way.
     Idle,
     /// A request has begun to come.
     Head,

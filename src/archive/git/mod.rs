@@ -51,9 +51,9 @@ pub(super) struct Git<'a> {
     /// Where files without names are made: on the disk of the state directory.
     scratch: PathBuf,
     time_limit: Duration,
-    /// A run took too long: git is not asked about this folder again.
+    /// Time that all runs took so far, in milliseconds.
     spent: AtomicU64,
-    /// It took too long once: it is not asked again about the same folder.
+    /// A run took too long: git is not asked about this folder again.
     gave_up: AtomicBool,
     stop: &'a (dyn Fn() -> bool + Sync),
 }

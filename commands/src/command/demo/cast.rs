@@ -35,7 +35,7 @@ pub(super) struct Role {
 pub(super) const COUNT_TO: u32 = 40;
 /// The counting job is killed when it has come so far.
 pub(super) const COUNTED_BEFORE: u32 = 17;
-/// As many jobs run at the same time as run when the daemon is killed: the others wait.
+/// How many jobs run at the same time, and so when the daemon is killed; the others wait.
 pub(super) const WORKERS: usize = 6;
 /// The repository that a command outside of the queue holds.
 pub(super) const LOCKED_REPOSITORY: &str = "docs";
