@@ -1,4 +1,4 @@
-//! A loop of the daemon that breaks off is begun again, counted, and told.
+//! A loop of the daemon that panics is begun again, counted, and reported.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

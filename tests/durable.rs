@@ -157,7 +157,7 @@ fn a_holder_process() {
     let Ok(path) = std::env::var("RECOVERY_TEST_LOCK") else { return };
     let _held = FileLock::try_acquire(&Disk::real(), Path::new(&path)).unwrap();
     println!("locked");
-    // Ends when its parent kills it, or is gone.
+    // The process ends when its parent kills it, or is gone.
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 

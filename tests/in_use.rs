@@ -1,4 +1,4 @@
-//! Who uses a folder: every way in which a process, a mount or a job can.
+//! Finds who uses a folder: every way in which a process, a mount or a job can use it.
 #![allow(clippy::disallowed_methods)] // Tests make and remove their own files.
 
 use std::io::{BufRead, BufReader};
@@ -54,7 +54,8 @@ impl Scene {
         Holder::of(&mut command)
     }
 
-    /// That a folder is used in this way, by this process, and no other one is; and by nobody when that has ended.
+    /// Checks that a folder is used in this way by this process and in no other way, and by nobody when the
+    /// process has ended.
     #[track_caller]
     fn is_used(&self, how: How, holder: Holder) {
         let uses = self.uses_of("used");
@@ -250,7 +251,7 @@ fn process_is_found_in_namespaces_and_root_directories_of_its_own() {
              assert subprocess.call(['mount', '--bind', used + '/..', outside]) == 0\n\
              assert subprocess.call(['mount', '-t', 'tmpfs', 't', outside + '/used/sub']) == 0",
         ),
-        // A file that is opened by the name that the folder has there.
+        // The file is opened by the name that the folder has in that namespace.
         (
             How::Open,
             "libc = ctypes.CDLL(None)\nassert libc.unshare(0x20000) == 0\n\
@@ -290,7 +291,7 @@ fn what_cannot_be_told_by_a_name_is_told_of_each_folder_of_a_scan() {
     drop(holder);
 }
 
-/// However deep: what is used elsewhere without a name does not make it used for ever.
+/// At any depth, a folder that is used elsewhere without a name does not count as used for ever.
 #[test]
 fn folder_deeper_than_descriptors_are_kept_is_told_from_others() {
     if !is_root() {

@@ -1,5 +1,5 @@
-//! A state directory is a folder in an incarnation: copies, moves and backups that were put back are told apart,
-//! and nothing of the one passes for the other's.
+//! A state directory is a folder in an incarnation: copies, moves and restored backups are distinguished, and
+//! nothing of one passes for another's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -139,7 +139,7 @@ fn rename_link_and_reopening_are_no_copies_and_begin_no_incarnation() {
         assert_eq!(dir.past, made.past, "{name}");
         submit(&dir, &format!("{name}-{}", names(&dir).len()));
     }
-    // From where it is now a copy is one all the same.
+    // A copy is recognised as one from its present place, too.
     world.copy("moved", "state");
     assert!(is_copy(&world.open("state")));
     assert_eq!(world.open("moved").origin, DirectoryOrigin::Own);
@@ -216,7 +216,7 @@ fn nothing_is_written_where_another_directory_has_the_path() {
     let refused = queue::append(&first, &Actor::default(), std::slice::from_ref(&operation)).unwrap_err();
     let source = &refused.disk().unwrap().source;
     assert!(matches!(NotHome::behind(source), Some(NotHome::Replaced { .. })), "{refused:?}");
-    // Where it is now it can be written, and a lock is given back.
+    // The lock can be written at its present place, and given back.
     let there = first.followed().unwrap();
     assert_eq!(there.paths.root(), std::fs::canonicalize(world.path("moved")).unwrap());
     queue::append(&there, &Actor::default(), &[operation]).unwrap();
@@ -271,7 +271,7 @@ fn adopted_copy_is_a_directory_of_its_own() {
     held.release().unwrap();
 }
 
-/// Until its identity is written it is a copy, which is read and can be adopted again.
+/// Until its identity is written, it is a copy, which is only read and can be adopted again.
 #[test]
 fn adoption_that_breaks_off_at_any_effect_can_be_done_again() {
     let world = World::new();
@@ -331,7 +331,7 @@ fn restore_that_cannot_be_written_down_is_an_error_and_not_the_time_that_was_los
     assert!(!restored.may_have_survivors());
 }
 
-/// Of another incarnation's group nothing is known but its name: it may be any job's, on any repository.
+/// Only the name of another incarnation's group is known: it may belong to any job, on any repository.
 #[test]
 fn group_of_the_time_that_was_lost_is_any_jobs_and_works_on_any_repository() {
     use recovery::jobs::{ProcessTable, living_of};

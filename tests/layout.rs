@@ -102,7 +102,7 @@ fn a_state_directory_of_layout_1_loads_and_is_brought_up_to_date() {
     assert_eq!(cleanup_log(&dir).unwrap().iter().filter(|a| a.action == "migrate_layout").count(), 1);
 }
 
-/// A migration that dies at each effect in turn, and is gone on with by the next startup.
+/// A migration may die at each effect in turn; the next startup continues it.
 #[test]
 fn a_migration_goes_on_wherever_it_died() {
     let mut died = 0;

@@ -1,5 +1,6 @@
-//! What layout 2 kept in workspaces is moved out of the jobs' reach: from a real state directory of that layout, wherever
-//! that dies, while a supervisor of that time lives, and from the workspace of a job that left something else there.
+//! What layout 2 kept in workspaces is moved out of the jobs' reach: from a real state directory of that
+//! layout, wherever the migration dies, while a supervisor of that time lives, and from the workspace of a
+//! job that left something else there.
 #![allow(clippy::disallowed_methods)]
 
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -95,7 +96,7 @@ fn a_state_directory_of_layout_2_loads_and_its_files_are_moved() {
     assert_eq!(cleanup_log(&dir).unwrap().iter().filter(|act| act.action == "move_attempts").count(), 1);
 }
 
-/// A migration that dies at each effect in turn, and is gone on with by the next startup.
+/// A migration may die at each effect in turn; the next startup continues it.
 #[test]
 fn a_move_goes_on_wherever_it_died() {
     let mut died = 0;
@@ -181,7 +182,8 @@ fn what_cannot_be_moved_is_told_and_read_where_it_is() {
     assert!(open(&root).paths.attempts().join("runs/output.log").exists());
 }
 
-/// Who may rename what the server made gives it the name of a record: the output, whose content the job chose.
+/// A user who may rename the server's files gives one the name of a record: the output, whose content the job
+/// chose.
 #[test]
 fn file_of_the_server_that_another_user_renamed_is_no_record() {
     if !is_root() {

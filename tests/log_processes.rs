@@ -1,5 +1,5 @@
-//! The log under the worst neighbours: many processes append to it while one after the other is killed
-//! in the middle of whatever it does.
+//! The log with the worst neighbours: many processes append to it while one after the other is killed at any
+//! moment.
 #![allow(clippy::disallowed_methods)]
 
 use std::collections::{HashMap, HashSet};
@@ -130,7 +130,8 @@ fn kill_one_after_the_other(root: &Path) -> usize {
     started
 }
 
-/// What every writer was told, by sequence number. A line that its death cut short was not told.
+/// Returns what was acknowledged to every writer, by sequence number. A line that its death cut short was not
+/// acknowledged.
 fn acknowledged(root: &Path, writers: usize) -> HashMap<u64, String> {
     let mut all = HashMap::new();
     for number in 0..writers {

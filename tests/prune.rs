@@ -247,8 +247,8 @@ impl Observer for Meanwhile {
     fn after(&self, _: &Effect<'_>) {}
 }
 
-/// A record without a job brings the job back: none is made for one that was removed after it was seen to
-/// wait, and one that is being removed meanwhile takes its record with it.
+/// A record without a job brings the job back. So none is written for a job that was removed after it was
+/// seen to wait, and a job that is being removed meanwhile takes its record with it.
 #[test]
 fn a_job_that_is_removed_while_records_are_made_leaves_none() {
     let scratch = scratch();

@@ -342,7 +342,7 @@ fn a_checkpoint_while_the_queue_is_opened_is_not_applied_again() {
     let root = scratch();
     let dir = state(root.path());
     append(&dir, &actor(), &[submit("a"), claim("a", 1), crash("a", 1, 2)]).unwrap();
-    // Written and not yet synced, so that opening syncs, after it looked where the log ends.
+    // The record is written and not synced yet, so that opening syncs it after it determined the log's end.
     let record = Record { at: dir.clock.now(), actor: actor(), operation: submit("b") };
     let line = record.to_line().unwrap();
     open_log(&dir).unwrap().locked::<_, LogError>(|l| l.append(&[line])).unwrap();

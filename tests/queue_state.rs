@@ -116,7 +116,7 @@ fn operations(job: &str) -> Vec<(&'static str, Operation)> {
     ]
 }
 
-/// What becomes of `j`: its status and attempt, or the refusal.
+/// Returns the result for `j`: its status and attempt, or the refusal.
 fn outcome(state: &mut QueueState, operation: Operation) -> String {
     let seq = state.last_seq() + 1;
     let refusal = match state.apply(seq, record(operation)) {

@@ -138,7 +138,7 @@ fn a_marker_from_the_future_is_as_good_as_any_other() {
     assert_eq!(startup.finish(StartupOutcome::Completed, 0).unwrap().duration_ms, Some(0));
 }
 
-/// The only segment of the startup log.
+/// Returns the only segment of the startup log.
 fn segment(dir: &StateDir) -> std::path::PathBuf {
     let paths = std::fs::read_dir(dir.paths.startup_log()).unwrap().map(|e| e.unwrap().path());
     paths.filter(|p| p.extension().is_some_and(|e| e == "log")).max().unwrap()
@@ -267,7 +267,7 @@ fn a_startup_that_ends_ends_the_loop_and_times_that_cannot_be_count() {
     begin(&dir).0.finish(StartupOutcome::Degraded, 0).unwrap();
     abort_at(&dir, now, "queue");
     assert_eq!(safe_mode(&dir).unwrap(), None);
-    // One from the future, one damaged: too careful costs a command.
+    // One from the future, one damaged: too much caution costs a command.
     abort_at(&dir, now.plus_millis(86_400_000 * 365), "queue");
     begin(&dir);
     std::fs::write(dir.paths.startup_marker(), b"{\"version\":1,").unwrap();
@@ -302,7 +302,7 @@ fn what_a_crash_left_half_done_is_cleaned_and_what_is_not_ours_stays() {
         std::fs::create_dir(workspace(id)).unwrap();
         std::fs::create_dir(attempts(id)).unwrap();
     }
-    // A process that had taken hold of it was killed.
+    // A process that had locked the job was killed.
     std::fs::write(dir.paths.job("unknown").unwrap().sentinel_lock(), "").unwrap();
     std::fs::create_dir(workspace("full").join("deep")).unwrap();
     let left = [
@@ -360,7 +360,7 @@ fn what_a_crash_left_half_done_is_cleaned_and_what_is_not_ours_stays() {
     startup.finish(StartupOutcome::Completed, 0).unwrap();
 }
 
-/// A full disk stopped every recovery at its marker, also the one whose cleaning up would have made room.
+/// A full disk stopped every recovery at its marker, also the one whose cleaning would have freed space.
 #[test]
 fn a_full_disk_stops_no_startup_and_the_aborted_one_before_is_remembered() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Removing trees: what is inside goes, nothing outside of it is touched, what cannot go is told.
+//! Removing trees: everything inside is removed, nothing outside is touched, and what cannot be removed is
+//! reported.
 #![allow(clippy::disallowed_methods)] // Tests make what is to be removed.
 
 use std::ffi::OsStr;
@@ -240,7 +241,8 @@ fn a_removal_that_was_stopped_goes_on() {
     assert_eq!(first.entries + second.entries, 40 * 51 + 1);
 }
 
-/// Somebody swaps a folder for a link and back while the tree goes: what the link leads to stays.
+/// Another process swaps a folder for a link and back while the tree is removed: what the link leads to
+/// stays.
 #[test]
 fn a_folder_that_becomes_a_link_leads_nowhere() {
     for _ in 0..20 {

@@ -6,13 +6,13 @@ use recovery::queue::Actor;
 
 use crate::masked::masked_line;
 
-/// How many generations of parents are looked at for a cron daemon.
+/// How many generations of parents are searched for a cron daemon.
 const GENERATIONS: usize = 16;
 
 /// The user behind a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Invoker {
-    /// None for a client that showed a token: nobody knows whose it is.
+    /// `None` for a client that showed a token: its user is unknown.
     uid: Option<u32>,
     user: Option<String>,
     /// `pts/3`, `cron`, `no terminal`; for a client of the daemon `http 127.0.0.1:40112` or `socket`.
@@ -29,7 +29,7 @@ impl Invoker {
         Invoker { uid: Some(uid), user: user_name(uid), terminal: terminal(), line: masked_line(&arguments) }
     }
 
-    /// A client of the daemon: the user behind the socket, or a token's role, and what it asked for.
+    /// Returns the client of a daemon: the user behind the socket, or a token's role, and its request.
     pub(crate) fn client(uid: Option<u32>, role: &str, from: &str, arguments: &[OsString]) -> Invoker {
         let user = uid.and_then(user_name).or_else(|| uid.is_none().then(|| role.to_owned()));
         Invoker { uid, user, terminal: from.to_owned(), line: masked_line(arguments) }

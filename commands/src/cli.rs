@@ -105,7 +105,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The word, for the audit trail.
+    /// Returns the command's word, for the audit trail.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Command::Init(_) => "init",
@@ -149,7 +149,7 @@ impl Command {
 }
 
 impl Command {
-    /// Whether a daemon can be asked for it. Others work where they are given: on a terminal, on files of this
+    /// Whether a daemon can execute it. Others work where they are given: on a terminal, on files of this
     /// machine, or as a process of their own.
     fn is_for_a_daemon(&self) -> bool {
         !matches!(
@@ -166,7 +166,7 @@ impl Command {
         ) && !self.is_offline()
     }
 
-    /// Whether it is a monitoring system's plugin, which has one line and four statuses.
+    /// Whether it is a plugin of a monitoring system, which may print one line and has four exit statuses.
     fn is_plugin(&self) -> bool {
         matches!(self, Command::Health(args) if args.is_plugin())
     }
@@ -176,7 +176,7 @@ impl Command {
         matches!(self, Command::Explain(_) | Command::Completions(_) | Command::Man(_) | Command::Openapi(_))
     }
 
-    /// How it says what it does, if it is a server: one that starts jobs.
+    /// Returns its logging arguments, if it is a server, that is, if it starts jobs.
     fn log(&self) -> Option<&LogArgs> {
         match self {
             Command::Daemon(args) => Some(&args.log),
@@ -186,7 +186,8 @@ impl Command {
         }
     }
 
-    /// Whether it works on the state directory itself and changes it; other changes are operations, which see to it.
+    /// Whether it changes the state directory itself; other changes are operations, which make these checks
+    /// themselves.
     fn changes_by_itself(&self) -> bool {
         matches!(
             self,
@@ -200,7 +201,7 @@ impl Command {
     }
 }
 
-/// Carries a command out.
+/// Runs a command.
 fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
     if command.changes_by_itself() && !context.is_elsewhere() && !context.is_dry_run() {
         context.operation()?.refuse_in_a_copy()?;
@@ -273,7 +274,7 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         return end(&mut output, Err(error));
     }
     let daemon = match is_for_elsewhere(&globals, &cli.command).then(|| elsewhere(&globals, &cli.command)) {
-        // Its caller knows no other statuses, and reads one line.
+        // The caller knows no other statuses, and reads one line.
         Some(Err(error)) if cli.command.is_plugin() && !output.is_json() => {
             output.bytes(plugin_line("UNKNOWN", &error.message()).as_bytes());
             return end(&mut output, Ok(Ending::Command(3)));
@@ -291,7 +292,7 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     end(&mut context.output, outcome)
 }
 
-/// The daemon that is named, if it can be asked for this.
+/// Returns the daemon that is named, if it can execute this command.
 fn elsewhere(globals: &Globals, command: &Command) -> Result<Target, CliError> {
     let daemon = target(globals)?;
     if !command.is_for_a_daemon() {
@@ -303,14 +304,14 @@ fn elsewhere(globals: &Globals, command: &Command) -> Result<Target, CliError> {
     Ok(daemon)
 }
 
-/// Whether a daemon is to be asked. To the daemon itself `--socket` says where it listens; the dashboard asks
-/// for what it shows, not for pictures.
+/// Whether a daemon is to be asked. For `daemon` itself, `--socket` says where it listens; the dashboard asks
+/// for reports, not for pictures.
 fn is_for_elsewhere(globals: &Globals, command: &Command) -> bool {
     let is_named = globals.url.is_some() || globals.socket.is_some();
     is_named && !command.is_offline() && !matches!(command, Command::Daemon(_) | Command::Tui(_))
 }
 
-/// The edge: tells the failure, empties the buffers, decides the status.
+/// Reports the failure, flushes the buffers, decides the exit status.
 pub(crate) fn end(output: &mut Output, outcome: Result<Ending, CliError>) -> ExitCode {
     ExitCode::from(status_of(output, outcome))
 }
@@ -331,12 +332,12 @@ pub(crate) fn status_of(output: &mut Output, outcome: Result<Ending, CliError>) 
     status
 }
 
-/// What the command line seems to ask for, for the time when it could not be parsed.
+/// What the command line seems to ask for, when it cannot be parsed.
 #[derive(Debug, Clone, Copy)]
 struct Guess {
     json: bool,
     nagios: bool,
-    /// A command that runs another one, which stands behind `--`, where there is no `--`.
+    /// The command that runs another one, which must stand behind `--`, when there is no `--`.
     runs: Option<&'static str>,
     color: ColorChoice,
 }
@@ -369,7 +370,7 @@ impl Guess {
     }
 }
 
-/// Help and version, which are results, or what is wrong with the command line.
+/// Prints help or version, which are results, or reports what is wrong with the command line.
 fn answer_without_command(error: &clap::Error, guessed: Guess) -> ExitCode {
     let mut output = Output::new(guessed.json, false, 0, guessed.color);
     let rendered = error.render();
@@ -387,7 +388,7 @@ fn answer_without_command(error: &clap::Error, guessed: Guess) -> ExitCode {
         return end(&mut output, Err(usage));
     }
     if guessed.nagios {
-        // Its caller knows no other statuses, and reads one line.
+        // The caller knows no other statuses, and reads one line.
         let what = rendered.to_string();
         output.bytes(plugin_line("UNKNOWN", what.trim_start_matches("error: ")).as_bytes());
         return end(&mut output, Ok(Ending::Command(3)));
@@ -401,12 +402,12 @@ fn answer_without_command(error: &clap::Error, guessed: Guess) -> ExitCode {
     ExitCode::from(ErrorKind::Usage.status())
 }
 
-/// Message and tips out of clap's text: the first line, and the lines that begin with `tip:`.
+/// Takes message and tips from clap's text: the first line, and the lines that begin with `tip:`.
 fn usage_error(rendered: &str) -> CliError {
     let mut lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
     let message = lines.next().unwrap_or("wrong usage").trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.collect();
-    // A list of missing arguments stands below the first line.
+    // A list of missing arguments follows the first line.
     let listed = rest.iter().take_while(|_| message.ends_with(':')).take_while(|l| is_listed(l));
     let message = listed.fold(message.clone(), |all, argument| format!("{all} {argument}"));
     let error = CliError::new(ErrorKind::Usage, message);

@@ -22,17 +22,17 @@ pub(crate) struct Loaded {
     pub(crate) file_read: bool,
 }
 
-/// Whose configuration it is, and what it is for.
+/// Who reads the configuration, and for what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader {
     pub(crate) is_root: bool,
-    /// Whether it starts what the configuration names, for others.
+    /// Whether the reader starts, for others, what the configuration names.
     pub(crate) is_server: bool,
 }
 
 impl Reader {
-    /// Whether a file that others can write is refused: they would say what this process does in the name of root, or
-    /// of all who submit jobs.
+    /// Whether a file that others can write is refused: they would decide what this process does in the name
+    /// of root, or of all who submit jobs.
     fn is_wary(self) -> bool {
         self.is_root || self.is_server
     }
@@ -68,7 +68,7 @@ pub(crate) fn our_variables() -> Vec<(OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| ours(name)).collect()
 }
 
-/// The file, and whether somebody named it: then it must exist.
+/// Returns the file, and whether somebody named it: then it must exist.
 fn file_to_read(globals: &Globals, is_root: bool) -> (Option<PathBuf>, bool) {
     if let Some(path) = globals.config.clone().or_else(|| variable("RECOVERYCTL_CONFIG")) {
         return (Some(path), true);

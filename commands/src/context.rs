@@ -34,7 +34,7 @@ pub(crate) struct Context {
     invoker: Invoker,
     word: &'static str,
     loaded: Option<Loaded>,
-    /// Who carries operations out, when not this process.
+    /// The daemon that executes operations, when this process does not.
     daemon: Option<Target>,
     /// The file that the operation reads; `-` is standard input.
     input: Option<PathBuf>,
@@ -58,7 +58,7 @@ impl Context {
         Context { loaded: Some(loaded), ..self }
     }
 
-    /// From now on a daemon carries operations out.
+    /// Makes a daemon execute operations from now on.
     pub(crate) fn ask(&mut self, daemon: Target) {
         self.daemon = Some(daemon);
     }
@@ -68,7 +68,7 @@ impl Context {
         self.daemon.clone()
     }
 
-    /// Whether a daemon carries operations out.
+    /// Whether a daemon executes operations.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.daemon.is_some()
     }
@@ -103,7 +103,7 @@ impl Context {
         Ok(bytes)
     }
 
-    /// The process that gives the command, by what it runs inside of.
+    /// Returns the process that gives the command, with the jobs that it runs inside of.
     pub(crate) fn caller(&self) -> Caller {
         Caller::this(std::env::vars_os())
     }
@@ -130,7 +130,7 @@ impl Context {
         Ok(self.configuration()?.configuration.settings())
     }
 
-    /// What an operation works with, for one of them.
+    /// Returns the context of one operation.
     pub(crate) fn operation(&mut self) -> Result<operations::Context<'_>, CliError> {
         let configuration = self.configuration()?.configuration.clone();
         let site = Site {
@@ -226,7 +226,7 @@ fn opened(file: &std::path::Path, output: &mut Output) -> Result<Box<dyn BufRead
     Ok(Box::new(BufReader::with_capacity(1 << 16, opened)))
 }
 
-/// The terminal, as an operation sees it.
+/// The front end of an operation on this terminal.
 struct Front<'a> {
     output: &'a mut Output,
     interruption: &'a Interruption,

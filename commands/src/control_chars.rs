@@ -1,6 +1,6 @@
 //! Keeps a terminal from obeying what a job printed: control characters are shown instead.
 
-/// Shows control characters as text. Works on bytes, so that a character may come in two parts.
+/// Shows control characters as text. It works on bytes, so a character may come in two parts.
 #[derive(Debug, Default)]
 pub(crate) struct ControlCharEscaper {
     /// The last byte was the first of a character that may be a control character (U+0080 to U+009F).

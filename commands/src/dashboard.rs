@@ -22,12 +22,13 @@ pub(crate) fn has_terminal() -> bool {
     std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
 }
 
-/// How it is drawn: colours as everywhere else; ASCII where it is asked for, or where the locale has no UTF-8.
+/// Returns how the dashboard is drawn: colours as everywhere else; ASCII where it is requested, or where the
+/// locale has no UTF-8.
 pub(crate) fn theme(output: &Output, ascii: bool) -> Theme {
     Theme { colors: output.has_colors(), ascii: ascii || !has_utf8(|name| std::env::var(name).ok()) }
 }
 
-/// By the first of the variables that is set, as the C library does.
+/// Whether the locale has UTF-8, by the first of the variables that is set, as in the C library.
 fn has_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
     let locale =
         ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| variable(name).filter(|v| !v.is_empty()));
@@ -90,7 +91,7 @@ impl Signals {
         self.error().is_some()
     }
 
-    /// What to end with, once one of them came.
+    /// Returns the error to end with, when one of them has come.
     pub(crate) fn error(&self) -> Option<CliError> {
         let gone = |text| Some(CliError::new(ErrorKind::Terminated, text));
         match () {

@@ -1,6 +1,6 @@
-//! Open files. A daemon has many: a connection each, and what it watches. The limit that it was started with is often
-//! the 1,024 that old programs can work with (`select`), and may be raised by those that need more; jobs get the one
-//! that the daemon was started with.
+//! Open files. A daemon has many: one for each connection, and one for each thing that it watches. The limit
+//! that it starts with is often the 1,024 that old programs can work with (`select`), and programs that need
+//! more may raise it; jobs get the limit that the daemon was started with.
 
 use std::sync::OnceLock;
 
@@ -18,7 +18,7 @@ pub(crate) fn raise() {
     if let Some(before) = limit.current.filter(|now| *now < wanted)
         && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).is_ok()
     {
-        // The first one counts: this is called once.
+        // The first value counts, because this is called once.
         let _ = BEFORE.set(before);
     }
 }
@@ -31,6 +31,6 @@ pub(crate) fn before() -> Option<u64> {
 /// Gives this process, and all that it starts, this limit.
 pub(crate) fn lower(to: u64) {
     let limit = getrlimit(Resource::Nofile);
-    // Lower than the highest there is, which is where it came from: it cannot be refused.
+    // The limit was this low before, and lower than the maximum, so it cannot be refused.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(to), ..limit });
 }

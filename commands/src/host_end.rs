@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use recovery::system::{SearchPath, Tool, run_tool};
 
-/// There when systemd is the first process.
+/// This folder exists when systemd is the first process.
 const SYSTEMD: &str = "/run/systemd/system";
-/// A systemd that is busy with its end may not answer any more.
+/// How long to wait for systemd, which may not answer when it is busy with its end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What ends everything here just now, in words; `None` when nothing is known to. Where systemd is not the first
-/// process nobody can be asked: then only the signals that come tell of an end.
+/// Returns what is ending everything here just now, in words; `None` when nothing is known to. Where systemd
+/// is not the first process, there is nobody to ask: then only signals announce an end.
 pub(crate) fn end_of_host() -> Option<String> {
     if !Path::new(SYSTEMD).exists() {
         return None;
@@ -37,7 +37,7 @@ fn is_stopping(arguments: &[&str]) -> bool {
         program: &program,
         arguments: &arguments,
         folder: folder.as_fd(),
-        // Where the user's own systemd listens is told by variables.
+        // Variables say where the user's own systemd listens.
         environment: &std::env::vars_os().collect::<Vec<_>>(),
         account: None,
         time_limit: PATIENCE,

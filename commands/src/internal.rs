@@ -263,7 +263,7 @@ fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
 
 /// Opens the state directory, unless its path leads to another one by now.
 fn open(root: &Path, mark: Option<&str>) -> Result<StateDir, ExitCode> {
-    // With the mark, its starter says which folder it has checked and opened.
+    // With the mark, the starter says which folder it has checked and opened.
     let opened = if mark.is_some() { StateDir::open_expected } else { StateDir::open };
     let dir = opened(root, Disk::real(), Clock::system());
     let dir = dir.map_err(|e| fail("the state directory", &e))?;

@@ -105,7 +105,8 @@ impl Interrupt for Watched {
         self.0.requested()
     }
 
-    /// `recover | head -1`: nobody would see what it comes to. The next one goes on where it was.
+    /// Whether nobody reads the results any more (`recover | head -1`). The next run goes on where this one
+    /// stopped.
     fn is_in_vain(&self) -> bool {
         reader_of_stdout_is_gone()
     }

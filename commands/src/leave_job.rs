@@ -52,7 +52,7 @@ pub(crate) fn leave_job(server: Server) -> Result<(), CliError> {
             .hint("start it outside of the job: by a service manager, cron or a shell")
     };
     leave_attempts_group().map_err(refused)?;
-    // One that leads a process group cannot; then it is known by its role alone.
+    // The leader of a process group cannot leave; then only its role shows what it is.
     let _ = rustix::process::setsid();
     let mut again = Command::new(own_program());
     again.args(std::env::args_os().skip(1)).env(marks::ROLE, server.role());

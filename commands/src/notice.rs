@@ -25,7 +25,7 @@ pub(crate) type Turns = Arc<dyn Fn() + Send + Sync>;
 pub(crate) struct Notice {
     /// How often the loop is to say that it turns.
     watchdog: Option<Duration>,
-    /// Told of every turn too.
+    /// Called for every round, too.
     turns: Option<Turns>,
     last: Arc<Mutex<Last>>,
 }
@@ -51,12 +51,12 @@ impl Notice {
         Notice { turns: Some(turns), ..self }
     }
 
-    /// It takes jobs, or is up in safe mode.
+    /// Tells systemd that the daemon takes jobs, or is up in safe mode.
     pub(crate) fn ready(&self, status: &str) {
         tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
-    /// It ends.
+    /// Tells systemd that the daemon ends.
     pub(crate) fn stopping(&self) {
         tell(&[NotifyState::Stopping]);
     }
@@ -93,7 +93,7 @@ impl Notice {
         }
     }
 
-    /// A recovery has moved.
+    /// Notes that a recovery has made progress.
     fn moved(&self, snapshot: &Snapshot) {
         self.turned();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +121,7 @@ impl Notice {
     }
 }
 
-/// That systemd does not listen is no reason to do anything else.
+/// Sends a state to systemd. It does not matter if systemd does not listen.
 fn tell(state: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(false, state);
 }

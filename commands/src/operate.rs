@@ -49,7 +49,7 @@ pub(crate) fn shown<O: Show>(
             request.remark(&report, output);
             Ok(ending)
         }
-        // Of several objects, why none could be done.
+        // The error of several objects holds the report, which says why none could be done.
         Err(mut error) => match error.take_report::<O::Report>() {
             Some(report) => {
                 let ending = Err(error);

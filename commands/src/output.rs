@@ -139,7 +139,7 @@ impl Output {
         self.paint.is_on()
     }
 
-    /// Whether a person seems to read what goes to stderr.
+    /// Whether a person seems to read stderr.
     pub(crate) fn is_attended(&self) -> bool {
         self.streams.stderr_is_terminal
     }

@@ -83,7 +83,7 @@ pub(crate) fn environment_of_jobs(
             Some((name, value)) => (name, Some(OsString::from(value))),
             None => (item.as_str(), ours(item.as_ref())),
         };
-        // One that is asked for and not set is not to keep its usual value: nobody said that.
+        // A variable that is requested and not set must not keep its usual value: nobody asked for that.
         variables.retain(|(known, _)| known != name);
         variables.extend(value.map(|value| (name.into(), value)));
     }

@@ -72,7 +72,7 @@ pub(crate) fn run(
         environment: vec![("RECOVERYCTL_STATE_DIR", dir.paths.root().to_owned())],
     });
     let (shown, recovered) = std::thread::scope(|scope| {
-        // The options go with it: the dashboard ends when their sender does.
+        // The options move into the thread: the dashboard ends when their sender does.
         let running = scope.spawn(move || recovery.run(&options));
         let stop = || signals.have_come();
         let shown = recovery_tui::run(std::io::stdout(), &sources, &runner, shown, &stop);

@@ -75,7 +75,7 @@ pub(crate) struct Ended {
 pub(crate) enum Told {
     Warning(String),
     Note(String),
-    /// To be agreed to: the operation ends, and is asked for again with the answer.
+    /// A question: the operation ends, and is requested again with the answer.
     Question(String),
     /// A part of the result.
     Printed(Vec<u8>),

@@ -1,4 +1,4 @@
-//! No report denies what another one tells, and none tells what is not so any more.
+//! No report contradicts another one, and none reports what is over.
 #![allow(clippy::disallowed_methods)] // Tests damage files.
 
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ fn damaged_entry_of_the_audit_trail_is_one_loss_and_stays_acknowledged_everywher
     assert_eq!(lost(&status(&scene)).len(), 1, "{:#}", status(&scene));
     let id = lost(&status(&scene))[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(lost(&scene.json(&["audit"], 3))[0]["id"], id, "the same everywhere");
-    // The beginning of an id is enough; the entry about it comes behind the damage.
+    // The beginning of an id is enough; the entry about it comes after the damage.
     scene.run(&["findings", "ack", &id[..5], "--reason", "seen"]).ends_with(0);
     for _ in 0..2 {
         assert!(lost(&status(&scene)).is_empty(), "{:#}", status(&scene));

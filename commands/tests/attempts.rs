@@ -1,5 +1,5 @@
-//! Jobs that resume: the examples of the documentation, killed and killed again; what is kept of each
-//! attempt; following a job over its attempts.
+//! Jobs that resume: the examples of the documentation, killed and killed again; what each attempt leaves;
+//! following a job over its attempts.
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods, clippy::print_stderr)] // Tests write their own files, and say why they skip.
 
@@ -21,7 +21,7 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/examples").join(name)
 }
 
-/// The next of a row of numbers that looks random and can be repeated.
+/// Returns the next of a sequence of numbers that looks random and can be repeated.
 fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
@@ -31,8 +31,8 @@ fn numbers(results: &Path) -> usize {
     std::fs::read_to_string(results).unwrap_or_default().lines().count()
 }
 
-/// Supervisor and command are killed together as soon as so many more numbers are there: what a crash of the
-/// machine does to them. False when the job was faster.
+/// Kills supervisor and command together after this many more numbers: that is what a crash of the machine
+/// does to them. Returns false when the job was faster.
 fn crash_it(scene: &Scene, results: &Path, after: u64) -> bool {
     let wanted = numbers(results) as u64 + after;
     let mut found = 0;
@@ -161,7 +161,8 @@ fn attempts_are_kept_apart_with_output_exit_and_use() {
         assert!(attempt["duration_ms"].as_i64().unwrap() >= 0);
         // A crashed attempt has no exit file to tell what it used.
         assert_eq!(attempt["cpu_ms"].is_u64(), n > 1, "{attempt}");
-        // Of a command that is gone before it was looked at nothing tells, when it had less than our own process.
+        // Nothing shows the memory of a command that ended before it was looked at, when it had less than our
+        // own process.
         assert!(attempt["memory_peak_bytes"].as_u64().is_none_or(|bytes| n > 1 && bytes > 0), "{attempt}");
     }
     assert_eq!(scene.run(&["jobs", "output", "job"]).ends_with(0).stdout, "out-4\n");
@@ -220,7 +221,7 @@ fn pauses_of(scene: &Scene, id: &str) -> Vec<Pause> {
 #[test]
 fn an_automatic_requeue_waits_longer_each_time_and_ends_with_a_finding() {
     let scene = Scene::new();
-    // A process that an earlier, killed run left would be taken for one of a job of the same name.
+    // A process that an earlier, killed run left would be taken for one of a job with the same name.
     let id = format!("dies-{}", std::process::id());
     let id = id.as_str();
     scene.place.write("config.toml", "[jobs]\nrequeue_pause = \"400ms\"\nrequeue_pause_max = \"700ms\"\n");
@@ -244,7 +245,7 @@ fn an_automatic_requeue_waits_longer_each_time_and_ends_with_a_finding() {
     }
     let pauses = pauses_of(&scene, id);
     assert_eq!(pauses.len(), 3, "{pauses:?}");
-    // However late it was noticed: reckoned after the kill, and before the record.
+    // However late the crash was noticed, the pause is computed after the kill and before the record.
     for ((pause, killed), (least, most)) in pauses.iter().zip(killed).zip([(0, 0), (300, 400), (525, 700)]) {
         assert!(pause.until.millis_since(killed) >= least, "{pause:?}, killed at {killed}");
         assert!(pause.until.millis_since(pause.recorded) <= most + 1, "{pause:?}");

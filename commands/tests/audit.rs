@@ -16,13 +16,13 @@ fn entries(scene: &Scene, filter: &[&str]) -> Vec<Value> {
     ran.json()["entries"].as_array().unwrap().clone()
 }
 
-/// What was done, as `ACTION OBJECT`, in order.
+/// Returns what was done, as `ACTION OBJECT`, in order.
 fn done(scene: &Scene, filter: &[&str]) -> Vec<String> {
     let word = |v: &Value| v.as_str().unwrap().to_owned();
     entries(scene, filter).iter().map(|e| format!("{} {}", word(&e["action"]), word(&e["object"]))).collect()
 }
 
-/// A mutation: what prepares it, the command, and what the trail must say of it.
+/// A mutation: its preparation, the command, and the entry that the trail must have.
 struct Mutation {
     prepare: fn(&Scene),
     words: &'static [&'static str],
@@ -149,7 +149,7 @@ fn every_mutation_leaves_its_entry_once_with_who_why_and_what() {
             .collect();
         assert_eq!(names, *told, "{words:?}: {all:#?}");
         for entry in new {
-            // What a recovery or a run records has its own reasons beside it.
+            // The records of a recovery or a run have their own reasons in addition.
             assert_eq!(
                 entry["reason"].as_str().filter(|_| !matches!(words[0], "recover" | "work" | "run")),
                 Some("because of the test").filter(|_| !matches!(words[0], "recover" | "work" | "run")),
@@ -260,7 +260,7 @@ fn filters_and_pages_cut_one_list_in_order_of_time() {
     assert!(!done(&scene, &[]).iter().any(|e| e == "claim job:b"));
 }
 
-/// The queue's log is cut by checkpoints; who did what to the queue is not.
+/// Checkpoints cut the queue's log, but not the acts of operators on the queue.
 #[test]
 fn entries_outlive_the_queues_log_and_are_not_doubled() {
     let scene = Scene::new();
@@ -291,7 +291,7 @@ fn trail(scene: &Scene) -> PathBuf {
 /// Does the damage.
 type Damage = fn(&Scene);
 
-/// What can be wrong with the trail.
+/// The kinds of damage to the trail.
 const DAMAGE: &[(&str, Damage)] = &[
     ("a byte is flipped", |scene| {
         let path = trail(scene);

@@ -1,4 +1,4 @@
-//! `cleanup` without an engine: the index tool, what cannot be removed, what comes alive again.
+//! `cleanup` without an engine: the index tool, what cannot be removed, and what comes alive again.
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests make what is to be removed.
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::common::{Background, Place, Ran, is_untouched, skipped, skipped_by_the_machine, until};
 
-/// Nobody's engine: the phase is passed over as on a machine without one.
+/// Runs a command without an engine: the phase is skipped as on a machine without one.
 fn run(place: &Place, arguments: &[&str]) -> Ran {
     Ran::of(command(place).args(arguments))
 }
@@ -72,11 +72,11 @@ fn an_ended_job_that_asked_for_it_is_cleaned_and_the_others_are_not() {
     let completed = json(&place, &["cleanup", "completed"]);
     assert_eq!(completed["cleanups"][0]["job_id"], "auto");
     assert_eq!(completed["cleanups"][0]["source"], "auto");
-    // Once: neither another run nor a recovery does it again.
+    // The cleanup is done once: neither another run nor a recovery repeats it.
     assert_eq!(json(&place, &["cleanup", "run"])["completed"], 0);
     run(&place, &["recover"]).ends_with(0);
     assert_eq!(json(&place, &["cleanup", "completed"])["total"], 1);
-    // Asked for, it is done for the other one too; in the audit trail with the reason.
+    // On request it is done for the other one too, with the reason in the audit trail.
     run(&place, &["cleanup", "start", "plain", "--reason", "space"]).ends_with(0);
     run(&place, &["cleanup", "start", "nobody"]).ends_with(5);
     let longest = "n".repeat(5000);
@@ -144,7 +144,8 @@ fn the_index_tool_runs_in_the_workspace_and_one_that_fails_is_parked() {
     assert!(phases[0]["error"].as_str().unwrap().contains("exit status 3; it printed: no such project"));
     assert_eq!(phases[2]["status"], "pending", "the index is in the files");
     let second = with(&fails, &["cleanup", "run"]).ends_with(3).json();
-    // Parked after two tries; the files do not wait any longer, so the folder goes with them.
+    // The phase is parked after two tries; the files do not wait any longer, so the folder is removed with
+    // them.
     assert_eq!((&second["completed"], &second["parked"]), (&0.into(), &1.into()), "{second}");
     assert_eq!(second["findings"][0]["code"], "cleanup-parked");
     assert!(!place.state().join("jobs/two").exists());
@@ -173,7 +174,7 @@ fn the_index_tool_runs_in_the_workspace_and_one_that_fails_is_parked() {
     assert!(notes[0].as_str().unwrap().contains("not installed"), "{absent}");
 }
 
-/// What the job left tells the tool what to do: it does it with the rights of the one who wrote that.
+/// Files of the job control the tool, so it runs with the rights of the user who wrote them.
 #[test]
 fn the_index_tool_runs_as_the_owner_of_the_workspace_with_nothing_of_the_cleaner_s() {
     if !rustix::process::geteuid().is_root() {
@@ -207,7 +208,7 @@ fn the_index_tool_runs_as_the_owner_of_the_workspace_with_nothing_of_the_cleaner
         let (is_done, told) = run_with(owner, &format!("own-{}", owner.len()));
         let lines: Vec<&str> = told.lines().map(str::trim).collect();
         assert!(is_done && lines[0].ends_with(&format!("printed: {uid}")), "{owner}: {told}");
-        // The group of a file is nobody's right.
+        // The group of a file gives nobody rights.
         assert_eq!(lines[1], if uid == "0" { lines[1] } else { "65534" }, "{told}");
         let strange: Vec<&str> = lines[2]
             .split(' ')
@@ -216,12 +217,12 @@ fn the_index_tool_runs_as_the_owner_of_the_workspace_with_nothing_of_the_cleaner
         assert!(strange.is_empty(), "{strange:?} in {told}");
         assert_eq!((lines[3], lines[4].ends_with('1')), ("4", true), "{told}");
     }
-    // Two had a part in it: nobody, who may not do it.
+    // Two users could have written it: the tool runs as `nobody`, who may not do it.
     let (is_done, told) = run_with("chown -R 61000 .; chown 61001 .code-indexer/db", "two");
     assert!(!is_done && told.contains("printed: 65534"), "{told}");
 }
 
-/// Neither the cleaner's own path nor the folder that the tool is run in.
+/// A tool is taken neither from the workspace by the cleaner's own path nor from the folder that it runs in.
 #[test]
 fn a_tool_is_never_taken_from_the_workspace() {
     let place = Place::new();
@@ -242,7 +243,7 @@ fn a_tool_is_never_taken_from_the_workspace() {
         let refused = run_with(relative, None).ends_with(2);
         assert!(refused.error()["message"].as_str().unwrap().contains("a name or an absolute path"));
     }
-    // A folder of the configuration that is the workspace's is refused, and the files wait.
+    // A folder of the configuration that lies in the workspace is refused, and the files wait.
     let report = run_with("cidx", Some(workspace.join("bin").display().to_string())).json();
     let phases = &report["cleanups"][0]["phases"];
     assert!(
@@ -259,7 +260,7 @@ fn a_tool_is_never_taken_from_the_workspace() {
     assert!(!place.path("ran").exists() && !workspace.exists());
 }
 
-/// A tool is killed with the cleaner, and what it left running does not meet the second one.
+/// A tool may be killed together with the cleaner; what it left running is ended before the second run.
 #[test]
 fn a_tool_that_outlived_its_cleaner_is_ended_before_the_next_one_runs() {
     let place = Place::new();
@@ -330,7 +331,7 @@ fn uncommitted_work_is_kept_before_the_workspace_goes() {
     assert_eq!(std::fs::read_to_string(repo.join("untracked")).unwrap(), "new\n");
 }
 
-/// One phase's pause is not cut short by another that waits for it.
+/// The pause of one phase is not shortened by another phase that waits for it.
 #[test]
 fn a_daemon_keeps_to_the_pauses_between_tries() {
     let place = Place::new();
@@ -344,7 +345,7 @@ fn a_daemon_keeps_to_the_pauses_between_tries() {
     until("its failure to be noted", || {
         json(&place, &["cleanup", "state"])["cleanups"][0]["phases"][0]["next_try_at"].is_string()
     });
-    // Others that are due are worked on meanwhile, which looks at this one, too.
+    // Other due cleanups are worked on meanwhile, and each pass looks at this one, too.
     for id in ["one", "two", "three"] {
         run(&place, &["submit", "--id", id, "--auto-cleanup", "--", "true"]).ends_with(0);
         until("its cleanup", || !place.state().join("jobs").join(id).exists());
@@ -370,8 +371,9 @@ fn a_cleanup_that_cannot_be_understood_is_told_and_left() {
     assert_eq!(std::fs::read_to_string(path).unwrap(), "{\"format\":99}");
 }
 
-/// One of everything: a link out, a mount inside, an immutable file, names of any bytes, deep folders, and many
-/// files. What is not the job's stays as it is, and of the job's only what cannot go.
+/// One of everything: a link to the outside, a mount inside, an immutable file, names of any bytes, deep
+/// folders, and many files. What is not the job's stays as it is, and of the job's files only those that
+/// cannot be removed stay.
 #[test]
 fn a_workspace_with_one_of_everything_is_removed_as_far_as_it_can_be() {
     use std::os::unix::ffi::OsStrExt;
@@ -431,7 +433,7 @@ fn a_workspace_with_one_of_everything_is_removed_as_far_as_it_can_be() {
     assert_eq!(report["findings"][0]["code"], "cleanup-waiting", "{report}");
     let told = report["findings"][0]["sentence"].as_str().unwrap();
     assert!(told.contains("/pinned: ") && told.contains("/mnt: ") && told.contains("mount"), "{told}");
-    // The mount went with its namespace, and nothing is pinned any more.
+    // The mount went with its namespace, and nothing blocks the removal any more.
     run(&place, &["cleanup", "run"]).ends_with(0);
     assert!(!in_trash.exists() && !workspace.exists());
     assert_eq!(std::fs::read_to_string(place.path("victim/precious")).unwrap(), "precious");

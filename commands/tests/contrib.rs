@@ -1,4 +1,4 @@
-//! What is handed out for systemd and cron: units that systemd takes, and a daemon that tells it what it needs.
+//! The files for systemd and cron: units that systemd accepts, and a daemon that reports to it what it needs.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 use std::os::unix::net::UnixDatagram;
@@ -59,7 +59,7 @@ fn systemd_is_told_what_it_needs() {
     let socket = place.path("notify");
     let listener = UnixDatagram::bind(&socket).unwrap();
     listener.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
-    // As systemd does, which knows the process before it runs the program.
+    // systemd does the same: it knows the process before it runs the program.
     let mut command = std::process::Command::new("/bin/sh");
     command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" daemon", env!("CARGO_BIN_EXE_recoveryctl")]);
     command.envs(place.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -77,7 +77,7 @@ fn systemd_is_told_what_it_needs() {
     }
     assert!(told.contains("EXTEND_TIMEOUT_USEC=") && told.contains("STATUS=recovering"), "{told}");
     told.clear();
-    // From the loop that works: it comes again and again.
+    // The main loop sends this again and again.
     while pings < 3 {
         hear(&mut told);
         pings = told.matches("WATCHDOG=1").count();

@@ -1,4 +1,4 @@
-//! `demo`: the whole story, told by the program itself.
+//! `demo`: the whole demonstration, run by the program itself.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 use crate::common::{Place, Ran};
@@ -64,7 +64,7 @@ fn an_interrupt_ends_it_and_everything_that_it_started() {
     command.env("TMPDIR", place.path("tmp")).arg("demo");
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
-    // A witness file means that jobs run.
+    // A witness file shows that jobs run.
     let witness = loop {
         let folder = std::fs::read_dir(place.path("tmp")).unwrap().flatten().find(|e| e.path().is_dir());
         if let Some(folder) = folder.filter(|f| f.path().join("witness").exists()) {

@@ -1,5 +1,5 @@
-//! Ends that come from outside, and ends that are owed: what a shutdown, a stray signal, a killed client and a process
-//! that cannot be ended make of a job.
+//! Ends that come from outside, and ends that are owed: the effect on a job of a shutdown, a stray signal, a
+//! killed client and a process that cannot be ended.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 use recovery::queue::{Actor, JobStatus, Operation, append};
@@ -17,7 +17,7 @@ fn is_gone(process: ProcessIdentity) -> bool {
     presence(process) == recovery::system::Presence::Gone
 }
 
-/// The wish alone, as when the process that recorded it was killed before it told anybody.
+/// Records only the cancel, as when the process that recorded it was killed before it told anybody.
 fn record_cancel(scene: &Scene, id: &str) {
     let actor = Actor { by: "uid:0 root jobs cancel".to_owned(), why: None };
     append(&scene.dir(), &actor, &[Operation::Cancel { job: id.parse().unwrap() }]).unwrap();
@@ -69,7 +69,7 @@ fn interruption_that_a_killed_supervisor_noted_is_told_by_the_recovery() {
     let scene = Scene::new();
     scene.place.write("config.toml", "[jobs]\nkill_grace = \"1h\"\n");
     let daemon = scene.daemon(1);
-    // One process: a child of it would live on for a moment when it is killed.
+    // This is one process: a child of it would live on for a moment when it is killed.
     scene.submit("deaf", &[], "trap '' TERM; echo began >> $W/deaf; exec sleep 600");
     scene.wait_for_witness("deaf");
     daemon.terminate();
@@ -92,7 +92,7 @@ fn recorded_cancel_of_a_stopped_supervisor_is_carried_out_by_the_daemon() {
     let _daemon = scene.daemon(1);
     scene.submit("sleeps", &[], SLEEPS);
     scene.wait_for_witness("sleeps");
-    // Neither hears a signal nor reads the log.
+    // The supervisor neither receives a signal nor reads the log.
     signal_process(scene.supervisor_of("sleeps"), Signal::STOP).unwrap();
     record_cancel(&scene, "sleeps");
     scene.wait_for_status("sleeps", JobStatus::Cancelled);
@@ -124,7 +124,7 @@ fn cancel_that_cannot_be_carried_out_is_a_finding() {
     signal_process(scene.supervisor_of("sleeps"), Signal::STOP).unwrap();
     let mut queue = scene.queue();
     let actor = Actor { by: "test".to_owned(), why: None };
-    // Two minutes ago, by its own clock.
+    // The records are two minutes old, by this clock.
     let earlier = recovery::state::StateDir { clock: past_clock(120_000), ..scene.dir() };
     append(&earlier, &actor, &[Operation::Cancel { job: "sleeps".parse().unwrap() }]).unwrap();
     queue.refresh().unwrap();
@@ -141,13 +141,13 @@ fn program() -> &'static str {
     env!("CARGO_BIN_EXE_recoveryctl")
 }
 
-/// What a deploy job does: stops the daemon that runs it, and starts another.
+/// Returns the script of a deploy job: it stops the daemon that runs it, and starts another.
 fn restarting(scene: &Scene, how: &str, rest: &str) -> String {
     let (log, pid) = (scene.place.path("new.log"), std::process::id());
     let old = crate::crash::scene::read_json(&scene.place.state().join("daemon/daemon.json"))["pid"].clone();
     let daemon = format!("'{}' daemon --listen none >'{}' 2>&1 </dev/null", program(), log.display());
     let started = how.replace("DAEMON", &daemon);
-    // The test is the old one's parent: until it has taken note, the number is there.
+    // The test is the old daemon's parent: the PID exists until the test has reaped it.
     format!(
         "kill {old}; until [ -e $W/stopped-{pid} ]; do sleep 0.02; done; {started} echo began >> $W/upgrade; {rest}"
     )
@@ -217,8 +217,8 @@ fn daemon_started_in_a_job_outlives_its_cancel_its_time_limit_and_its_crash() {
     both_live(&scene, new, victim);
 }
 
-/// What an ordinary user's job leaves when it becomes root for a step: a process that the user may not end. Says
-/// where that process notes its number.
+/// The process that an ordinary user's job leaves when it becomes root for a step: the user may not end it.
+/// Holds the file in which that process notes its PID.
 struct Ordinary {
     scene: Scene,
     become_root: std::path::PathBuf,
@@ -227,7 +227,7 @@ struct Ordinary {
 const UID: u32 = 61_234;
 
 impl Ordinary {
-    /// `None`, said loudly, where there is no such thing.
+    /// Returns `None`, with a printed reason, where this is not possible.
     fn new() -> Option<Ordinary> {
         use std::os::unix::fs::{PermissionsExt, chown};
         if !rustix::process::geteuid().is_root() {
@@ -290,8 +290,8 @@ impl Ordinary {
         crate::crash::scene::Daemon { child: command.spawn().unwrap() }.ready_in(&self.scene.place.state())
     }
 
-    /// Submits a job on a repository that leaves a process of root, which has given up environment and session.
-    /// Only then does it go on: what is not root yet when the command ends, the job's user may end.
+    /// Submits a job on a repository that leaves a process of root, which has given up environment and
+    /// session. The command goes on only then: until that process is root, the job's user may end it.
     fn submit_step(&self, then: &str) {
         let pid = self.scene.witness("root").display().to_string();
         let deaf = format!("trap '' TERM INT HUP; echo \\$\\$ > {pid}; while :; do sleep 0.1; done");
@@ -310,7 +310,7 @@ impl Ordinary {
         self.run(&["jobs", "show", id])["status"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The job runs, says what it waits for, and keeps its repository.
+    /// Checks that the job runs, says what it waits for, and keeps its repository.
     #[track_caller]
     fn is_kept_for(&self, process: ProcessIdentity) {
         wait_for("the condition", || {
@@ -373,8 +373,8 @@ fn job_is_not_over_either_when_its_supervisor_was_killed_meanwhile() {
     wait_for("the next one", || ordinary.status("next") == "succeeded");
 }
 
-/// Not even its descriptor tells of it, and its environment is cleared: only what the lock's metadata says of it does,
-/// wherever the directory was moved to meanwhile.
+/// Neither a descriptor nor the environment shows the process: only the lock's metadata names it, wherever
+/// the directory was moved meanwhile.
 #[test]
 fn lock_that_is_told_to_end_stays_with_what_cannot_be_ended() {
     for is_moved in [false, true] {
@@ -509,7 +509,7 @@ fn peak_and_run_time_begin_when_the_command_begins() {
     scene.wait_for_status("small", JobStatus::Succeeded);
     let shown = scene.json(&["jobs", "show", "small"], 0);
     let attempt = &shown["attempts"][0];
-    // What sleep(1) has is far less than what the process had that became it.
+    // The memory of sleep(1) is far less than that of the process that became it.
     let peak = attempt["memory_peak_bytes"].as_u64().unwrap_or_else(|| panic!("{attempt}"));
     assert!((100_000..6_000_000).contains(&peak), "{attempt}");
     let record = crate::crash::scene::read_json(&scene.job_file("small", "command.json"));

@@ -1,5 +1,5 @@
-//! Every finding code is raised, and by a real cause: those that no other test provokes are here, and
-//! the last test sees to it that none is forgotten.
+//! Every finding code is raised by a real cause. The codes that no other test provokes are here, and the last
+//! test checks that none is forgotten.
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests damage files.
 
@@ -109,7 +109,8 @@ fn what_another_host_left_is_unknown() {
     scene.open_gate("open");
 }
 
-/// The file with the boot's id may be hidden from one of two, or mounted over: what lives counts for more.
+/// The file with the boot's id may be hidden from one of two processes, or mounted over: a living process is
+/// better evidence.
 #[test]
 fn job_under_another_boot_id_lives_and_that_is_told() {
     let scene = Scene::new();
@@ -120,7 +121,7 @@ fn job_under_another_boot_id_lives_and_that_is_told() {
     for path in files {
         let mut document = read_json(&path);
         document["host"]["boot_id"] = json!("11111111-2222-4333-8444-555555555555");
-        // In another form a lock's metadata is somebody's own text, which needs no checksum.
+        // Metadata in another form was written by a person, and needs no checksum.
         std::fs::write(&path, serde_json::to_string_pretty(&document).unwrap()).unwrap();
     }
     scene.recover().names("boot-identity-differs");
@@ -180,7 +181,8 @@ fn a_phase_that_is_tried_again_and_a_skip_too_late() {
         Err(PhaseError::failed("look once", std::io::Error::other("not yet")))
     });
     let second = Phase::new("second", "items", move |_| {
-        // `request_skip` would not accept it now; between its look and its writing it can still happen.
+        // `request_skip` would not accept the request now, but it can still happen between its look and its
+        // write.
         let path = asked.paths.recovery_requests().join("skip-first.json");
         let text = json!({ "phase": "first", "by": "test", "at": "2026-03-01T09:30:00.000Z" });
         std::fs::write(path, text.to_string()).map_err(|e| PhaseError::failed("ask", e))?;

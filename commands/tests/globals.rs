@@ -1,4 +1,4 @@
-//! What holds for every command: flags, usage errors, streams, colours.
+//! Rules for every command: flags, usage errors, streams, colours.
 #![allow(clippy::disallowed_methods)]
 
 use crate::common::{Place, Ran};

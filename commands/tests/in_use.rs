@@ -1,4 +1,5 @@
-//! Nothing goes below anybody: cleanups, `jobs prune`, orphans and the trash wait, refuse or keep, and say for whom.
+//! Nothing that somebody uses is removed: cleanups, `jobs prune`, orphans and the trash wait, refuse or keep,
+//! and say who uses it.
 #![allow(clippy::disallowed_methods)] // Tests make their own files.
 
 use std::os::unix::fs::chown;
@@ -71,7 +72,7 @@ fn prune_refuses_while_a_process_has_a_file_of_the_workspace_open() {
     assert!(!workspace.exists());
 }
 
-/// Also what our own program was given: somebody wants what `jobs output -f` prints.
+/// The same holds for files that our own program was given: somebody wants what `jobs output -f` prints.
 #[test]
 fn prune_refuses_while_our_own_program_prints_into_the_workspace() {
     let place = Place::new();
@@ -204,7 +205,7 @@ fn what_may_not_be_looked_at_protects_and_says_so() {
     drop(process);
 }
 
-/// Where `/proc` hides what others run, nobody is known to be gone.
+/// Where `/proc` hides other users' processes, no process is known to be gone.
 #[test]
 fn processes_that_are_not_listed_protect_and_the_way_out_is_named() {
     const NOBODY: u32 = 65534;
@@ -251,8 +252,8 @@ fn mount_in_a_namespace_without_processes_keeps_the_files() {
     place.run(["work", "--once"]).ends_with(0);
     place.run(["cleanup", "start", "a"]).ends_with(0);
     let workspace = place.state().join("jobs/a");
-    // The namespace is kept by a file in a namespace that the test made, and goes with that. (unshare(1) 2.38 binds it
-    // in a race with itself: "Invalid argument".)
+    // A file in a namespace that the test made keeps the namespace, and ends with it. (unshare(1) 2.38 binds
+    // it in a race with itself: "Invalid argument".)
     let script = "set -e; mkdir ns; mount --bind ns ns; mount --make-private ns; touch ns/kept; tries=0; \
                   until unshare --mount=ns/kept --propagation private mount -t tmpfs none \"$1/m\" 2>/dev/null; \
                   do tries=$((tries + 1)); [ $tries -lt 100 ]; done; shift; exec \"$@\"";

@@ -1,4 +1,4 @@
-//! Copies, and backups that were put back, as users meet them.
+//! Copies, and restored backups, as users meet them.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ fn copy(place: &Place, from: &str, to: &str) {
     assert!(done.success());
 }
 
-/// Puts the backup where the state directory is, as people do.
+/// Restores the backup in the state directory's place, as people do.
 fn put_back(place: &Place) {
     std::fs::rename(place.path("state"), place.path("broken")).unwrap();
     std::fs::rename(place.path("backup"), place.path("state")).unwrap();
@@ -25,7 +25,7 @@ fn json_in(place: &Place, state: &str, arguments: &[&str]) -> (serde_json::Value
     (document, done.status.code().unwrap())
 }
 
-/// As an adoption leaves it that was cut short.
+/// The copy is as an interrupted adoption leaves it.
 #[test]
 fn damaged_copy_names_the_adoption_and_not_a_recovery() {
     let place = Place::new();
@@ -123,7 +123,7 @@ fn copy_refuses_what_changes_and_names_the_way_out_which_works() {
     assert_eq!(json_in(&place, "copied", &["work", "--once"]).1, 0);
     let (status, _) = json_in(&place, "copied", &["status"]);
     assert_eq!(status["state"], "healthy", "{status:#}");
-    // Nothing of it has reached the original, which is none.
+    // Nothing of the copy has reached the original, which is no copy.
     assert_eq!(json_in(&place, "state", &["jobs", "list"]).0["jobs"][0]["status"], "queued");
     assert_eq!(json_in(&place, "state", &["state", "adopt", "--as-new"]).1, 12);
 }
@@ -185,7 +185,7 @@ fn attendants(place: &Place, word: &str) -> Vec<rustix::process::Pid> {
     ours.filter_map(rustix::process::Pid::from_raw).collect()
 }
 
-/// Nothing of it bears a mark, and nobody supervises it any more.
+/// No process of the job bears a mark, and nobody supervises it any more.
 #[test]
 fn job_with_a_cleared_environment_that_lives_from_before_the_restore_is_not_started_beside_it() {
     let place = Place::new();
@@ -226,7 +226,7 @@ fn job_with_a_cleared_environment_that_lives_from_before_the_restore_is_not_star
     assert_eq!(std::fs::read_to_string(&seen).unwrap().lines().count(), 2);
 }
 
-/// Also after recoveries that found no job of another time.
+/// This also holds after recoveries that found no job of another incarnation.
 #[test]
 fn lock_whose_command_lives_from_before_the_restore_is_not_granted_until_it_is_gone() {
     let place = Place::new();
@@ -280,7 +280,7 @@ fn put_back_under_a_lock(place: &Place) -> Background {
     holder
 }
 
-/// Asks it to end, and waits until it has.
+/// Sends it SIGTERM, and waits until it has ended.
 fn terminate(process: Background) {
     let pid = rustix::process::Pid::from_raw(process.pid().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -296,7 +296,8 @@ fn finding<'a>(document: &'a serde_json::Value, code: &str) -> &'a serde_json::V
     all.find(|finding| finding["code"] == code).unwrap_or_else(|| panic!("no {code}: {document:#}"))
 }
 
-/// A job that the queue does not know is none of those that wait: it closes what it works on, and is told.
+/// A job that the queue does not know is none of those that wait: it closes the repository that it works on,
+/// and is reported.
 #[test]
 fn unknown_job_that_lives_from_before_the_restore_keeps_others_from_no_more_than_its_repository() {
     let place = Place::new();
@@ -309,7 +310,7 @@ fn unknown_job_that_lives_from_before_the_restore_keeps_others_from_no_more_than
     copy(&place, "state", "backup");
     let without = survivor_of(&place, "without", &[]);
     let mut on_api = survivor_of(&place, "on-api", &[("RECOVERYCTL_REPOSITORY", "api")]);
-    // Under a lock of another repository nothing tells of the job's own.
+    // Under a lock of another repository, nothing shows the job's own repository.
     let inside = [("RECOVERYCTL_REPOSITORY", "docs"), ("RECOVERYCTL_LOCK_STATE", "x")];
     let mut under_lock = survivor_of(&place, "under-lock", &inside);
     put_back(&place);
@@ -348,7 +349,8 @@ fn queued_job_that_lives_from_before_the_restore_is_explained_with_its_processes
     assert!(why["because"].as_str().unwrap().contains(&survivor.pid().to_string()), "{why:#}");
 }
 
-/// The scheduler knows it too: a job that wants the repository is not claimed and given back again and again.
+/// The scheduler knows this too: a job that needs the repository is not claimed and given back again and
+/// again.
 #[test]
 fn job_waits_while_a_command_under_a_lock_lives_from_before_the_restore() {
     let place = Place::new();
@@ -369,11 +371,11 @@ fn job_waits_while_a_command_under_a_lock_lives_from_before_the_restore() {
     });
 }
 
-/// What this incarnation's own locks have left running is no survivor of the time that is lost.
+/// A process that this incarnation's own locks have left running is no survivor of the lost time.
 #[test]
 fn agent_that_a_lock_started_after_the_restore_closes_no_repository() {
     let place = Place::new();
-    // As long as it lives, each grant looks for others.
+    // As long as the survivor lives, each grant searches for others.
     let survivor = put_back_while_a_job_lives(&place);
     let seen = place.path("pid");
     let closing = "for fd in /proc/self/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && eval \"exec $n>&-\"; done";
@@ -382,7 +384,7 @@ fn agent_that_a_lock_started_after_the_restore_closes_no_repository() {
         "setsid env -i bash -c \"$1\" \"$2\" > /dev/null 2>&1 & until [ -e \"$2\" ]; do sleep 0.01; done";
     let words = ["lock", "web", "--", "sh", "-c", script, "sh", &agent, seen.to_str().unwrap()];
     assert_eq!(place.run(words).status, 0);
-    // Another grant, so that no file tells of the first.
+    // Another grant follows, so that no file shows the first one.
     for repository in ["web", "api"] {
         place.run(["lock", repository, "--wait", "1ms", "--", "true"]).ends_with(0);
     }
@@ -406,11 +408,11 @@ fn attempt_of_the_time_that_is_lost_puts_no_output_into_the_directory_that_was_p
     let output = place.state().join("attempts/one/output.log");
     until("the job to print", || std::fs::read(&output).is_ok_and(|printed| printed == b"printed\n"));
     daemon.kill();
-    // That of the first job may still be leaving.
+    // The supervisor of the first job may still be ending.
     until("one supervisor to be left", || attendants(&place, "supervise").len() == 1);
     let supervisor = attendants(&place, "supervise")[0];
     let signal = |signal| rustix::process::kill_process(supervisor, signal).unwrap();
-    // It writes its files anew when they are gone: not in between.
+    // The supervisor writes its files again when they are gone; it must not do so in between.
     signal(rustix::process::Signal::STOP);
     for entry in std::fs::read_dir(place.state()).unwrap().flatten() {
         let removed = match entry.file_type().unwrap().is_dir() {

@@ -299,7 +299,7 @@ fn a_job_is_named_by_the_beginning_of_its_id_or_as_the_last_one() {
     assert_eq!(both["code"], "ambiguous-job", "{both}");
     assert!(both["message"].as_str().unwrap().contains(&second), "{both}");
     place.run(["jobs", "show", "nig"]).ends_with(5);
-    // A script that names a job that is gone must not hit another one.
+    // A script that names a job that is gone must not affect another one.
     assert_eq!(
         place.run(["jobs", "cancel", "build-1", "--json"]).ends_with(5).error()["code"],
         "no-such-job"

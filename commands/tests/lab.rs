@@ -92,7 +92,8 @@ fn bad_bytes_cost_no_more_than_themselves() {
     assert!(bytes::parsers::most_memory() < 1 << 30, "{} bytes", bytes::parsers::most_memory());
 }
 
-/// A folder of the name could be neither read nor replaced: reports and recoveries failed on it for ever.
+/// A folder with such a name could be neither read nor replaced: reports and recoveries failed on it for
+/// ever.
 #[test]
 fn a_folder_in_place_of_any_state_file_is_put_away() {
     let rows = bytes::folders::try_folders(&binary(), "no-state-file").unwrap();

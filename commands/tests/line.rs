@@ -1,4 +1,4 @@
-//! One line for a repository: those who wait in `lock` and the queued jobs are served in the order in which
+//! One line for each repository: waiting `lock` commands and queued jobs are served in the order in which
 //! they came, whatever is killed meanwhile.
 #![allow(clippy::print_stdout, unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
@@ -53,7 +53,7 @@ fn submit(scene: &Scene, name: &str, options: &[&str]) {
     scene.submit(name, &options, WITNESSED);
 }
 
-/// Who waits for `web`.
+/// Returns the names of those that wait for `web`.
 fn waiting(scene: &Scene) -> Vec<String> {
     let lock = scene.json(&["locks", "inspect", "web"], 0)["locks"][0].clone();
     let line = lock["waiting_line"].as_array().unwrap();
@@ -79,7 +79,7 @@ fn granted(scene: &Scene) -> Vec<String> {
     grants.into_iter().map(|(_, name)| name.trim().to_owned()).collect()
 }
 
-/// What the queue's log tells: why an order came about.
+/// Returns what the queue's log says: the reason for an order.
 fn told(scene: &Scene) -> String {
     let segments = std::fs::read_dir(scene.dir().paths.queue_log()).unwrap().flatten().map(|e| e.path());
     let mut segments: Vec<_> = segments.filter(|p| p.extension().is_some_and(|e| e == "log")).collect();
@@ -129,7 +129,7 @@ fn tickets_and_jobs_are_served_in_one_order_and_urgent_jobs_first() {
     assert_eq!(holder.end(), 0);
 }
 
-/// Nobody is there to start the queued job: it is in nobody's way.
+/// No process is there to start the queued job, so it delays nobody.
 #[test]
 fn without_a_scheduler_queued_jobs_hold_nobody_up() {
     let scene = Scene::new();
@@ -198,7 +198,7 @@ fn the_order_is_kept_under_random_kills() {
             }
             came.push(name);
         }
-        // Some die while all wait: each is known to have no grant.
+        // Some die while all wait: they are known to have no grant.
         let mut dead: Vec<String> = Vec::new();
         for _ in 0..random(3) {
             let victim = usize::try_from(random(waiters.len() as u64)).unwrap();
@@ -235,7 +235,8 @@ fn the_order_is_kept_under_random_kills() {
         wait_for("the last command to end", || !scene.witness("inside").exists());
         let granted = granted(&scene);
         assert_eq!(scene.witnessed("overlap"), [""; 0], "{granted:?}");
-        // Two daemons in a row that died between a job's claim and its start: it pauses, and others go before.
+        // Two daemons in a row died between a job's claim and its start: the job pauses, and others go before
+        // it.
         let paused: Vec<String> = scene
             .queue()
             .state()

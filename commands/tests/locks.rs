@@ -153,7 +153,7 @@ fn a_recovery_gives_back_what_a_dead_holder_left_and_keeps_what_lives() {
     assert_eq!(recovered["locks"][0]["outcome"], "released");
     assert!(!recovered["locks"][0]["evidence"].as_array().unwrap().is_empty(), "{recovered}");
     assert_eq!(place.run(["locks", "active", "--json"]).ends_with(0).json()["total"], 0);
-    // What proved it stays, also when the lock is granted again.
+    // The evidence stays, also when the lock is granted again.
     place.run(["lock", "web", "--", "true"]).ends_with(0);
     let why = place.run(["why", "lock:web", "--json"]).ends_with(0).json();
     assert_eq!(why["past"].as_array().unwrap().len(), 1, "{why}");

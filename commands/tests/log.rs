@@ -1,4 +1,4 @@
-//! What is said of what happens: in which form, with which fields, and where it is kept.
+//! The log: in which form events are logged, with which fields, and where the lines are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixDatagram;
@@ -137,7 +137,7 @@ fn json_lines_are_the_lines_that_are_kept() {
     assert_eq!(daemon.terminate(), Some(0));
     let (here, kept) =
         (lines_of(&scene.place.path("said")), lines_of(&scene.place.state().join("daemon/daemon.log")));
-    // What is said before the state directory is open is not kept.
+    // Lines from before the state directory is open are not kept.
     assert!(here.ends_with(&kept) && kept.len() > 8, "{here:#?}\n{kept:#?}");
     assert!(here.iter().all(|line| line.v == 1 && line.process == "daemon"));
     assert_eq!(here.last().unwrap().event.as_deref(), Some(events::DAEMON_ENDS));
@@ -213,7 +213,7 @@ fn journal_gets_fields_and_message_ids() {
     assert_eq!(crashed["MESSAGE_ID"], events::message_id(events::JOB_CRASHED).simple().to_string());
     let ended = journal.find(events::JOB_ENDED, "ends").unwrap();
     assert_eq!((&*ended["REPOSITORY"], &*ended["PRIORITY"]), ("web", "6"), "{ended:?}");
-    // Without the journal the line is still said.
+    // Without the journal, the line is still written.
     drop(journal);
     scene.submit("after", &[], "true");
     wait_for("the text", || said(&scene).contains("job after ended: succeeded"));
@@ -227,7 +227,7 @@ fn filter_says_what_is_said() {
     wait_for("the end", || said(&scene).contains("job a ended"));
     assert_eq!(daemon.terminate(), Some(0));
     assert!(said(&scene).lines().all(|line| line.contains(" job a ")), "{}", said(&scene));
-    // A supervisor is told the same.
+    // A supervisor gets the same filter.
     let by_supervisor =
         log_of(&scene, "a").lines.into_iter().filter(|line| line.process == "supervisor").count();
     assert_eq!(by_supervisor, 0);
@@ -294,7 +294,7 @@ fn what_fails_in_every_round_is_told_now_and_then() {
     assert!(told <= failures.ilog2() as usize + 3, "{told} lines for {failures} failures: {over}");
 }
 
-/// Every text in the state directory's logs, and what was said.
+/// Returns every line in the state directory's logs, and on standard error.
 fn all_said(scene: &Scene) -> String {
     let daemon = scene.place.state().join("daemon");
     let logs = ["daemon.log", "supervisors.log"].map(|name| daemon.join(name));
@@ -379,7 +379,8 @@ fn page_on_the_log_names_every_kind_and_its_id() {
     assert!(missing.is_empty(), "docs/log.md lacks:\n{}", missing.join("\n"));
 }
 
-/// A name that no table has would have no meaning and no `MESSAGE_ID`; one that nobody says is none.
+/// A kind without an entry in the table would have no meaning and no `MESSAGE_ID`; a kind that is never
+/// logged is not allowed either.
 #[test]
 fn kinds_are_all_said_and_said_by_their_constants() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

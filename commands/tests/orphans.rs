@@ -1,4 +1,4 @@
-//! `scan` and `orphans`: what is found, what protects it, what is removed and comes back.
+//! `scan` and `orphans`: what is found, what protects it, what is removed and restored.
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests leave orphans behind.
 
@@ -57,20 +57,20 @@ fn why_makes_every_check_anew() {
     assert_eq!((&why["object"], &why["plan_id"]), (&"job_directory:ghost".into(), &plan), "{why}");
     let (evidence, checks) = (why["evidence"].as_array().unwrap(), &why["candidate"]["checks"]);
     assert_eq!(evidence.len(), checks.as_array().unwrap().len(), "{why}");
-    // It grows older meanwhile.
+    // The candidate grows older meanwhile.
     let without_age = |evidence: &Value| {
         let evidence = evidence.as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned());
         evidence.map(|line| line.replace(|c: char| c.is_ascii_digit(), "")).collect::<Vec<_>>()
     };
     let again = json(&place, &["why", "job_directory:ghost"]);
     assert_eq!(without_age(&again["evidence"]), without_age(&why["evidence"]));
-    // What lives there now counts, not what the scan saw.
+    // The present state counts, not what the scan saw.
     let lock = std::fs::File::create(place.write("state/attempts/ghost/sentinel.lock", "")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let why = json(&place, &["why", &asked]);
     assert_eq!((&why["verdict"], &why["candidate"]["safe"]), (&"protected".into(), &false.into()), "{why}");
     assert!(why["reason"].as_str().unwrap().starts_with("lock-free: "), "{why}");
-    // Another folder of the same name is not what the plan means.
+    // Another folder with the same name is not the one in the plan.
     std::fs::rename(&workspace, place.path("moved")).unwrap();
     ghost(&place, "ghost");
     let why = json(&place, &["why", &asked]);
@@ -88,7 +88,7 @@ fn a_daemon_looks_again_and_empties_the_trash() {
     ghost(&place, "old");
     run(&place, &["scan"]).ends_with(0);
     run(&place, &["orphans", "cleanup", "--yes"]).ends_with(0);
-    // Cron has told of it.
+    // Cron has reported it.
     place.write("state/cleanup/damaged.json", "{");
     assert!(run(&place, &["scan", "--only-changes"]).ends_with(0).stdout.contains("cleanup-damaged"));
     let trashed = || json(&place, &["orphans", "candidates"])["trash"].as_array().unwrap().len();
@@ -104,7 +104,7 @@ fn a_daemon_looks_again_and_empties_the_trash() {
     });
     assert!(workspace.exists(), "it only looks");
     drop(daemon);
-    // What the daemon found was told to nobody; what cron told it does not tell again.
+    // What the daemon found was reported to nobody; what cron reported, it does not report again.
     let told = run(&place, &["scan", "--only-changes"]).ends_with(0).stdout;
     assert!(told.lines().count() == 1 && told.contains("job_directory:new"), "{told}");
     assert_eq!(run(&place, &["scan", "--only-changes"]).ends_with(0).stdout, "");
@@ -158,7 +158,7 @@ fn an_orphan_is_found_removed_and_restored() {
     assert_eq!(scan["findings"][0]["code"], "orphan-found");
     assert!(workspace.exists(), "a scan removes nothing");
     let plan = scan["plan_id"].as_str().unwrap();
-    // Nobody says yes; a wrong plan; an unknown candidate; a rehearsal.
+    // The cases: no agreement, a wrong plan, an unknown candidate, a rehearsal.
     run(&place, &["orphans", "cleanup", "--plan", plan]).ends_with(16);
     run(&place, &["orphans", "cleanup", "--plan", "other", "--yes"]).ends_with(13);
     run(&place, &["orphans", "cleanup", "--id", "none", "--yes"]).ends_with(5);
@@ -174,7 +174,7 @@ fn an_orphan_is_found_removed_and_restored() {
         (&log["entries"][0]["result"], &log["entries"][0]["reason"]),
         (&"removed".into(), &"space".into())
     );
-    // What proved it stays, also when no plan knows of it any more.
+    // The evidence stays, also when no plan has the candidate any more.
     for name in [format!("orphan:{id}"), "job_directory:ghost".to_owned()] {
         let why = json(&place, &["why", &name]);
         assert_eq!(
@@ -185,7 +185,7 @@ fn an_orphan_is_found_removed_and_restored() {
         let evidence = why["past"][0]["evidence"].as_array().unwrap();
         assert!(!evidence.is_empty() && evidence.iter().all(|e| e.as_str().unwrap().contains(" passed: ")));
     }
-    // Carried out once, the plan has nothing left.
+    // After its execution, the plan has nothing left.
     assert_eq!(
         json(&place, &["orphans", "cleanup", "--plan", plan, "--yes"])["removed"],
         serde_json::json!([])
@@ -197,7 +197,7 @@ fn an_orphan_is_found_removed_and_restored() {
     assert_eq!(std::fs::read_to_string(workspace.join("sub/file")).unwrap(), "left");
     run(&place, &["orphans", "restore", id]).ends_with(5);
     run(&place, &["orphans", "restore", id, "--dry-run"]).ends_with(5);
-    // Not over what is there by now.
+    // It is not restored over what exists by now.
     run(&place, &["scan"]).ends_with(0);
     run(&place, &["orphans", "cleanup", "--yes"]).ends_with(0);
     ghost(&place, "ghost");
@@ -416,7 +416,7 @@ fn for_cron_a_scan_says_only_what_is_new() {
     assert_eq!(json(&place, &["scan", "--kind", "lock"])["scanned"], serde_json::json!({"lock": 0}));
 }
 
-/// The one candidate, which is safe; carried out.
+/// Removes the one candidate, which is safe; returns the report.
 fn found_and_removed(place: &Place, object: &str) -> Value {
     let scan = json(place, &["scan"]);
     assert_eq!(scan["candidates_total"], 1, "{scan}");
@@ -473,7 +473,7 @@ fn a_sentinel_of_another_job_goes_and_the_workspace_stays() {
     std::fs::copy(sentinel("one"), sentinel("two")).unwrap();
     let removed = found_and_removed(&place, "sentinel:attempts/two/sentinel.json");
     assert!(!sentinel("two").exists() && place.state().join("jobs/two/file").exists());
-    // What was wrong after all comes back, but not over what is there by now.
+    // A wrong removal can be restored, but not over what exists by now.
     let id = removed["id"].as_str().unwrap();
     std::fs::write(sentinel("two"), own).unwrap();
     run(&place, &["orphans", "restore", id]).ends_with(12);

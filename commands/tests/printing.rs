@@ -1,4 +1,5 @@
-//! What a job prints is kept: however it opens its output again, and whichever of our processes is killed.
+//! The output of a job is kept, however the job opens its output again, and whichever of our processes is
+//! killed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -64,7 +65,7 @@ fn begun(id: &str, script: &str) -> (Scene, Daemon) {
     (scene, daemon)
 }
 
-/// As a clean checkout does, and a job that has a file of that name.
+/// A clean checkout removes the file, and so does a job that has a file of that name.
 #[test]
 fn output_that_the_job_removes_or_replaces_is_there_when_it_is_over() {
     for (script, theirs) in [
@@ -129,7 +130,7 @@ fn output_limit_holds_after_the_job_reopened_its_output() {
 fn supervisor_killed_job_prints_on_without_a_gap() {
     let (scene, daemon) = begun("it", COUNTING);
     let keeper = keeper(&scene, "it");
-    // Nobody of ours but the keeper is left.
+    // Of our processes, only the keeper is left.
     daemon.kill();
     kill(supervisor(&scene, "it"));
     let len = || std::fs::metadata(scene.job_file("it", "output.log")).unwrap().len();
@@ -169,7 +170,7 @@ fn all_of_ours_killed_job_waits_for_the_next_daemon_and_nothing_is_lost() {
     scene.open_gate("go");
     let command = read_json(&scene.job_file("it", "command.json"))["command"]["pid"].as_u64().unwrap();
     let _daemon = scene.daemon(1);
-    // It could not have printed all of that without somebody who empties the pipe.
+    // Without a process that empties the pipe, the job could not have printed all of that.
     scene.wait_for_witness("done");
     assert!(ProcessIdentity::of(u32::try_from(command).unwrap()).is_some(), "SIGPIPE would have ended it");
     scene.open_gate("open");
@@ -179,7 +180,7 @@ fn all_of_ours_killed_job_waits_for_the_next_daemon_and_nothing_is_lost() {
     assert_eq!(output(&scene, "it"), format!("{wanted}end\n"));
 }
 
-/// Its keeper goes on into a file without a name, which nobody would put back when the job is over.
+/// The keeper continues in a file without a name, which nobody would put back when the job is over.
 #[test]
 fn job_that_removed_its_output_and_lost_its_supervisor_prints_into_one_output() {
     let script = "echo before; echo began >> $W/it; until [ -e $W/go ]; do sleep 0.02; done; \
@@ -235,7 +236,7 @@ fn silent_process_with_a_cleared_environment_is_known_by_its_pipe() {
     let keeper = keeper(&scene, "it");
     daemon.kill();
     kill(supervisor(&scene, "it"));
-    // Neither what the files say nor the group: as if the job had removed them.
+    // Neither the files nor the group show the job, as if the job had removed them.
     for file in ["sentinel.json", "command.json"] {
         std::fs::remove_file(scene.job_file("it", file)).unwrap();
     }
@@ -244,7 +245,7 @@ fn silent_process_with_a_cleared_environment_is_known_by_its_pipe() {
     assert!(ProcessIdentity::of(keeper).is_some());
     let why = scene.json(&["why", "job:it"], 0);
     assert_eq!(why["liveness"], "alive", "{why}");
-    // What prints into that pipe, which the keeper empties.
+    // This is the process that prints into the pipe, which the keeper empties.
     let pipe = std::fs::read_link(format!("/proc/{keeper}/fd/0")).unwrap();
     let printing = recovery::system::process_table().into_iter().map(|process| process.identity);
     for process in printing.filter(|one| one.pid != keeper) {

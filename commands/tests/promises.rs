@@ -1,4 +1,4 @@
-//! The page on security names for each promise a test that holds it.
+//! The page on security names a test for each promise.
 
 use std::path::Path;
 

@@ -60,7 +60,7 @@ fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
     assert_eq!(rehearsed["dry_run"], true);
     let all: Vec<String> = jobs_folder(&scene);
     let report = scene.json(&["jobs", "prune", "--keep-last", "4"], 0);
-    // Which of those that ended side by side ended first is not known beforehand: nine were over.
+    // Of jobs that ended in parallel, the order is not known beforehand: nine were over.
     assert_eq!(report["removed"].as_array().unwrap().len() + report["kept"].as_array().unwrap().len(), 5);
     assert_eq!((&rehearsed["removed"], &rehearsed["kept"]), (&report["removed"], &report["kept"]));
     assert!(all.len() > jobs_folder(&scene).len());
@@ -86,7 +86,7 @@ fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
     let left: Vec<String> = ids(&scene.json(&["jobs", "list"], 0), "jobs");
     assert_eq!(left, ["called", dies, runs, "waits"]);
     assert_eq!(scene.status(runs), JobStatus::Running);
-    // They stay gone, also when the whole queue has to come back from the jobs' own records.
+    // They stay removed, also when the whole queue must be restored from the jobs' own records.
     scene.recover();
     // The supervisor of the job that runs may write there meanwhile.
     let queue = scene.place.state().join("queue");
@@ -106,7 +106,7 @@ fn has_git() -> bool {
     Command::new("git").arg("--version").output().is_ok_and(|o| o.status.success())
 }
 
-/// What is not just files is cleaned up before the job goes, of crashed jobs too.
+/// A job that left more than files is cleaned up before it is removed, also a crashed one.
 #[test]
 fn uncommitted_work_is_kept_and_an_index_removed_before_a_job_goes() {
     if !has_git() {
@@ -125,7 +125,7 @@ fn uncommitted_work_is_kept_and_an_index_removed_before_a_job_goes() {
     scene.kill_all_of(&dies);
     scene.wait_for_status(&dies, JobStatus::Crashed);
     daemon.kill();
-    // It waits for a resume: nothing of it goes by itself.
+    // The job waits for a resume: nothing of it is removed automatically.
     assert_eq!(scene.json(&["cleanup", "run"], 0)["derived"], 0);
     assert!(scene.job_file(&dies, "repo/untracked").exists());
 
@@ -162,7 +162,7 @@ fn uncommitted_work_is_kept_and_an_index_removed_before_a_job_goes() {
     assert!(kept("dirty.1_2") && kept("dirty.1"));
 }
 
-/// A cleanup that does not come to its end keeps its job; when it is passed over, the job goes.
+/// A job whose cleanup does not complete stays; when the cleanup is skipped, the job is removed.
 #[test]
 fn a_job_whose_cleanup_is_stuck_stays() {
     let scene = Scene::new();
@@ -179,7 +179,7 @@ fn a_job_whose_cleanup_is_stuck_stays() {
     assert_eq!(ids(&scene.json(&["jobs", "prune", "--keep-days", "0"], 0), "removed"), ["stuck"]);
 }
 
-/// A resumed job that is taken out of the line is over in the same attempt once more.
+/// A resumed job that is cancelled in the queue is over in the same attempt once more.
 #[test]
 fn a_cleanup_that_was_overtaken_is_made_up_for() {
     let scene = Scene::new();
@@ -235,7 +235,7 @@ fn a_daemon_prunes_by_its_configuration() {
     });
 }
 
-/// A mount in a workspace, a link out of it: what is behind them stays.
+/// A mount in a workspace, or a link out of it: what is behind them stays.
 #[test]
 fn nothing_behind_a_mount_or_a_link_is_touched() {
     if !rustix::process::geteuid().is_root() {
@@ -266,13 +266,13 @@ fn nothing_behind_a_mount_or_a_link_is_touched() {
     assert_eq!(ids(&report, "removed"), ["mounted"]);
     assert_eq!(report["failed"].as_array().map(Vec::len), Some(1), "{report}");
     assert_eq!(std::fs::read_to_string(victim.join("precious")).unwrap(), "precious");
-    // The mount was the other namespace's: now the rest goes.
+    // The mount belonged to the other namespace: the rest is removed now.
     assert_eq!(trash(&scene).len(), 1);
     scene.json(&["jobs", "prune", "--keep-days", "0"], 0);
     assert_eq!((trash(&scene).len(), Path::exists(&victim.join("precious"))), (0, true));
 }
 
-/// Killed at any moment, again and again: what went is gone whole, what stays is there whole.
+/// Killed at any moment, again and again: a job is removed completely or stays complete.
 #[test]
 fn killed_at_random_it_leaves_nothing_torn() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! Jobs whose record was lost, rebuilt from whatever else is left: every combination of it.
+//! Jobs whose record was lost are reconstructed from everything else that is left, in every combination.
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests damage files.
 
@@ -23,7 +23,7 @@ const LEFT: [(&str, &str); 6] = [
 const SENTINEL: usize = 0;
 const EXIT: usize = 2;
 
-/// What became of the record.
+/// What happened to the record.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Record {
     Whole,
@@ -81,7 +81,7 @@ fn all_have_run() -> Scene {
     scene
 }
 
-/// Leaves of a job what the case says.
+/// Removes everything of a job except what the case leaves.
 fn take_away(scene: &Scene, case: &Case) {
     for ((file, _), is_left) in LEFT.iter().zip(case.left) {
         let path = scene.job_file(&case.id, file);
@@ -96,7 +96,7 @@ fn take_away(scene: &Scene, case: &Case) {
         Record::Whole => {}
         Record::Lost => std::fs::remove_file(record).unwrap(),
         Record::Damaged => {
-            // Still JSON: only its checksum tells.
+            // The text is still JSON: only its checksum shows the damage.
             let text = std::fs::read_to_string(&record).unwrap();
             assert!(text.contains("\"exit_code\":3"));
             std::fs::write(record, text.replace("\"exit_code\":3", "\"exit_code\":0")).unwrap();
@@ -122,7 +122,7 @@ fn assert_from(case: &Case, shown: &Value, expected: &[&str]) {
     }
 }
 
-/// The queue knows every job: at most their records are written anew.
+/// The queue knows every job, so only their records are written again.
 #[test]
 fn what_the_queue_knows_is_written_anew_whatever_else_is_left() {
     let scene = all_have_run();
@@ -213,7 +213,7 @@ fn a_running_job_that_everybody_forgot_is_re_attached() {
     assert_eq!(scene.witnessed("lives"), ["began"]);
 }
 
-/// Nothing tells the attempt of a job that lives: it is left alone until it is gone.
+/// No file shows the attempt of a living job: the job is left alone until it has ended.
 #[test]
 fn a_process_whose_attempt_nothing_tells_is_waited_for() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! The jobs' own records as the last source: the log and the snapshots lost, in whole or in part.
+//! The jobs' own records as the last source, when the log and the snapshots are lost, in whole or in part.
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests damage files.
 

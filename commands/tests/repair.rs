@@ -48,8 +48,8 @@ fn rehearse_run_and_run_again(scene: &Scene, part: &str, status_after: i32) -> V
     done
 }
 
-/// Every file of the state directory, with its content; those of the log's shared page and of the daemon
-/// change when somebody only looks.
+/// Returns every file of the state directory, with its content, except the log's shared page and the daemon's
+/// files: they change when a process only looks.
 fn everything_below(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![scene.place.state()];
@@ -196,7 +196,7 @@ fn damaged_metadata_of_a_held_lock_is_restored_from_the_second_copy() {
     assert_eq!((&after["locks"][0]["lock_id"], &after["locks"][0]["liveness"]), (&before, &json!("alive")));
     scene.run(&["release", "web"]).ends_with(11);
 
-    // Its command outlives it: the copy says so too.
+    // Its command outlives it, and the copy says so too.
     lock.kill();
     std::fs::write(metadata(&scene), "{").unwrap();
     assert_eq!(acts(&scene.json(&["repair", "locks"], 0))[0].0, "restore-lock-metadata");
@@ -214,7 +214,7 @@ fn a_jobs_lock_is_restored_from_its_sentinel_when_both_copies_are_lost() {
     running_alone(&scene, "holder", &["--repo", "web"]);
     let lock_id = scene.json(&["locks", "inspect", "web"], 0)["locks"][0]["lock_id"].clone();
     std::fs::write(metadata(&scene), "damaged").unwrap();
-    // In place, as the disk would: the holder of the file holds it still.
+    // The file is written in place, as a disk error would be: its holder still holds it.
     std::fs::write(scene.place.state().join("locks/web.lock"), "damaged too").unwrap();
     let done = rehearse_run_and_run_again(&scene, "locks", 0);
     assert_eq!(acts(&done), [("restore-lock-metadata".to_owned(), "lock:web".to_owned())]);
@@ -245,7 +245,8 @@ fn repair_of_locks(scene: &Scene) -> (i32, Value) {
     panic!("processes that hide come and go without end");
 }
 
-/// With both copies lost and no job, only a look at all processes could prove that nobody works on it.
+/// When both copies are lost and there is no job, only a look at all processes could prove that nobody works
+/// on the repository.
 #[test]
 fn without_any_copy_a_lock_is_freed_by_proof_or_left_to_the_operator() {
     let scene = Scene::new();
@@ -256,7 +257,7 @@ fn without_any_copy_a_lock_is_freed_by_proof_or_left_to_the_operator() {
     match status {
         0 => assert_eq!(acts(&report), [("free-lock".to_owned(), "lock:web".to_owned())]),
         3 => {
-            // Somebody may be outside of this process namespace, or may not be looked at.
+            // A process may be outside of this process namespace, or may not be examined.
             assert_eq!((acts(&report).len(), &report["left"][0]["object"]), (0, &json!("lock:web")));
             assert_eq!(report["left"][0]["next"], "recoveryctl release web --force");
             scene.run(&["release", "web"]).ends_with(12);
@@ -348,7 +349,8 @@ fn a_job_that_lives_is_never_declared_dead() {
     assert_eq!(scene.status("alive"), JobStatus::Running);
 }
 
-/// A daemon that takes jobs is not in the way, and not disturbed; another repair or a recovery is.
+/// A daemon that takes jobs does not hinder a repair, and is not disturbed; another repair or a recovery
+/// does.
 #[test]
 fn a_repair_goes_beside_a_daemon_and_not_beside_a_recovery() {
     let scene = Scene::new();

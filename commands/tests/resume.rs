@@ -39,7 +39,7 @@ impl Running {
         Running { place, work, supervisor, command, id }
     }
 
-    /// The scheduler goes first, so that nobody is left who would notice.
+    /// The scheduler is killed first, so that no process is left that would notice.
     fn crash(&mut self) {
         self.work.kill();
         self.supervisor.kill();
@@ -80,7 +80,7 @@ fn a_job_outlives_its_scheduler_and_is_re_attached() {
         place.run(["locks", "active", "--json"]).ends_with(0).json()["locks"][0]["job_id"],
         running.id
     );
-    // It runs: there is nothing to resume, and its lock is its own.
+    // The job runs: there is nothing to resume, and it keeps its lock.
     let error = place.run(["resume", &running.id, "--json"]).ends_with(1).error();
     assert_eq!(error["code"], "job-not-resumable");
     place.run(["release", "web"]).ends_with(11);

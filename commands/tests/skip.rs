@@ -1,4 +1,4 @@
-//! `skip`: a phase of the next recovery is passed over.
+//! `skip`: the next recovery skips a phase.
 
 use crate::common::Place;
 use serde_json::json;

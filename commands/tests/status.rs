@@ -1,4 +1,4 @@
-//! `status`, and the other reports that tell of past recoveries.
+//! `status`, and the other reports about past recoveries.
 #![allow(clippy::disallowed_methods)]
 
 use std::fs;
@@ -63,7 +63,7 @@ fn a_recovery_that_did_not_end_well_is_no_health() {
     assert_eq!(place.run(["health", "--json"]).ends_with(0).json()["healthy"], true);
 }
 
-/// What the last recovery called unusable, and nothing else tells of.
+/// The status names what the last recovery called unusable and no other source reports.
 #[test]
 fn what_was_left_unusable_is_told_with_a_way_out() {
     let place = recovered();
@@ -81,7 +81,7 @@ fn what_was_left_unusable_is_told_with_a_way_out() {
     assert_eq!((&reason["object"], &reason["next"]), (&json!("engine:none"), &json!("recoveryctl recover")));
 }
 
-/// Whether it is tried again by itself or not.
+/// This holds whether the cleanup is tried again by itself or not.
 #[test]
 fn a_cleanup_that_cannot_keep_git_work_is_degraded_while_it_waits_and_when_it_is_parked() {
     for (tries, code) in [("9", "cleanup-waiting"), ("1", "cleanup-parked")] {
@@ -89,7 +89,7 @@ fn a_cleanup_that_cannot_keep_git_work_is_degraded_while_it_waits_and_when_it_is
         let script = "git init -q . && echo work > file";
         place.run(["submit", "--id", "one", "--auto-cleanup", "--", "sh", "-c", script]).ends_with(0);
         place.run(["work", "--once"]).ends_with(0);
-        // Archives can go nowhere.
+        // Archives cannot be written.
         let archives = place.state().join("cleanup/archive");
         std::fs::write(&archives, "").unwrap();
         Ran::of(place.command().env("RECOVERYCTL_CLEANUP_TRIES", tries).args(["cleanup", "run"]));
@@ -101,7 +101,7 @@ fn a_cleanup_that_cannot_keep_git_work_is_degraded_while_it_waits_and_when_it_is
     }
 }
 
-/// A cleanup that nobody will try again by itself is told until it is over.
+/// A cleanup that is not tried again by itself is reported until it is over.
 #[test]
 fn a_parked_cleanup_is_told_until_it_is_over() {
     let place = Place::new();

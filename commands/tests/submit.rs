@@ -27,7 +27,7 @@ fn with_input(place: &Place, arguments: &[&str], input: &[u8]) -> Ran {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // Beside the reading: ids come back before the input has ended.
+    // The reading runs beside the writing: ids come back before the input has ended.
     let output = std::thread::scope(|scope| {
         scope.spawn(move || stdin.write_all(input).unwrap());
         child.wait_with_output().unwrap()
@@ -297,7 +297,7 @@ fn all_or_nothing_enters_all_as_one_record_or_nothing() {
     assert_eq!(ids(&place), ["a", "b"]);
 }
 
-/// What goes with each job from the shell counts as well: all of it is in the one record.
+/// The environment that each job gets from the shell counts as well: everything is in the one record.
 #[test]
 fn all_or_nothing_counts_the_environment_of_each_job() {
     let place = Place::new();

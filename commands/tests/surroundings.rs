@@ -53,7 +53,7 @@ fn environment_of_job_does_not_depend_on_its_starter() {
     let names: Vec<&str> =
         plain.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     assert_eq!(names, ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER", "W"]);
-    // None of ours that is about the daemon, or an outer job, either.
+    // None of our variables about the daemon, or an outer job, reaches it either.
     let ours = printed(
         &scene,
         "ours",
@@ -64,7 +64,7 @@ fn environment_of_job_does_not_depend_on_its_starter() {
     assert!(!ours.contains("RECOVERYCTL_CONFIG") && ours.contains("RECOVERYCTL_JOB_ID=ours\n"), "{ours}");
 }
 
-/// What `submit` was given in the environment goes with the job, whatever the daemon has.
+/// Variables that `submit` had in its environment go with the job, whatever the daemon has.
 #[test]
 fn variables_that_were_exported_where_a_job_was_submitted_go_with_it() {
     let scene = Scene::new();
@@ -172,7 +172,7 @@ fn blocked_and_ignored_signals_are_not_inherited() {
     let all = ["env", "--ignore-signal", "--block-signal"];
     let masks = printed(&scene, "it", script, &[], &all);
     assert_eq!(masks, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
-    // What `lock` runs has an ignored SIGHUP still, for that is nohup's wish, and no other.
+    // A command under `lock` still ignores SIGHUP, because nohup asks for that, and ignores no other signal.
     let ran = Ran::of(&mut behind(
         &scene,
         &all,

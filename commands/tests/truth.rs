@@ -1,5 +1,5 @@
-//! The first line is true: one ladder of states, losses that are told until they are acknowledged, and nothing that gets
-//! better by a restart.
+//! The first line is true: one scale of states, losses that are reported until they are acknowledged, and
+//! nothing that a restart improves.
 #![allow(clippy::disallowed_methods)] // Tests damage files.
 
 use std::path::PathBuf;
@@ -66,13 +66,13 @@ fn a_lost_job_is_told_by_name_over_restarts_until_somebody_acknowledges_it() {
     let findings = scene.json(&["findings", "--code", "job-lost"], 0);
     let id = about(&findings, "job:payroll")[0]["id"].as_str().unwrap().to_owned();
 
-    // Not without a reason, and not what is none.
+    // It is refused without a reason, and with an empty one.
     let refused = scene.json(&["findings", "ack", &id], 2);
     assert_eq!(refused["error"]["code"], "reason-missing", "{refused}");
     let unknown = scene.json(&["findings", "ack", "zzzzzzzz", "--reason", "x"], 5);
     assert_eq!(unknown["error"]["code"], "no-such-finding", "{unknown}");
 
-    // As its action says, step by step, until nothing is lost any more.
+    // The test follows the suggested actions, step by step, until nothing is lost any more.
     for _ in 0..8 {
         let (state, action) = standing(&scene);
         if state != "data_loss" {
@@ -91,7 +91,7 @@ fn a_lost_job_is_told_by_name_over_restarts_until_somebody_acknowledges_it() {
     assert_eq!(standing(&scene).0, "healthy", "it stays acknowledged");
 }
 
-/// Zeros in the place of a record are what a power loss leaves of a write that nobody had synced.
+/// Zeros in the place of a record are what a power loss leaves of a write that was not synced.
 #[test]
 fn what_had_never_come_to_the_disk_is_no_loss_and_what_a_recovery_had_noted_is_one() {
     for is_noted in [false, true] {
@@ -167,7 +167,7 @@ fn an_audit_trail_that_is_damaged_or_gone_is_told_without_being_asked_for() {
         let daemon = scene.daemon(1);
         assert_eq!(seen().0, "data_loss", "{what}");
         daemon.kill();
-        // It is still there, and the same.
+        // It is still there, and unchanged.
         let (_, later) = seen();
         assert_eq!((&later["object"], &later["id"]), (&at_rest["object"], &at_rest["id"]), "{what}");
         // A record that is damaged is missing too.
@@ -229,12 +229,12 @@ fn the_worst_that_is_true_now_comes_first_whatever_else_is_known() {
     assert_eq!(nagios(&scene, &[]).0, 1);
     scene.run(&["recover"]).ends_with(0);
     assert_eq!(standing(&scene).0, "attention");
-    // What proved its end stays, with the time.
+    // The evidence of its end stays, with the time.
     let why = scene.json(&["why", "job:new"], 0);
     assert!(why["evidence"].as_array().unwrap().len() > 2 && why["proven_at"].is_string(), "{why:#}");
     scene.run(&["recover"]).ends_with(0);
     assert_eq!(scene.json(&["why", "job:new"], 0)["evidence"], why["evidence"]);
-    // For a while it is not to count.
+    // The finding does not count for a while.
     scene.run(&["findings", "mute", "job-crashed", "--for", "1h", "--reason", "known"]).ends_with(0);
     assert_eq!(standing(&scene).0, "healthy");
     let groups = scene.json(&["findings", "--group"], 0);
@@ -331,7 +331,7 @@ fn of_a_skip_and_a_retry_the_later_one_counts() {
         all.iter().find(|p| p["phase"] == "locks").unwrap()["status"].clone()
     };
     assert_eq!(phase(&scene), "succeeded");
-    // The wish was consumed.
+    // The request was consumed.
     scene.run(&["recover"]).ends_with(0);
     assert_eq!(phase(&scene), "succeeded");
     // And with a daemon.
@@ -358,7 +358,7 @@ fn lists_that_grow_show_the_newest_first() {
         assert_eq!(ids(&["jobs", what, "--reverse", "--limit", "2"]), ["oldest", "middle"]);
         let first = scene.json(&["jobs", what, "--limit", "2"], 0);
         let cursor = first["next_cursor"].as_str().unwrap();
-        // What comes meanwhile is before the cursor.
+        // A job that comes meanwhile is before the cursor.
         assert_eq!(ids(&["jobs", what, "--cursor", cursor]), ["oldest"]);
     }
     let text = scene.run(&["jobs", "list"]).ends_with(0).stdout;

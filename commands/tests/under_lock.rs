@@ -1,4 +1,4 @@
-//! What runs under `lock`: it keeps the repository, it is told that it has it, and it ends with `lock`.
+//! Commands that run under `lock`: they keep the repository, know that they have it, and end with `lock`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn is_granted_in(place: &Place, state: &Path) -> bool {
 
 #[test]
 fn killed_lock_keeps_the_repository_for_whatever_it_started() {
-    // Each leaves one process, whose PID is in the file `pid`, and ends itself or becomes it.
+    // Each leaves one process, whose PID is in the file `pid`, and ends or becomes that process.
     let ways = [
         ("cleared environment", format!("{PID} exec env -i sleep 600")),
         ("another session", format!("setsid env -i sh -c '{PID} exec sleep 600' & sleep 600")),
@@ -76,7 +76,7 @@ fn killed_lock_keeps_the_repository_for_whatever_it_started() {
         assert!(!is_granted(&place), "{name}, after detect-stale");
         let shown = inspected(&place, &place.state());
         assert_eq!(shown["liveness"], "alive", "{name}: {shown}");
-        // All that the shell left besides.
+        // These are all other processes that the shell left.
         let group = shown["metadata"]["cgroup"].as_str().map(str::to_owned);
         assert!(!is_recorded || group.is_none() || is_named(&shown, left), "{name}: {shown}");
         end_process(left, 10_000).unwrap();
@@ -111,7 +111,7 @@ fn moved_away(place: &Place) -> PathBuf {
     there
 }
 
-/// Neither where nothing is at the old path, nor where another directory is, with a lock of the same name.
+/// This also holds when nothing is at the old path, or another directory is, with a lock of the same name.
 #[test]
 fn lock_is_given_back_in_the_directory_that_was_moved_meanwhile() {
     for has_successor in [false, true] {
@@ -166,7 +166,7 @@ fn end_rest(place: &Place) {
     let folder = fs::canonicalize(place.path("")).unwrap();
     let is_in_it =
         |entry: &fs::DirEntry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == folder);
-    // Again, for what one of them started meanwhile.
+    // The loop repeats, for processes that one of them started meanwhile.
     loop {
         let in_it = fs::read_dir("/proc").unwrap().flatten().filter(is_in_it);
         let pids = in_it.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
@@ -220,7 +220,7 @@ fn command_that_left_something_running_keeps_the_lock_as_with_flock() {
     assert!(!is_granted(&place));
     end_process(process(&place), 10_000).unwrap();
     until("it is free", || is_granted(&place));
-    // What closes the descriptor keeps nothing.
+    // A process that closes the descriptor keeps nothing.
     fs::remove_file(place.path("pid")).unwrap();
     let closing = format!(
         "(bash -c 'for fd in /proc/self/fd/*; do n=${{fd##*/}}; [ $n -gt 2 ] && eval \"exec $n>&-\"; done; {PID} exec sleep 600' > /dev/null 2>&1 &); until [ -e pid ]; do sleep 0.01; done"
@@ -294,7 +294,7 @@ fn lock_inside_of_what_has_the_repository_is_refused_at_once() {
         assert!(error["message"].as_str().unwrap().contains("runs inside it"), "{name}: {error}");
         assert!(error["hint"].as_str().unwrap().contains("leave"), "{name}: {error}");
     }
-    // Another repository is no matter of its own.
+    // Another repository makes no difference.
     place.run(["lock", "web", "--", "sh", "-c", &format!("{program} lock other -- true")]).ends_with(0);
 }
 

@@ -1,4 +1,4 @@
-//! `run`, `work` and `daemon`: what they say of what they did.
+//! `run`, `work` and `daemon`: what they report about what they did.
 #![allow(clippy::disallowed_methods)]
 
 use std::path::Path;
@@ -100,8 +100,8 @@ fn a_daemon_that_is_told_to_end_says_so_in_one_document() {
     }
 }
 
-/// As in a container that was given a terminal's or another program's session: no process of it can
-/// name the leader.
+/// In a container that was given the session of a terminal or another program, none of its processes can name
+/// the leader.
 #[test]
 fn a_session_from_outside_the_pid_namespace_is_no_obstacle() {
     let inside = |command: &mut Command| {
@@ -115,7 +115,7 @@ fn a_session_from_outside_the_pid_namespace_is_no_obstacle() {
     let place = Place::new();
     submit(&place, &["--id", "a"], &["sh", "-c", "echo ran"]);
     let ours = place.command();
-    // A supervisor that cannot come up would be waited for, so the wait has an end.
+    // A supervisor that cannot start would be awaited, so the wait has an end.
     let mut command = Command::new("timeout");
     command.args(["-s", "KILL", "60", "unshare"]);
     inside(&mut command);

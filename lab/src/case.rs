@@ -1,5 +1,5 @@
-//! One disk to try, with the conditions that must hold on it; kept in a folder when they do not, so that it
-//! can be tried again.
+//! One disk to try, with the conditions that must hold on it. When they do not, the disk is kept in a folder,
+//! so that it can be tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) struct Case {
     pub(crate) facts: BTreeMap<String, Fact>,
     /// The results that recovery may show; `None` for anything that fits the facts.
     pub(crate) shown: Option<Arc<Shown>>,
-    /// Nothing is lost: other disks are compared with it.
+    /// Whether nothing is lost: other disks are compared with such a disk.
     pub(crate) is_kill: bool,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Judged {
     pub(crate) recovery: Vec<Event>,
 }
 
-/// Recovers a disk in the folder `world`, which `recorder` hears, and looks whether what must hold does.
+/// Recovers a disk in the folder `world`, with a recorder of the effects, and checks the conditions.
 pub(crate) fn judge(world: &Path, base: &Base, case: &Case, recorder: Recorder) -> Result<Judged, String> {
     let (view, recovery) = check(world, base, &case.tree, &case.facts, recorder)?;
     let objects = view.objects();
@@ -133,7 +133,7 @@ pub(crate) fn keep(
 pub struct Again {
     /// The operation that it came from.
     pub operation: String,
-    /// How it came about.
+    /// How the disk came about.
     pub moment: String,
     /// The condition that did not hold then.
     pub then: String,
@@ -141,7 +141,7 @@ pub struct Again {
     pub now: Option<String>,
 }
 
-/// Tries a disk again that a failure kept in this folder.
+/// Tries a disk again that was kept in this folder after a failure.
 pub fn try_kept(folder: &Path) -> Result<Again, Error> {
     let text = std::fs::read(folder.join(NOTE)).map_err(|e| format!("{}: {e}", folder.display()))?;
     let note: Note = serde_json::from_slice(&text)?;

@@ -69,7 +69,7 @@ fn observed(world: &Path, recorder: Recorder) -> Result<(View, Vec<Event>), Stri
     let view = recover(world, Disk::observed(recorder.clone()));
     let events = recorder.take();
     let outside = events.iter().find_map(|event| match event {
-        // To make a new folder durable is to sync the one around it.
+        // A sync of the outer folder makes a new folder durable.
         Event::Outside { effect } if !effect.starts_with("SyncDir") => Some(effect.clone()),
         Event::Changed { change, .. } if !change.is_within(Path::new("state")) => Some(format!("{change:?}")),
         _ => None,

@@ -52,14 +52,14 @@ pub enum Change {
         path: PathBuf,
     },
     SyncFilesystem,
-    /// A time or a permission: no model of it.
+    /// A time or a permission: the laboratory has no model of it.
     Attribute {
         path: PathBuf,
     },
 }
 
 impl Change {
-    /// From the seam's effect. `None` when it lies outside the world.
+    /// Makes the change from an effect of the seam. `None` when it lies outside the world.
     pub fn of(effect: &Effect<'_>, world: &Path) -> Option<Change> {
         let inside = |path: &Path| path.strip_prefix(world).ok().map(Path::to_owned);
         Some(match *effect {
@@ -84,16 +84,16 @@ impl Change {
             Effect::Touch { path } | Effect::SetMode { path, .. } => {
                 Change::Attribute { path: inside(path)? }
             }
-            // A kind of effect that this laboratory has no model of must not pass unseen.
+            // A kind of effect without a model in this laboratory must not pass unnoticed.
             _ => return None,
         })
     }
 
-    /// Whether it changes nothing outside this folder of the world.
+    /// Whether it changes only this folder of the world.
     pub fn is_within(&self, folder: &Path) -> bool {
         match self {
             Change::Rename { from, to } => from.starts_with(folder) && to.starts_with(folder),
-            // To make a new folder durable is to sync the one around it.
+            // A sync of the outer folder makes a new folder durable.
             Change::SyncDir { .. } | Change::SyncFilesystem => true,
             Change::Create { path }
             | Change::Write { path, .. }
@@ -116,7 +116,7 @@ impl Change {
 /// The events, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// The disk changed; `site` is the place in the source that wanted it.
+    /// The disk changed; `site` is the place in the source that made the change.
     Changed { change: Change, site: String },
     /// A sync failed: the content that it should have made durable stays readable and is not on the disk.
     SyncFailed { change: Change },
@@ -166,9 +166,10 @@ impl Event {
         }
     }
 
-    /// As [`Event::read_all`], for processes that were killed, perhaps in a write: as far as it can be read.
+    /// As [`Event::read_all`], for processes that were killed, perhaps during a write: reads as far as
+    /// possible.
     pub(crate) fn read_until_torn(path: &Path) -> Result<Vec<Event>, Error> {
-        // A process may have been killed before it began one.
+        // A process may have been killed before it made the file.
         if !path.exists() {
             return Ok(Vec::new());
         }

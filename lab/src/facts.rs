@@ -14,7 +14,7 @@ pub enum Fact {
         id: String,
         /// Its status, as written.
         any_of: Vec<String>,
-        /// It has had at least so many attempts.
+        /// It has had at least this many attempts.
         attempt: u32,
     },
     /// Jobs that enter together: all or none, acknowledged or not.
@@ -36,20 +36,20 @@ pub enum Fact {
     },
     /// A lock that was given back: this holder does not have it any more.
     GivenBack {
-        /// Whose lock.
+        /// The repository.
         repository: String,
-        /// The holder's.
+        /// The id of the holder's lock.
         lock_id: String,
     },
     /// A fencing number that was given: no later one may be lower or equal.
     Fencing {
-        /// Whose lock.
+        /// The repository.
         repository: String,
         token: FencingNumber,
     },
     /// An entry in the audit trail, once.
     Audit {
-        /// What it is about.
+        /// The entry's object.
         object: String,
     },
     /// An operator's change of the queue is reported once, whether or not the log still has the record.
@@ -57,7 +57,7 @@ pub enum Fact {
         /// Action and object.
         what: String,
     },
-    /// A file's content: old or new whole self.
+    /// A file's content: one complete old or new version.
     Content {
         /// The file, relative to the state directory.
         path: PathBuf,
@@ -69,14 +69,14 @@ pub enum Fact {
         /// The file, relative to the state directory.
         path: PathBuf,
     },
-    /// A cleanup that was entered: it is under way, or over and told so.
+    /// A cleanup that was entered: it is under way, or reported as over.
     Cleanup { id: String },
     /// A resource that was damaged before, so that recovery may find it unusable. Nothing else may be.
     MayBeDegraded {
         /// As recovery names it.
         object: String,
     },
-    /// Something is lost, and on the list of losses once.
+    /// Something is lost: it is on the list of losses, once.
     Lost {
         object: String,
         /// Whether that was acknowledged; `None` when it is under way.
@@ -84,7 +84,7 @@ pub enum Fact {
     },
     /// The state directory is this one.
     StateId {
-        /// As its identity says.
+        /// The id in its identity.
         id: String,
     },
     /// The delivery of a job's callback is in one of these states: `pending`, `in_flight`, `waiting`,
@@ -100,7 +100,7 @@ pub enum Fact {
         id: String,
         /// A file in its workspace; `None` for a job without one.
         file: Option<PathBuf>,
-        /// It must be gone.
+        /// Whether it must be gone.
         is_done: bool,
     },
     /// A startup is in the history, once.
@@ -125,7 +125,7 @@ impl Fact {
         format!("removal of {id}")
     }
 
-    /// The subject: of two facts with one key the later one counts.
+    /// Returns the subject: of two facts with the same key, the later one counts.
     pub fn key(&self) -> String {
         match self {
             Fact::Job { id, .. } => format!("job {id}"),

@@ -8,7 +8,7 @@ use crate::tree::Tree;
 
 const SECTOR: usize = 512;
 
-/// How far to go where all combinations would be too many.
+/// How many disks to make where all combinations would be too many.
 #[derive(Debug, Clone, Copy)]
 pub struct Detail {
     /// Up to so many unsynced changes of names, every subset is tried; beyond that all lost, all kept,
@@ -16,29 +16,29 @@ pub struct Detail {
     pub all_subsets_up_to: usize,
     /// Subsets at random beyond that.
     pub random_subsets: usize,
-    /// A write of up to so many bytes is torn at every byte, a longer one at sector borders and some bytes.
+    /// A write of up to this many bytes is torn at every byte, a longer one at sector borders and some bytes.
     pub every_byte_up_to: usize,
-    /// At most so many disks of one moment.
+    /// The largest number of disks for one moment.
     pub most_per_moment: usize,
 }
 
 impl Detail {
-    /// For every run of the tests.
+    /// The level for every run of the tests.
     pub const BOUNDED: Detail =
         Detail { all_subsets_up_to: 4, random_subsets: 2, every_byte_up_to: 0, most_per_moment: 400 };
-    /// For the full run.
+    /// The level for the full run.
     pub const FULL: Detail =
         Detail { all_subsets_up_to: 6, random_subsets: 12, every_byte_up_to: 1200, most_per_moment: 6000 };
 }
 
-/// Hands every disk to `each`; the first one has lost nothing.
+/// Passes every disk to `each`; the first one has lost nothing.
 pub(crate) fn disks(model: &Model, detail: &Detail, random: &mut Random, each: &mut dyn FnMut(Tree)) {
     let dirty = model.dirty();
     let all_variants: Vec<(Id, Vec<Variant>)> =
         dirty.iter().map(|&id| (id, variants(model, id, detail, random))).collect();
     let choices = choices_of_names(model.unsynced_names(), detail, random);
     let mut left = detail.most_per_moment;
-    // First contents that are lost or kept as a whole, for every choice of names.
+    // First come contents that are lost or kept as a whole, for every choice of names.
     for kept in &choices {
         for content in [Model::kept, Model::lost, zeros_of] {
             if left == 0 {
@@ -48,7 +48,8 @@ pub(crate) fn disks(model: &Model, detail: &Detail, random: &mut Random, each: &
             left -= 1;
         }
     }
-    // Then one file at a time, the others kept or lost. Where these are too many, some of all of them.
+    // Then come the variants of one file at a time, with the others kept or lost. Where these are too many,
+    // only some are taken.
     let mut others = all_variants.iter().map(|(_, of_file)| of_file.len()).sum::<usize>() * choices.len() * 2;
     for kept in &choices {
         for (chosen, of_file) in &all_variants {
@@ -68,7 +69,7 @@ pub(crate) fn disks(model: &Model, detail: &Detail, random: &mut Random, each: &
     }
 }
 
-/// The unsynced changes of names to keep. First all, then none.
+/// Returns which unsynced changes of names to keep: first all, then none.
 fn choices_of_names(count: usize, detail: &Detail, random: &mut Random) -> Vec<Vec<bool>> {
     let mut choices = vec![vec![true; count], vec![false; count]];
     if count <= detail.all_subsets_up_to {
@@ -90,11 +91,11 @@ fn choices_of_names(count: usize, detail: &Detail, random: &mut Random) -> Vec<V
 /// A possible content of a file. Contents are made on demand: of thousands only a few are used.
 #[derive(Debug, Clone, Copy)]
 enum Variant {
-    /// The first so many of its changes, in their order.
+    /// The first changes, this many, in their order.
     First(usize),
     /// All changes but this: those of different pages arrive in any order.
     Without(usize),
-    /// Of the write behind the first so many changes, only the beginning arrived.
+    /// The beginning of the write that follows the first changes.
     Beginning { before: usize, cut: usize },
     /// As [`Variant::Beginning`], with the full length.
     BeginningAtLength { before: usize, cut: usize },
@@ -104,7 +105,7 @@ enum Variant {
     Zeros,
 }
 
-/// Everything, nothing new, a part of the changes, a torn one, zeros.
+/// Returns the variants: everything, nothing new, a part of the changes, a torn change, zeros.
 fn variants(model: &Model, id: Id, detail: &Detail, random: &mut Random) -> Vec<Variant> {
     let changes: Vec<&DataChange> = model.pending(id).collect();
     let mut found: Vec<Variant> = (0..=changes.len()).map(Variant::First).collect();
@@ -123,7 +124,7 @@ fn variants(model: &Model, id: Id, detail: &Detail, random: &mut Random) -> Vec<
         }
     }
     if changes.len() > 1 {
-        // Without the last one is the first ones.
+        // All changes without the last one are the first ones.
         found.extend((0..changes.len() - 1).map(Variant::Without));
     }
     found.push(Variant::Zeros);
@@ -196,7 +197,7 @@ impl Random {
         Random(seed | 1)
     }
 
-    /// Others that follow from these.
+    /// Returns another generator that follows from this one.
     pub(crate) fn fork(&mut self) -> Random {
         Random::new(self.number())
     }

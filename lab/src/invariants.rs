@@ -26,7 +26,8 @@ pub(crate) fn recovery_always_writes(path: &Path) -> bool {
         || path.starts_with("state/startup/log")
 }
 
-/// Every acknowledged thing is visible, once; everything else is there whole or not at all.
+/// Checks that every acknowledged thing is visible once, and everything else is there completely or not at
+/// all.
 pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &Path) -> Result<(), String> {
     let ids: BTreeSet<&str> = view.jobs.iter().map(|j| j.id.as_str()).collect();
     if ids.len() != view.jobs.len() {
@@ -37,7 +38,7 @@ pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &
     if let Some((object, why)) = view.degraded.iter().find(|(object, _)| !is_expected(object)) {
         return Err(format!("{object} cannot be used: {why}"));
     }
-    // A job that is being removed is shown until it is gone: the fact of its removal says what must hold.
+    // A job that is being removed is visible until it is gone; the fact of its removal is checked instead.
     let is_removed = |fact: &Fact| match fact {
         Fact::Job { id, .. } => facts.contains_key(&Fact::removal_key(id)),
         _ => false,
@@ -116,8 +117,8 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
     }
 }
 
-/// A document is its old or its new whole self on every disk, before anything repairs it. Files damaged on
-/// purpose before the operation are left out.
+/// Checks that every document has one complete old or new version on the disk, before anything repairs it.
+/// Files that were damaged on purpose before the operation are left out.
 pub(crate) fn documents_are_whole(disk: &Tree, base: &[Tree; 2]) -> Result<(), String> {
     for (path, content) in disk.files() {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
@@ -132,7 +133,7 @@ pub(crate) fn documents_are_whole(disk: &Tree, base: &[Tree; 2]) -> Result<(), S
     Ok(())
 }
 
-/// The exit status in every whole exit record is its job's, unless a later attempt has begun.
+/// Checks that the exit status in every complete exit record is its job's, unless a later attempt has begun.
 pub(crate) fn exits_are_kept(disk: &Tree, view: &View) -> Result<(), String> {
     for (path, content) in disk.files().filter(|(path, _)| path.ends_with("exit.json")) {
         let Ok(exit) = serde_json::from_slice::<serde_json::Value>(content) else { continue };
@@ -166,7 +167,7 @@ fn removal(view: &View, id: &str, file: Option<&Path>, is_done: bool, world: &Pa
     })
 }
 
-/// Nothing unreadable was deleted: it is where it was, or a copy is in quarantine.
+/// Checks that nothing unreadable was deleted: it is where it was, or a copy is in quarantine.
 pub(crate) fn unreadable_is_kept(before: &Tree, after: &Tree) -> Result<(), String> {
     let kept: Vec<_> = after
         .files()
@@ -187,7 +188,7 @@ pub(crate) fn unreadable_is_kept(before: &Tree, after: &Tree) -> Result<(), Stri
     Ok(())
 }
 
-/// A second recovery changes nothing.
+/// Checks that a second recovery changes nothing.
 pub(crate) fn nothing_changed(first: &Tree, second: &Tree) -> Result<(), String> {
     let relevant = |tree: &Tree| -> BTreeMap<std::path::PathBuf, Node> {
         tree.nodes

@@ -6,7 +6,7 @@ use std::path::Path;
 use recovery::durable::is_temporary_name;
 use recovery::durable::log::{Item, Scan, SegmentHeader};
 
-/// The bytes of a file that are no part of its format and are not zeros: they must not get lost.
+/// Returns the bytes of a file that are no part of its format and not zeros: they must not get lost.
 pub(crate) fn unreadable(path: &Path, content: &[u8]) -> Vec<Range<usize>> {
     let is_temporary = path.file_name().is_some_and(is_temporary_name);
     let inside_quarantine = path.starts_with("state/quarantine");

@@ -21,7 +21,7 @@ pub(crate) enum DataChange {
         offset: u64,
         bytes: Bytes,
     },
-    /// Shared memory: all of it or nothing.
+    /// A page of shared memory: it is kept as a whole or lost.
     Page(Bytes),
     Truncate(u64),
     Allocate(u64),
@@ -92,7 +92,7 @@ pub(crate) struct Model {
 const ROOT: Id = 0;
 
 impl Model {
-    /// Everything in `base` is durable.
+    /// Makes a model in which everything in `base` is durable.
     pub(crate) fn new(base: &Tree) -> Model {
         let mut model = Model {
             files: Vec::new(),
@@ -245,7 +245,7 @@ impl Model {
         number
     }
 
-    /// Makes changes of names durable, with those that they imply.
+    /// Makes changes of names durable, with the changes that they imply.
     fn sync_names(&mut self, wanted: impl Fn(&NameChange) -> bool) {
         let chosen = self.closed(self.names.iter().map(wanted).collect());
         let mut left = Vec::new();
@@ -279,7 +279,8 @@ impl Model {
                     self.files[id].pending.iter_mut().for_each(|p| p.dropped = true);
                 }
             }
-            // Names are the journal's: they are not durable, and a later sync may still make them so.
+            // Changes of names are in the journal: they are not durable, and a later sync may still make them
+            // so.
             Change::SyncDir { .. } => {}
             _ => {
                 self.files.iter_mut().flat_map(|f| &mut f.pending).for_each(|p| p.dropped = true);
@@ -373,11 +374,11 @@ impl Inode {
         let mut bytes = self.durable.to_vec();
         let mut left: Vec<Pending> = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
-            // Shared memory is dirtied again at any moment: never counted as synced.
+            // Shared memory can be changed again at any moment, so it never counts as synced.
             if pending.dropped || matches!(pending.change, DataChange::Page(_)) {
                 left.push(pending);
             } else {
-                // Pages behind a new end are gone, whatever became of them before.
+                // Pages behind the new end are gone, whatever happened to them before.
                 if let DataChange::Truncate(len) = pending.change {
                     left.retain(|p| !matches!(p.change, DataChange::Write { offset, .. } if offset >= len));
                 }

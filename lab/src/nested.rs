@@ -10,17 +10,17 @@ use crate::image::{Detail, Random, disks};
 use crate::moments::{Moment, moments};
 use crate::record::Recorder;
 
-/// How fine: one disk of many is taken.
+/// The level of detail: one disk out of many is taken.
 const DETAIL: Detail =
     Detail { all_subsets_up_to: 3, random_subsets: 4, every_byte_up_to: 0, most_per_moment: 60 };
-/// Power losses of a chain.
+/// How many power losses a chain has.
 const LOSSES: usize = 3;
 
 /// The result of a chain.
 pub(crate) struct Followed {
     /// Number of disks recovered.
     pub(crate) tried: u64,
-    /// The one on which something does not hold, and what.
+    /// The disk on which a condition fails, with the condition.
     pub(crate) failed: Option<(Case, String)>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn follow(
         let mut choices = random.fork();
         disks(&moment.model, &DETAIL, &mut random, &mut |tree| {
             met += 1;
-            // Each of them with the same chance, without knowing how many there will be.
+            // Each disk has the same chance, although the total is not known in advance.
             if choices.below(met) == 0 {
                 chosen = Some(tree);
             }

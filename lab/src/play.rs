@@ -26,11 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How to play an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Orders {
-    /// The sync that fails, counted from 1 in each process; 0 for none. The operation is then tried again.
+    /// The number of the sync that fails, counted from 1 in each process; 0 for none. The operation is then
+    /// tried again.
     pub failing_sync: u64,
     /// A fault of the library that is switched on.
     pub bug: Option<String>,
-    /// Whether the operation may be refused: it was begun before.
+    /// Whether the operation may be refused, because it was begun before.
     pub may_be_refused: bool,
 }
 
@@ -137,7 +138,7 @@ pub fn play(arguments: &[OsString]) -> Option<ExitCode> {
     Some(match play_role(rest) {
         Ok(code) => code,
         Err(error) => {
-            // The only way to tell the process that started us.
+            // There is no other way to report to the process that started this one.
             #[allow(clippy::print_stderr)]
             {
                 eprintln!("{}", with_causes(error.as_ref()));
@@ -170,7 +171,7 @@ fn play_role(arguments: &[OsString]) -> Result<ExitCode, Error> {
 
 /// After a failed sync: the state visible now must not vanish.
 fn show(stage: &Stage) -> Result<(), Error> {
-    // Refused while the log is unusable: then nothing is shown.
+    // Opening is refused while the log is unusable: then nothing is shown.
     let Ok(queue) = Queue::open(&stage.dir()?) else { return Ok(()) };
     let any = JobStatus::ALL.iter().map(|status| status.as_str()).collect::<Vec<_>>();
     queue.state().jobs().for_each(|job| stage.acknowledge(Fact::job(&job.id.to_string(), 1, &any)));

@@ -16,7 +16,7 @@ use crate::facts::Fact;
 use crate::shutdown::Plug;
 
 const EIO: i32 = 5;
-/// Each has a page of shared memory.
+/// The logs that have a page of shared memory.
 const LOGS: [&str; 5] = [
     "state/queue/log",
     "state/audit/log",
@@ -53,7 +53,7 @@ pub struct Recorder {
     syncs: AtomicU64,
     /// The sync that fails, counted from 1 in each process; 0 for none.
     failing_sync: u64,
-    /// The power goes at an effect.
+    /// The plug that cuts the power at an effect.
     plug: Option<Plug>,
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn sequence(dir: &StateDir) -> Result<(RecoveryRecord, Option<Queue>)
     recovery.run(&options).map_err(|e| with_causes(&e))
 }
 
-/// As `recover` has them.
+/// Returns the same settings as `recover`.
 pub(crate) fn settings() -> Settings {
     let jobs = RecoverSettings::new(Actor { by: "laboratory".into(), why: None });
     let webhooks = recovery::webhooks::Settings::default();
@@ -62,7 +62,7 @@ const DAMAGE: [&str; 6] = [
 pub(crate) fn recover(world: &Path, disk: Disk) -> Result<View, String> {
     let mut dir = open(world, disk).map_err(|e| format!("it cannot be opened: {}", with_causes(&e)))?;
     if dir.is_copy() {
-        // As the operator does it again.
+        // The operator runs it again.
         let actor = Actor { by: "laboratory".into(), why: None };
         dir = adopt_as_new(&dir, &[], &actor, false).map_err(|e| with_causes(&e))?.0;
     }

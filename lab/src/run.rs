@@ -24,24 +24,24 @@ pub struct Limits {
     pub detail: Detail,
     /// Whether each sync is made to fail once.
     pub failing_syncs: bool,
-    /// At most so many disks of each of those recordings.
+    /// The largest number of disks for each of those recordings.
     pub most_after_failed_sync: usize,
-    /// At most so many syncs of an operation are made to fail, evenly taken.
+    /// How many syncs of an operation are made to fail at most, evenly chosen.
     pub most_failing_syncs: usize,
     /// At most so many kills of one recording, evenly spaced. Power losses are compared with kills only where
     /// every kill around that moment was tried.
     pub most_kills: usize,
-    /// At most so many disks of one recording.
+    /// The largest number of disks for one recording.
     pub most_images: usize,
     /// Beyond the limits the choice follows from this seed; without one it is made at equal distances.
     pub seed: Option<u64>,
-    /// After so many of the kills, evenly taken, recovery is recorded too and the power cut after it.
+    /// For this many of the kills, evenly chosen, recovery is recorded too and the power is cut after it.
     pub power_losses_after_kills: usize,
-    /// At most so many disks of each of those.
+    /// The largest number of disks for each of those.
     pub most_after_kill: usize,
     /// Stop an operation at its first failure.
     pub stop_at_first: bool,
-    /// How many disks are tried side by side.
+    /// How many disks are tried in parallel.
     pub workers: usize,
     /// Number of chains of power losses: one in the operation, one in the recovery after it, one in the
     /// recovery after that.
@@ -50,7 +50,7 @@ pub struct Limits {
     pub keep: Option<PathBuf>,
 }
 
-/// Of one operation at most so many disks are kept.
+/// How many disks of one operation are kept at most.
 const MOST_KEPT: usize = 20;
 
 impl Limits {
@@ -124,8 +124,8 @@ impl Limits {
         }
     }
 
-    /// How fine to go at one of so many moments, of which at most so many disks are tried: several times as
-    /// many are made as are needed, for many are equal.
+    /// Returns the level of detail for one of `moments` moments, of which at most `most` disks are tried:
+    /// several times as many are made as are needed, because many are equal.
     fn detail_of(&self, moments: usize, most: usize) -> Detail {
         let wanted = most.saturating_mul(4) / moments.max(1) + 20;
         Detail { most_per_moment: self.detail.most_per_moment.min(wanted), ..self.detail }
@@ -198,7 +198,7 @@ pub fn run_operation(
     which: Which,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Report, Error> {
-    // For recoveries in this process: played processes have their own.
+    // The turn is for recoveries in this process: played processes have their own.
     let _turn = Turn::with(orders.bug.as_deref().unwrap_or_default())?;
     let place = scratch()?;
     let recorded = place.path().join("recorded");
@@ -232,7 +232,7 @@ pub fn run_operation(
     Ok(run.report)
 }
 
-/// In memory where that can be: a hundred thousand disks are written.
+/// Makes a temporary folder, in memory where possible: a hundred thousand disks are written.
 pub(crate) fn scratch() -> Result<tempfile::TempDir, Error> {
     let memory = Path::new("/dev/shm");
     Ok(tempfile::Builder::new()
@@ -288,7 +288,7 @@ impl Run<'_> {
                 Event::Reached { site } => {
                     self.report.sites.insert(site.clone());
                 }
-                // To make a new folder durable is to sync the one around it.
+                // A sync of the outer folder makes a new folder durable.
                 Event::Outside { effect } if effect.starts_with("SyncDir") => {}
                 Event::Outside { effect } => self.report.failures.push(Failure {
                     operation: self.operation.name.to_owned(),
@@ -309,7 +309,7 @@ impl Run<'_> {
         let mut most = self.limits.most_images;
         if !how.is_empty() {
             most = self.limits.most_after_failed_sync;
-            // Before the failure it is the recording that was tried already.
+            // The recording before the failure was tried already.
             let failed = |e: &Event| matches!(e, Event::SyncFailed { .. });
             let failed_at = recording.events.iter().position(failed).unwrap_or(recording.events.len());
             moments.retain(|m| m.at > failed_at);
@@ -329,13 +329,13 @@ impl Run<'_> {
         if self.is_over() || most == 0 {
             return Ok(());
         }
-        // The last moment at which a disk is possible is the one with the most acknowledged.
+        // Of the moments at which a disk is possible, the last has the most facts acknowledged.
         let mut cases: Vec<Case> = Vec::new();
         let mut known: HashMap<u64, usize> = HashMap::new();
         let mut seeds = self.random.clone();
         let detail = self.limits.detail_of(moments.len(), most);
         for (index, moment) in moments.iter().enumerate() {
-            // A file that is being written may already be as it will be.
+            // A file that is being written may already have its next content.
             let next = (index + 2).min(views.len() - 1);
             let since = &views[moment.acknowledged_at.min(index)..=next];
             // An error that a kill showed is reported already.
@@ -397,7 +397,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Killed at this moment, recovered, and only then the power loss: nothing that was shown may vanish.
+    /// Kills at this moment, recovers, and only then cuts the power: nothing that was shown may vanish.
     fn power_loss_after_kill(&mut self, moment: &Moment, boot_id: &str) -> Result<(), Error> {
         let world = self.place.join("killed");
         moment.model.everything().restore(&world)?;
@@ -435,8 +435,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Killed at this moment, done again by another process, and then the power loss: the unsynced part of
-    /// the first must not take the acknowledged part of the second with it.
+    /// Kills at this moment, lets another process run the operation again, and then cuts the power: the
+    /// unsynced part of the first run must not destroy the acknowledged part of the second.
     fn power_loss_after_second_try(&mut self, moment: &Moment, boot_id: &str) -> Result<(), Error> {
         let world = self.place.join("again");
         let orders = Orders { may_be_refused: true, ..self.orders.clone() };
@@ -465,7 +465,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// At most so many of them; see [`Limits::seed`].
+    /// Returns at most `most` of the cases; see [`Limits::seed`].
     fn chosen(&mut self, cases: Vec<Case>, most: usize) -> Vec<Case> {
         if self.limits.seed.is_none() || cases.len() <= most {
             return evenly(cases, most);
@@ -538,7 +538,7 @@ impl Run<'_> {
     }
 }
 
-/// At most so many of them, at equal distances; the first and the last are among them.
+/// Returns at most `most` items at equal distances, including the first and the last.
 fn evenly<T>(all: Vec<T>, most: usize) -> Vec<T> {
     let len = all.len();
     if len <= most {

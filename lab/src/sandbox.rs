@@ -13,7 +13,7 @@ use recovery::system::{ProcessIdentity, process_table, signal_process};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// No command takes that long; one that does hangs.
+/// No command takes this long; one that does hangs.
 const PATIENCE: Duration = Duration::from_secs(100);
 
 /// See the module. Dropped, it ends every process that works on its state directory.
@@ -26,7 +26,7 @@ pub struct Sandbox {
 impl Sandbox {
     /// An empty one. `binary` is the recoveryctl to be tried.
     pub fn new(binary: &Path) -> io::Result<Sandbox> {
-        // A kill loses nothing that was written, synced or not: in memory it is as good and quicker.
+        // A kill loses nothing that was written, synced or not, so memory is as good as a disk, and faster.
         let memory = Path::new("/dev/shm");
         let folder = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir())?;
         let place = Sandbox { folder, binary: binary.to_owned() };
@@ -67,7 +67,7 @@ impl Sandbox {
         self.root().join("witness")
     }
 
-    /// Sets the configuration, behind what makes failures quick to meet.
+    /// Writes the configuration: settings that make failures come quickly, followed by `more`.
     pub fn configure(&self, more: &str) -> io::Result<()> {
         self.write_configuration("16KiB", more)
     }
@@ -162,7 +162,7 @@ impl Sandbox {
                 let lines: Vec<String> = left.iter().map(|p| command_line_of(p.pid)).collect();
                 return Err(format!("processes stay: {lines:?}"));
             }
-            // All processes of the machine are looked at: those that are waited for need the processor too.
+            // Each look reads all processes of the machine: the awaited processes need the processor too.
             std::thread::sleep((asked.elapsed() * 2).max(Duration::from_millis(5)));
         }
     }
@@ -241,7 +241,7 @@ pub struct Ran {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
-    /// Exit status; minus the signal when one ended it.
+    /// Exit status, or minus the signal that ended it.
     pub status: i32,
 }
 
@@ -318,7 +318,7 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
         } else if entry.file_type()?.is_symlink() {
             std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
         } else if source.file_name() != Some(OsStr::new("place.json")) {
-            // The record of the folder's identity is left out: the copy is to pass for the original.
+            // The record of the folder's identity is left out: the copy must pass for the original.
             fs::copy(&source, &target)?;
         }
     }

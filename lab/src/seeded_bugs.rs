@@ -9,7 +9,7 @@ use recovery::durable::seeded_bug::{self, SeededBug};
 
 use crate::Error;
 
-/// Switches a fault on for the life of this process; an empty name means none.
+/// Turns a fault on for the life of this process; an empty name means none.
 pub(crate) fn switch_on(name: &str) -> Result<(), Error> {
     seeded_bug::switch_on(find(name)?);
     Ok(())

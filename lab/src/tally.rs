@@ -23,7 +23,7 @@ impl Tally {
         Tally { operation: operation.into(), ..Tally::default() }
     }
 
-    /// Counts a failure unless it went well.
+    /// Counts a failure, if the outcome is one.
     pub fn note(&mut self, what: &str, outcome: Result<(), String>) {
         if let Err(why) = outcome {
             self.failures.push(format!("{what}: {why}"));

@@ -72,7 +72,7 @@ impl Tree {
                 }
                 Node::File(bytes) => {
                     if std::fs::read(&full).ok().as_ref() != Some(bytes.as_ref()) {
-                        // Never written over: a mapping of it may still be alive.
+                        // The file is replaced, never written over: a mapping of it may still be alive.
                         let _ = std::fs::remove_file(&full);
                         std::fs::write(&full, bytes.as_slice())?;
                         std::fs::set_permissions(&full, std::fs::Permissions::from_mode(0o600))?;
@@ -88,7 +88,7 @@ impl Tree {
         for (path, node) in self.nodes.iter().filter(|(path, _)| path.ends_with(PLACE)) {
             let full = root.join(path);
             let folder = full.parent().unwrap_or(root);
-            // The folder's own attribute is not of this disk either.
+            // The folder's own attribute does not belong to this disk either.
             let _ = rustix::fs::removexattr(folder, ATTRIBUTE);
             let Node::File(content) = node else { continue };
             match crate::copy::here(content, folder)? {

@@ -62,7 +62,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Looks.
+    /// Reads the state directory.
     pub(crate) fn of(dir: &StateDir, queue: &Queue) -> Result<View, String> {
         let state = queue.state();
         let jobs = state.jobs().map(|job| SeenJob {
@@ -130,7 +130,7 @@ fn cleanups(dir: &StateDir) -> Result<BTreeSet<String>, DiskError> {
     Ok(under_way.chain(completed(dir)?.into_iter().map(|over| over.cleanup.cleanup_id)).collect())
 }
 
-/// As `recoveryctl audit` puts trail and log together.
+/// Combines trail and log as `recoveryctl audit` does.
 fn acts(dir: &StateDir) -> Result<(Vec<String>, Vec<String>), String> {
     let trail = audit::read(dir).map_err(|e| with_causes(&e))?;
     let log = operator_records(dir, is_by_operator).map_err(|e| with_causes(&e))?;

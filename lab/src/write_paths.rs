@@ -222,7 +222,7 @@ fn in_source(file: &str, source: &str) -> Vec<Site> {
         knows_its_caller |= code == "#[track_caller]";
         if knows_its_caller && line.ends_with('{') {
             let indentation = " ".repeat(line.len() - code.len());
-            // A head of several lines ends less indented than, or as, it began.
+            // A function head with several lines ends with at most the indentation with which it began.
             end_of_function = Some(format!("{indentation}}}"));
             knows_its_caller = false;
             continue;

@@ -16,7 +16,7 @@ fn operation_for(bug: SeededBug) -> &'static str {
         | SeededBug::ForgetFailedSync => "submit",
         SeededBug::NoSyncBeforeNextSegment => "submit-batch",
         SeededBug::RemoveSegmentsBeforeSnapshot => "checkpoint",
-        // Of the queue's log a recovery syncs more than it shows; nothing else syncs the audit trail.
+        // A recovery syncs more of the queue's log than it shows; nothing else syncs the audit trail.
         SeededBug::ShowBeforeSync => "audit",
         SeededBug::NoFolderSyncForNewFolder => "init-deep",
         SeededBug::DropDamageWithoutQuarantine => "checkpoint-damaged",
@@ -50,7 +50,7 @@ fn every_seeded_bug_is_caught() {
         let limits = Limits { failing_syncs, power_losses_after_kills: kills, ..limits.clone() };
         let orders = Orders { bug: Some(bug.name()), ..Orders::default() };
         let operation = find(operation_for(bug)).unwrap();
-        // An operation that does not even come to its end was disturbed, not examined.
+        // An operation that does not reach its end was disturbed, not examined.
         let report = run_operation(&player, operation, &orders, &limits, Which::All, &|_| {}).unwrap();
         match report.failures.first() {
             Some(failure) => println!("{}: {failure}", bug.name()),

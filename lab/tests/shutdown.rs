@@ -7,7 +7,7 @@ use std::path::Path;
 use recovery_lab::shutdown::{Extent, Kind, SAMPLE, Tried, try_file_system};
 use recovery_lab::{Player, Tally};
 
-/// The rows; `None` where it cannot run, said past what the test harness catches.
+/// Returns the rows; `None` where the test cannot run, which is printed past the test harness's capture.
 fn shut_down(kind: Kind, extent: &Extent) -> Option<Vec<Tally>> {
     let player = Player::new(Path::new(env!("CARGO_BIN_EXE_recovery-lab")));
     match try_file_system(&player, kind, extent, &|_, _| {}, &|_| {}).unwrap() {
@@ -46,7 +46,7 @@ fn an_xfs_that_loses_power_loses_nothing_acknowledged() {
     nothing_is_lost_on(Kind::Xfs);
 }
 
-/// It can fail: what is acknowledged before its sync is gone.
+/// The test can fail: what is acknowledged before its sync is lost.
 #[test]
 fn an_early_acknowledgement_is_noticed() {
     let bug = Some("AcknowledgeBeforeSync".to_owned());

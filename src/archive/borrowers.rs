@@ -17,8 +17,8 @@ use super::look::{FileId, entry_at, place_of};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_top, walk};
 use crate::state::StateDir;
 
-/// The repository in another workspace that has its objects, or its own folder, in a folder. Only the paths
-/// that lead out of those workspaces say so, so all of them are searched each time.
+/// Returns the repository in another workspace that keeps its objects, or its own folder, in this folder.
+/// Only the paths that lead out of those workspaces show that, so every call searches all of them.
 ///
 /// # Errors
 /// Something there could not be examined: it may be such a repository.
@@ -65,7 +65,7 @@ pub(super) fn borrower(
     Ok(None)
 }
 
-/// Nothing can be behind such a name.
+/// Whether the error means that nothing can exist behind this name.
 fn leads_nowhere(error: &std::io::Error) -> bool {
     use std::io::ErrorKind as E;
     matches!(error.kind(), E::NotFound | E::NotADirectory | E::InvalidFilename | E::InvalidInput)
@@ -76,18 +76,19 @@ fn is_closed(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
-/// Data that another user keeps private (a database in a container) would hold all workspaces for ever, and
-/// only that user can have a repository in it.
+/// Whether this user owns the path, or its owner is unknown. Data that another user keeps private (a database
+/// in a container) would otherwise block the removal of every workspace for ever, and only that user can have
+/// a repository in it.
 fn is_own(path: &Path) -> bool {
     path.symlink_metadata().map_or(true, |found| found.uid() == rustix::process::geteuid().as_raw())
 }
 
-/// Looks through a workspace for what leads into another folder.
+/// Searches a workspace for paths that lead into another folder.
 struct Leading<'a> {
     workspace: FileId,
     folder: FileId,
     stop: &'a dyn Fn() -> bool,
-    /// The repository that something there is needed by.
+    /// The repository that needs what was found there.
     found: Option<PathBuf>,
 }
 
@@ -97,7 +98,7 @@ impl Leading<'_> {
         let opened =
             match openat(from, OsStr::from_bytes(to), flags, Mode::empty()).map_err(std::io::Error::from) {
                 Ok(opened) => opened,
-                // Into a folder that is ours a way would be open.
+                // A path into a folder of ours would not be closed to us.
                 Err(e) if leads_nowhere(&e) || is_closed(&e) => return Ok(()),
                 Err(e) => return Err(Unread::new(path, e)),
             };
@@ -110,16 +111,16 @@ impl Leading<'_> {
     }
 }
 
-/// The file ids of a folder and of all folders above it.
+/// Returns the file ids of a folder and of all folders above it.
 fn above(opened: &OwnedFd) -> std::io::Result<Vec<FileId>> {
     let real = std::fs::read_link(super::git::path_of(opened))?;
     let place = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
     Ok(real.ancestors().filter_map(place).collect())
 }
 
-/// A small file; `None` when it cannot be one of git's. Of a file longer than any of git's only the beginning
-/// counts: whatever else it names, only its author would miss, and reading it all would hold up every
-/// removal.
+/// Reads a small file; `None` when it cannot be one of git's. Of a file longer than any that git writes only
+/// the beginning is read: whatever else it names, only its author would miss, and reading all of it would
+/// delay every removal.
 fn text_at(folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<Option<Vec<u8>>, Unread> {
     let told = |e: std::io::Error| Unread::new(&path.join(OsStr::from_bytes(name.to_bytes())), e);
     let file = match open_file(folder, name) {

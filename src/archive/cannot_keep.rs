@@ -1,4 +1,4 @@
-//! Why a folder must stay although it is to be removed.
+//! Why a folder that is to be removed must stay.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ pub enum CannotKeep {
     #[error("{}: {source}", shown(folder))]
     Unread {
         folder: PathBuf,
-        /// What in it, and why.
+        /// What could not be read, and why.
         source: Unread,
     },
     /// The archive cannot be written.
     #[error("the archive cannot be written: {source}: {}", source.source)]
     Disk {
-        /// What the system says.
+        /// The system's error.
         #[from]
         source: DiskError,
     },
@@ -42,7 +42,7 @@ pub enum CannotKeep {
     Beside {
         /// The other workspace.
         folder: PathBuf,
-        /// What in it, and why.
+        /// What could not be read, and why.
         source: Unread,
     },
     /// A working tree elsewhere has its repository in it.
@@ -55,18 +55,18 @@ pub enum CannotKeep {
         /// The working tree.
         tree: PathBuf,
     },
-    /// Told to end.
+    /// The process was told to end.
     #[error("it was ended early")]
     Stopped,
 }
 
 impl CannotKeep {
-    /// Whether nothing of the folder's own work is at risk: others need it, or may.
+    /// Whether the folder's own work is safe and it stays only because others need it, or may need it.
     pub fn is_needed(&self) -> bool {
         matches!(self, CannotKeep::Needed { .. } | CannotKeep::Beside { .. } | CannotKeep::Leads { .. })
     }
 
-    /// Whether it may be otherwise at the next try, without anybody's doing.
+    /// Whether the next try may succeed although nobody changed anything.
     pub fn may_pass(&self) -> bool {
         use io::ErrorKind as E;
         match self {

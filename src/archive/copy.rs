@@ -21,11 +21,11 @@ use crate::system::Author;
 /// The prefix of the workspace's own files in an archive.
 pub(super) const WORKSPACE: &str = "workspace";
 
-/// Limit for files with several names: they may take this many times the space that the whole folder takes on
-/// disk, and a little more.
+/// Limit for files with several names: their copies may take this many times the disk space of the whole
+/// folder, and a little more.
 const NAMES: u64 = 4;
 const FEW: u64 = 64 << 20;
-/// The name of a folder that is longer than this is not spelled out in the archive: unpacking would fail.
+/// A folder name longer than this, in bytes, is replaced in the archive: unpacking it would fail.
 const LONGEST: usize = 2000;
 
 /// Why nothing was kept.
@@ -66,13 +66,13 @@ pub(super) struct Copy<'a, 'w> {
     judge: &'a Judge<'a>,
     failure: &'a RefCell<Option<Failure>>,
     stop: &'a (dyn Fn() -> bool + Sync),
-    /// Files that were copied on their own.
+    /// The names of the files that were copied one by one.
     taken: Names,
-    /// Files that this user cannot read are not copied, whichever name outside the folder led to them.
+    /// Files that this user cannot read are not copied: a name outside of the folder may have led to them.
     reader: Author,
     /// Files with several names that were copied once.
     seen: HashSet<FileId>,
-    /// Bytes of those that were copied again.
+    /// How many bytes of files with several names were copied again.
     again: u64,
     /// Numbers of folders whose names are too long.
     deep: HashMap<Vec<u8>, usize>,
@@ -110,7 +110,7 @@ impl<'a, 'w> Copy<'a, 'w> {
         }
     }
 
-    /// How many bytes and entries the archive has.
+    /// Ends the archive; returns its length in bytes and the number of its entries.
     pub(super) fn finish(self) -> io::Result<(u64, u64)> {
         self.tar.finish()
     }
@@ -147,7 +147,7 @@ impl<'a, 'w> Copy<'a, 'w> {
                 Part::Files { tree, changes } => self.files(tree, changes, &outermost)?,
             }
         }
-        // At the end: a file may have the name that they would get.
+        // These go to the end: a file may have the name that they would get.
         for part in &plan.parts {
             let Part::Tags(store, messages) = part else { continue };
             if outermost.has(store) {
@@ -175,7 +175,7 @@ impl<'a, 'w> Copy<'a, 'w> {
         open_folder(self.judge.top, path).or_else(|e| self.unread(path, e))
     }
 
-    /// Its name in the archive.
+    /// Returns the name of a path in the archive.
     fn name_of(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         match path.as_os_str().as_bytes() {
             [] => Ok(WORKSPACE.as_bytes().to_vec()),
@@ -203,7 +203,7 @@ impl<'a, 'w> Copy<'a, 'w> {
         Ok(deep)
     }
 
-    /// A folder with all that is in it.
+    /// Copies a folder with all its content.
     fn tree(&mut self, folder: BorrowedFd<'_>, path: &Path, name: &[u8]) -> io::Result<()> {
         let bases = vec![(PathBuf::new(), name.to_vec())];
         let mut visit = TreeCopy { copy: self, path, bases, error: None };
@@ -218,7 +218,7 @@ impl<'a, 'w> Copy<'a, 'w> {
         }
     }
 
-    /// The files of a working tree that are not committed, but for those that are copied already.
+    /// Copies the files of a working tree that are not committed, except those that are copied already.
     fn files(&mut self, tree: &Path, changes: &Changes, whole: &Outermost<'_>) -> io::Result<()> {
         let folder = self.open(tree)?;
         let prefix = self.name_of(tree)?;
@@ -264,7 +264,7 @@ impl<'a, 'w> Copy<'a, 'w> {
         Ok(())
     }
 
-    /// Anything but a folder.
+    /// Copies an entry that is not a folder.
     fn entry(&mut self, folder: BorrowedFd<'_>, at: &[u8], path: &Path, name: &[u8]) -> io::Result<()> {
         if (self.stop)() {
             return self.failed(Failure::Stopped);
@@ -301,8 +301,8 @@ impl<'a, 'w> Copy<'a, 'w> {
         }
     }
 
-    /// Why a file is not copied: another user may have linked it here to have it read, or its many names
-    /// would make the archive endless.
+    /// Returns why a file is not copied: another user may have linked it here to have it read, or its many
+    /// names would make the archive endless.
     fn hindrance(
         &mut self,
         folder: BorrowedFd<'_>,
@@ -313,7 +313,7 @@ impl<'a, 'w> Copy<'a, 'w> {
         if found.st_nlink <= 1 {
             return Ok(closed_to(self.reader, &found));
         }
-        // A name more can be given to a file by anybody who may write the folder.
+        // Everybody who may write the folder can give a file another name.
         let above = match at.to_bytes().iter().rposition(|byte| *byte == b'/') {
             Some(end) => fstat(open_folder(folder, Path::new(OsStr::from_bytes(&at.to_bytes()[..end])))?)?,
             None => fstat(folder)?,
@@ -359,7 +359,7 @@ impl<'a, 'w> Copy<'a, 'w> {
     }
 }
 
-/// That a user may not read something, if that is so. Trying again does not help.
+/// Returns the error that this user may not read a file, if so. Another try would not help.
 fn closed_to(reader: Author, found: &Stat) -> Option<io::Error> {
     let Author::Other(uid) = reader else { return None };
     let is_open = match FileType::from_raw_mode(found.st_mode).is_dir() {
@@ -394,7 +394,7 @@ fn entry_of(found: &Stat, name: &[u8], kind: Kind, size: u64) -> TarEntry {
 /// Copies a tree during a walk.
 struct TreeCopy<'a, 'b, 'w> {
     copy: &'b mut Copy<'a, 'w>,
-    /// Where it is, for messages.
+    /// The path of the folder, for messages.
     path: &'b Path,
     /// Folders on the way down that have names of their own in the archive, the top first.
     bases: Vec<(PathBuf, Vec<u8>)>,
@@ -422,7 +422,7 @@ impl TreeCopy<'_, '_, '_> {
         Ok(name)
     }
 
-    /// Keeps what ended the copying, and ends the walk.
+    /// Keeps the error that ended the copying, and ends the walk.
     fn ended(&mut self, below: &Path, done: io::Result<()>) -> Result<(), Unread> {
         done.map_err(|error| {
             self.error = Some(error);

@@ -64,9 +64,10 @@ impl Elsewhere {
         Elsewhere { going: going.into_iter().filter_map(known).collect() }
     }
 
-    /// The remotes of a repository, each with whether its remote-tracking names are proof: its place must be
-    /// named, and if it is on this machine, a repository must be there that is not removed too. Relative
-    /// paths begin at `bases`. Places are examined with the rights of the user who wrote the settings.
+    /// Returns the remotes of a repository, each with whether its remote-tracking names are proof: the
+    /// settings must name its place, and if that is on this machine, a repository that is not removed too
+    /// must be there. Relative paths begin at `bases`. Places are examined with the rights of the user who
+    /// wrote the settings.
     pub(super) fn remotes(&self, settings: &[Setting], bases: &[PathBuf], author: Author) -> Vec<Remote> {
         // Other settings then change what a URL means. Each name is compared with each remote.
         let total = settings.iter().filter(|s| s.section == "remote" && s.key == "url").count();
@@ -74,12 +75,12 @@ impl Elsewhere {
             return Vec::new();
         }
         let mut remotes: HashMap<&[u8], Remote> = HashMap::new();
-        // git takes the name of a remote without a URL for a path: such a one proves nothing.
+        // git takes the name of a remote without a URL for a path: such a remote proves nothing.
         for setting in settings.iter().filter(|s| s.section == "remote" && s.key == "url") {
             let Some(name) = setting.sub.as_deref() else { continue };
             remotes.insert(name, Remote { name: name.to_vec(), is_proven: true, here: Vec::new() });
         }
-        // git records what it pushes as the remote's too.
+        // git also records what it pushes as the remote's.
         for setting in settings.iter().filter(|s| s.section == "remote") {
             let (Some(name), "url" | "pushurl") = (&setting.sub, setting.key.as_str()) else { continue };
             let Some(remote) = remotes.get_mut(name.as_slice()) else { continue };
@@ -96,7 +97,8 @@ impl Elsewhere {
         };
         let is_good = |s: &Setting| {
             let remote = s.sub.as_deref().and_then(|name| remotes.get(name));
-            // Of one on this machine it is asked whether it has the commits of its own names, not of others.
+            // A remote on this machine is asked only for the commits of its own names, not for those of
+            // others.
             remote.is_some_and(|remote| remote.is_proven && remote.here.is_empty())
         };
         if settings.iter().filter(is_foreign).any(|setting| !is_good(setting)) {
@@ -105,7 +107,8 @@ impl Elsewhere {
         remotes.into_values().collect()
     }
 
-    /// The places on this machine that it leads to; `None` unless it leads to something that stays.
+    /// Returns the places on this machine that a URL leads to; `None` unless it leads to something that
+    /// stays.
     fn leads_elsewhere(&self, url: &[u8], bases: &[PathBuf], author: Author) -> Option<Vec<Here>> {
         let kept = |path: &Path| author.act(|| self.kept(path)).ok().flatten();
         let find = |what: &[u8]| url.windows(what.len()).position(|window| window == what);
@@ -120,7 +123,7 @@ impl Elsewhere {
         }
         if let Some(at) = find(b"::").filter(|at| url[..*at].iter().all(u8::is_ascii_alphanumeric)) {
             let (helper, rest) = (&url[..at], &url[at + 2..]);
-            // These run or use something of this machine.
+            // These helpers run or use something on this machine.
             let is_of_here = matches!(helper, b"ext" | b"fd" | b"");
             return if is_of_here { None } else { self.leads_elsewhere(rest, bases, author) };
         }
@@ -135,7 +138,7 @@ impl Elsewhere {
         bases.iter().map(|base| kept(&base.join(path))).collect()
     }
 
-    /// The repository, or the bundle, at a path, when it does not go.
+    /// Returns the repository, or the bundle, at a path that is not removed.
     fn kept(&self, path: &Path) -> Option<Here> {
         if path.metadata().is_ok_and(|found| found.is_file()) {
             let is_bundle =
@@ -168,7 +171,7 @@ impl Elsewhere {
             None => store.to_owned(),
         };
         let stays = self.stays(store) && self.stays(&common);
-        // Nobody knows where the rest of a shallow repository is.
+        // Where the rest of a shallow repository is, is not known.
         let is_shallow = match common.join("shallow").symlink_metadata() {
             Ok(found) => !found.is_file() || found.len() > 0,
             Err(e) => e.kind() != std::io::ErrorKind::NotFound,
@@ -189,8 +192,8 @@ impl Elsewhere {
         lines_of(&text).all(|line| self.are_kept_objects(&objects.join(OsStr::from_bytes(line)), depth + 1))
     }
 
-    /// Whether no object or folder of objects is a link into a folder to be removed, and none is fetched only
-    /// on demand (a partial clone).
+    /// Whether the objects are complete: no object or folder of objects is a link into a folder to be
+    /// removed, and none is fetched only on demand (a partial clone).
     fn are_whole(&self, objects: &Path) -> bool {
         let is_good = |path: &Path, kind: std::io::Result<std::fs::FileType>| {
             kind.is_ok_and(|kind| !kind.is_symlink() || self.stays(path))
@@ -214,7 +217,7 @@ impl Elsewhere {
         true
     }
 
-    /// It is there, and in none of the folders that go.
+    /// Whether a path exists and is in none of the folders to be removed.
     pub(super) fn stays(&self, path: &Path) -> bool {
         let Ok(real) = path.canonicalize() else { return false };
         let is_in = |(going, place): &(PathBuf, FileId)| {
@@ -226,12 +229,12 @@ impl Elsewhere {
     }
 }
 
-/// The folders that a file `alternates` names.
+/// Returns the folders that a file `alternates` names.
 pub(super) fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#')
 }
 
-/// The beginning of a file; `None` when it is no file or cannot be read.
+/// Reads the beginning of a file; `None` when it is no file or cannot be read.
 fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
     let file = open_file_behind(path).ok()?;
     let mut bytes = Vec::new();

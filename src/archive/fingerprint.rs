@@ -14,11 +14,11 @@ use super::cannot_keep::CannotKeep;
 use super::look::is_no_folder;
 use crate::durable::tree::{Go, Unread, Visitor, open_top, walk};
 
-/// Taking hold of a job touches it, and nothing of the job's is in it.
+/// Locking a job changes this file, and it holds nothing of the job's.
 const LOCK: &str = "sentinel.lock";
 
-/// Folds the entries' names, inodes, sizes and times of the last change, in whichever order they come. The folder's own
-/// name and times do not count: they change when it is moved to a trash.
+/// Combines the names, inodes, sizes and change times of the entries; their order does not matter. The
+/// folder's own name and times do not count: they change when it is moved to a trash.
 struct Fold {
     sums: [u64; 2],
     entries: u64,
@@ -59,8 +59,8 @@ impl Visitor for Fold {
     }
 }
 
-/// A text that differs when anything in the folder changed; `None` when there is no folder. Take it before
-/// judging the folder, so that it covers changes during the judgement.
+/// Returns a text that differs when anything in the folder changed; `None` when there is no folder. Take it
+/// before judging the folder, so that it covers changes during the judgement.
 pub fn fingerprint(folder: &Path) -> Result<Option<String>, CannotKeep> {
     let unread = |source| CannotKeep::Unread { folder: folder.to_owned(), source };
     let top = match open_top(folder) {

@@ -19,15 +19,15 @@ use super::rules::KeepRules;
 use crate::durable::tree::{Go, Unread, Visitor, open_folder, walk};
 use crate::system::Author;
 
-/// More repositories and working trees than this are not judged: each costs runs of git, and looks at the
-/// others.
+/// Folders with more repositories and working trees than this are not judged: each costs runs of git and is
+/// compared with the others.
 pub(super) const MOST_REPOSITORIES: usize = 10_000;
 
 /// Where a working tree's repository is.
 pub(super) enum Home {
-    /// One of those that were found in the folder.
+    /// The repository is one of those found in the folder.
     Inside(usize),
-    /// Elsewhere.
+    /// The repository is outside of the folder.
     Outside(Opened),
     /// `.git` is an empty folder: there is no repository.
     Nowhere,
@@ -39,9 +39,9 @@ pub(super) struct Judge<'a> {
     pub(super) found: &'a Found,
     pub(super) git: &'a Git<'a>,
     pub(super) rules: &'a KeepRules,
-    /// Entries of reflogs that are older count no more; seconds since the epoch.
+    /// Reflog entries before this time do not count; seconds since the epoch.
     pub(super) since: i64,
-    /// Whether a name at the top of the folder is not the job's.
+    /// Whether the server, not the job, made an entry at the top of the folder.
     pub(super) is_own_name: &'a (dyn Fn(&OsStr) -> bool + Sync),
     pub(super) elsewhere: &'a Elsewhere,
     /// Where the folder is, for relative paths of remotes.
@@ -105,8 +105,8 @@ impl Judge<'_> {
         Ok(plan)
     }
 
-    /// For a working tree whose files are kept and whose repository lies elsewhere and is kept whole: the
-    /// link to it.
+    /// Keeps the link from a working tree to its repository, when the tree's files are kept and the
+    /// repository lies elsewhere and is kept whole.
     fn keep_links(&self, plan: &mut ArchivePlan, trees: &[(&Path, usize)]) {
         let is_whole = |path: &Path| {
             plan.parts.iter().any(|part| matches!(part, Part::Whole(whole) if path.starts_with(whole)))
@@ -167,7 +167,7 @@ impl Judge<'_> {
     pub(super) fn path_of(&self, folder: impl AsFd) -> Result<Option<PathBuf>, Unread> {
         let strange = |e: Errno| Unread::new(Path::new(""), e);
         let place = place_of(&folder).map_err(strange)?;
-        // By its name, if that is one from the top.
+        // The folder is found by its name when that name is below the top.
         let names = [std::fs::read_link(git::path_of(&folder)), std::fs::read_link(git::path_of(self.top))];
         if let [Ok(name), Ok(top)] = names
             && let Ok(below) = name.strip_prefix(top)
@@ -176,7 +176,7 @@ impl Judge<'_> {
         {
             return Ok(Some(below.to_owned()));
         }
-        // It may be reached by another mount.
+        // Another mount may lead to the folder.
         struct Search((u64, u64), Option<PathBuf>);
         impl Visitor for Search {
             fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {

@@ -20,7 +20,7 @@ pub struct Judged {
     /// The folder's [`fingerprint()`] from before the judgement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen: Option<String>,
-    /// The archives that its work is in. Earlier versions did not note them.
+    /// The archives that hold its work. Earlier versions did not note them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     archives: Option<Vec<String>>,
 }
@@ -47,7 +47,7 @@ impl Judged {
     }
 }
 
-/// As [`keep()`], with the note that replaces `before`.
+/// Does what [`keep()`] does, and returns the note that replaces `before`.
 ///
 /// # Errors
 /// [`CannotKeep`]: nothing is noted.

@@ -23,40 +23,40 @@ use crate::durable::{DiskError, replace, replace_with};
 use crate::state::{CHECKPOINT, LINKED, StateDir, human, is_own_name_of_layout_2};
 use crate::system::SearchPath;
 
-/// A folder that is to go.
+/// A folder that is to be removed.
 pub struct KeepRequest<'a> {
     pub folder: &'a Path,
-    /// Where it was before it went to a trash, if it did.
+    /// Where the folder was before it went to a trash, if it did.
     pub was: Option<&'a Path>,
-    /// Under which id its work is kept.
+    /// The id of the archive.
     pub archive_id: &'a str,
-    /// What has it removed.
+    /// What removes the folder.
     pub source: ArchiveSource,
-    /// `job:ID`, or what else it is of.
+    /// The object that the folder belonged to: `job:ID`, or another one.
     pub object: String,
     /// What counts as work.
     pub rules: &'a KeepRules,
-    /// Asked now and then whether to end early.
+    /// Called now and then: whether to end early.
     pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// Result: the folder may be removed.
+/// The result of keeping: the folder may be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeepOutcome {
     /// Nothing in it looks like git.
     NoGit,
-    /// Everything that git anchors in it is known to be elsewhere.
+    /// Everything that git anchors in the folder is known to exist elsewhere.
     Proven,
-    /// What is not is in an archive.
+    /// Everything that is not proven to exist elsewhere is in an archive.
     Archived {
         archive_id: String,
-        /// How long it is.
+        /// The length of the archive, in bytes.
         bytes: u64,
     },
 }
 
 impl KeepOutcome {
-    /// Where to look for the archive.
+    /// Returns a sentence that says where the archive is.
     pub(crate) fn told(&self) -> Option<String> {
         let KeepOutcome::Archived { archive_id, bytes } = self else { return None };
         let size = human::size(*bytes);
@@ -110,8 +110,8 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<KeepOutcome, Ca
     })
 }
 
-/// Whether a folder below the one of a request, which goes while that stays, has git work in it: a repository, or files
-/// of a working tree around it that are not committed. In doubt it has.
+/// Whether a subfolder that is to be removed, while the request's folder stays, holds git work: a repository,
+/// or uncommitted files of a working tree around it. In doubt it does.
 pub(crate) fn has_work_below(
     dir: &StateDir,
     request: &KeepRequest<'_>,
@@ -152,7 +152,7 @@ fn with_judge<T>(
     ask(&judge)
 }
 
-/// git, with its files in the state directory.
+/// Returns git with its files in the state directory.
 pub(super) fn git_of<'a>(
     dir: &StateDir,
     tools: &SearchPath,
@@ -179,7 +179,7 @@ fn is_link(top: BorrowedFd<'_>, name: &OsStr) -> bool {
     found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
 }
 
-/// All paths of a folder that links may use.
+/// Returns all paths of a folder that links may use.
 pub(super) fn names_of(folder: &Path) -> Vec<PathBuf> {
     let real = folder.parent().and_then(|above| above.canonicalize().ok());
     let real = real.zip(folder.file_name()).map(|(above, name)| above.join(name));
@@ -200,7 +200,7 @@ fn write(
         .outside()
         .map(|(number, outside)| Outside { name: outside_name(number), was: outside.was.clone() })
         .collect();
-    // The new one has everything that the earlier one has.
+    // The new archive has everything that the earlier one has.
     let replaces = |old: &Note| {
         let has = |was: &Outside| outside.iter().any(|outside| outside.was == was.was);
         let is_here = request.was.is_none() && old.folder == request.folder;

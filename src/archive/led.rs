@@ -16,8 +16,9 @@ use crate::durable::tree::Unread;
 use crate::system::Author;
 
 impl Judge<'_> {
-    /// A working tree named by a repository in the folder, which stays and leads back to it: without the
-    /// repository it is dead. Unreadable parts of the repository are reported by its judgement.
+    /// Returns a working tree that a repository in the folder names, and that stays and leads back to it:
+    /// without the repository it would be dead. Unreadable parts of the repository are reported by its
+    /// judgement.
     pub(super) fn tree_elsewhere(&self) -> Result<Option<PathBuf>, Unread> {
         for store in self.found.stores.iter().filter(|store| !store.is_linked) {
             let folder = self.open_store(&store.path)?;
@@ -43,7 +44,7 @@ impl Judge<'_> {
         self.led_tree(&linked, Path::new(OsStr::from_bytes(dot_git.trim_ascii())))
     }
 
-    /// The working tree of a file `.git`, when that stays and leads to a folder of the repository's.
+    /// Returns the working tree of a file `.git`, when it stays and leads to a folder of the repository.
     fn led_tree(&self, folder: &Opened, dot_git: &Path) -> Option<PathBuf> {
         // A path under one of the folder's names is in the folder.
         if self.was.iter().any(|was| dot_git.starts_with(was)) {
@@ -57,7 +58,7 @@ impl Judge<'_> {
         let tree = open_anywhere(self.top, above.as_os_str().as_bytes(), folder.author).ok()?;
         let text = small(tree.as_fd(), c".git").ok().flatten()?;
         let target = text.strip_prefix(b"gitdir:")?.trim_ascii();
-        // Only told apart: the way to it may be closed to others.
+        // The target is only compared: the way to it may be closed to other users.
         let target = self.open_named(tree.as_fd(), target, Author::Ourselves).ok()?;
         (place_of(&target).ok()? == place).then_some(above)
     }

@@ -74,8 +74,8 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// From which folders of objects a repository, or a folder of objects, borrows, or has its own objects in, by the
-    /// names that are there; why one cannot be opened.
+    /// Returns the folders of objects from which a repository, or a folder of objects, borrows, or in which
+    /// it has its own objects, by their names; an error for each that cannot be opened.
     fn lenders_of(&self, borrower: &Opened) -> Vec<(Vec<u8>, Result<Opened, String>)> {
         let author = borrower.author;
         let mut lenders = Vec::new();
@@ -135,7 +135,7 @@ impl Judge<'_> {
                 }
                 continue;
             }
-            // A file, by the folder that it is in.
+            // A file is found by the folder that it is in.
             let target = Path::new(OsStr::from_bytes(&target));
             let above = target.parent().map_or(&b"."[..], |above| above.as_os_str().as_bytes());
             let above = if above.is_empty() { b"." } else { above };

@@ -16,16 +16,16 @@ use crate::durable::tree::{Go, Unread, Visitor, open_top, walk};
 /// Device and inode.
 pub(super) type FileId = (u64, u64);
 
-/// A folder that git keeps objects and names in: a `.git`, a bare repository, a submodule's below `.git/modules`,
-/// one that a linked working tree has for itself (`is_linked`).
+/// A folder in which git keeps objects and names: a `.git`, a bare repository, a submodule's folder below
+/// `.git/modules`, or the own folder of a linked working tree (`is_linked`).
 #[derive(Debug, Clone)]
 pub(super) struct Store {
-    /// Below the folder that was looked at.
+    /// The path below the folder that was searched.
     pub(super) path: PathBuf,
     pub(super) place: FileId,
-    /// Its `objects`, when it has them itself.
+    /// Its folder `objects`, when it has one itself.
     pub(super) objects: Option<FileId>,
-    /// Its objects and most of its names are another one's (`commondir`).
+    /// Its objects and most of its names belong to another repository (`commondir`).
     pub(super) is_linked: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Store {
 pub(super) enum DotGit {
     Folder(FileId),
     File,
-    /// A link, a pipe, …: nothing that git makes.
+    /// A link, a pipe or something else that git does not make.
     Strange,
 }
 
@@ -50,9 +50,10 @@ pub(super) struct WorkTree {
 pub(super) struct Found {
     pub(super) stores: Vec<Store>,
     pub(super) trees: Vec<WorkTree>,
-    /// Folders of objects that are no repository's own: others have them as their alternates or by a link.
+    /// Folders of objects that belong to no repository here: others have them as alternates or reach them by
+    /// a link.
     pub(super) pools: Vec<PathBuf>,
-    /// Pipes and devices in place of files that git opens: it would wait for them.
+    /// Pipes and devices in the place of files that git opens: git would wait for them.
     pub(super) holding: Vec<PathBuf>,
     /// The disk space of all files, each counted once: time limits depend on it, and holes take no time.
     pub(super) bytes: u64,
@@ -63,7 +64,7 @@ impl Found {
         self.stores.is_empty() && self.trees.is_empty() && self.pools.is_empty()
     }
 
-    /// How many things there are to judge.
+    /// Returns how many things there are to judge.
     pub(super) fn total(&self) -> usize {
         self.stores.len() + self.trees.len() + self.pools.len()
     }
@@ -103,7 +104,7 @@ pub(super) fn is_no_folder(error: &std::io::Error) -> bool {
     raw == Some(Errno::NOTDIR.raw_os_error()) || raw == Some(Errno::LOOP.raw_os_error())
 }
 
-/// Kind and file id of an entry; `None` when there is none.
+/// Returns the type and the file id of an entry; `None` when there is none.
 pub(super) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<(FileType, FileId)>, Errno> {
     match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some((FileType::from_raw_mode(found.st_mode), (found.st_dev, found.st_ino)))),
@@ -112,17 +113,17 @@ pub(super) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<(Fi
     }
 }
 
-/// An entry that is there.
+/// An entry that exists.
 pub(super) struct There {
     pub(super) kind: FileType,
     pub(super) found: Stat,
-    /// By which it can be asked more, whatever has its name by then.
+    /// Further questions about the entry use this handle, whatever has its name by then.
     pub(super) handle: OwnedFd,
 }
 
-/// The entry at a path (of a length that the system takes) below an open folder; `None` when there is none,
-/// also when a file or a link is in place of a folder of the path: the named one is gone, and a link's target
-/// is no part of it.
+/// Returns the entry at a path (of a length that the system takes) below an open folder; `None` when there is
+/// none. A file or a link in the place of a folder of the path also gives `None`: what the path names is
+/// gone, and a link's target is not part of it.
 pub(super) fn entry_below(folder: BorrowedFd<'_>, path: &[u8]) -> Result<Option<There>, Errno> {
     let path = CString::new(path).map_err(|_| Errno::INVAL)?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -153,13 +154,13 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Whether it is a new one.
+    /// Adds a name; true when it is new.
     pub(super) fn insert(&mut self, name: &[u8]) -> bool {
         self.seen.insert([self.keys[0].hash_one(name), self.keys[1].hash_one(name)])
     }
 }
 
-/// Device and inode of an open folder.
+/// Returns the device and inode of an open folder.
 pub(super) fn place_of(folder: impl AsFd) -> Result<FileId, Errno> {
     fstat(folder).map(|found| (found.st_dev, found.st_ino))
 }
@@ -185,7 +186,7 @@ impl Visitor for Looking<'_> {
             };
             self.found.trees.push(WorkTree { path: path.to_owned(), dot_git });
         }
-        // A damaged one may lack any of them.
+        // A damaged repository may lack any of these.
         let objects = at(c"objects")?;
         let has_objects_elsewhere = objects.is_some_and(|(kind, _)| kind == FileType::Symlink);
         let objects = objects.filter(|(kind, _)| *kind == FileType::Directory);
@@ -207,7 +208,7 @@ impl Visitor for Looking<'_> {
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
         match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if is_holding(&found, path) => self.found.holding.push(path.to_owned()),
-            // A name more takes no room.
+            // Another name of a file takes no space.
             Ok(found) if found.st_nlink > 1 && !self.seen.insert((found.st_dev, found.st_ino)) => {}
             Ok(found) => {
                 let bytes = u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(512);

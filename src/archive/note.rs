@@ -64,11 +64,11 @@ pub(super) struct Note {
     pub(super) format: u32,
     pub(super) archive_id: String,
     pub(super) source: ArchiveSource,
-    /// `job:ID`, or what else the folder was of.
+    /// What the folder belonged to: `job:ID`, or another object.
     pub(super) object: String,
     /// Where the folder was.
     pub(super) folder: PathBuf,
-    /// Which folder it was.
+    /// The identity of the folder.
     pub(super) tree: Option<TreeIdentity>,
     pub(super) made_at: Timestamp,
     pub(super) bytes: u64,
@@ -84,6 +84,6 @@ pub(super) struct Note {
 pub(super) struct Outside {
     /// Its name in the archive.
     pub(super) name: String,
-    /// What it was called.
+    /// The names that it had.
     pub(super) was: Vec<PathBuf>,
 }

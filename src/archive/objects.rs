@@ -14,15 +14,16 @@ use rustix::io::Errno;
 use super::tips::{Id, id_of};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, shown, walk};
 
-/// More objects are not asked about: a pack of which there are a thousand names has them a thousand times.
+/// Repositories with more objects than this are not asked about: a pack that has a thousand names counts a
+/// thousand times.
 const MOST_OBJECTS: u64 = 100_000_000;
-/// Object names cannot be compressed, so an index file takes at least its nominal size on disk, apart from a
-/// file system's own data.
+/// How much smaller, in bytes, an index file may be on disk than its nominal size: object names cannot be
+/// compressed, so only a file system's own data makes a difference.
 const BESIDE: u64 = 1 << 20;
-/// Bytes of an object's name.
+/// The length of an object's name, in bytes.
 const NAME: u64 = 20;
 
-/// Tells every object of a folder of objects; the same one may come more than once.
+/// Calls back for every object in a folder of objects; the same object may come more than once.
 pub(super) fn each_own(
     objects: BorrowedFd<'_>,
     each: &mut dyn FnMut(Id) -> Result<(), String>,
@@ -35,8 +36,8 @@ pub(super) fn each_own(
     }
 }
 
-/// When a folder of objects was last written to, in seconds since the epoch. The inode's change time counts
-/// too: it cannot be set back.
+/// Returns when a folder of objects was last written to, in seconds since the epoch. The inode's change time
+/// counts too: nobody can set it back.
 pub(super) fn written_at(objects: BorrowedFd<'_>) -> Result<i64, String> {
     struct Newest(i64);
     impl Visitor for Newest {
@@ -61,7 +62,7 @@ pub(super) fn written_at(objects: BorrowedFd<'_>) -> Result<i64, String> {
 
 struct Own<'a> {
     each: &'a mut dyn FnMut(Id) -> Result<(), String>,
-    /// How many were told.
+    /// How many objects were reported.
     told: u64,
     error: Option<String>,
 }
@@ -120,7 +121,8 @@ impl Own<'_> {
         let strange = |_| format!("{} cannot be understood", shown(&at(bytes)));
         let mut head = [0; 8];
         index.read_exact(&mut head).map_err(strange)?;
-        // The first form has no head; its numbers of objects begin at once, with offsets before the names.
+        // The first form has no header; it begins with its numbers of objects, and offsets stand before the
+        // names.
         let is_first_form = head[..4] != *b"\xfftOc";
         if !is_first_form && head[4..] != [0, 0, 0, 2] {
             return Err(strange(std::io::ErrorKind::InvalidData.into()));

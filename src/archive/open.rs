@@ -66,7 +66,7 @@ impl Opened {
         Ok(Opened { folder, author })
     }
 
-    /// A folder below it.
+    /// Opens a folder below it.
     pub(super) fn below(&self, path: &Path) -> std::io::Result<Opened> {
         Ok(Opened::store(open_folder(self.as_fd(), path)?, self.author)?)
     }
@@ -161,7 +161,7 @@ impl Vet {
     }
 }
 
-/// Whether git looks into an entry of a folder of objects that has this name.
+/// Whether git looks into an entry with this name in a folder of objects.
 fn is_looked_into(name: &[u8]) -> bool {
     matches!(name, b"pack" | b"info") || (name.len() == 2 && name.iter().all(u8::is_ascii_hexdigit))
 }
@@ -196,7 +196,7 @@ impl Visitor for Vet {
     }
 }
 
-/// A regular file below a folder, if there is anything of that name.
+/// Opens a regular file below a folder; `None` when nothing has that name.
 pub(super) fn optional_file(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<File>, String> {
     match open_file(folder, name) {
         Ok(file) => Ok(Some(file)),
@@ -205,13 +205,13 @@ pub(super) fn optional_file(folder: BorrowedFd<'_>, name: &CStr) -> Result<Optio
     }
 }
 
-/// Whether there is a file in a working tree's `.git`, which is no repository.
+/// Whether a working tree's `.git` that is no repository holds files.
 pub(super) fn holds_files(tree: &OwnedFd) -> Result<bool, String> {
     let dot_git = open_folder(tree.as_fd(), Path::new(".git")).map_err(|e| format!(".git: {e}"))?;
     holds_anything(&dot_git).map_err(|e| e.to_string())
 }
 
-/// Whether there is anything but folders in a folder.
+/// Whether a folder holds anything but folders.
 pub(super) fn holds_anything(folder: &OwnedFd) -> Result<bool, Unread> {
     pub(super) struct Any(bool);
     impl Visitor for Any {

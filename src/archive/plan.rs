@@ -19,14 +19,15 @@ pub(super) enum Part {
     File(PathBuf),
     /// Messages of a repository's tags.
     Tags(PathBuf, File),
-    /// A repository outside, which a working tree here belongs to, or objects outside that go too.
+    /// A repository outside of the folder that a working tree here belongs to, or objects outside that are
+    /// removed too.
     Outside(Outside),
 }
 
 /// Something outside of the folder.
 pub(super) struct Outside {
     pub(super) folder: Opened,
-    /// Its name in the places that refer to it.
+    /// Its names in the places that refer to it.
     pub(super) was: Vec<PathBuf>,
 }
 
@@ -47,7 +48,7 @@ pub(super) struct ArchivePlan {
 }
 
 impl ArchivePlan {
-    /// The kept parts outside of the folder, with their numbers.
+    /// Returns the kept parts outside of the folder, with their numbers.
     pub(super) fn outside(&self) -> impl Iterator<Item = (usize, &Outside)> {
         self.parts.iter().enumerate().filter_map(|(number, part)| match part {
             Part::Outside(outside) => Some((number, outside)),

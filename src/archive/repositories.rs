@@ -23,7 +23,7 @@ use crate::durable::tree::open_folder;
 use crate::system::Author;
 
 impl Judge<'_> {
-    /// Everything that a repository in the folder anchors is known to be elsewhere.
+    /// Proves that everything that a repository in the folder anchors is known to be elsewhere.
     pub(super) fn prove_store(
         &self,
         store: &Store,
@@ -59,7 +59,7 @@ impl Judge<'_> {
         self.git.prove_commits(&objects, shallow.as_ref(), &tips, Some(self.since))
     }
 
-    /// The remotes of a repository, each with whether it is known to be elsewhere.
+    /// Returns the remotes of a repository, each with whether it is known to be elsewhere.
     pub(super) fn remotes_of(
         &self,
         store: &Store,
@@ -72,9 +72,9 @@ impl Judge<'_> {
         Ok(self.elsewhere.remotes(&settings_of(folder.as_fd())?, &bases, folder.author))
     }
 
-    /// The commits recorded as a remote's that the remote, being on this machine, lacks: another repository
-    /// may be there now, or the pushed commits may have been removed. A remote that cannot be read has
-    /// nothing.
+    /// Returns the commits recorded as a remote's that the remote, which is on this machine, lacks: another
+    /// repository may be there now, or the pushed commits may have been removed. A remote that cannot be read
+    /// counts as empty.
     fn lacking(&self, remote: &Remote, own: &Owned<'_>, ids: &BTreeSet<Id>, author: Author) -> BTreeSet<Id> {
         let mut lacking = BTreeSet::new();
         for here in &remote.here {
@@ -135,8 +135,8 @@ impl Judge<'_> {
         self.git.prove_index(objects, &index, head)
     }
 
-    /// A linked working tree's own folder inside the folder to be removed: part of its repository's proof
-    /// when the repository is there too, otherwise nothing is proven.
+    /// Proves the own folder of a linked working tree inside the folder to be removed: it is part of its
+    /// repository's proof when the repository is there too; otherwise nothing is proven.
     pub(super) fn prove_linked(&self, store: &Store, folder: &Opened) -> Result<(), String> {
         let common = common_of(folder)?.ok_or("it does not say to which repository it belongs")?;
         let place = place_of(&common).map_err(|e| e.to_string())?;
@@ -147,8 +147,8 @@ impl Judge<'_> {
         }
     }
 
-    /// A working tree here of a repository elsewhere, which stays: the anchors of this tree's own folder
-    /// there.
+    /// Judges a working tree here of a repository elsewhere, which stays: the anchors of this tree's own
+    /// folder there.
     pub(super) fn judge_outside(
         &self,
         plan: &mut ArchivePlan,
@@ -160,7 +160,7 @@ impl Judge<'_> {
             let Some(common) = common_of(&folder)? else { return Ok(()) };
             let mut all = Tips::default();
             tips::read_names(common.as_fd(), &mut all)?;
-            // Names there stay, whatever becomes of the tree here.
+            // Names in that repository stay, whatever happens to the tree here.
             let mut own =
                 Tips { stays: all.names.values().copied().collect(), names: all.names, ..Tips::default() };
             let head = self.read_one(&folder, &mut own)?;
@@ -177,7 +177,7 @@ impl Judge<'_> {
             // Other targets of a `commondir` are not handled.
             let common = common_of(&folder).ok().flatten().filter(|common| is_store(common.as_fd()));
             let outside = common.unwrap_or(folder);
-            // More of its working trees may be here.
+            // Other working trees of that repository may be here.
             if place_of(&outside).map_or(true, |place| kept.insert(place)) {
                 plan.parts.push(Part::Outside(Outside::new(outside, None)));
             }

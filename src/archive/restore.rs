@@ -13,7 +13,7 @@ use super::store::{Archive, ArchiveForm, read_note};
 use super::tar::{Kind, Reader, TarEntry};
 use crate::durable::{Disk, DiskError, IoContext};
 
-/// Read and written at a time.
+/// How many bytes are read and written at a time.
 const BLOCK: usize = 256 << 10;
 /// Longest file that names a place.
 const SMALL: u64 = 1 << 20;
@@ -32,20 +32,20 @@ pub struct Restored {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// Something is there.
+    /// Something exists at the target.
     #[error("{} is there already: name a new folder with --to DIR", path.display())]
     Taken {
         /// The place.
         path: PathBuf,
     },
-    /// It is of the earlier form.
+    /// The archive has the earlier form.
     #[error(
         "{} holds bundles and patches of an earlier version, which git itself reads: git clone FILE.bundle, \
          git apply FILE.patch",
         path.display()
     )]
     Bundles { path: PathBuf },
-    /// It cannot be read, or names a place outside of the new folder.
+    /// The archive cannot be read, or names a place outside of the new folder.
     #[error("{} cannot be unpacked: {source}", path.display())]
     Damaged {
         path: PathBuf,
@@ -78,7 +78,7 @@ pub fn restore(disk: &Disk, archive: &Archive, to: &Path) -> Result<Restored, Re
     let damaged = |source| RestoreError::Damaged { path: archive.path.clone(), source };
     let mut reader = Reader::new(BufReader::with_capacity(BLOCK, file));
     let moved = Moved::new(archive, to)?;
-    // Modes and times of folders are set at the end: one may be such that nothing can be made in it.
+    // Modes and times of folders are set at the end: a mode may forbid making anything in its folder.
     let mut folders = Vec::new();
     while let Some(next) = reader.next().map_err(damaged)? {
         let path = inside(&next.entry.name).map_err(damaged)?;
@@ -145,7 +145,7 @@ fn times_of(entry: &TarEntry) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-/// A file that is there already has the content that comes next.
+/// Whether a file that exists already has the content that comes next.
 fn is_same(path: &Path, parts: &[(u64, u64)], size: u64, from: &mut impl Read) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
     let other = || io::Error::new(io::ErrorKind::InvalidData, "it has two different files of one name");
@@ -243,7 +243,7 @@ fn fill(
     Ok(Ok(()))
 }
 
-/// A path that stays below the folder.
+/// Checks that a path stays below the folder.
 fn inside(name: &[u8]) -> io::Result<&Path> {
     let path = Path::new(OsStr::from_bytes(name));
     let stays = path.components().all(|part| matches!(part, Component::Normal(_)));
@@ -258,7 +258,7 @@ fn make_folder(disk: &Disk, path: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// Folders above something that was kept alone. A link that was unpacked before is not followed.
+/// Makes the folders above something that was kept alone. A link that was unpacked before is not followed.
 fn make_above(disk: &Disk, top: &Path, path: &Path) -> Result<(), DiskError> {
     let mut missing = Vec::new();
     let above = path.ancestors().skip(1).take_while(|above| *above != top);

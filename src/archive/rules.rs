@@ -18,7 +18,8 @@ pub struct KeepRules {
 }
 
 impl Default for KeepRules {
-    /// As long as git keeps such commits itself, and no ignored files; git is where every machine has its programs.
+    /// Commits count as long as git itself would keep them, no ignored files are kept, and git is searched
+    /// where every machine has its programs.
     fn default() -> KeepRules {
         KeepRules {
             reflog: Duration::from_secs(90 * 24 * 3600),

@@ -1,4 +1,4 @@
-//! git's settings that name places. Read here, not by git, which would obey them.
+//! Reads git's settings that name places. They are read here, not by git, which would obey them.
 
 use std::os::fd::BorrowedFd;
 
@@ -36,7 +36,7 @@ pub(super) fn settings_of(folder: BorrowedFd<'_>) -> Result<Vec<Setting>, String
             ("extensions", "objectformat" | "refstorage" | "compatobjectformat") => {
                 return Err("it has a format that only git itself reads".to_owned());
             }
-            // With a sub-section it is no extension that git knows.
+            // An extension with a subsection is not one that git knows.
             ("extensions", key) if setting.sub.is_some() || !EXTENSIONS.contains(&key) => {
                 return Err(format!("it has the extension {key}, which is not known here"));
             }
@@ -47,14 +47,14 @@ pub(super) fn settings_of(folder: BorrowedFd<'_>) -> Result<Vec<Setting>, String
     Ok(found)
 }
 
-/// The configured place of large files; also when other settings are not understood.
+/// Returns the configured place of large files, even when other settings are not understood.
 pub(super) fn large_files_setting(folder: BorrowedFd<'_>) -> Option<Vec<u8>> {
     let content = small(folder, c"config").ok().flatten()?;
     let mut found = Parser { rest: &content }.all()?.into_iter();
     found.rfind(|s| (s.section.as_str(), s.key.as_str()) == ("lfs", "storage")).map(|s| s.value)
 }
 
-/// Where the working tree is, if the settings say so.
+/// Returns where the working tree is, if the settings say so.
 pub(super) fn work_tree_setting(folder: BorrowedFd<'_>) -> Result<Option<Vec<u8>>, String> {
     let mut found = settings_of(folder)?.into_iter();
     Ok(found.rfind(|s| (s.section.as_str(), s.key.as_str()) == ("core", "worktree")).map(|s| s.value))

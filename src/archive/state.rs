@@ -30,11 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A repository as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitState {
-    /// The commit; `None` before the first one.
+    /// The commit of HEAD; `None` before the first commit.
     pub head: Option<String>,
     /// The branch; `None` when HEAD is detached.
     pub branch: Option<String>,
-    /// Files that differ from the commit, untracked ones included; why that is not known.
+    /// How many files differ from the commit, untracked ones included; or why that is not known.
     pub changes: Result<u64, String>,
 }
 
@@ -57,8 +57,8 @@ impl fmt::Display for GitState {
     }
 }
 
-/// The repositories in a folder, its own or those of its direct subfolders, by their paths below it; the reason when
-/// one cannot be looked at. The folder is not changed.
+/// Returns the repositories in a folder and its direct subfolders, by their paths below it; an error when one
+/// cannot be looked at. The folder is not changed.
 pub fn git_states(
     dir: &StateDir,
     folder: &Path,
@@ -86,7 +86,7 @@ pub fn git_states(
     found.trees.iter().map(|tree| (tree.path.clone(), judge.state_of(tree))).collect()
 }
 
-/// Git at the top of a folder, or directly below it.
+/// Finds git at the top of a folder, or directly below it.
 fn shallow(top: BorrowedFd<'_>) -> Found {
     let mut found = Found::default();
     if add(&mut found, top, Path::new("")) {
@@ -114,7 +114,7 @@ fn shallow(top: BorrowedFd<'_>) -> Found {
     found
 }
 
-/// Notes a working tree, if a folder is one.
+/// Notes a folder if it is a working tree.
 fn add(found: &mut Found, folder: BorrowedFd<'_>, path: &Path) -> bool {
     let Ok(Some((kind, place))) = entry_at(folder, c".git") else { return false };
     let dot_git = match kind {
@@ -151,7 +151,7 @@ impl Judge<'_> {
         Ok(GitState { head: head.as_ref().map(hex), branch, changes })
     }
 
-    /// Files that are staged, changed, deleted or new.
+    /// Counts the files that are staged, changed, deleted or new.
     fn count_changes(&self, path: &Path, home: &Opened, head: Option<tips::Id>) -> Result<u64, String> {
         let changes = self.changes_of(path, home)?.changes;
         let (mut seen, mut total) = (Names::default(), 0);
@@ -172,8 +172,8 @@ impl Judge<'_> {
     }
 }
 
-/// HEAD's commit, of a repository that is otherwise not understood, for example because an operation is under
-/// way.
+/// Reads HEAD's commit of a repository that is otherwise not understood, for example because an operation is
+/// under way.
 fn heads_alone(home: &Opened) -> Result<(tips::Tips, Option<tips::Id>), String> {
     let mut tips = tips::Tips::default();
     tips::read_names(home.as_fd(), &mut tips)?;

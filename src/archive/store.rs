@@ -55,7 +55,7 @@ pub(super) struct ArchivePlace {
     pub(super) note: PathBuf,
 }
 
-/// A free name: an existing archive stays, unless the new one replaces it.
+/// Returns a free name: an existing archive stays, unless the new one replaces it.
 pub(super) fn place_for(
     dir: &StateDir,
     wanted: &str,
@@ -85,7 +85,7 @@ pub(super) fn read_note(path: &Path) -> Result<Option<Note>, DiskError> {
     Ok(note.filter(|note| note.format == FORMAT))
 }
 
-/// Whether an archive is there, and all of it, that was made of a folder, wherever that is by now.
+/// Whether a complete archive of a folder exists, wherever the folder is by now.
 pub(super) fn has_archive_of(
     dir: &StateDir,
     archive_id: &str,
@@ -100,11 +100,12 @@ pub(super) fn has_archive_of(
         Err(e) => return Err(e).context("look at", &file),
     };
     let note = read_note(&folder.join(format!("{archive_id}.json")))?;
-    // Another folder's may have got the same id since.
+    // The archive of another folder may have got the same id since.
     Ok(note.is_some_and(|note| note.tree == Some(tree) && note.bytes == length))
 }
 
-/// The content of the archive folders: archives with their descriptions, and folders of earlier versions.
+/// Returns the content of the archive folders: archives with their descriptions, and folders of earlier
+/// versions.
 fn kept_files(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let mut found = Vec::new();
     for folder in [dir.paths.cleanup_archive(), dir.paths.orphans_archive()] {
@@ -120,7 +121,7 @@ fn kept_files(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     Ok(found)
 }
 
-/// All archives, the newest first.
+/// Returns all archives, newest first.
 pub fn archives(dir: &StateDir) -> Result<Vec<Archive>, DiskError> {
     let mut found = Vec::new();
     for path in kept_files(dir)? {
@@ -130,12 +131,12 @@ pub fn archives(dir: &StateDir) -> Result<Vec<Archive>, DiskError> {
     Ok(found)
 }
 
-/// One of them.
+/// Returns one archive by its id.
 pub fn archive(dir: &StateDir, archive_id: &str) -> Result<Option<Archive>, DiskError> {
     Ok(archives(dir)?.into_iter().find(|archive| archive.archive_id == archive_id))
 }
 
-/// The archive of a name in an archive folder; `None` for the files beside it.
+/// Reads the archive with a name in an archive folder; `None` for the files beside it.
 fn read(path: &Path) -> Result<Option<Archive>, DiskError> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.'))
     else {
@@ -193,9 +194,9 @@ fn unnoted(
 /// Rules for which archives are kept; without a rule, all are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ArchiveRetention {
-    /// Those that are not older than this, in milliseconds.
+    /// Archives that are not older than this are kept; milliseconds.
     pub keep_ms: Option<i64>,
-    /// So many bytes of the newest.
+    /// The newest archives are kept up to this many bytes.
     pub keep_bytes: Option<u64>,
 }
 
@@ -221,7 +222,7 @@ pub(crate) fn outlived(archives: &[Archive], retention: ArchiveRetention, now: T
     gone
 }
 
-/// Removes an archive for good; already gone is done.
+/// Removes an archive for good. A missing archive is no error.
 pub fn remove(dir: &StateDir, archive: &Archive) -> Result<(), DiskError> {
     let folder = archive.path.parent().unwrap_or(&archive.path);
     if archive.form == ArchiveForm::Bundles {
@@ -230,7 +231,7 @@ pub fn remove(dir: &StateDir, archive: &Archive) -> Result<(), DiskError> {
         let why = || std::io::Error::other("some of its files cannot be removed");
         return if whole { Ok(()) } else { Err(why()).context("remove", &archive.path) };
     }
-    // The archive before its description: alone it can still be listed.
+    // The archive goes before its description: a description alone can still be listed.
     for path in [archive.path.clone(), folder.join(format!("{}.json", archive.archive_id))] {
         match dir.disk.remove_file(&path) {
             Err(e) if !e.is_not_found() => return Err(e),
@@ -250,7 +251,7 @@ pub struct Totals {
     pub bytes: u64,
 }
 
-/// Adds the archives up, without reading their descriptions.
+/// Adds up the archives without reading their descriptions.
 pub(crate) fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
     let mut totals = Totals::default();
     for path in kept_files(dir)? {
@@ -299,7 +300,7 @@ pub(crate) fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -
 pub enum PruneError {
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The audit trail.
+    /// The audit trail could not be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
 }
@@ -321,7 +322,7 @@ mod tests {
         assert!(gone(ArchiveRetention::default()).is_empty());
         assert_eq!(gone(ArchiveRetention { keep_ms: Some(100), keep_bytes: None }), ["old"]);
         assert_eq!(gone(ArchiveRetention { keep_ms: None, keep_bytes: Some(15) }), ["old", "middle"]);
-        // A removed archive leaves its room to older ones, and the newest stays.
+        // A removed archive leaves its space to older ones, and the newest stays.
         assert_eq!(gone(ArchiveRetention { keep_ms: None, keep_bytes: Some(1) }), ["old", "middle"]);
         let large = [made("new", 0, 10), made("large", 100, 1000), made("old", 500, 10)];
         let room = ArchiveRetention { keep_ms: None, keep_bytes: Some(20) };

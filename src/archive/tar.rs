@@ -4,15 +4,15 @@
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
-/// All of it is in units of this size.
+/// Every part of an archive is a multiple of this size, in bytes.
 pub(super) const UNIT: usize = 512;
-/// Read and written at a time.
+/// How many bytes are read and written at a time.
 const BLOCK: usize = 256 << 10;
 /// Parts of a sparse file that are recorded; further holes are written as zeros.
 const MOST_PARTS: usize = 4096;
 /// Most zeros written for the holes of a file.
 const MOST_ZEROS: u64 = 1 << 30;
-/// A record of names and numbers is not longer.
+/// A record of names and numbers is not longer than this.
 const LONGEST_RECORD: u64 = 8 << 20;
 
 /// What an entry is.
@@ -49,7 +49,7 @@ pub(super) struct Writer<'a> {
 /// Why a file's content was not written.
 #[derive(Debug)]
 pub(super) enum CopyError {
-    /// It could not be read, or changes.
+    /// The file could not be read, or it changes.
     Read(io::Error),
     /// The archive could not be written.
     Write(io::Error),
@@ -60,20 +60,20 @@ impl<'a> Writer<'a> {
         Writer { out, written: 0, entries: 0, buffer: vec![0; BLOCK] }
     }
 
-    /// An entry without content.
+    /// Writes an entry without content.
     pub(super) fn put(&mut self, entry: &TarEntry) -> io::Result<()> {
         self.entries += 1;
         self.head(entry, entry.size, &[])
     }
 
-    /// A small file that is in memory.
+    /// Writes a small file from memory.
     pub(super) fn put_bytes(&mut self, entry: &TarEntry, content: &[u8]) -> io::Result<()> {
         self.put(entry)?;
         self.write(content)?;
         self.pad(content.len() as u64)
     }
 
-    /// A file with its content; `go_on` is asked at each block.
+    /// Writes a file with its content; `go_on` is called at each block.
     pub(super) fn put_file(
         &mut self,
         entry: &TarEntry,
@@ -108,7 +108,7 @@ impl<'a> Writer<'a> {
         self.pad(stored).map_err(CopyError::Write)
     }
 
-    /// The end of the archive.
+    /// Writes the end of the archive.
     pub(super) fn finish(mut self) -> io::Result<(u64, u64)> {
         self.write(&[0; 2 * UNIT])?;
         Ok((self.written, self.entries))
@@ -148,7 +148,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Whether a file is still being written: it grew.
+    /// Fails when the file grew, because it is still being written.
     fn ends(&self, file: &std::fs::File, size: u64) -> Result<(), CopyError> {
         match file.read_at(&mut [0], size).map_err(CopyError::Read)? {
             0 => Ok(()),
@@ -194,7 +194,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Where a file has content; `None` when it has no holes to speak of.
+/// Returns the parts of a file that have content; `None` when it has no holes worth noting.
 fn parts_of(file: &std::fs::File, size: u64) -> io::Result<Option<Vec<(u64, u64)>>> {
     use rustix::fs::{SeekFrom, seek};
     use std::os::unix::fs::MetadataExt;
@@ -271,10 +271,10 @@ pub(super) struct Reader<R> {
     padding: u64,
 }
 
-/// An entry that was read; the parts of a file with holes.
+/// An entry that was read, and the parts of a file with holes.
 pub(super) struct Next {
     pub(super) entry: TarEntry,
-    /// Offset and length of the parts; none for a file without holes.
+    /// Offset and length of each part; `None` for a file without holes.
     pub(super) parts: Option<Vec<(u64, u64)>>,
 }
 
@@ -373,7 +373,7 @@ impl<R: Read + io::Seek> Reader<R> {
         Ok(Next { entry, parts })
     }
 
-    /// Where the content of a file with holes goes.
+    /// Reads where the content of a file with holes goes.
     fn map(&mut self) -> io::Result<Vec<(u64, u64)>> {
         let mut text = Vec::new();
         let mut numbers = Vec::new();
@@ -398,7 +398,7 @@ impl<R: Read + io::Seek> Reader<R> {
 }
 
 impl<R: Read> Read for Reader<R> {
-    /// The content of the last entry.
+    /// Reads the content of the last entry.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         if most == 0 {
@@ -413,7 +413,7 @@ impl<R: Read> Read for Reader<R> {
     }
 }
 
-/// Of a time that other programs write with a fraction.
+/// Reads the whole seconds of a time that other programs write with a fraction.
 fn whole_seconds(text: &[u8]) -> io::Result<i64> {
     let text = String::from_utf8_lossy(text);
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
@@ -538,7 +538,7 @@ mod tests {
         for size in [u64::MAX, u64::MAX - 511, 1 << 63] {
             assert!(read(&[("size", size.to_string().into_bytes())], b"x").is_err(), "{size}");
         }
-        // One part, and half of another one.
+        // The map holds one part, and half of another.
         let mut map = b"1\n5\n7\n9\n".to_vec();
         map.resize(UNIT, 0);
         assert!(read(&[("GNU.sparse.realsize", b"9".to_vec())], &map).is_err());

@@ -17,9 +17,9 @@ use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, walk};
 /// A commit's, or another object's, name (SHA-1).
 pub(super) type Id = [u8; 20];
 
-/// More names, or entries of reflogs, are not held in memory.
+/// More names, or reflog entries, than this are not held in memory.
 pub(super) const MOST: usize = 200_000;
-/// A file that holds one name, or a setting, is not longer.
+/// A file that holds one name, or a setting, is not longer than this.
 const SMALL: u64 = 1 << 20;
 
 /// Names that say where a remote's branches were.
@@ -58,11 +58,11 @@ const AT_REST: [&str; 26] = [
 /// Anchored objects, and those that others are known to have.
 #[derive(Debug, Default)]
 pub(super) struct Tips {
-    /// With where the name was found.
+    /// Each object, with the place where its name was found.
     pub(super) own: BTreeMap<Id, String>,
     /// Remote-tracking names of remotes that are known to be elsewhere.
     pub(super) remote: BTreeSet<Id>,
-    /// All names, for HEAD.
+    /// All names, to resolve HEAD.
     pub(super) names: BTreeMap<Vec<u8>, Id>,
     /// All objects named in a repository that stays.
     pub(super) stays: BTreeSet<Id>,
@@ -83,7 +83,7 @@ impl Tips {
         remotes: &[Remote],
         lacking: &dyn Fn(&Remote, &BTreeSet<Id>) -> BTreeSet<Id>,
     ) {
-        // A remote's name may begin as another's.
+        // The name of one remote may be the beginning of another's.
         let remote_of = |name: &[u8]| {
             let below = &name[REMOTES.len()..];
             let names_it = |remote: &Remote| {
@@ -208,7 +208,7 @@ impl Packed {
         each_line(file, "packed-refs", &mut |line| {
             let strange = || "packed-refs cannot be understood".to_owned();
             match line.first() {
-                // The tag itself says what it leads to.
+                // The tag itself names its target.
                 None | Some(b'#' | b'^') => {}
                 Some(_) => {
                     let (id, name) = line.split_at_checked(41).ok_or_else(strange)?;
@@ -224,7 +224,7 @@ impl Packed {
     }
 }
 
-/// Each line of a file, one in memory at a time.
+/// Reads each line of a file, one in memory at a time.
 fn each_line(
     file: std::fs::File,
     name: &str,
@@ -244,7 +244,7 @@ fn each_line(
     }
 }
 
-/// Walks a folder of a repository, if it is there.
+/// Walks a folder of a repository, if it exists.
 pub(super) fn walk_below(
     folder: BorrowedFd<'_>,
     name: &CStr,
@@ -283,7 +283,7 @@ impl Visitor for Loose {
                         ));
                     }
                 }
-                // refs/remotes/origin/HEAD names another name, which is read itself.
+                // refs/remotes/origin/HEAD points to another name, which is read itself.
                 None if content.starts_with(b"ref: refs/") => {}
                 None => self.undecodable = Some(format!("{} cannot be understood", text(&full))),
             },
@@ -325,7 +325,8 @@ pub(super) fn read_logs(folder: BorrowedFd<'_>, since: i64, tips: &mut Tips) -> 
     logs.undecodable.map_or(Ok(()), Err)
 }
 
-/// When a repository was cloned: the first entry of HEAD's log says so, also in a copy. `None` when it does not.
+/// Returns when a repository was cloned: the first entry of HEAD's log says so, also in a copy. `None` when
+/// it does not.
 pub(super) fn cloned_at(folder: BorrowedFd<'_>) -> Option<i64> {
     let logs = open_folder(folder, Path::new("logs")).ok()?;
     let mut line = Vec::new();
@@ -360,7 +361,7 @@ impl Logs<'_> {
     }
 }
 
-/// When an entry of a reflog, or a tag by its line `tagger`, was made, in seconds since the epoch.
+/// Returns when a reflog entry, or a tag by its line `tagger`, was made, in seconds since the epoch.
 pub(super) fn time_of(line: &[u8]) -> Option<i64> {
     let head = line.split(|byte| *byte == b'\t').next()?;
     let after_mail = head.iter().rposition(|byte| *byte == b'>')?;
@@ -381,7 +382,7 @@ impl Visitor for Logs<'_> {
     }
 }
 
-/// The folders of linked working trees of a repository.
+/// Returns the folders of linked working trees of a repository.
 pub(super) fn linked(folder: BorrowedFd<'_>) -> Result<Vec<CString>, String> {
     let trees = match open_folder(folder, Path::new("worktrees")) {
         Ok(trees) => trees,

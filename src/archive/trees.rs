@@ -22,7 +22,7 @@ use crate::system::Author;
 /// Files of a working tree that its index lacks.
 pub(super) struct Uncommitted {
     files: u64,
-    /// Names of deleted files, the first of them.
+    /// The names of deleted files, up to a limit.
     deleted: Vec<String>,
     deleted_total: u64,
     /// Folders of submodules that hold files and no repository: git does not look into them.
@@ -31,7 +31,7 @@ pub(super) struct Uncommitted {
 }
 
 impl Judge<'_> {
-    /// Where the repository of a working tree is; why that cannot be told.
+    /// Returns where the repository of a working tree is; an error when that cannot be determined.
     pub(super) fn home_of(&self, tree: &WorkTree) -> Result<Home, String> {
         let Opened { folder, author } = self.open_tree(&tree.path).map_err(|e| e.to_string())?;
         let place = match tree.dot_git {
@@ -64,14 +64,14 @@ impl Judge<'_> {
         }
     }
 
-    /// The files of a working tree that must be kept; all of them when git cannot tell.
+    /// Finds the files of a working tree that must be kept; all of them when git cannot tell.
     pub(super) fn judge_tree(
         &self,
         plan: &mut ArchivePlan,
         path: &Path,
         home: &Opened,
     ) -> Result<(), Unread> {
-        // One that git takes for no repository is of little use when it is restored.
+        // A repository that git does not recognise is of little use when it is restored.
         if let Err(why) = tips::read_heads(home.as_fd(), &mut Tips::default()) {
             plan.keep_whole(path, why);
             return Ok(());
@@ -111,8 +111,8 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// A commit is checked out, there are files, and no index says which of them it has: those that it ignores may be
-    /// the commit's too.
+    /// Whether a commit is checked out and files exist, but no index says which of them it has: the files
+    /// that it ignores may be the commit's too.
     pub(super) fn lacks_index(&self, path: &Path, home: &Opened) -> Result<bool, String> {
         if optional_file(home.as_fd(), c"index")?.is_some() || matches!(self.read(home), Ok((_, None))) {
             return Ok(false);
@@ -140,7 +140,7 @@ impl Judge<'_> {
         Repository { head, ..Repository::new(path, why) }
     }
 
-    /// The files of a working tree that its index lacks.
+    /// Returns the files of a working tree that its index lacks.
     pub(super) fn changes_of(&self, path: &Path, home: &Opened) -> Result<Uncommitted, String> {
         let mut tree = self.open_tree(path).map_err(|e| e.to_string())?;
         tree.author = tree.author.and(home.author);
@@ -165,7 +165,7 @@ impl Judge<'_> {
                 match entry_below(tree.as_fd(), name).map_err(|e| e.to_string())?.map(|entry| entry.kind) {
                     Some(FileType::Directory) => {}
                     Some(_) => files += 1,
-                    // Of a sparse checkout most are not there, and are not missed.
+                    // Most files of a sparse checkout are absent and not missed.
                     None if is_hidden => {}
                     None => {
                         deleted_total += 1;
@@ -240,7 +240,7 @@ impl Judge<'_> {
         let mut is_committed = true;
         for (list, _) in changes.tracked() {
             each_name(list, &mut |name| {
-                // One that was deleted is nothing that could be lost.
+                // A deleted file cannot be lost.
                 is_committed &= !is_below(name)
                     || entry_below(folder.as_fd(), name).map_err(|e| e.to_string())?.is_none();
                 Ok(())
@@ -255,13 +255,13 @@ impl Judge<'_> {
         Ok(is_committed)
     }
 
-    /// Whether it is one of the files that the server itself keeps at the top of a workspace.
+    /// Whether a file is one that the server itself keeps at the top of a workspace.
     pub(super) fn is_own(&self, tree: &Path, name: &[u8]) -> bool {
         let first = name.split(|byte| *byte == b'/').next().unwrap_or_default();
         tree.as_os_str().is_empty() && (self.is_own_name)(OsStr::from_bytes(first))
     }
 
-    /// Whether a file that the index does not know is kept: of those that are ignored only some are.
+    /// Whether a file that the index does not know is kept; of the ignored files only some are.
     pub(super) fn is_kept(&self, changes: &Changes, list: &File, name: &[u8]) -> bool {
         // A nested repository is judged on its own.
         let is_ignored = changes.ignored.as_ref().is_some_and(|ignored| std::ptr::eq(ignored, list));

@@ -1,5 +1,5 @@
-//! The directory, the queue and the settings that cleanups are worked on with, and a look at what is in use that those
-//! who ask at the same time share.
+//! The directory, the queue and the settings for work on cleanups, and a look at what is in use, which
+//! simultaneous callers share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,14 +12,14 @@ use crate::in_use::{InUse, JobsAtWork};
 use crate::queue::{Queue, QueueError};
 use crate::state::StateDir;
 
-/// Why work on cleanups stopped. Recorded results stay recorded.
+/// Why work on cleanups stopped. Results that were recorded stay recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CleanupError {
     /// Another process works on them.
     #[error("another process works on the cleanups")]
     Busy {
-        /// The process that works on them, if the lock names it.
+        /// The lock's error, which names the process that works on them if the lock does.
         #[source]
         source: LockError,
     },
@@ -28,10 +28,10 @@ pub enum CleanupError {
     Lock(LockError),
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The log of the completed.
+    /// The log of completed cleanups could not be used.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// A checkpoint.
+    /// A progress file could not be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -43,12 +43,12 @@ pub struct Cleaner<'a> {
     pub(super) queue: Mutex<Queue>,
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
     pub(super) derived: Derived,
-    /// The last look at the uses, with its time.
+    /// The last look at what is in use, with its time.
     in_use: Mutex<Option<(Instant, Arc<InUse>)>>,
 }
 
 impl<'a> Cleaner<'a> {
-    /// On a recovered queue; `stop` ends the work at the next safe point.
+    /// Makes a cleaner for a recovered queue; `stop` ends the work at the next safe point.
     pub fn new(
         dir: StateDir,
         queue: Queue,
@@ -69,7 +69,8 @@ impl<'a> Cleaner<'a> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A look at who uses what that is not older than `since`: those that ask at the same time share one.
+    /// Looks at who uses which files, or returns a look that is not older than `since`: simultaneous callers
+    /// share one.
     pub(super) fn in_use_since(&self, since: Instant) -> Result<Arc<InUse>, CleanupError> {
         let mut last = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, in_use)) = last.as_ref().filter(|(at, _)| *at >= since) {

@@ -12,7 +12,7 @@ use crate::system::Host;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {
     pub completed_at: Timestamp,
-    /// Its last checkpoint.
+    /// Its last progress file.
     pub cleanup: CleanupRecord,
 }
 
@@ -20,7 +20,7 @@ fn options(dir: &StateDir) -> LogOptions {
     dir.log_options(dir.paths.cleanup_completed(), "cleanup", Host::this().boot_id, 1 << 20)
 }
 
-/// Enters a cleanup that is over; on disk when this returns.
+/// Enters a cleanup that is over; it is synced when this returns.
 pub(super) fn enter(dir: &StateDir, cleanup: &CleanupRecord) -> Result<(), LogError> {
     dir.disk.ensure_dir(&dir.paths.cleanup())?;
     dir.disk.ensure_dir(&dir.paths.cleanup_completed())?;
@@ -44,7 +44,7 @@ pub fn completed(dir: &StateDir) -> Result<Vec<Completed>, DiskError> {
         ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
     let mut known = std::collections::HashSet::new();
     crate::durable::log::read(request, |_, line| {
-        // The repair of the log, not this list, tells of an entry that cannot be read.
+        // The repair of the log, not this list, reports an entry that cannot be read.
         let entry = serde_json::from_slice(line).ok();
         found.extend(entry.filter(|c: &Completed| known.insert(c.cleanup.cleanup_id.clone())));
     })?;

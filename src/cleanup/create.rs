@@ -1,4 +1,4 @@
-//! Requested cleanups, and an operator's retry of a parked one.
+//! Requests for cleanups, and an operator's retry of a parked one.
 
 use super::known::KnownCleanups;
 use super::record::{CleanupPhaseName, CleanupPhaseStatus, CleanupRecord, Source};
@@ -16,12 +16,12 @@ pub struct CleanupRequest<'a> {
     pub actor: &'a Actor,
 }
 
-/// Result of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
     /// A new cleanup, with its id.
     New(String),
-    /// There is one that is not over.
+    /// A cleanup of the job exists that is not over.
     UnderWay(String),
 }
 
@@ -29,32 +29,33 @@ pub enum Created {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateRefused {
-    /// It waits or runs.
+    /// The job waits or runs.
     #[error("job {job} is {status}: what it uses is not removed")]
     NotOver {
         job: crate::queue::JobId,
-        /// Where it stands.
+        /// The job's status.
         status: crate::queue::JobStatus,
     },
-    /// No such cleanup, or it is over.
+    /// No cleanup has this id, or it is over.
     #[error("there is no cleanup '{id}' that is not over")]
     NoSuchCleanup {
-        /// What was asked for.
+        /// The requested id.
         id: String,
     },
-    /// Another process works on it.
+    /// Another process works on cleanups.
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
 
-/// Enters a cleanup; on disk when this returns. A second request finds the first one's.
+/// Enters a cleanup; it is synced when this returns. A second request finds the first one's cleanup.
 pub fn create(dir: &StateDir, request: &CleanupRequest<'_>) -> Result<Created, CreateRefused> {
     create_beside(&mut KnownCleanups::read(dir)?, dir, request)
 }
 
-/// The same, for many: beside those that are known, to which the new one is added.
+/// As [`create`], for one of many requests: `known` holds the cleanups so far, and the new one is added to
+/// it.
 pub(crate) fn create_beside(
     known: &mut KnownCleanups,
     dir: &StateDir,
@@ -78,7 +79,7 @@ pub(crate) fn create_beside(
     Ok(if is_new { Created::New(id) } else { Created::UnderWay(id) })
 }
 
-/// Takes parked and failed phases of a cleanup up again, at once; which ones.
+/// Makes parked and failed phases of a cleanup due at once; returns which.
 pub fn retry(dir: &StateDir, id: &str) -> Result<Vec<CleanupPhaseName>, CreateRefused> {
     change(dir, id, |record| {
         let mut taken_up = Vec::new();
@@ -94,7 +95,7 @@ pub fn retry(dir: &StateDir, id: &str) -> Result<Vec<CleanupPhaseName>, CreateRe
     })
 }
 
-/// Passes a phase over for good, with the reason; where it stood.
+/// Skips a phase for good, with the reason; returns its status before.
 pub fn skip(
     dir: &StateDir,
     id: &str,
@@ -120,7 +121,7 @@ fn change<T>(
     act: impl FnOnce(&mut CleanupRecord) -> T,
 ) -> Result<T, CreateRefused> {
     dir.disk.ensure_dir(&dir.paths.cleanup())?;
-    // The process that works on cleanups has it in memory and would overwrite this change.
+    // The process that works on cleanups has the cleanup in memory and would overwrite this change.
     let _lock = FileLock::acquire(&dir.disk, &dir.paths.cleanup_lock(), dir.lock_wait)?;
     let mut record =
         store::load(dir, id)?.ok_or_else(|| CreateRefused::NoSuchCleanup { id: id.to_owned() })?;

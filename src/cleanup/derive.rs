@@ -7,20 +7,21 @@ use crate::durable::DiskError;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 
-/// Follows a queue: which of its jobs ask for cleanup, and whose was entered already. A new one looks at
-/// every job once; from then on only new jobs, and when the queue changed those that ask, are looked at.
+/// Follows a queue: which of its jobs ask for a cleanup, and which of their cleanups were entered already. A
+/// new value looks at every job once; after that it looks only at new jobs and, when the queue has changed,
+/// at those that ask.
 #[derive(Debug, Default)]
 pub(crate) struct Derived {
     asking: Vec<JobId>,
     seen: usize,
     entered: u64,
-    /// The record behind which nothing was missing.
+    /// The number of a record at which no cleanup was missing.
     nothing_missing_at: Option<u64>,
     known: Option<KnownCleanups>,
 }
 
 fn asks(job: &Job) -> bool {
-    // The spec is JSON that we wrote; most do not ask, and a million are not parsed.
+    // The spec is JSON that this program wrote; most jobs do not ask, so a million specs need not be parsed.
     memchr::memmem::find(job.raw_spec.as_bytes(), b"\"auto_cleanup\"").is_some()
         && job.spec().is_ok_and(|s| s.auto_cleanup)
 }
@@ -31,7 +32,7 @@ fn is_due(job: &Job) -> bool {
 }
 
 impl Derived {
-    /// The jobs whose cleanup is due and was never entered.
+    /// Returns the jobs whose cleanup is due and was never entered.
     pub(crate) fn missing<'a>(
         &mut self,
         dir: &StateDir,
@@ -65,7 +66,7 @@ impl Derived {
         let totals = state.totals();
         let entered = totals.enqueued + totals.restored;
         let jobs = state.jobs().len();
-        // Jobs are in order of entry; when some left, indexes moved.
+        // Jobs are in order of entry; when some were removed, the indexes have changed.
         let only_new = (entered - self.entered.min(entered)) as usize == jobs.wrapping_sub(self.seen);
         let from = if only_new { self.seen } else { 0 };
         if from == 0 {

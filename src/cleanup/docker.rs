@@ -8,7 +8,7 @@ use crate::system::docker::{DockerKind, DockerObject, EngineChoice, EngineError,
 
 const PHASE: CleanupPhaseName = CleanupPhaseName::Docker;
 
-/// Decides whose an object is: by its labels, else by its name.
+/// Decides to which job an object belongs: by its labels, else by its name.
 pub(crate) struct Ownership<'a> {
     /// The id of this state directory.
     pub(crate) state_id: &'a str,
@@ -35,8 +35,8 @@ impl Ownership<'_> {
             (Some(named), None) if !names_job(named, job) => return false,
             _ => {}
         }
-        // Only ids that this program generated are unique among state directories; engines give whole
-        // seconds.
+        // Only ids that this program generated are unique among state directories; engines give times in
+        // whole seconds.
         let is_unique = uuid::Uuid::try_parse(job).is_ok();
         let is_newer = object.created_at.is_some_and(|at| at >= submitted_at.plus_millis(-1000));
         if !is_unique && !is_newer {
@@ -49,7 +49,8 @@ impl Ownership<'_> {
         self.names.iter().any(|pattern| matches(pattern, job, &object.name))
     }
 
-    /// `cidx-a-b-1` matches job `a` and job `a-b`: then it belongs to the latter.
+    /// Whether the name fits another job's longer id: `cidx-a-b-1` matches job `a` and job `a-b`, and then it
+    /// belongs to the latter.
     fn fits_longer(&self, object: &DockerObject, job: &str, state: &QueueState) -> bool {
         let is_theirs = |candidate: &str| {
             let id = candidate.parse().ok();
@@ -68,7 +69,8 @@ pub(crate) fn names_job(label: &str, job: &str) -> bool {
     crate::state::names::decode(label).map_or(label == job, |named| named == job)
 }
 
-/// `*` matches anything, but not inside the job's id, which may be any text.
+/// Whether a name matches a pattern. `*` matches anything, but not inside the job's id, which may be any
+/// text.
 fn matches(pattern: &str, job: &str, name: &str) -> bool {
     let mut parts = pattern.split('*').map(|part| part.replace("{job_id}", job));
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first.as_str())) else {
@@ -103,8 +105,8 @@ impl Work<'_> {
         let engine = Engines::connect(&choice).map_err(|e| Halt::of(&e))?;
         let mut failed = None;
         for kind in DockerKind::ALL {
-            // Until nothing new appears: an object that was being made when the job ended is found in the
-            // second round.
+            // Repeats until nothing new appears: an object that was being made when the job ended is found in
+            // the second round.
             while self.plan_docker(&engine, kind)? > 0 {
                 if let Some(why) = self.remove_planned(&engine, kind)? {
                     failed.get_or_insert(why);
@@ -122,14 +124,14 @@ impl Work<'_> {
         failed.map_or(Ok(()), |why| Err(Halt::Failed(why)))
     }
 
-    /// The engine that the job's own variables name, else the usual one.
+    /// Returns the engine that the job's own variables name, else the usual one.
     fn engine_of_the_job(&self) -> EngineChoice {
         let queue = self.cleaner.queue();
         let spec = queue.state().get(&self.record.job_id).and_then(|job| job.spec().ok());
         self.cleaner.settings.engine_of(&spec.map(|spec| spec.env).unwrap_or_default())
     }
 
-    /// No living container, whosever it is, mounts the workspace.
+    /// Checks that no living container, of any owner, mounts the workspace.
     fn check_unmounted(&self, engine: &Engines) -> Result<(), Halt> {
         let containers = engine.list(DockerKind::Container).map_err(|e| Halt::of(&e))?;
         let named = self.named(&containers);
@@ -148,7 +150,7 @@ impl Work<'_> {
         }
     }
 
-    /// Names derived from the workspace, by the present containers and those found before.
+    /// Returns the names derived from the workspace, by the present containers and those found before.
     fn named(&self, containers: &[DockerObject]) -> NamedByWorkspace {
         let job = self.record.job_id.to_string();
         let Some(workspace) = workspace_of(&self.cleaner.dir, &job) else {
@@ -183,7 +185,7 @@ impl Work<'_> {
         for step in phase.steps.iter_mut().filter(|s| s.done_at.is_none()) {
             let StepWhat::Remove(planned) = &step.what else { continue };
             if planned.kind == kind && !objects.iter().any(|o| o.id == planned.id) {
-                // Perhaps by us, before we were killed.
+                // This process may have removed it before it was killed.
                 step.result = Some(if step.is_open() { "removed" } else { "already_gone" }.to_owned());
                 (step.done_at, step.error, step.intents) = (Some(now), None, 0);
             }
@@ -329,7 +331,7 @@ mod tests {
         assert!(!is_of(&with(None, Some("theirs")), since));
         assert!(is_of(&with(None, None), since));
         assert!(is_of(&with(Some("a"), None), since));
-        // Older than the job, and nothing but a name that anybody may give.
+        // An object older than the job with nothing but a name, which anybody may give, is not the job's.
         assert!(!is_of(&with(None, None), Timestamp::from_millis(12_000)));
         assert!(!is_of(&object("other"), since));
     }

@@ -1,4 +1,4 @@
-//! Phase `filesystem`: the workspace goes into the trash, and is deleted there.
+//! Phase `filesystem`: moves the workspace into the trash and deletes it there.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,8 @@ impl Work<'_> {
         self.delete()
     }
 
-    /// Notes the workspace's identity. An earlier plan stands: the name may belong to another folder by now.
+    /// Notes the workspace's identity. An earlier plan stays valid: the name may belong to another folder by
+    /// now.
     fn plan_files(&mut self) -> Result<(), Halt> {
         if !self.record.phase_mut(PHASE).steps.is_empty() {
             return Ok(());
@@ -47,7 +48,8 @@ impl Work<'_> {
         paths.map(|p| p.workspace).map_err(|e| Halt::Failed(e.to_string()))
     }
 
-    /// Right before the workspace is taken, each time that this is tried: it may have changed since the last time.
+    /// Archives the git work right before the workspace is taken, at each try: the workspace may have changed
+    /// since the last one.
     fn archive_work(&mut self) -> Result<(), Halt> {
         let Some(take) = self.step(PHASE, TAKE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Take { folder, .. } = take.what.clone() else { return Ok(()) };
@@ -66,9 +68,9 @@ impl Work<'_> {
         self.keep_work(&folder, None)
     }
 
-    /// The same for changes made in the trash, or between the first look and the rename, and for work whose
-    /// archive is gone. Work that is still kept is not copied twice; of a half-deleted folder only the rest
-    /// can be.
+    /// Archives changes made in the trash, or between the first look and the rename, and work whose archive
+    /// is gone. Work that is still kept is not copied twice; of a half-deleted folder only the rest can be
+    /// kept.
     fn archive_in_trash(&mut self, trash: &Path, is_begun: bool) -> Result<(), Halt> {
         let (dir, judged) = (&self.cleaner.dir, self.judged());
         let holds = match is_begun {
@@ -103,7 +105,7 @@ impl Work<'_> {
             rules: &self.cleaner.settings.keep,
             stop: self.cleaner.stop,
         };
-        // A note is left by what succeeded alone: the next try would trust one of what failed.
+        // Only a successful judgement leaves a note: the next try would trust the note of a failed one.
         let kept = keep_noted(&self.cleaner.dir, &request, &self.judged()).map(|(kept, judged)| {
             let steps = &mut self.record.phase_mut(PHASE).steps;
             if let Some(step) = steps.iter_mut().find(|s| s.step == ARCHIVE) {
@@ -153,8 +155,8 @@ impl Work<'_> {
         match take_into_trash(&dir.disk, &folder, &trash, identity) {
             Ok(true) => self.record_result(PHASE, TAKE, StepResult::Done("taken"))?,
             Ok(false) => self.record_result(PHASE, TAKE, StepResult::Done("already_gone"))?,
-            // The folder that has the name now came after the plan, which was made while the job was over: it
-            // is another one, so the job's workspace is gone.
+            // The folder that has the name now was made after the plan, which was made when the job was over:
+            // it is another folder, so the job's workspace is gone.
             Err(TakeError::Replaced { .. }) => {
                 self.record_result(PHASE, TAKE, StepResult::Done("replaced"))?;
             }
@@ -168,7 +170,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The users of the files may change them: their git work is kept again when they are not used any more.
+    /// Plans the archive again: the users of the files may change them, so their git work is kept again when
+    /// nobody uses them any more.
     fn plan_again(&mut self, folder: &Path, identity: TreeIdentity) -> Result<(), Halt> {
         if TreeIdentity::of(folder)? == Some(identity) {
             self.record.phase_mut(PHASE).steps.clear();
@@ -181,7 +184,7 @@ impl Work<'_> {
         let (StepWhat::Delete { trash }, is_begun) = (step.what.clone(), step.begun_at.is_some()) else {
             return Ok(());
         };
-        // A process may have come between the look and the rename.
+        // A process may have entered the folder between the look and the rename.
         self.check_unused(&trash)?;
         // Git work is judged before the intent to delete: after it, the folder may be incomplete, and an
         // incomplete folder must not be judged as if it were whole.

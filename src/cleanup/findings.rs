@@ -1,4 +1,4 @@
-//! What an operator should know of the open cleanups.
+//! Findings about the open cleanups.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::durable::DiskError;
 use crate::findings::{Finding, Object, Severity, catalogue};
 use crate::state::StateDir;
 
-/// What an operator should know of these; `runs` tells whether some process works on cleanups.
+/// Returns the findings about some cleanups; `runs` tells whether a process works on cleanups.
 pub(crate) fn findings(
     dir: &StateDir,
     cleanups: &[CleanupRecord],
@@ -22,8 +22,8 @@ pub(crate) fn findings(
     Ok(findings)
 }
 
-/// Whether it keeps git work that it cannot prove to be kept elsewhere: whether it is tried again by itself or not,
-/// nothing is removed until somebody acts.
+/// Whether the cleanup has git work that it cannot prove to be kept elsewhere. Nothing is removed until
+/// somebody acts, whether the cleanup is tried again by itself or not.
 fn is_at_risk(cleanup: &CleanupRecord) -> bool {
     let is_stuck = |phase: &CleanupPhase| {
         matches!(phase.status, CleanupPhaseStatus::Parked | CleanupPhaseStatus::Failed)
@@ -45,7 +45,7 @@ fn finding(cleanup: &CleanupRecord, runs: bool) -> Option<Finding> {
         _ => return None,
     };
     let mut finding = Finding::new(entry, Object::Cleanup(cleanup.cleanup_id.clone()), said.join("; "));
-    // A disk that is full does not become empty by waiting.
+    // A full disk does not become empty by waiting.
     if is_at_risk(cleanup) {
         finding.severity = finding.severity.max(Severity::Error);
     }

@@ -1,8 +1,8 @@
 //! Phase `cidx`: the workspace's code index, removed by the tool that made it.
 //!
-//! The tool obeys files of the workspace. So it gets the rights of their author: it runs as the owner of the
-//! workspace and the index, in the folder that was noted, with an environment of its own. It is a program of
-//! the machine (`tools.path`), or one configured by its absolute path; never one of the workspace.
+//! The tool obeys files of the workspace, so it gets only the rights of their author: it runs as the owner of
+//! the workspace and the index, in the folder that was noted, with an environment of its own. The tool is a
+//! program of the machine (`tools.path`), or one configured by its absolute path; never one of the workspace.
 
 use std::ffi::{CStr, OsString};
 use std::io::ErrorKind;
@@ -23,7 +23,7 @@ use crate::system::{Author, NoProgram, Tool, ToolEnd, base_environment_of, run_t
 
 const PHASE: CleanupPhaseName = CleanupPhaseName::Cidx;
 const UNINSTALL: &str = "uninstall";
-/// Marks the index tool's processes: a second run waits for the first one's.
+/// The variable that marks the index tool's processes: a second run waits for those of the first.
 const MARK: &str = "RECOVERYCTL_CLEANUP";
 
 impl Work<'_> {
@@ -31,7 +31,7 @@ impl Work<'_> {
         let folder = self.workspace()?;
         let index = folder.join(&self.cleaner.settings.index_folder);
         if self.step(PHASE, UNINSTALL).is_none() {
-            // A link does not count: the tool would work at its target.
+            // A link does not count: the tool would work at the link's target.
             let is_there = std::fs::symlink_metadata(&index).is_ok_and(|m| m.is_dir());
             let Some(identity) = TreeIdentity::of(&folder)?.filter(|_| is_there) else {
                 return Ok(()); // Nothing to remove.
@@ -47,12 +47,12 @@ impl Work<'_> {
             let note = "the workspace was removed before the tool had done its work";
             return self.uninstalled("already_gone", Some(note.to_owned()));
         }
-        // Its own containers may have it mounted: the tool ends them.
+        // The index's own containers may mount the workspace: the tool ends them.
         self.check_no_job_in(&folder)?;
         let settings = &self.cleaner.settings;
         let program = match self.tool(&folder) {
             Ok(program) => program,
-            // Without the tool it goes with the files.
+            // Without the tool, the index is deleted with the files.
             Err(why) if why.is_absent() => {
                 let note =
                     format!("the index tool is not installed, so the index goes with the files: {why}");
@@ -111,7 +111,7 @@ impl Work<'_> {
         settings.keep.tools.find(name, Some(folder))
     }
 
-    /// The machine's data about the user, the search path, and the engine that the next phase asks.
+    /// Returns the machine's data about the user, the search path, and the engine that the next phase uses.
     fn tool_environment(&self, author: Author) -> Vec<(OsString, OsString)> {
         let settings = &self.cleaner.settings;
         let own = rustix::process::geteuid().as_raw();
@@ -126,13 +126,15 @@ impl Work<'_> {
         environment
     }
 
-    /// The index may lie in a working tree and contain changed or unignored files of it. The tool removes
-    /// them before the workspace is judged, so all work is kept before, in an archive that no other replaces.
+    /// Keeps the git work in the index folder. The index may lie in a working tree and hold changed or
+    /// unignored files of it. The tool removes them before the workspace is judged, so all work is kept
+    /// first, in an archive that no other replaces.
     fn keep_what_the_index_has(&mut self, folder: &Path) -> Result<(), Halt> {
         let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
         let request = KeepRequest {
             folder,
-            // The rest after a failed try must not replace the archive of what was there before.
+            // After a failed try, the archive of the rest must not replace the archive of what was there
+            // before.
             was: Some(folder),
             archive_id: &format!("{name}.index"),
             source: ArchiveSource::Cleanup,
@@ -179,7 +181,7 @@ impl Work<'_> {
     }
 }
 
-/// Opens the folder that was noted; `None` when its name is another one's by now.
+/// Opens the folder that was noted; `None` when its name belongs to another folder by now.
 fn opened(folder: &Path, noted: TreeIdentity) -> std::io::Result<Option<OwnedFd>> {
     match open_top(folder) {
         Ok(opened) => Ok((TreeIdentity::of_open(&opened)? == noted).then_some(opened)),
@@ -188,7 +190,7 @@ fn opened(folder: &Path, noted: TreeIdentity) -> std::io::Result<Option<OwnedFd>
     }
 }
 
-/// The possible author of a workspace or of anything in its index.
+/// Returns the possible author of a workspace and of anything in its index.
 fn author_of(workspace: &OwnedFd, index: &Path) -> Result<Author, Unread> {
     struct Owners(Author);
     impl Visitor for Owners {

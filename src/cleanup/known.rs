@@ -1,4 +1,4 @@
-//! The present and past cleanups, by the end of a job that each is for.
+//! The present and past cleanups, by the end of a job that each belongs to.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,11 +9,11 @@ use crate::queue::{Job, JobId};
 use crate::state::names::{LONGEST_ENCODED, encode};
 use crate::state::{StateDir, Timestamp};
 
-/// Of a job's part of an id, in a file name: attempt and number come behind it.
+/// The longest part of an id, in a file name, that comes from the job's id; attempt and number follow it.
 const LONGEST: usize = LONGEST_ENCODED - 30;
 
-/// An attempt of a job. An id may be given again after its job was pruned: the time of submission tells the
-/// two apart.
+/// An attempt of a job. After a job was pruned its id may be given again: the time of submission
+/// distinguishes the two.
 type Attempt = (JobId, u32, Timestamp);
 
 fn of_job(job: &Job) -> Attempt {
@@ -33,10 +33,11 @@ pub(crate) struct KnownCleanups {
 }
 
 impl KnownCleanups {
-    /// Reads them. Changes nothing.
+    /// Reads the cleanups. Changes nothing.
     pub(crate) fn read(dir: &StateDir) -> Result<KnownCleanups, DiskError> {
         let mut known = KnownCleanups::default();
-        // The open ones first: one that completes in between is then found twice, and not missed.
+        // The open cleanups are read first: one that completes in between is then found twice, and not
+        // missed.
         for record in store::list(dir)? {
             known.enter(record);
         }
@@ -51,12 +52,12 @@ impl KnownCleanups {
         Ok(known)
     }
 
-    /// Whether all that the job's present attempt left was removed.
+    /// Whether everything that the job's present attempt left was removed.
     pub(crate) fn is_over(&self, job: &Job) -> bool {
         self.over.contains(&of_job(job))
     }
 
-    /// The cleanup of the job's present attempt that is not over.
+    /// Returns the cleanup of the job's present attempt that is not over.
     pub(crate) fn open_of(&self, job: &Job) -> Option<&CleanupRecord> {
         self.open.get(&of_job(job)).filter(|record| !record.overtaken)
     }
@@ -67,8 +68,8 @@ impl KnownCleanups {
         self.over.contains(&attempt) || self.open.contains_key(&attempt)
     }
 
-    /// An id that no cleanup has or had: the job's and its attempt's, and a number from the second on.
-    /// Something may have been left, or made, since the one before was over.
+    /// Returns an id that no cleanup has or had: that of the job and its attempt, and from the second on a
+    /// number. Something may have been left, or made, since the previous cleanup was over.
     pub(super) fn free_id(&self, job: &Job) -> String {
         let first = format!("{}.{}", in_a_file_name(job), job.attempt);
         let mut id = first.clone();
@@ -76,7 +77,7 @@ impl KnownCleanups {
             if !self.ids.contains(&id) {
                 break;
             }
-            // No job's first cleanup ends like that.
+            // No job's first cleanup has an id that ends like this.
             id = format!("{first}_{n}");
         }
         id
@@ -87,7 +88,7 @@ impl KnownCleanups {
         self.open.insert(of_record(&record), record);
     }
 
-    /// The job goes on: its cleanup says nothing about its next end.
+    /// Forgets a job that goes on: its cleanup says nothing about its next end.
     pub(super) fn forget(&mut self, job: &Job) {
         let attempt = of_job(job);
         self.over.remove(&attempt);
@@ -95,8 +96,8 @@ impl KnownCleanups {
     }
 }
 
-/// The job's id; a long one is cut and made unique by its position, so that the cleanup's id fits in a file
-/// name too.
+/// Returns the job's id; a long one is cut and made unique by its position, so that the cleanup's id fits in
+/// a file name too.
 fn in_a_file_name(job: &Job) -> String {
     let id = job.id.to_string();
     if encode(&id).is_ok_and(|name| name.len() <= LONGEST) {

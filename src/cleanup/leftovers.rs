@@ -1,4 +1,4 @@
-//! Whether a job that is over left anything beside files that can simply be deleted.
+//! Finds out whether a job that is over left anything besides files that can simply be deleted.
 
 use super::docker::Ownership;
 use super::named::{JobTime, NamedByWorkspace, workspace_of};
@@ -13,13 +13,13 @@ use crate::system::docker::{DockerKind, DockerObject, EngineError, Engines};
 pub enum Left {
     /// Nothing but files.
     OnlyFiles,
-    /// Something that a cleanup removes, or keeps; in words.
+    /// Something that a cleanup removes or keeps, in words.
     Something(String),
-    /// It cannot be told now; why.
+    /// It cannot be determined now; the reason.
     Unknown(String),
 }
 
-/// Tells what jobs left. The engine is asked once, when the first job is looked at.
+/// Finds out what jobs left. The engine is asked once, when the first job is looked at.
 #[derive(Debug)]
 pub(crate) struct Leftovers<'a> {
     dir: &'a StateDir,
@@ -29,13 +29,13 @@ pub(crate) struct Leftovers<'a> {
 }
 
 impl<'a> Leftovers<'a> {
-    /// Of the jobs of a state directory.
+    /// For the jobs of a state directory.
     pub(crate) fn new(dir: &'a StateDir, settings: &'a CleanupSettings) -> Leftovers<'a> {
         let state_id = dir.identity.state_id.to_string();
         Leftovers { dir, settings, state_id, objects: std::cell::OnceCell::new() }
     }
 
-    /// Of one job that is over. Changes nothing.
+    /// Returns what one job that is over left. Changes nothing.
     pub(crate) fn of(&self, job: &Job) -> Left {
         let id = job.id.to_string();
         if let Ok(paths) = self.dir.paths.job(&id) {
@@ -47,11 +47,11 @@ impl<'a> Leftovers<'a> {
             match has_git(&paths.workspace) {
                 Ok(false) => {}
                 Ok(true) => return Left::Something("there is a git repository in its workspace".to_owned()),
-                // Its cleanup finds that too, and says so.
+                // The job's cleanup finds that too, and reports it.
                 Err(why) => return Left::Something(format!("its workspace cannot be looked through: {why}")),
             }
         }
-        // Its engine may be another one than the others' is: its cleanup asks that.
+        // The job may use another engine than the others; its cleanup asks that engine.
         let given = job.spec().map(|spec| spec.env).unwrap_or_default();
         if self.settings.engine_of(&given) != self.settings.engine {
             return Left::Something("it was given variables of the docker client".to_owned());
@@ -69,7 +69,7 @@ impl<'a> Leftovers<'a> {
         }
     }
 
-    /// Objects that tools named after the workspace, or that mount it.
+    /// Finds objects that tools named after the workspace, or that mount it.
     fn named_by_workspace(&self, job: &Job, objects: &[DockerObject]) -> Left {
         let Some(workspace) = workspace_of(self.dir, &job.id.to_string()) else { return Left::OnlyFiles };
         let is_container = |o: &&DockerObject| o.kind == DockerKind::Container;
@@ -90,8 +90,8 @@ impl<'a> Leftovers<'a> {
     }
 }
 
-/// Objects that may belong to our jobs: a container of another state directory may mount a workspace all the
-/// same.
+/// Returns the objects that may belong to our jobs. Containers of other state directories are included,
+/// because one may mount a workspace.
 fn list(settings: &CleanupSettings, state_id: &str) -> Result<Vec<DockerObject>, String> {
     let all = || -> Result<Vec<DockerObject>, EngineError> {
         let engine = Engines::connect(&settings.engine)?;

@@ -7,10 +7,10 @@
 //! may mount the workspace. An engine that cannot be reached proves nothing.
 //!
 //! **Derived**: a job that was submitted with `--auto-cleanup` and is over (and is not held for a `resume`
-//! after a crash) has a cleanup by that fact alone. The cleanup's id is made of the job's and its attempt's
-//! (and a number, when that id was used). Its file is made when a process first looks, and the log of
-//! completed cleanups says when it is done. So an end without its cleanup cannot exist, whatever is killed
-//! between the two.
+//! after a crash) has a cleanup by that fact alone, without a request. The cleanup's id is made of the job's
+//! and its attempt's (and a number, when that id was used). The cleanup's file is made when a process first
+//! looks, and the log of completed cleanups says when it is done. So an end without its cleanup cannot exist,
+//! whatever is killed between the two.
 //!
 //! **Files**: `cleanup/<id>.json`, the progress file, replaced before a step (its intent) and after it (its
 //! result); `cleanup/completed/`, an append-only log of the completed ones, written before the progress file

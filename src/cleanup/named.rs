@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 use crate::state::{StateDir, Timestamp};
 use crate::system::docker::{DockerKind, DockerObject};
 
-/// Engines give whole seconds of their own clock.
+/// How far an object's time may be off: engines give whole seconds of their own clock.
 const SLACK_MS: i64 = 1000;
 
-/// When a job can have made something.
+/// The time in which a job can have made something.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JobTime {
     pub(super) submitted_at: Timestamp,
-    /// When its last attempt ended; `None` when that is not known.
+    /// When the job's last attempt ended; `None` when that is not known.
     pub(super) ended_at: Option<Timestamp>,
 }
 
@@ -38,8 +38,8 @@ pub(super) struct NamedByWorkspace {
 }
 
 impl NamedByWorkspace {
-    /// From the containers that exist, or were found before. `is_job_s` knows those with the job's label or
-    /// name.
+    /// Collects the names from the containers that exist or were found before. `is_job_s` recognises those
+    /// with the job's label or name.
     pub(super) fn of(
         workspace: &Path,
         containers: &[DockerObject],
@@ -69,7 +69,7 @@ impl NamedByWorkspace {
         object.folder.as_deref().is_some_and(|folder| self.is_inside(folder))
     }
 
-    /// Whether a container has the workspace, or something in it, mounted.
+    /// Whether a container mounts the workspace, or something in it.
     pub(super) fn mounts(&self, object: &DockerObject) -> bool {
         object.mounts.iter().any(|path| self.is_inside(path))
     }
@@ -77,12 +77,12 @@ impl NamedByWorkspace {
     /// Whether an object without a label of ours is the job's by one of these names.
     pub(super) fn name(&self, object: &DockerObject, time: JobTime) -> bool {
         let is_newer = object.created_at.is_some_and(|at| at >= time.submitted_at.plus_millis(-SLACK_MS));
-        // (A time that the engine rounded down is no later than it was.)
+        // A time that the engine rounded down is no later than the real one.
         let is_later = object.created_at.zip(time.ended_at);
         let is_later = is_later.is_some_and(|(made, ended)| made > ended);
         let of =
             |names: &HashSet<String>, name: &Option<String>| name.as_ref().is_some_and(|n| names.contains(n));
-        // A mount alone is proof only when no one else can have made it.
+        // A mount alone is proof only when nobody else can have made the container.
         let is_left =
             object.kind == DockerKind::Container && object.has_ended() && self.mounts(object) && !is_later;
         let is_free = object.job.is_none() && object.state_id.is_none();
@@ -95,7 +95,7 @@ impl NamedByWorkspace {
     }
 }
 
-/// The workspace of a job, as containers may name it.
+/// Returns the workspace of a job, as containers may name it.
 pub(super) fn workspace_of(dir: &StateDir, job: &str) -> Option<PathBuf> {
     let workspace = dir.paths.job(job).ok()?.workspace;
     Some(std::path::absolute(&workspace).unwrap_or(workspace))

@@ -12,13 +12,13 @@ use crate::queue::JobId;
 use crate::state::Timestamp;
 use crate::system::docker::{DockerKind, DockerObject};
 
-/// The form of the file; a later one is left alone.
+/// The version of the file's form; a file of a later version is left alone.
 pub(super) const FORMAT: u32 = 1;
 
 /// The step that renames the workspace into the trash.
 pub(super) const TAKE: &str = "take";
 
-/// Noted when the engine had no container of the job any more.
+/// The note that the engine had no container of the job any more.
 pub(super) const CONTAINERS_GONE: &str = "no container of the job is left";
 
 /// A phase of a cleanup.
@@ -35,7 +35,7 @@ pub enum CleanupPhaseName {
 }
 
 impl CleanupPhaseName {
-    /// All, in order.
+    /// All phases, in order.
     pub(crate) const ALL: [CleanupPhaseName; 3] =
         [CleanupPhaseName::Cidx, CleanupPhaseName::Docker, CleanupPhaseName::Filesystem];
 
@@ -79,7 +79,7 @@ impl CleanupPhaseStatus {
         }
     }
 
-    /// Whether nothing more happens in it unless an operator acts.
+    /// Whether nothing more happens in the phase unless an operator acts.
     pub(crate) const fn is_over(self) -> bool {
         matches!(self, CleanupPhaseStatus::Done | CleanupPhaseStatus::Skipped)
     }
@@ -99,9 +99,9 @@ pub enum StepWhat {
     Remove(DockerObject),
     /// Keeps uncommitted work of the workspace's repository.
     Archive {
-        /// Whose.
+        /// The repository's folder.
         folder: PathBuf,
-        /// Where it is kept.
+        /// Where the work is kept.
         to: PathBuf,
     },
     /// Renames a folder into the trash.
@@ -129,13 +129,13 @@ pub struct Step {
     /// When its intent was last written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<Timestamp>,
-    /// How often, since something last came to a result.
+    /// How often its intent was written since a step last had a result.
     #[serde(default)]
     pub intents: u32,
     /// When it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at: Option<Timestamp>,
-    /// How it ended: `removed`, `already_gone`, …
+    /// Its result: `removed`, `already_gone`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// Why it is not done.
@@ -170,30 +170,30 @@ impl Step {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanupPhase {
     pub phase: CleanupPhaseName,
-    /// Where it stands.
+    /// The state of the phase.
     pub status: CleanupPhaseStatus,
-    /// How often it was begun.
+    /// How often the phase was begun.
     #[serde(default)]
     pub attempts: u32,
-    /// How often in a row it failed.
+    /// How often in a row the phase failed.
     #[serde(default)]
     pub failures: u32,
     /// How often in a row the files were in use.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waits: u32,
-    /// Things that are gone: containers, entries of the workspace, …
+    /// How many things are gone: containers, entries of the workspace, …
     #[serde(default)]
     pub items_done: u64,
-    /// Things that were found.
+    /// How many things were found.
     #[serde(default)]
     pub items_total: u64,
-    /// Why it is not done, or why it was skipped.
+    /// Why the phase is not done, or why it was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Whether it is not done because git work could be lost: waiting does not change that.
+    /// Whether the phase is not done because git work could be lost; waiting does not change that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_work_at_risk: bool,
-    /// When it is tried again.
+    /// When the phase is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<Timestamp>,
     /// Remarks, and the last output of the index tool.
@@ -209,8 +209,8 @@ fn is_zero(n: &u32) -> bool {
 }
 
 impl CleanupPhase {
-    /// When it is tried again, seen from `now`: never later than the longest pause from now, for else the clock was
-    /// ahead when that was written.
+    /// Returns when the phase is tried again, seen from `now`. A time further away than the longest pause was
+    /// written while the clock was ahead: the phase is then due now.
     pub(super) fn tries_again_at(&self, now: Timestamp) -> Option<Timestamp> {
         let longest = i64::try_from(LONGEST_PAUSE.as_millis()).unwrap_or(i64::MAX);
         self.next_try_at.map(|at| if at.millis_since(now) > longest { now } else { at })
@@ -233,7 +233,7 @@ impl CleanupPhase {
         }
     }
 
-    /// The first step that is not done.
+    /// Returns the first step that is not done.
     pub(crate) fn next_step(&self) -> Option<&Step> {
         self.steps.iter().find(|s| s.done_at.is_none())
     }
@@ -289,20 +289,20 @@ impl CleanupStatus {
     }
 }
 
-/// A cleanup, as in its file.
+/// A cleanup, as its file stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanupRecord {
-    /// The form of the file.
+    /// The version of the file's form.
     pub format: u32,
     /// Its id: the job's, a dot, the attempt.
     pub cleanup_id: String,
-    /// Whose leftovers.
+    /// The job whose leftovers are removed.
     pub job_id: JobId,
-    /// Of which attempt: a later one overtakes it.
+    /// The attempt that the cleanup is for: a later attempt overtakes it.
     pub attempt: u32,
-    /// Why there is one.
+    /// Why the cleanup exists.
     pub source: Source,
-    /// Who asked.
+    /// Who requested it.
     pub by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -316,7 +316,7 @@ pub struct CleanupRecord {
     /// Whether a process works on it, or did when it was interrupted.
     #[serde(default)]
     pub under_way: bool,
-    /// Where it went on after the last crash.
+    /// Where it continued after the last crash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_from: Option<ResumedFrom>,
     /// A later attempt of the job ended it early.
@@ -350,13 +350,13 @@ impl CleanupRecord {
         }
     }
 
-    /// A phase.
+    /// Returns a phase.
     pub(crate) fn phase(&self, name: CleanupPhaseName) -> Option<&CleanupPhase> {
         self.phases.iter().find(|p| p.phase == name)
     }
 
-    /// A phase, to be changed. It is added when the file does not have it, because a later version renamed
-    /// it.
+    /// Returns a phase to be changed. The phase is added when the file does not have it, because a later
+    /// version renamed it.
     pub(super) fn phase_mut(&mut self, name: CleanupPhaseName) -> &mut CleanupPhase {
         let at = match self.phases.iter().position(|p| p.phase == name) {
             Some(at) => at,
@@ -374,7 +374,7 @@ impl CleanupRecord {
             || CleanupPhaseName::ALL.iter().all(|&n| self.phase(n).is_some_and(|p| p.status.is_over()))
     }
 
-    /// Its status; `runs` tells whether a process works on cleanups now.
+    /// Returns the cleanup's status; `runs` tells whether a process works on cleanups now.
     pub(crate) fn status(&self, runs: bool) -> CleanupStatus {
         let has = |status| self.phases.iter().any(|p| p.status == status);
         if self.is_over() {
@@ -392,14 +392,14 @@ impl CleanupRecord {
         }
     }
 
-    /// The phase that is next, or under way.
+    /// Returns the phase that is next, or under way.
     pub(crate) fn current_phase(&self) -> Option<CleanupPhaseName> {
         let open = |wanted: fn(CleanupPhaseStatus) -> bool| self.phases.iter().find(|p| wanted(p.status));
         let running = open(|s| s == CleanupPhaseStatus::Running);
         running.or_else(|| open(|s| !s.is_over())).map(|p| p.phase)
     }
 
-    /// The first step that is not done, for a cleanup that was interrupted.
+    /// Returns the first step that is not done, for a cleanup that was interrupted.
     pub(crate) fn open_step(&self) -> Option<ResumedFrom> {
         let phase =
             self.phases.iter().find(|p| !p.status.is_over() && p.status != CleanupPhaseStatus::Parked)?;
@@ -407,8 +407,8 @@ impl CleanupRecord {
         Some(ResumedFrom { phase: phase.phase, step })
     }
 
-    /// When its next try is due, seen from `now`; `None` when there is none. Files that wait for another
-    /// phase are due with that phase.
+    /// Returns when its next try is due, seen from `now`; `None` when there is none. Files that wait for
+    /// another phase are due with that phase.
     pub(crate) fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = |p: &CleanupPhase| p.phase == CleanupPhaseName::Filesystem && !may_go(self);
         let open =
@@ -416,7 +416,7 @@ impl CleanupRecord {
         open.filter(|p| !waits(p)).map(|p| p.tries_again_at(now).unwrap_or_default()).min()
     }
 
-    /// How many objects of a kind it has removed itself.
+    /// Returns how many objects of a kind it has removed itself.
     pub(crate) fn removed(&self, kind: crate::system::docker::DockerKind) -> u64 {
         let steps = self.phase(CleanupPhaseName::Docker).into_iter().flat_map(|p| &p.steps);
         let of_kind = steps.filter(|s| matches!(&s.what, StepWhat::Remove(o) if o.kind == kind));
@@ -424,8 +424,8 @@ impl CleanupRecord {
     }
 }
 
-/// Files wait for the index, which is in them, until that is gone, passed over or parked; and for every container,
-/// which may use them, to be gone.
+/// Whether the files may be removed. They wait for the index, which is in them, until it is gone, skipped or
+/// parked; and for every container, which may use them, to be gone.
 pub(super) fn may_go(record: &CleanupRecord) -> bool {
     let is_over = |name| record.phase(name).is_some_and(|p| p.status.is_over());
     let is_parked = |name| record.phase(name).is_some_and(|p| p.status == CleanupPhaseStatus::Parked);
@@ -433,7 +433,7 @@ pub(super) fn may_go(record: &CleanupRecord) -> bool {
         && (is_over(CleanupPhaseName::Docker) || containers_are_gone(record))
 }
 
-/// Whether every container that was found is gone, and the networks were looked for after that.
+/// Whether every container that was found is gone, and the networks were searched after that.
 pub(super) fn containers_are_gone(record: &CleanupRecord) -> bool {
     let Some(phase) = record.phase(CleanupPhaseName::Docker) else { return false };
     let is_container = |s: &&Step| matches!(&s.what, StepWhat::Remove(o) if o.kind == DockerKind::Container);

@@ -13,10 +13,10 @@ use crate::durable::{FileLock, Holder, LockError};
 use crate::logging::events;
 use crate::state::Timestamp;
 
-/// Result of one pass.
+/// The result of one pass.
 #[derive(Debug, Clone, Default)]
 pub struct Pass {
-    /// Cleanups that were derived from the queue now.
+    /// How many cleanups this pass derived from the queue.
     pub derived: usize,
     /// The cleanups that were worked on, with their new state.
     pub worked_on: Vec<CleanupRecord>,
@@ -69,8 +69,8 @@ impl<'a> Cleaner<'a> {
         Ok(pass)
     }
 
-    /// Works once on these cleanups, also on those that wait for their next try. Those that are over or unknown
-    /// are passed over.
+    /// Works once on the named cleanups, also on those that wait for their next try. Those that are over or
+    /// unknown are ignored.
     pub(crate) fn work_on_these(
         &self,
         ids: &[String],
@@ -109,14 +109,14 @@ impl<'a> Cleaner<'a> {
                     if (self.stop)() {
                         break;
                     }
-                    // Read under the lock: its last holder may have gone on.
+                    // The record is read under the lock: the last holder may have continued the cleanup.
                     if let Some(record) = store::load(&self.dir, id)? {
                         worked.push(Work::new(self, record, at_once, report).run()?);
                     }
                 }
                 Ok(worked)
             };
-            // This thread works too: there may be no others.
+            // This thread works too: the system may give no others.
             let spawn = |_| {
                 let spawned = std::thread::Builder::new().spawn_scoped(scope, worker);
                 spawned.inspect_err(|e| debug!(event = events::TROUBLE, "no thread for cleanups: {e}")).ok()

@@ -1,4 +1,4 @@
-//! How cleanups are done.
+//! The settings of cleanups.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,16 +17,17 @@ pub struct CleanupSettings {
     pub parallel: usize,
     /// How often a phase may fail in a row before it is parked.
     pub tries: u32,
-    /// Before the second try; doubles with each further one, up to ten minutes.
+    /// The pause before the second try; it doubles with each further one, up to ten minutes.
     pub pause: Duration,
-    /// The engines of jobs that were not given another one; none: then the phase is skipped.
+    /// The engines of jobs that were not given another one. Without any, the phase is skipped.
     pub engine: EngineChoice,
-    /// The docker client's settings, for jobs that were given variables of it; `None` when the configuration
-    /// names the engine, or says that there is none.
+    /// The docker client's settings, for jobs that were given variables of that client; `None` when the
+    /// configuration names the engine, or says that there is none.
     pub client: Option<ClientEnvironment>,
-    /// Names of a job's containers, networks and volumes; `{job_id}` is the id, `*` matches anything.
+    /// Patterns for the names of a job's containers, networks and volumes; `{job_id}` is the id, `*` matches
+    /// anything.
     pub names: Vec<String>,
-    /// Removes a workspace's index, run in the workspace.
+    /// The command that removes a workspace's index; it runs in the workspace.
     pub index_command: Vec<String>,
     /// The folder that marks a workspace with an index.
     pub index_folder: PathBuf,
@@ -40,7 +41,7 @@ pub struct CleanupSettings {
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 impl CleanupSettings {
-    /// The usual ones.
+    /// Makes the default settings.
     pub fn new(actor: Actor) -> CleanupSettings {
         CleanupSettings {
             actor,
@@ -57,7 +58,7 @@ impl CleanupSettings {
         }
     }
 
-    /// The engines that a job with these variables uses.
+    /// Returns the engines that a job with these variables uses.
     pub(super) fn engine_of(&self, given: &BTreeMap<String, String>) -> EngineChoice {
         let Some(client) = self.client.as_ref().filter(|client| client.with(given) != **client) else {
             return self.engine.clone();
@@ -69,7 +70,7 @@ impl CleanupSettings {
         EngineChoice::of(client.with(given).find(), &settings)
     }
 
-    /// The pause after so many failures in a row.
+    /// Returns the pause after this many failures in a row.
     pub(super) fn pause_after(&self, failures: u32) -> Duration {
         let doubled = self.pause.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
         doubled.min(LONGEST_PAUSE)

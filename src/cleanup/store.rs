@@ -7,7 +7,7 @@ use crate::durable::{DiskError, IoContext, create, is_held, read_optional, repla
 use crate::state::StateDir;
 use crate::state::names::encode;
 
-/// The file of a cleanup.
+/// Returns the path of a cleanup's file.
 pub(super) fn path(dir: &StateDir, id: &str) -> Result<PathBuf, DiskError> {
     let name = encode(id).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidInput, e));
     let name = name.context("name the file of a cleanup in", &dir.paths.cleanup())?;
@@ -18,7 +18,7 @@ fn ensure_folder(dir: &StateDir) -> Result<(), DiskError> {
     dir.disk.ensure_dir(&dir.paths.cleanup()).map(drop)
 }
 
-/// Enters a new cleanup; false when there is one of that id.
+/// Enters a new cleanup; false when one with this id exists.
 pub(super) fn enter(dir: &StateDir, record: &CleanupRecord) -> Result<bool, DiskError> {
     ensure_folder(dir)?;
     match create(&dir.disk, &path(dir, &record.cleanup_id)?, &text(record)) {
@@ -28,7 +28,7 @@ pub(super) fn enter(dir: &StateDir, record: &CleanupRecord) -> Result<bool, Disk
     }
 }
 
-/// Replaces a cleanup's checkpoint.
+/// Replaces a cleanup's progress file.
 pub(super) fn save(dir: &StateDir, record: &CleanupRecord) -> Result<(), DiskError> {
     replace(&dir.disk, &path(dir, &record.cleanup_id)?, &text(record))
 }
@@ -41,9 +41,9 @@ pub(super) fn remove(dir: &StateDir, id: &str) -> Result<(), DiskError> {
     }
 }
 
-/// One cleanup; `None` when there is none of that id, or its file cannot be parsed.
+/// Reads one cleanup; `None` when none has this id, or its file cannot be parsed.
 pub(super) fn load(dir: &StateDir, id: &str) -> Result<Option<CleanupRecord>, DiskError> {
-    // A name that no file can have.
+    // No file can have such a name.
     let Ok(path) = path(dir, id) else { return Ok(None) };
     Ok(read_optional(&path)?.and_then(|bytes| understood(&bytes)))
 }
@@ -58,7 +58,7 @@ fn understood(bytes: &[u8]) -> Option<CleanupRecord> {
     serde_json::from_slice(bytes).ok().filter(|r: &CleanupRecord| r.format <= FORMAT)
 }
 
-/// Every file of the folder, with its content.
+/// Reads every file of the folder.
 fn read_all(dir: &StateDir) -> Result<Vec<(PathBuf, Option<CleanupRecord>)>, DiskError> {
     let folder = dir.paths.cleanup();
     let entries = match std::fs::read_dir(&folder) {
@@ -69,7 +69,7 @@ fn read_all(dir: &StateDir) -> Result<Vec<(PathBuf, Option<CleanupRecord>)>, Dis
     let files = entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "json"));
     let mut found = Vec::new();
     for path in files {
-        // It may have been completed since.
+        // The cleanup may have been completed since.
         if let Some(bytes) = read_optional(&path)? {
             found.push((path, understood(&bytes)));
         }
@@ -77,14 +77,14 @@ fn read_all(dir: &StateDir) -> Result<Vec<(PathBuf, Option<CleanupRecord>)>, Dis
     Ok(found)
 }
 
-/// The cleanups that are not over, the oldest first. Changes nothing.
+/// Returns the cleanups that are not over, oldest first. Changes nothing.
 pub fn list(dir: &StateDir) -> Result<Vec<CleanupRecord>, DiskError> {
     let mut records: Vec<_> = read_all(dir)?.into_iter().filter_map(|(_, record)| record).collect();
     records.sort_by(|a, b| (a.created_at, &a.cleanup_id).cmp(&(b.created_at, &b.cleanup_id)));
     Ok(records)
 }
 
-/// Files that should be cleanups and cannot be understood.
+/// Returns the files that should be cleanups and cannot be understood.
 pub(super) fn damaged(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     Ok(read_all(dir)?.into_iter().filter(|(_, record)| record.is_none()).map(|(path, _)| path).collect())
 }

@@ -13,23 +13,24 @@ use crate::jobs::{JobLockGuard, ProcessTable, living_of, lock_job_files};
 /// Why a phase did not come to its end.
 #[derive(Debug)]
 pub(super) enum Halt {
-    /// Nothing failed: it is tried again soon, and that does not count.
+    /// Nothing failed: the phase is tried again soon, and this does not count as a try.
     NotYet(String),
-    /// The files are in use: tried again with growing pauses; this does not count as a try.
+    /// The files are in use: the phase is tried again with growing pauses, and this does not count as a try.
     InUse(String),
-    /// It failed, and counts.
+    /// The phase failed, and this counts as a try.
     Failed(String),
-    /// It fails until an operator acts.
+    /// The phase fails until an operator acts.
     Park(String),
-    /// It is tried again with growing pauses and never parked: nothing here could repair it.
+    /// The phase is tried again with growing pauses and never parked, because nothing here could repair the
+    /// cause.
     Unreachable(String),
-    /// It cannot be done here at all.
+    /// The phase cannot be done here at all.
     Skip(String),
     /// A later attempt of the job began.
     Overtaken,
-    /// This process is to end.
+    /// This process is told to end.
     Stopped,
-    /// A checkpoint could not be written: the whole work ends.
+    /// A progress file could not be written: all work ends.
     Error(CleanupError),
 }
 
@@ -45,9 +46,9 @@ impl From<crate::durable::DiskError> for Halt {
     }
 }
 
-/// How soon something that was merely busy is tried again, in milliseconds.
+/// The pause before something that was merely busy is tried again, in milliseconds.
 const SOON: i64 = 500;
-/// Doublings of the pause while the files are in use: up to 16 s.
+/// How often the pause doubles while the files are in use: up to 16 s.
 const DOUBLED: u32 = 5;
 
 /// Work on one cleanup.
@@ -55,7 +56,7 @@ pub(super) struct Work<'a> {
     pub(super) cleaner: &'a Cleaner<'a>,
     pub(super) record: CleanupRecord,
     report: &'a (dyn Fn(&CleanupRecord) + Sync),
-    /// Whether phases are tried whose next try is yet to come.
+    /// Whether phases are tried before their next try is due.
     at_once: bool,
     /// Held while anything of the job is removed.
     guard: Option<JobLockGuard>,
@@ -71,7 +72,7 @@ impl<'a> Work<'a> {
         Work { cleaner, record, report, at_once, guard: None }
     }
 
-    /// Does what can be done now.
+    /// Does everything that can be done now.
     pub(super) fn run(mut self) -> Result<CleanupRecord, CleanupError> {
         if self.record.under_way {
             self.record.resumed_from = self.record.open_step();
@@ -123,7 +124,7 @@ impl<'a> Work<'a> {
     }
 
     fn run_phase(&mut self, name: CleanupPhaseName) -> Result<(), Halt> {
-        // It is of the try that failed last.
+        // The flag belongs to the last failed try.
         self.record.phase_mut(name).is_work_at_risk = false;
         self.hold()?;
         let phase = self.record.phase_mut(name);
@@ -198,8 +199,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Takes hold of the job, and looks whether it is still over. The look comes after the hold: nothing
-    /// can begin any more.
+    /// Locks the job, then checks whether it is still over. The check comes after the lock: nothing can begin
+    /// any more.
     fn hold(&mut self) -> Result<(), Halt> {
         if (self.cleaner.stop)() {
             return Err(Halt::Stopped);
@@ -229,7 +230,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Checks with the queue that the job is over. Before each effect.
+    /// Checks with the queue that the job is over. Called before each effect.
     pub(super) fn check_that_it_is_over(&self) -> Result<(), Halt> {
         if (self.cleaner.stop)() {
             return Err(Halt::Stopped);
@@ -240,28 +241,28 @@ impl<'a> Work<'a> {
             Some(job) if job.status.is_over() && job.attempt == self.record.attempt => Ok(()),
             Some(_) if self.files_are_taken() => Ok(()),
             Some(_) => Err(Halt::Overtaken),
-            // Pruned since, or because of this; its lock is ours.
+            // The job was pruned since, or because of this cleanup; its lock is ours.
             None if self.record.source == Source::Pruned || self.record.begun_at.is_some() => Ok(()),
             None => Err(Halt::Failed("the queue does not know the job".to_owned())),
         }
     }
 
-    /// Checks that a folder of the job's is not in use now.
+    /// Checks that a folder of the job is not in use now.
     pub(super) fn check_unused(&self, folder: &Path) -> Result<(), Halt> {
         let in_use = self.cleaner.in_use_since(Instant::now())?;
         let used = in_use.first(folder, Some(&self.record.job_id));
         used.map_or(Ok(()), |used| Err(Halt::InUse(format!("its files are in use: {used}"))))
     }
 
-    /// Checks that a folder is not seen in use. Unknown uses are no reason to wait here: keeping its git work
-    /// fails by them, and names them; before the folder is taken they count.
+    /// Checks that no use of a folder is seen. Unknown uses are no reason to wait here: the archive of the
+    /// git work fails because of them, and names them; before the folder is taken, they count.
     pub(super) fn check_not_seen_in_use(&self, folder: &Path) -> Result<(), Halt> {
         let in_use = self.cleaner.in_use_since(Instant::now())?;
         let used = in_use.first(folder, Some(&self.record.job_id)).filter(Use::is_certain);
         used.map_or(Ok(()), |used| Err(Halt::InUse(format!("its files are in use: {used}"))))
     }
 
-    /// That no job is to work in a folder.
+    /// Checks that no job is to work in a folder.
     pub(super) fn check_no_job_in(&self, folder: &Path) -> Result<(), Halt> {
         let in_use = self.cleaner.in_use_since(Instant::now())?;
         let used = in_use.jobs().in_folder(folder, Some(&self.record.job_id));
@@ -278,13 +279,13 @@ impl<'a> Work<'a> {
         Ok(store::save(&self.cleaner.dir, &self.record)?)
     }
 
-    /// Shows how far it is, without writing it.
+    /// Shows the progress without writing it.
     pub(super) fn show(&self) {
         (self.report)(&self.record);
     }
 
-    /// Writes the intent of some steps, as one checkpoint. A step that never came to a result in so many
-    /// tries is not tried again.
+    /// Writes the intent of some steps into the progress file, at once. A step that was tried too often
+    /// without any result is not tried again.
     pub(super) fn intend(&mut self, name: CleanupPhaseName, steps: &[String]) -> Result<(), Halt> {
         self.check_that_it_is_over()?;
         let (now, tries) = (self.cleaner.dir.clock.now(), self.cleaner.settings.tries);
@@ -327,7 +328,7 @@ impl<'a> Work<'a> {
         self.record.phase(name)?.steps.iter().find(|s| s.step == step)
     }
 
-    /// Lets go of the job: its workspace is in the trash.
+    /// Releases the job: its workspace is in the trash.
     pub(super) fn let_go(&mut self) {
         self.guard = None;
     }

@@ -1,5 +1,5 @@
-//! Chooses the queued jobs that may start now: a pure function of the queue, the time and what is known of the
-//! repositories.
+//! Chooses the queued jobs that may start now: a pure function of the queue, the time and what is known of
+//! the repositories.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,16 +11,17 @@ use crate::state::Timestamp;
 /// What is known of a repository that no running job has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Another holder has it.
+    /// Another holder has the repository.
     Held,
-    /// The record after which the first ticket for it was drawn, if there is one.
+    /// Nobody has it; the record after which the first ticket for it was drawn, if there is one.
     Free { ticket: Option<u64> },
 }
 
-/// At most `slots` jobs, in the order of the queue. A repository that a running job has, that another holder
-/// has, or that an earlier job of this choice takes, keeps its other jobs waiting; so does an earlier ticket, and a job
-/// that pauses in its turn ([`crate::queue::Job::keeps_its_turn`]). A job that is not to be chosen keeps its turn all the
-/// same. Only repositories whose turn it may be are asked for, so the length of the queue does not matter.
+/// Returns at most `slots` jobs, in the order of the queue. A repository that a running job has, that another
+/// holder has, or that an earlier job of this choice takes, keeps its other jobs waiting; so does an earlier
+/// ticket, and a job that pauses in its turn ([`crate::queue::Job::keeps_its_turn`]). A job that is not to be
+/// chosen keeps its turn all the same. `known` is called only for repositories whose turn it may be, so the
+/// length of the queue does not matter.
 pub(super) fn startable(
     state: &QueueState,
     now: Timestamp,
@@ -45,7 +46,7 @@ pub(super) fn startable(
         let may_go = match repository.map(&mut *standing_of) {
             None | Some(Standing::Free { ticket: None }) => true,
             Some(Standing::Held) => false,
-            // Nobody behind a job that does not go first does.
+            // When this job does not go first, no job behind it does.
             Some(Standing::Free { ticket: Some(behind) }) => {
                 job_goes_first(job.priority, job.place.seq, behind)
             }

@@ -16,7 +16,7 @@ use crate::locks::{self, Availability};
 use crate::logging::events;
 use crate::queue::{Claim, JobId, Operation, QueueState};
 
-/// While no more than one start is tried, the job is chosen among so many.
+/// When only one start is tried, the job is chosen among this many.
 const TRIED_AMONG: usize = 1000;
 
 impl Scheduler {
@@ -60,14 +60,14 @@ impl Scheduler {
             return Ok(false);
         }
         if let Err(e) = can_start(&self.settings.supervisor) {
-            // Before anything is claimed: it costs no job so much as a line.
+            // This check comes before anything is claimed, so that a failure costs no job anything.
             self.starts.host_failed(&self.dir, &error_chain(&e));
             return Ok(false);
         }
-        // Chosen again under the append lock: another scheduler may have claimed since the look, and each
-        // sees the other's records here.
+        // The choice is repeated under the append lock: another scheduler may have claimed since the look,
+        // and each sees the other's records here.
         let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
-            // A job that was submitted, or whose repository was given back, since then may have an earlier
+            // A job that was submitted since then, or whose repository was given back, may have an earlier
             // ticket before it that was not checked: its turn is in the next round.
             let known = &mut |name: &Arc<str>| looked.get(name).copied().unwrap_or(Standing::Held);
             let chosen: Vec<_> =
@@ -79,13 +79,14 @@ impl Scheduler {
         for (claim, (id, _)) in claims.into_iter().map(Claim::of_record).zip(&chosen) {
             self.start(id, claim)?;
         }
-        // Also when another round is due, because the queue has changed since the look.
+        // Another round is also due because the queue has changed since the look.
         Ok(true)
     }
 
-    /// Whether anything but a running job has a repository, or an unknown holder; and who waits for it with a ticket.
+    /// Returns whether a holder other than a running job, or an unknown one, has a repository, and who waits
+    /// for it with a ticket.
     fn standing_of(&self, repository: &str) -> Standing {
-        // In this order: a waiter that gives its ticket up in between has the lock by then.
+        // The order matters: a waiter that gives its ticket up in between has the lock by then.
         let ticket = locks::first_ticket(&self.dir, repository);
         match !self.occupied.closes(repository) && self.is_available(repository) {
             true => Standing::Free { ticket },
@@ -96,14 +97,15 @@ impl Scheduler {
     fn is_available(&self, repository: &str) -> bool {
         match locks::availability(&self.dir, repository) {
             Availability::Free => true,
-            // Its supervisor may have been killed between recording the end and giving the lock back.
+            // The supervisor may have been killed between recording the end and giving the lock back.
             Availability::LeftByJob => self.recover_lock(repository),
             Availability::Held | Availability::Unavailable => false,
         }
     }
 
     fn start(&mut self, id: &JobId, claim: Claim) -> Result<(), WorkError> {
-        // If the record fails, the cause may be the job's own folder; a supervisor's failure is the host's.
+        // A failure to write the record may be caused by the job's own folder; a failure to start a
+        // supervisor is the host's.
         let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), error_chain(&e)));
         let started = recorded.and_then(|()| {
             let SchedulerSettings { supervisor, environment, .. } = &self.settings;
@@ -124,7 +126,7 @@ impl Scheduler {
         self.give_back(id, claim, &reason, is_of_host)
     }
 
-    /// Gives a claim back that nothing was begun under.
+    /// Gives a claim back under which nothing was begun.
     pub(super) fn give_back(
         &mut self,
         id: &JobId,

@@ -1,4 +1,4 @@
-//! The daemon's cleanups: beside the jobs, whenever one is due.
+//! The daemon's cleanups: they run beside the jobs, whenever one is due.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,13 +10,13 @@ use crate::queue::Queue;
 use crate::state::StateDir;
 use tracing::{debug, info, warn};
 
-/// At most so long until a new cleanup is seen.
+/// How long it may take until a new cleanup is seen.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How cleanups are done, which may change.
+/// The settings of cleanups, which may change.
 pub(super) struct Cleaning {
     settings: Mutex<CleanupSettings>,
-    /// Counts the changes.
+    /// Counts the changes of the settings.
     changes: AtomicU64,
 }
 
@@ -25,7 +25,7 @@ impl Cleaning {
         Cleaning { settings: Mutex::new(settings), changes: AtomicU64::new(0) }
     }
 
-    /// Other settings from the next pass on.
+    /// Uses other settings from the next pass on.
     pub(super) fn take_over(&self, settings: CleanupSettings) {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
         self.changes.fetch_add(1, Ordering::Release);
@@ -36,7 +36,7 @@ impl Cleaning {
     }
 }
 
-/// What the last step of a cleanup came to.
+/// Logs the result of a cleanup's last step.
 fn tell(record: &CleanupRecord) {
     let (id, job_id) = (&record.cleanup_id, &record.job_id);
     if record.is_over() {
@@ -71,7 +71,7 @@ pub(super) fn clean(dir: &StateDir, cleaning: &Cleaning, over: &AtomicBool) {
         if std::mem::replace(&mut changes, now) != now {
             cleaner = None;
         }
-        // The queue is read, a second time beside the scheduler's, when there is a cleanup at all.
+        // The queue is read (in addition to the scheduler's copy) only when there is a cleanup at all.
         if cleaner.is_none() && trouble.note(list(dir)).is_some_and(|open| !open.is_empty()) {
             let made = |queue| Cleaner::new(dir.clone(), queue, cleaning.settings(), &stop);
             cleaner = trouble.note(Queue::open(dir)).map(made);

@@ -12,19 +12,19 @@ use crate::webhooks;
 /// Daemon configuration; can be replaced while running.
 #[derive(Debug, Clone)]
 pub struct DaemonConfig {
-    /// How it recovers, and tries phases again.
+    /// How the daemon recovers, and tries phases again.
     pub recovery: Settings,
     /// The pauses before a phase's second, third … try.
     pub pauses: Vec<Duration>,
-    /// How it runs jobs.
+    /// How the daemon runs jobs.
     pub scheduler: SchedulerSettings,
-    /// How it delivers.
+    /// How the daemon delivers.
     pub webhooks: webhooks::Settings,
-    /// How it cleans up.
+    /// How the daemon cleans up.
     pub cleanup: CleanupSettings,
-    /// How it looks for orphans.
+    /// How the daemon searches for orphans.
     pub orphans: OrphanSettings,
-    /// The ended jobs that it keeps; `None`: all.
+    /// Which ended jobs the daemon keeps; `None` for all.
     pub retention: Option<JobRetention>,
     /// How long a daemon that is told to end waits for running jobs.
     pub drain_timeout: Duration,

@@ -1,5 +1,5 @@
-//! Passes events to the delivery engine: new ends of jobs as they come, and at the start, or whenever the
-//! queue was read anew, all there are. The engine knows which of them are settled.
+//! Passes events to the delivery engine: new ends of jobs as they come; at the start, and whenever the queue
+//! was read anew, all ends. The engine knows which of them are settled.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,16 +17,16 @@ use crate::state::{StateDir, Timestamp};
 use crate::webhooks::{Deriver, Engine, EngineError, Feed, Settings};
 use tracing::debug;
 
-/// Between two tries to begin: another process may be delivering.
+/// The pause between two tries to begin: another process may be delivering.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Between two wishes for a thread that could not be had.
+/// The pause before a thread is requested again that the host did not give.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Jobs examined in one round, because the scheduler must start jobs in between.
 const AT_ONCE: usize = 5_000;
-/// How often the record of recoveries is looked at.
+/// How often the record of recoveries is read.
 const LOOK_AT_RECOVERIES: Duration = Duration::from_secs(2);
 
-/// Hears what keeps deliveries from being recorded.
+/// Called with what keeps deliveries from being recorded.
 pub type Trouble = Arc<dyn Fn(&str) + Send + Sync>;
 
 struct Started {
@@ -34,7 +34,7 @@ struct Started {
     since: BTreeMap<String, Timestamp>,
 }
 
-/// Begins the engine's thread.
+/// Starts the engine's thread.
 type Begin = Box<dyn Fn() -> io::Result<JoinHandle<()>> + Send>;
 
 /// The engine's thread, and the events that it does not have yet.
@@ -45,7 +45,7 @@ pub(super) struct Deliveries {
     begin: Begin,
     trouble: Trouble,
     thread: Option<JoinHandle<()>>,
-    /// When a thread could not be had.
+    /// When the host gave no thread.
     refused: Option<Instant>,
     starts: Receiver<Started>,
     started: Option<Started>,
@@ -55,7 +55,7 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
-    /// Begins to deliver as soon as no other process does.
+    /// Starts delivering as soon as no other process does.
     pub(super) fn start(
         dir: &StateDir,
         settings: Settings,
@@ -95,7 +95,7 @@ impl Deliveries {
         deliveries
     }
 
-    /// Begins, when that has not been done; a host that gives no thread is asked again.
+    /// Starts the engine, if that has not been done; a host that gives no thread is tried again.
     fn begin(&mut self) {
         let is_early = self.refused.is_some_and(|at| at.elapsed() < ASK_AGAIN);
         if self.thread.is_some() || is_early {
@@ -111,7 +111,7 @@ impl Deliveries {
         }
     }
 
-    /// Passes new events to the engine. True when there are more at once.
+    /// Passes new events to the engine. Returns true when more are ready at once.
     pub(super) fn tell(&mut self, queue: &mut Queue) -> bool {
         self.begin();
         if let Some(started) = self.starts.try_iter().last() {
@@ -132,7 +132,7 @@ impl Deliveries {
             && self.recoveries_looked.is_none_or(|at| at.elapsed() >= LOOK_AT_RECOVERIES)
         {
             self.recoveries_looked = Some(Instant::now());
-            // There is none before the first recovery.
+            // There is no record before the first recovery.
             let written =
                 std::fs::metadata(self.dir.paths.recovery_history()).and_then(|m| m.modified()).ok();
             if written != self.recoveries_seen {
@@ -145,9 +145,9 @@ impl Deliveries {
     }
 }
 
-/// The jobs that have come to an end at least once.
+/// Returns the jobs that have come to an end at least once.
 fn all_ended(queue: &mut Queue) -> Vec<JobId> {
-    // From now on every change is passed; earlier changes are among all.
+    // From now on every change is passed; earlier changes are among all ends.
     let _ = queue.drain_changed();
     let ended = queue.state().jobs().filter(|j| j.run_state.is_some());
     ended.map(|j| j.id.clone()).collect()
@@ -174,13 +174,13 @@ fn deliver(
     while !stop() {
         let ended = Engine::start(dir, settings.clone(), "daemon").and_then(|(engine, feed)| {
             let since = engine.endpoints_since();
-            // The receiver is gone: then `stop` says so.
+            // When the receiver is gone, `stop` is set, too.
             let _ = tell.send(Started { feed, since });
             engine.run(false, &stop, &mut |line| trouble(line))
         });
         match ended {
             Ok(_) => return,
-            // `webhooks deliver --once` is at it.
+            // `webhooks deliver --once` is delivering.
             Err(EngineError::Lock(e)) => debug!(event = events::TROUBLE, "somebody else delivers: {e}"),
             Err(e) => trouble(&e.to_string()),
         }

@@ -1,5 +1,5 @@
-//! The end of a daemon: it starts nothing more, gives running jobs the configured time, and leaves the rest
-//! to their supervisors; or interrupts them in order, where all processes end with the daemon.
+//! The end of a daemon: it starts no more jobs, gives running jobs the configured time, and leaves the rest
+//! to their supervisors; where all processes end with the daemon, it interrupts them in order.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use super::scheduler::{Scheduler, WorkError};
 
 /// How a daemon ends.
 pub struct Ending {
-    /// Asked while running jobs are waited for: whether to wait no longer.
+    /// Called while running jobs are waited for: whether to wait no longer.
     pub at_once: Box<dyn Fn() -> bool>,
-    /// Told while they are waited for, in every round: how many there are, and how long they still have.
+    /// Called in every round while running jobs are waited for, with their number and the time that is left.
     pub waits: Box<dyn Fn(usize, Duration)>,
-    /// Whether everything here ends with this process, or is ending: a container whose first process it is, a
-    /// machine that goes down. Then running jobs are interrupted, and have time to save their progress.
+    /// Whether everything here ends with this process, or is ending: it is the first process of a container,
+    /// or the machine goes down. Then running jobs are interrupted, and have time to save their progress.
     pub takes_all: Box<dyn Fn() -> bool>,
 }
 
@@ -22,7 +22,7 @@ impl Default for Ending {
     }
 }
 
-/// Beyond the time between SIGTERM and SIGKILL: for recording the ends.
+/// The time for recording the ends, in addition to the time between SIGTERM and SIGKILL.
 const RECORDING: Duration = Duration::from_secs(5);
 
 /// Winds down: see the module.

@@ -12,30 +12,30 @@ use crate::startup::StartupError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DaemonError {
-    /// One a state directory.
+    /// A daemon of this state directory runs already.
     #[error("a daemon is running{}", described(holder.as_ref()))]
     Running {
-        /// The process, if the lock file names one.
+        /// The holder, if the lock file names one.
         holder: Option<Holder>,
     },
-    /// No client could reach it.
+    /// It cannot listen, so no client could reach it.
     #[error("cannot be asked over HTTP")]
     Listen(#[source] io::Error),
     /// Its lock could not be used.
     #[error(transparent)]
     Lock(LockError),
-    /// The phases make no order.
+    /// The phases cannot be ordered.
     #[error(transparent)]
     Phases(#[from] GraphError),
     /// Its recovery did not run.
     #[error(transparent)]
     Recovery(#[from] RunError),
-    /// Its recovery failed in a phase that nothing can do without.
+    /// Its recovery failed in a critical phase.
     #[error("the recovery {}", outcome.word())]
     NotRecovered {
         /// How it ended.
         outcome: RecoveryOutcome,
-        /// The record of each phase.
+        /// The record of that recovery.
         record: Box<RecoveryRecord>,
     },
     /// Its startup in safe mode could not be recorded.
@@ -43,7 +43,7 @@ pub enum DaemonError {
     Startup(#[from] StartupError),
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// Running jobs.
+    /// It could not go on running jobs.
     #[error(transparent)]
     Work(#[from] WorkError),
     /// The host gives no threads for its work.

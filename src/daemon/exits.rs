@@ -1,7 +1,7 @@
-//! Exit notices: which of many processes have ended, without asking each.
+//! Exit notices: finds out which of many processes have ended, without asking each.
 //!
-//! A pidfd becomes readable when its process ends, a child of ours or not, and cannot be confused with a
-//! successor's; an epoll over all of them costs nothing until one ends.
+//! A pidfd becomes readable when its process ends, whether it is a child of ours or not, and cannot be
+//! confused with a successor's; an epoll over all of them costs nothing until one ends.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -27,18 +27,18 @@ pub(super) struct Exits {
     most: usize,
 }
 
-/// Result of the request to watch a process.
+/// The result of a request to watch a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// It will be told, under this number.
+    /// Its end will be noticed, under this number.
     Coming(u64),
-    /// It is gone already.
+    /// It has ended already.
     Gone,
     /// It cannot be watched.
     Impossible,
 }
 
-/// Its end is looked for by time.
+/// The job's end is found by judging it at intervals.
 fn cannot_be_watched(job: &JobId, error: &std::io::Error) -> Notice {
     debug!(event = events::TROUBLE, job_id = %job, "a process of job {job} cannot be watched: {error}");
     Notice::Impossible
@@ -80,15 +80,15 @@ impl Exits {
         }
     }
 
-    /// Waits no more for these.
+    /// Stops watching these.
     pub(super) fn forget(&mut self, tokens: &[u64]) {
         for token in tokens {
-            // Closing the descriptor takes it out of the epoll.
+            // Closing the descriptor removes it from the epoll.
             self.watched.remove(token);
         }
     }
 
-    /// The jobs of which a process has ended since the last call; each notice is given once.
+    /// Returns the jobs of which a process has ended since the last call; each notice is given once.
     pub(super) fn take(&mut self) -> Vec<JobId> {
         let Some(epoll) = &self.epoll else { return Vec::new() };
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };

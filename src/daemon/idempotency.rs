@@ -1,9 +1,9 @@
-//! Answers to requests with an `Idempotency-Key`, so that a repeated request is not carried out again.
+//! Answers to requests with an `Idempotency-Key`, so that a repeated request is not executed again.
 //!
-//! One file a key in `daemon/answered/`, named by the key's digest. It is written before the request is
-//! carried out, with its targets (`pins`: the id of the job that it submits, the attempt that it resumes, the
+//! Each key has a file in `daemon/answered/`, named by the key's digest. It is written before the request is
+//! executed, with its targets (`pins`: the id of the job that it submits, the attempt that it resumes, the
 //! lock that it gives back), and again with the answer before that is sent. After a crash in between, the
-//! repeated request finds its pins, and acts on them or finds them done: never on others.
+//! repeated request finds its pins, and acts on them or finds them done: never on other targets.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::durable::{DiskError, IoContext, read_optional, replace};
 use crate::state::{StateDir, Timestamp};
 
-/// Answers are kept for so long.
+/// How long answers are kept, in milliseconds.
 const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// An answer, as it was sent.
@@ -28,7 +28,7 @@ pub struct StoredAnswer {
     pub content_type: String,
     /// The body, which is text.
     pub body: String,
-    /// Where what was made is found.
+    /// The address of what was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
 }
@@ -46,11 +46,11 @@ struct KeptRequest {
 /// The state of a key.
 #[derive(Debug)]
 pub enum PriorRequest {
-    /// Nothing: go on with [`IdempotencyStore::begin`].
+    /// The key is new: go on with [`IdempotencyStore::begin`].
     Nothing,
-    /// It was begun, and its end is unknown; these are its pins.
+    /// The request was begun, and its end is unknown; these are its pins.
     Unfinished(Value),
-    /// It was answered.
+    /// The request was answered.
     Answered(StoredAnswer),
     /// The key was used for another request.
     OtherRequest,
@@ -60,11 +60,11 @@ pub enum PriorRequest {
 #[derive(Debug)]
 pub struct IdempotencyStore {
     dir: StateDir,
-    /// Keys of requests that are being carried out.
+    /// Keys of requests that are being executed.
     open: Mutex<HashSet<String>>,
 }
 
-/// A key whose request is being carried out: no other thread has it.
+/// A key whose request is being executed: no other thread has it.
 #[derive(Debug)]
 pub struct OpenKey<'a> {
     book: &'a IdempotencyStore,
@@ -73,7 +73,7 @@ pub struct OpenKey<'a> {
 }
 
 impl IdempotencyStore {
-    /// Opens that of a state directory; removes old files.
+    /// Opens the store of a state directory, and removes old files.
     pub fn open(dir: &StateDir) -> Result<IdempotencyStore, DiskError> {
         let folder = dir.paths.answered();
         dir.disk.ensure_dir(&folder)?;
@@ -82,20 +82,20 @@ impl IdempotencyStore {
         Ok(book)
     }
 
-    /// Takes a key, unless a request with it is being carried out.
+    /// Takes a key, unless a request with it is being executed.
     pub fn take(&self, key: &str, request: &[u8]) -> Option<OpenKey<'_>> {
         let name = digest(key.as_bytes());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.insert(name.clone()).then(|| OpenKey { book: self, name, request: digest(request) })
     }
 
-    /// Removes answers that are too old to be asked for; how many.
+    /// Removes answers that are older than the time for which they are kept; returns their number.
     pub(crate) fn forget_the_old(&self) -> Result<usize, DiskError> {
         let (folder, now) = (self.dir.paths.answered(), self.dir.clock.now());
         let mut removed = 0;
         for entry in std::fs::read_dir(&folder).context("read", &folder)?.flatten() {
             let path = entry.path();
-            // By the file's own time, so that unreadable files are removed too.
+            // The file's own time decides, so that unreadable files are removed too.
             let Ok(Ok(written)) = entry.metadata().map(|m| m.modified()) else { continue };
             if now.millis_since(written.into()) > KEPT_MS && path.extension().is_some_and(|e| e == "json") {
                 self.dir.disk.remove_file(&path)?;
@@ -111,7 +111,7 @@ impl OpenKey<'_> {
         self.book.dir.paths.answered().join(format!("{}.json", self.name))
     }
 
-    /// The state of its key. A file that cannot be parsed counts as absent.
+    /// Returns the state of its key. A file that cannot be parsed counts as absent.
     pub fn known(&self) -> Result<PriorRequest, DiskError> {
         let bytes = read_optional(&self.path())?;
         let Some(kept) = bytes.and_then(|b| serde_json::from_slice::<KeptRequest>(&b).ok()) else {
@@ -124,16 +124,16 @@ impl OpenKey<'_> {
         })
     }
 
-    /// The request is about to be carried out: durable when this returns.
+    /// Records that the request is about to be executed; synced when this returns.
     ///
     /// # Errors
-    /// The system's error; the request must not be carried out then.
+    /// The system's error; the request must not be executed then.
     pub fn begin(&self, pins: &Value) -> Result<(), DiskError> {
         let bytes = self.text(pins, None);
         replace(&self.book.dir.disk, &self.path(), &bytes)
     }
 
-    /// It was carried out, with this answer: durable when this returns.
+    /// Records that the request was executed, with this answer; synced when this returns.
     ///
     /// # Errors
     /// The system's error; the request counts as unfinished then.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::durable::{DiskError, holder_of, is_held, read_optional, replace};
 use crate::state::{StateDir, Timestamp};
 
-/// A daemon, as others find it.
+/// What others know of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonInfo {
     /// Its process.
@@ -27,12 +27,12 @@ pub struct DaemonInfo {
     /// False while it recovers.
     #[serde(default = "yes")]
     pub ready: bool,
-    /// How often its loop broke off and was begun again.
+    /// How often its loop panicked and was begun again.
     #[serde(default)]
     pub loop_restarts: u32,
 }
 
-/// Before there was such a member, the file was only there when the recovery was over.
+/// Earlier versions, without this member, wrote the file only when the recovery was over.
 fn yes() -> bool {
     true
 }
@@ -43,7 +43,7 @@ impl DaemonInfo {
         replace(&dir.disk, &dir.paths.daemon_info(), &text)
     }
 
-    /// Takes the file away, if it is there.
+    /// Removes the file, if it exists.
     pub(super) fn remove(dir: &StateDir) -> Result<(), DiskError> {
         match dir.disk.remove_file(&dir.paths.daemon_info()) {
             Err(e) if !e.is_not_found() => Err(e),
@@ -52,15 +52,15 @@ impl DaemonInfo {
     }
 }
 
-/// The living daemon, if there is one past its recovery.
+/// Returns the living daemon, if there is one past its recovery.
 ///
 /// # Errors
-/// When its file or lock cannot be read.
+/// Its file or lock cannot be read.
 pub fn running_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
     Ok(known_daemon(dir)?.filter(|daemon| daemon.ready))
 }
 
-/// The living daemon, if there is one that can be found, also while it recovers.
+/// Returns the living daemon, if it can be found, also while it recovers.
 pub fn known_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
     match is_held(&dir.paths.daemon_lock()) {
         Ok(true) => {}
@@ -72,7 +72,7 @@ pub fn known_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
     Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok().or_else(|| named_by_lock(dir))))
 }
 
-/// When its file is damaged: the essentials from the lock file.
+/// Returns the essentials from the lock file, when the daemon's file is damaged.
 fn named_by_lock(dir: &StateDir) -> Option<DaemonInfo> {
     let holder = holder_of(&dir.paths.daemon_lock())?;
     let started_at = holder.since.parse().unwrap_or_default();

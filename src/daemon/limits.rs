@@ -20,10 +20,10 @@ use crate::state::StateDir;
 use crate::system::{Host, signal_process};
 use tracing::{debug, info};
 
-/// A supervisor that is not stopped ends its job within this.
+/// A supervisor that is not stopped ends its job within this time.
 const MOMENT: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
-/// A limit may be longer than can be added to the present.
+/// The longest time until the next look: a limit may be longer than can be added to the present.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// The time limits of running jobs.
@@ -35,7 +35,7 @@ pub(super) struct Limits {
 #[derive(Debug)]
 struct Limit {
     claim: Option<Claim>,
-    /// When to look; `None` for a job without a limit.
+    /// When to look next; `None` for a job without a limit.
     next: Option<Instant>,
     backoff: Backoff,
 }
@@ -69,8 +69,8 @@ impl Limits {
         }
     }
 
-    /// It may have run for long before it is seen here: an early first look finds out when the next one is
-    /// due.
+    /// Whether a look at a job is due. The job may have run for long before it is seen here, so the first
+    /// look is early and finds out when the next one is due.
     fn is_due(&mut self, job: &Job, now: Instant) -> bool {
         if let Some(limit) = self.jobs.get(&job.id) {
             return limit.next.is_some_and(|next| next <= now);
@@ -83,11 +83,12 @@ impl Limits {
     }
 }
 
-/// Only SIGCONT is sent: without a recorded cancel SIGTERM would be an interruption from outside.
+/// Wakes a stopped supervisor. Only SIGCONT is sent: without a recorded cancel, SIGTERM would be an
+/// interruption from outside.
 fn wake(judgement: &Judgement) {
     let supervisor = judgement.sentinel.whole().map(|sentinel| sentinel.supervisor);
     if let (Verdict::Stalled, Some(supervisor)) = (&judgement.verdict, supervisor) {
-        // If it fails, the supervisor has just left, or `job-stopped` reports that it may not be signalled.
+        // If this fails, the supervisor has just ended, or `job-stopped` reports that it cannot be signalled.
         match signal_process(supervisor, Signal::CONT) {
             Ok(_) => info!(
                 event = events::JOB_JUDGED,

@@ -2,7 +2,7 @@
 //!
 //! The queue may have gone back in time (a backup was restored, whole or in part) while processes of its jobs
 //! lived: then it says that a job waits, and a process says that it runs. The process is right. Such
-//! processes are searched when the queue was read, and as long as one is found. One whose job is unknown
+//! processes are searched after the queue was read, and as long as one is found. One whose job is unknown
 //! keeps all jobs waiting. One of a job that the queue does not know belongs to no other job: it closes its
 //! repository, and all repositories when that is unknown. Processes under a lock of that time close the
 //! lock's repository too.
@@ -21,10 +21,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Occupied {
     jobs: BTreeMap<JobId, LivingJob>,
-    /// A process of another incarnation lives, and may be of any job.
+    /// Whether a process of another incarnation lives whose job is unknown.
     is_any_job: bool,
-    /// A process of another incarnation lives, of a job that the queue does not know, and may work on any
-    /// repository.
+    /// Whether a process of another incarnation lives, of a job that the queue does not know, whose
+    /// repository is unknown.
     is_any_repository: bool,
     /// The wanted repositories that processes of another incarnation use, by the last look.
     repositories: BTreeSet<String>,
@@ -32,7 +32,7 @@ pub(super) struct Occupied {
 }
 
 impl Occupied {
-    /// The queue was read anew.
+    /// Notes that the queue was read anew.
     pub(super) fn forget(&mut self) {
         *self = Occupied::default();
     }

@@ -23,17 +23,17 @@ use crate::startup::{SafeMode, safe_mode};
 use crate::state::StateDir;
 use tracing::warn;
 
-/// How often requests are looked for.
+/// How often requests are searched.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) type Recovered = (RecoveryRecord, Option<Queue>);
 
-/// Settings of a recovery, which may be run several times.
+/// The settings of a recovery, which may run several times.
 pub(super) struct PhaseRetry<'a> {
     pub(super) dir: &'a StateDir,
     pub(super) config: RefCell<DaemonConfig>,
     pub(super) run: RunOptions,
-    /// The daemon's.
+    /// The daemon's lock.
     pub(super) lock: Arc<FileLock>,
 }
 
@@ -47,7 +47,7 @@ impl PhaseRetry<'_> {
         RunOptions { pauses: self.config.borrow().pauses.clone(), ..self.run.clone() }
     }
 
-    /// The whole sequence.
+    /// Runs the whole sequence.
     pub(super) fn whole(&self) -> Result<Recovered, DaemonError> {
         Ok(self.sequence()?.run(&self.options())?)
     }
@@ -57,8 +57,8 @@ impl PhaseRetry<'_> {
         Ok(retries_wanted(self.dir, &phases)?)
     }
 
-    /// Tries the requested phases again. In safe mode only a request counts after which everything that died
-    /// runs again. `None` when nothing was run.
+    /// Tries the requested phases again. In safe mode a request counts only if everything that died runs
+    /// again after it. Returns `None` when nothing was run.
     pub(super) fn retry_requested(&self, safe: Option<&SafeMode>) -> Result<Option<Recovered>, DaemonError> {
         let wanted = self.wanted()?;
         if wanted.is_empty() {
@@ -98,8 +98,8 @@ impl PhaseRetry<'_> {
         }
     }
 
-    /// Waits in safe mode until a phase was tried again and all that waits for it came to its end, or until the
-    /// startups were cleared and the whole sequence ran. `None` when it is to stop.
+    /// Waits in safe mode until a phase was tried again and all its dependents completed, or until the
+    /// startups were cleared and the whole sequence ran. Returns `None` when the daemon is to stop.
     pub(super) fn when_asked_in_safe_mode(
         &self,
         stop: &dyn Fn() -> bool,
@@ -121,7 +121,7 @@ impl PhaseRetry<'_> {
     }
 }
 
-/// Looks for requests, but not more often than they are worth.
+/// Searches for requests at intervals.
 pub(super) struct Looks<'a> {
     again: &'a PhaseRetry<'a>,
     last: Cell<Instant>,
@@ -140,7 +140,7 @@ impl<'a> Looks<'a> {
             return false;
         }
         self.last.set(Instant::now());
-        // A request that cannot be read cannot be answered; the next recovery names it.
+        // A request that cannot be read cannot be answered; the next recovery reports it.
         self.trouble.note(self.again.wanted()).is_some_and(|wanted| !wanted.is_empty())
     }
 }

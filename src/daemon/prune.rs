@@ -17,7 +17,7 @@ use crate::prune::{JobRetention, PruneError, PruneReport, prune, would_prune};
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
 
-/// Between two looks whether another process has done with the cleanups.
+/// The pause between two looks whether another process has completed the cleanups.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The cleanup of a job that is to go.
@@ -42,11 +42,11 @@ pub struct CleanedPrune {
     pub cleanups: Vec<PruneCleanup>,
 }
 
-/// Why it could not go on. Earlier removals stand.
+/// Why a prune could not go on. Earlier removals stand.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum CleanedPruneError {
-    /// Removing jobs.
+    /// Jobs could not be removed.
     #[error(transparent)]
     Prune(#[from] PruneError),
     /// A cleanup could not be entered.
@@ -58,7 +58,7 @@ pub(crate) enum CleanedPruneError {
 }
 
 /// Removes every job that no rule keeps and nothing refers to. Jobs that left more than files are cleaned up
-/// before, each at once and once; a job whose cleanup does not complete stays.
+/// first, at once, with one try each; a job whose cleanup does not complete stays.
 ///
 /// # Errors
 /// [`CleanedPruneError`]; the next prune goes on.
@@ -81,7 +81,7 @@ pub(crate) fn prune_cleaned(
     Ok(CleanedPrune { report, cleanups })
 }
 
-/// The result of [`prune_cleaned`] if every cleanup succeeded. Changes nothing.
+/// Returns what [`prune_cleaned`] would do if every cleanup succeeded. Changes nothing.
 pub(crate) fn would_prune_cleaned(
     dir: &StateDir,
     queue: &Queue,
@@ -109,8 +109,8 @@ pub(crate) fn would_prune_cleaned(
     CleanedPrune { report, cleanups: cleanups.into_inner() }
 }
 
-/// Works on these cleanups until each has come to an end, or does not get on now. Another process that works
-/// on cleanups does them as well.
+/// Works on these cleanups until each has ended, or makes no progress now. When another process works on
+/// cleanups, it does them.
 fn work(
     dir: &StateDir,
     ids: &[String],
@@ -128,7 +128,7 @@ fn work(
             Err(e) => return Err(e.into()),
         }
         let open: Vec<CleanupRecord> = list_of(dir, &wanted)?;
-        // Begun, and put down again: the process that works on cleanups has tried it.
+        // A cleanup that was begun and is not under way has been tried by the process that works on cleanups.
         let is_tried = |r: &CleanupRecord| r.begun_at.is_some() && !r.under_way;
         if stop() || open.iter().all(is_tried) {
             return Ok(open.iter().map(outcome).collect());

@@ -1,4 +1,4 @@
-//! References that block the removal of ended jobs, and the cleanups that they need before.
+//! References that block the removal of ended jobs, and the cleanups that the jobs need before.
 
 use std::cell::OnceCell;
 
@@ -29,26 +29,26 @@ pub(super) struct RemovalBlockers<'a> {
 /// The cleanup that an ended job needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CleanupNeed {
-    /// Done, or there is nothing but files.
+    /// The cleanup is done, or the job left nothing but files.
     Met,
-    /// None was entered; why there must be one.
+    /// No cleanup was entered; why there must be one.
     Missing(String),
-    /// It is to be done, or waits for its next try; its id, and its status in words.
+    /// The cleanup is to be done, or waits for its next try; its id, and its status in words.
     Open(String, String),
-    /// It is parked; which one, and why.
+    /// The cleanup is parked; its id, and the reason.
     Parked(String, String),
-    /// It cannot be told whether it needs one; why.
+    /// It is unknown whether the job needs a cleanup; the reason.
     Unknown(String),
 }
 
 impl<'a> RemovalBlockers<'a> {
-    /// Of the jobs of a state directory.
+    /// For the jobs of a state directory.
     pub(crate) fn new(dir: &'a StateDir, cleanup: &'a CleanupSettings) -> RemovalBlockers<'a> {
         let leftovers = Leftovers::new(dir, cleanup);
         RemovalBlockers { dir, cleanup, leftovers, deliveries: OnceCell::new(), cleanups: OnceCell::new() }
     }
 
-    /// Why an ended job must not be removed yet: a code and the reason in words.
+    /// Returns why an ended job must not be removed yet: a code and the reason in words.
     pub(crate) fn of(&self, job: &Job) -> Option<(&'static str, String)> {
         let Ok(spec) = job.spec() else {
             return Some(("job-of-later-version", "what it was to do cannot be understood".to_owned()));
@@ -71,7 +71,7 @@ impl<'a> RemovalBlockers<'a> {
         Some((CLEANUP_PENDING, detail))
     }
 
-    /// The cleanup of an ended job. Changes nothing.
+    /// Returns the cleanup that an ended job needs. Changes nothing.
     pub(crate) fn cleanup_of(&self, job: &Job) -> CleanupNeed {
         let Some(known) = self.cleanups.get_or_init(|| KnownCleanups::read(self.dir).ok()) else {
             return CleanupNeed::Unknown("the cleanups cannot be read".to_owned());
@@ -119,7 +119,7 @@ impl<'a> RemovalBlockers<'a> {
         Ok(ids)
     }
 
-    /// How many of the job's deliveries have not arrived; all count when that cannot be told.
+    /// Returns how many of the job's deliveries have not arrived; all count when that is unknown.
     fn undelivered(&self, job: &Job) -> usize {
         let log = self.deliveries.get_or_init(|| DeliveryLog::open(self.dir).ok());
         log.as_ref().map_or(usize::MAX, |log| {
@@ -129,7 +129,7 @@ impl<'a> RemovalBlockers<'a> {
     }
 }
 
-/// Whether a job stays for want of a cleanup.
+/// Whether a job stays because it needs a cleanup.
 pub(super) fn waits_for_cleanup(kept: &KeptJob) -> bool {
     is_for_cleanup(&kept.code)
 }
@@ -139,7 +139,7 @@ pub(super) fn is_for_cleanup(code: &str) -> bool {
     code == CLEANUP_PENDING
 }
 
-/// Whether a lock is in the job's name, or may be.
+/// Returns the lock in the job's name, or one that may be.
 fn lock_of(dir: &StateDir, job: &Job) -> Option<(&'static str, String)> {
     let repository = job.repository.as_deref()?;
     let paths = dir.paths.lock(repository).ok()?;

@@ -12,14 +12,14 @@ use crate::logging::{Repeats, events};
 use crate::state::StateDir;
 use tracing::error;
 
-/// The longest pause before a loop that broke off is begun again.
+/// The longest pause before a loop that panicked is begun again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How often a loop broke off.
+/// How often a loop panicked.
 pub(super) struct Restarts<'a> {
     dir: &'a StateDir,
     info: RefCell<DaemonInfo>,
-    /// Loops in other threads that broke off since that was written down.
+    /// How often loops in other threads panicked since the number was last written.
     pub(super) beside: Arc<AtomicU32>,
     trouble: Repeats,
 }
@@ -30,7 +30,7 @@ impl<'a> Restarts<'a> {
         Restarts { dir, info: RefCell::new(info), beside: Arc::default(), trouble }
     }
 
-    /// The loop that works broke off.
+    /// Counts a panic of the main loop, and waits.
     pub(super) fn one_more(&self, stop: &dyn Fn() -> bool) {
         error!(
             event = events::LOOP_RESTARTED,
@@ -41,19 +41,19 @@ impl<'a> Restarts<'a> {
         pause(self.info.borrow().loop_restarts, stop);
     }
 
-    /// Writes down how often, when there is anything new.
+    /// Writes the number, when it has changed.
     pub(super) fn write_down(&self) {
         let new = self.beside.swap(0, Ordering::SeqCst);
         if new > 0 {
             let mut info = self.info.borrow_mut();
             info.loop_restarts += new;
-            // The disk may refuse: it is no reason to start no jobs.
+            // The disk may refuse; jobs are started all the same.
             self.trouble.note(info.write(self.dir));
         }
     }
 }
 
-/// Runs a loop in a thread of its own to its end, as often as it breaks off.
+/// Runs a loop in its own thread to its end, and again after each panic.
 pub(super) fn kept_going(broke_off: &AtomicU32, stop: &dyn Fn() -> bool, run: &mut dyn FnMut()) {
     let mut times = 0;
     while catch_unwind(AssertUnwindSafe(&mut *run)).is_err() && !stop() {
@@ -88,7 +88,7 @@ mod tests {
             assert!(runs > 2, "as a fault would");
         });
         assert_eq!((runs, broke_off.load(Ordering::SeqCst)), (3, 2));
-        // Not when it is to stop.
+        // It is not begun again when it is to stop.
         kept_going(&broke_off, &|| true, &mut || panic!("as a fault would"));
         assert_eq!(broke_off.load(Ordering::SeqCst), 2);
     }

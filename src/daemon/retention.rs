@@ -1,7 +1,7 @@
-//! Removes old jobs once a day. References to them, and their leftovers, are examined in a thread of its own,
-//! because an engine may be slow. Jobs that need a cleanup get one entered, and are examined again soon. The
-//! others are removed a batch in each round of the scheduler; their files are deleted in another thread, so
-//! that no job waits for a large workspace.
+//! Removes old jobs once a day. A separate thread examines references to them and their leftovers, because an
+//! engine may be slow. Jobs that need a cleanup get one entered, and are examined again soon. The others are
+//! removed a batch in each round of the scheduler; their files are deleted in another thread, so that no job
+//! waits for a large workspace.
 
 use std::collections::HashMap;
 use std::io;
@@ -25,12 +25,12 @@ use crate::system::ClockWatch;
 use tracing::{debug, info, warn};
 
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Until jobs that wait for a cleanup are looked at again.
+/// The pause before jobs that wait for a cleanup are examined again.
 const SOON: Duration = Duration::from_secs(2);
 const PAUSES: Backoff = Backoff::new(SOON, Duration::from_secs(600));
-/// Reasons to keep a job that do not pass by themselves before the next day.
+/// Reasons to keep a job that do not pass by themselves within a day.
 const FOR_LONG: [&str; 3] = ["job-resumable", "job-callback-pending", "job-of-later-version"];
-/// Jobs a round.
+/// How many jobs are removed in a round.
 const A_ROUND: usize = 64;
 
 /// Prunes while a daemon runs.
@@ -39,14 +39,14 @@ pub(super) struct Retainer {
     rules: Option<(JobRetention, CleanupSettings)>,
     clock: ClockWatch,
     next: Option<Instant>,
-    /// Until the next look, while jobs wait for a cleanup.
+    /// The pauses before the next look, while jobs wait for a cleanup.
     pauses: Backoff,
-    /// Cleanups that it found then.
+    /// The number of open cleanups that the last look found.
     open: usize,
     looking: Option<JoinHandle<Looked>>,
-    /// The rules were changed since the look began that is under way.
+    /// The rules were changed after the present look began.
     is_outdated: bool,
-    /// Jobs that may go, in the attempt that was looked at.
+    /// Jobs that may be removed, each with the attempt that was examined.
     free: HashMap<JobId, u32>,
     deleting: Option<JoinHandle<Result<TrashEmptied, DiskError>>>,
     trouble: Repeats,
@@ -77,14 +77,16 @@ impl Default for Retainer {
 #[derive(Debug, Default)]
 struct Looked {
     free: HashMap<JobId, u32>,
-    /// Some wait for a cleanup, or for what soon passes: a process in their workspace, a supervisor that ends.
+    /// Whether some wait for a cleanup, or for a cause that soon passes: a process in their workspace, a
+    /// supervisor that ends.
     pending: bool,
-    /// Number of their cleanups that can be worked on.
+    /// How many of their cleanups can be worked on.
     open: usize,
 }
 
 impl Retainer {
-    /// Applies other rules from now on; other times to keep jobs for are looked at once more at once.
+    /// Applies other rules from now on; when they change how long jobs are kept, the jobs are examined again
+    /// at once.
     pub(super) fn take_over(&mut self, rules: Option<(JobRetention, CleanupSettings)>) {
         let times = |rules: &Option<(JobRetention, CleanupSettings)>| rules.as_ref().map(|(times, _)| *times);
         if times(&self.rules) != times(&rules) {
@@ -94,8 +96,8 @@ impl Retainer {
         self.rules = rules;
     }
 
-    /// One step, of a run begun once a day and at the start. If the disk refuses, the run is tried again a
-    /// day later.
+    /// Does one step of a run, which begins once a day and at the start. If the disk refuses, the run is
+    /// tried again a day later.
     pub(super) fn step(
         &mut self,
         dir: &StateDir,
@@ -106,7 +108,7 @@ impl Retainer {
         let retention = *retention;
         if self.free.is_empty() {
             match self.looking.take_if(|thread| thread.is_finished()) {
-                // Its result follows the old rules.
+                // The result follows the old rules.
                 Some(_) if std::mem::take(&mut self.is_outdated) => {}
                 Some(thread) => {
                     let looked = thread.join().unwrap_or_else(|_| {
@@ -121,7 +123,7 @@ impl Retainer {
                 }
                 None if self.looking.is_some() => {}
                 None if self.next.is_some_and(|next| Instant::now() < next) => {}
-                // The age of jobs is uncertain: nothing is removed for its age.
+                // The age of jobs is uncertain: no job is removed because of its age.
                 None if self.clock.ahead(&dir.clock).is_some() => {}
                 None => {
                     of_the_queue(&self.trouble, finish_removals(dir, queue, settings))?;
@@ -175,8 +177,8 @@ impl Retainer {
         Ok(())
     }
 
-    /// A day later; soon, when cleanups must be done first, and with growing pauses while they make no
-    /// progress.
+    /// Plans the next look: a day later, or soon when cleanups must be done first, with growing pauses while
+    /// they make no progress.
     fn look_again(&mut self, pending: bool, open: usize) {
         let is_getting_on = open != self.open;
         if is_getting_on || !pending {
@@ -197,7 +199,7 @@ impl Retainer {
             return Ok(());
         }
         if let Some(deleted) = self.deleting.take().map(JoinHandle::join) {
-            // A panic has told itself.
+            // A panic has been reported already.
             deleted.into_iter().for_each(|deleted| drop(self.delete_trouble.note(deleted)));
         }
         let Some(listed) = self.delete_trouble.note(trash_slots(dir)) else { return Ok(()) };
@@ -211,7 +213,7 @@ impl Retainer {
     }
 }
 
-/// Finds out which of the jobs may go, and enters the cleanups that others need.
+/// Finds out which of the jobs may be removed, and enters the cleanups that others need.
 fn look(
     dir: &StateDir,
     jobs: Vec<Job>,
@@ -251,7 +253,7 @@ fn passes_soon(code: &str) -> bool {
     !FOR_LONG.contains(&code)
 }
 
-/// A disk that refuses is no reason to run no jobs.
+/// Notes a disk that refuses, which does not stop the jobs, and passes errors of the queue on.
 fn of_the_queue<T>(trouble: &Repeats, done: Result<T, PruneError>) -> Result<(), QueueError> {
     match done {
         Err(PruneError::Queue(e)) => Err(e),
@@ -269,7 +271,7 @@ mod tests {
     use crate::queue::Actor;
     use crate::state::Clock;
 
-    /// A look under way may end long after, and would be the last one for a day.
+    /// A look that ends long after it began would otherwise be the last one for a day.
     #[test]
     fn look_is_repeated_after_rules_changed() {
         let place = tempfile::tempdir().unwrap();

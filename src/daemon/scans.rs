@@ -17,10 +17,10 @@ use crate::state::StateDir;
 use crate::system::ClockWatch;
 use tracing::debug;
 
-/// At most so long until new settings are seen.
+/// How long it may take until new settings are seen.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How it looks, which may change.
+/// The settings of the scans, which may change.
 pub(super) struct Scanning(Mutex<(OrphanSettings, FreshnessLimits)>);
 
 impl Scanning {
@@ -28,7 +28,7 @@ impl Scanning {
         Scanning(Mutex::new((config.orphans.clone(), config.recovery.jobs.limits)))
     }
 
-    /// Other settings from the next look on.
+    /// Uses other settings from the next scan on.
     pub(super) fn take_over(&self, config: &DaemonConfig) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
             (config.orphans.clone(), config.recovery.jobs.limits);

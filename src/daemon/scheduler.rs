@@ -1,4 +1,4 @@
-//! The loop of a scheduler: has queued jobs started, watches running jobs, writes checkpoints.
+//! The loop of a scheduler: starts supervisors for queued jobs, watches running jobs, writes checkpoints.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -30,7 +30,7 @@ use crate::recovery::liveness_of;
 use crate::state::StateDir;
 use crate::system::Host;
 
-/// A mere look whether a lock is held holds it for less than this.
+/// A process that only looks whether a lock is held holds it for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(20);
 
 /// How a scheduler works.
@@ -42,15 +42,15 @@ pub struct SchedulerSettings {
     pub supervisor: Vec<OsString>,
     /// All variables that supervisors, and through them jobs, inherit.
     pub environment: Vec<(OsString, OsString)>,
-    /// Only these jobs; all when empty.
+    /// Only these jobs are started; all when empty.
     pub only: BTreeSet<JobId>,
-    /// At most so long between two looks.
+    /// The longest time between two looks.
     pub poll: Duration,
     /// Records since the last snapshot that make a new one due.
     pub checkpoint_records: u64,
     /// Time since the last snapshot that makes a new one due, if there are new records.
     pub checkpoint_interval: Duration,
-    /// The actor of the records, and the limits.
+    /// The actor of the records, and the limits for judging jobs.
     pub jobs: RecoverSettings,
 }
 
@@ -60,7 +60,7 @@ pub struct SchedulerSettings {
 pub enum WorkError {
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// Judging jobs.
+    /// A job could not be judged.
     #[error(transparent)]
     Jobs(#[from] RecoverError),
     #[error(transparent)]
@@ -98,7 +98,7 @@ pub struct Scheduler {
     pub(super) is_kept_waiting: bool,
     /// Whether no job is started any more.
     pub(super) is_ending: bool,
-    /// Held while this scheduler starts whatever job is next.
+    /// Held while this scheduler starts the next jobs, whichever they are.
     announced: Option<FileLock>,
     /// The lock of the daemon that this scheduler works for.
     lock: Option<Arc<FileLock>>,
@@ -107,7 +107,7 @@ pub struct Scheduler {
     troubles: Troubles,
 }
 
-/// What may fail in every round.
+/// Errors that may occur in every round.
 struct Troubles {
     log_in_doubt: Repeats,
     cleanups: Repeats,
@@ -128,11 +128,11 @@ impl Troubles {
     }
 }
 
-/// Looks at the queue in every round; true when it wants the next one at once.
+/// Called with the queue in every round; returns true when it wants the next round at once.
 pub(super) type Follower = Box<dyn FnMut(&mut Queue) -> bool + Send>;
 
 impl Scheduler {
-    /// A scheduler on a recovered queue.
+    /// Makes a scheduler for a recovered queue.
     pub fn new(dir: StateDir, queue: Queue, settings: SchedulerSettings) -> Scheduler {
         Scheduler {
             dir,
@@ -159,13 +159,14 @@ impl Scheduler {
         }
     }
 
-    /// It is a daemon's, and ends when what that has locked is not at its path any more.
+    /// Ties the scheduler to a daemon: it ends when the file that the daemon has locked is no longer at its
+    /// path.
     pub(super) fn work_under(&mut self, lock: Arc<FileLock>) {
         self.lock = Some(lock);
     }
 
-    /// Whether what lies at the path of the state directory is still what this scheduler works on: not another folder,
-    /// nothing, or the same folder with other files.
+    /// Checks that the path of the state directory still leads to what this scheduler works on: not to
+    /// another folder, to nothing, or to the same folder with other files.
     fn check_place(&self) -> Result<(), DiskError> {
         match self.lock.as_deref().or(self.announced.as_ref()) {
             Some(lock) => lock.check_its_name(&self.dir.disk),
@@ -173,32 +174,32 @@ impl Scheduler {
         }
     }
 
-    /// From now on this one follows the queue; returns the one that did before.
+    /// Sets the follower of the queue; returns the previous one.
     pub(super) fn follow(&mut self, follower: Follower) -> Option<Follower> {
         self.follower.replace(follower)
     }
 
-    /// From now on old jobs are removed once a day, or none.
+    /// Sets whether old jobs are removed once a day, and by which rules.
     pub(super) fn retain(&mut self, retention: Option<JobRetention>, cleanup: &CleanupSettings) {
         self.retainer.take_over(retention.map(|retention| (retention, cleanup.clone())));
     }
 
-    /// Other settings from the next round on.
+    /// Uses other settings from the next round on.
     pub(super) fn take_over(&mut self, settings: SchedulerSettings) {
         self.settings = settings;
     }
 
-    /// The queue as this scheduler knows it.
+    /// Returns the queue as this scheduler knows it.
     pub fn queue(&self) -> &Queue {
         &self.queue
     }
 
-    /// The jobs that this scheduler has started so far.
+    /// Returns the jobs that this scheduler has started so far.
     pub fn started(&self) -> &[JobId] {
         &self.started
     }
 
-    /// Why the host can start no job, as far as this scheduler has tried.
+    /// Returns why the host can start no job, as far as this scheduler has tried.
     pub fn why_host_cannot_start(&self) -> Option<&str> {
         self.starts.why_held()
     }
@@ -211,7 +212,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Runs until nothing can be started and all that was started here has ended.
+    /// Runs until no job can be started and all that were started here have ended.
     pub fn run_until_idle(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
         while !stop() {
             let moved = self.step_or_reopen()?;
@@ -226,18 +227,18 @@ impl Scheduler {
         Ok(())
     }
 
-    /// From now on no job is started; waiting tickets need not expect it.
+    /// Starts no more jobs from now on; waiting tickets need not expect this scheduler.
     pub(super) fn start_no_more(&mut self) {
         self.is_ending = true;
         self.withdraw();
     }
 
-    /// How many jobs run, also those that another process supervises.
+    /// Returns how many jobs run, including those that another process supervises.
     pub(super) fn count_running(&self) -> usize {
         self.queue.state().running().len()
     }
 
-    /// One round, and a rest when nothing happened.
+    /// Runs one round, and rests when nothing happened.
     pub(super) fn round(&mut self) -> Result<(), WorkError> {
         if !self.step_or_reopen()? {
             self.rest();
@@ -245,27 +246,28 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Tells the supervisors of all running jobs that everything ends here; how long a job may take then.
+    /// Tells the supervisors of all running jobs that everything ends here; returns how long a job may take
+    /// then.
     pub(super) fn interrupt_jobs(&self) -> Duration {
         let settings = &self.settings.jobs;
         let (host, table) = (Host::this(), ProcessTable::new());
         let look = JudgeContext { dir: &self.dir, host: &host, table: &table, limits: settings.limits };
         for job in self.queue.state().running() {
-            // One that nobody supervises has nobody to tell.
+            // A job without a supervisor has none to tell.
             let _ = remind(&look, job);
         }
         settings.kill_grace
     }
 
-    /// Whether something that was started here has not ended: also when its supervisor has.
+    /// Whether a job that was started here has not ended, even if its supervisor has.
     fn is_any_running(&self) -> bool {
         let status = |id| self.queue.state().get(id).map(|j| j.status);
         self.started.iter().any(|id| status(id) == Some(JobStatus::Running))
     }
 
-    /// Waits for a change of the queue. The wait is short while something runs, because the exit or kill of a
-    /// supervisor changes nothing in the queue; and while a repository is held, because giving it back is no
-    /// record either, and waiting tickets look as often.
+    /// Waits for a change of the queue. The wait is short while a job runs, because the end of a supervisor
+    /// changes nothing in the queue; and while a repository is held, because giving it back writes no record
+    /// either, and waiting tickets look as often.
     fn rest(&self) {
         let is_idle = self.supervisors.is_empty() && self.watch.is_empty();
         let longest = match (is_idle, self.is_kept_waiting) {
@@ -276,8 +278,8 @@ impl Scheduler {
         self.queue.wait(longest.min(self.settings.poll));
     }
 
-    /// One round. When the log's end is in doubt (a sync failed, the files that writers share were removed)
-    /// the queue is read anew: recorded changes are seen then, others are decided again.
+    /// Runs one round. When the log's end is in doubt (a sync failed, the files that writers share were
+    /// removed), the queue is read anew: recorded changes are seen then, others are decided again.
     fn step_or_reopen(&mut self) -> Result<bool, WorkError> {
         match self.step() {
             Err(e) if e.leaves_the_log_in_doubt() => {
@@ -295,7 +297,7 @@ impl Scheduler {
         }
     }
 
-    /// One round; true when something happened.
+    /// Runs one round; returns true when something happened.
     pub(crate) fn step(&mut self) -> Result<bool, WorkError> {
         // Jobs submitted from now on are in another directory: nothing must wait for this scheduler.
         self.check_place()?;
@@ -304,7 +306,7 @@ impl Scheduler {
         let ended = self.supervisors.reap();
         ended.iter().for_each(|gone| self.watch.lost(&gone.job));
         if !ended.is_empty() {
-            // See the records that they wrote before they ended.
+            // This reads the records that the supervisors wrote before they ended.
             self.queue.refresh()?;
             self.starts.ended(&self.dir, &ended, self.queue.state());
         }
@@ -325,8 +327,8 @@ impl Scheduler {
         Ok(is_anything_new || more)
     }
 
-    /// Enters the cleanups of ended jobs that asked for one. Derived from the queue, so one that cannot be
-    /// written now is written the next time, or by the next scheduler or recovery.
+    /// Enters the cleanups of ended jobs that asked for one. They are derived from the queue, so one that
+    /// cannot be written now is written the next time, or by the next scheduler or recovery.
     fn enter_cleanups(&mut self) {
         let by = &self.settings.jobs.actor.by;
         let entered = self.cleanups.enter_missing(&self.dir, self.queue.state(), by);
@@ -353,7 +355,7 @@ impl Scheduler {
         Ok(changed)
     }
 
-    /// True when the job is not under way any more.
+    /// Handles a reconciled job; returns true when the job is not under way any more.
     fn reconciled(&mut self, job: &Reconciled) -> Result<bool, WorkError> {
         tell_judgement(job);
         self.watch_on(job);
@@ -373,7 +375,8 @@ impl Scheduler {
         Ok(is_over)
     }
 
-    /// Where locks prove nothing (a network file system), the files of our own supervisor do.
+    /// Gives back a claim that our own supervisor has not begun. Where locks prove nothing (a network file
+    /// system), the supervisor's files do.
     fn give_back_unbegun(&mut self, id: &JobId) -> Result<bool, WorkError> {
         let Some(lost) = self.starts.left_unbegun(&self.dir, id) else { return Ok(false) };
         let is_of_host = !self.starts.blamed_on_host(std::slice::from_ref(id)).is_empty();
@@ -381,14 +384,14 @@ impl Scheduler {
         Ok(true)
     }
 
-    /// A recorded cancel is owed, whether or not its signal arrived.
+    /// Carries out recorded cancels, whether or not their signals arrived.
     fn carry_out_wishes(&mut self) {
         let alone = self.wishes.repeat(&self.dir, self.queue.state(), &self.settings.jobs);
-        // For a wish the time that is left is no matter.
+        // The time that is left does not matter for a cancel.
         alone.iter().for_each(|job| self.unsupervised.see_to(&self.dir, job, None, &self.settings.jobs));
     }
 
-    /// Watches a judged, living job by the processes in the judgement.
+    /// Watches a living job by the processes in its judgement.
     fn watch_on(&mut self, reconciled: &Reconciled) {
         let Some(job) = self.queue.state().get(&reconciled.job_id) else { return };
         let left = time_left(job, &reconciled.judgement);
@@ -406,7 +409,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether the lock is free now. The next recovery reports anything else wrong with it.
+    /// Whether the lock is free now. The next recovery reports anything else that is wrong with it.
     pub(super) fn recover_lock(&self, repository: &str) -> bool {
         let (host, table) = (Host::this(), ProcessTable::new());
         let look =
@@ -421,21 +424,21 @@ impl Scheduler {
         }
     }
 
-    /// Announces to waiting tickets that queued jobs are started here, in their order. One of several
+    /// Announces to waiting tickets that this scheduler starts queued jobs in their order. One of several
     /// schedulers announces it; when that one is gone, the next does.
     fn announce(&mut self) {
         if self.settings.only.is_empty() && self.announced.is_none() && !self.is_ending {
             let path = self.dir.paths.scheduling_lock();
-            // Those who only look hold it for moments.
+            // Processes that only look hold it for moments.
             self.announced = match FileLock::take_if_free(&self.dir.disk, &path, LOOK_GRACE, |_, _| true) {
                 Ok(Taken::Ours(lock)) => Some(lock),
                 Err(e) if e.is_not_found() => FileLock::try_acquire(&self.dir.disk, &path).ok(),
                 _ => None,
             };
             if let Some(lock) = &self.announced {
-                // From now on it is believed: replace what another scheduler left.
+                // From now on others believe it, so it replaces what another scheduler left.
                 self.starts.tell_anew(&self.dir);
-                // After a crash its content says that a scheduler is expected back.
+                // After a crash, its content says that a scheduler is expected back.
                 let since = self.dir.clock.now().to_string();
                 let holder = Holder { pid: std::process::id(), purpose: "starts jobs".to_owned(), since };
                 self.troubles.announcement.note(lock.describe(&holder));
@@ -448,7 +451,7 @@ impl Scheduler {
         record::write(&self.dir, job)
     }
 
-    /// Derived, so that a failure to write it is for the next recovery to repair.
+    /// Writes a job's record. The record is derived, so the next recovery repairs a failure to write it.
     fn write_record(&self, id: &JobId) {
         self.troubles.records.note(self.write_record_of(id));
     }
@@ -456,7 +459,7 @@ impl Scheduler {
     fn checkpoint_if_due(&mut self) -> Result<(), WorkError> {
         let new = self.queue.records_since_checkpoint();
         let jobs = self.queue.state().jobs().len() as u64;
-        // A snapshot costs as much as there are jobs: not before the log has grown in proportion.
+        // A snapshot costs in proportion to the jobs, so it waits until the log has grown in proportion.
         let many = new >= self.settings.checkpoint_records.max(jobs / 2);
         let late = new > 0 && self.last_checkpoint.elapsed() >= self.settings.checkpoint_interval;
         if many || late {
@@ -473,8 +476,8 @@ impl Scheduler {
             self.starts.forget(&self.dir);
         }
         if let Some(lock) = self.announced.take() {
-            // An orderly end: nothing need wait for this scheduler to come back. If the truncation fails, others wait for
-            // a moment.
+            // The end is orderly, so nothing need wait for this scheduler to come back. If the truncation
+            // fails, others wait for a moment.
             self.troubles.announcement.note(lock.file().truncate(0));
         }
     }

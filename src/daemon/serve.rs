@@ -27,33 +27,33 @@ use crate::state::StateDir;
 
 /// How a daemon works.
 pub struct DaemonSettings {
-    /// By what.
+    /// Its configuration.
     pub config: DaemonConfig,
-    /// How it watches its own recovery.
+    /// Options of its recovery.
     pub run: RunOptions,
     /// Called when deliveries cannot be recorded.
     pub trouble: Trouble,
-    /// Begins to listen; called once no other process is the daemon, before anything is recovered.
+    /// Begins to listen. Called when no other process is the daemon, before anything is recovered.
     pub listen: Listen,
-    /// Asked in each round of the loop that works: a new configuration to go on with.
+    /// Called in each round of the main loop; returns a new configuration, if there is one.
     pub reload: Box<dyn Fn() -> Option<DaemonConfig>>,
     /// How it ends.
     pub ending: Ending,
 }
 
-/// Begins to listen, and says where.
+/// Begins to listen, and returns where.
 pub type Listen = Box<dyn FnOnce(&StateDir) -> io::Result<Listening>>;
 
-/// Where a daemon can be asked.
+/// Where a daemon listens.
 #[derive(Debug, Clone, Default)]
 pub struct Listening {
-    /// On TCP.
+    /// The TCP address.
     pub address: Option<String>,
-    /// On a unix socket.
+    /// The unix socket.
     pub socket: Option<PathBuf>,
 }
 
-/// A recovery that takes longer is announced, so that it can be watched.
+/// A recovery that takes longer than this is announced, so that it can be watched.
 const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
 
 /// Recovers, calls `ready`, and runs jobs until `stop` says so. Then running jobs are waited for as long as is
@@ -80,12 +80,14 @@ pub fn serve(
             DaemonInfo::remove(dir)?;
             served
         }
-        // The directory at the path is not this daemon's, which is also the reason for any other failure.
+        // The directory at the path is not this daemon's any more, which is also the reason for any other
+        // failure.
         Err(left) => served.map_err(|_| left.into()),
     }
 }
 
-/// Runs the recovery; when it takes long, the file by which others find the daemon is written before it ends.
+/// Runs the recovery. When it takes long, the file by which others find the daemon is written before the
+/// recovery ends.
 fn announced<T>(dir: &StateDir, info: &DaemonInfo, recover: impl FnOnce() -> T) -> T {
     let (over, wait) = channel::<()>();
     std::thread::scope(|scope| {
@@ -123,7 +125,7 @@ fn serve_on(
         ready,
         loop_restarts: 0,
     };
-    // Where it cannot be told, the phase `startup` says so: no reason not to come up.
+    // When this cannot be read, the phase `startup` reports it, and the daemon comes up all the same.
     let safe_mode = safe_mode(dir).unwrap_or_else(|e| {
         warn!(event = events::TROUBLE, "whether safe mode is due cannot be told: {}", error_chain(&e));
         None
@@ -178,7 +180,7 @@ fn work_on(
     }
 }
 
-/// History and log say that this start came up, and how.
+/// Records in history and log that this start came up, and how.
 fn come_up_safely(dir: &StateDir, safe: &SafeMode) -> Result<(), DaemonError> {
     let (startup, _) = Startup::begin(dir, StartedBy::Daemon)?;
     startup.enter_safe_mode(safe)?;

@@ -16,9 +16,9 @@ use crate::durable::Backoff;
 use crate::queue::JobId;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause between two tries of an open circuit.
+/// The longest pause between two tries while the circuit is open.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// From this many different jobs in a row that fail to start, the host is blamed.
+/// When this many different jobs in a row fail to start, the host is blamed.
 const IN_A_ROW: usize = 2;
 
 /// How many starts may be made now.
@@ -26,7 +26,7 @@ const IN_A_ROW: usize = 2;
 pub(super) enum Allowance {
     /// As many as there are workers.
     All,
-    /// One, to see whether the cause is gone.
+    /// One, to test whether the cause is gone.
     One,
     /// None before the pause is over.
     None,
@@ -34,7 +34,7 @@ pub(super) enum Allowance {
 
 #[derive(Debug, Default)]
 pub(super) struct Circuit {
-    /// The jobs that failed to start, in a row, each once.
+    /// The different jobs that failed to start in a row.
     failed: Vec<JobId>,
     open: Option<Open>,
 }
@@ -58,12 +58,12 @@ impl Circuit {
         self.open.is_some()
     }
 
-    /// Whether nothing has failed since the last start that came about.
+    /// Whether nothing has failed since the last successful start.
     pub(super) fn is_clear(&self) -> bool {
         self.open.is_none() && self.failed.is_empty()
     }
 
-    /// Whether this job's start failed since the last one that came about.
+    /// Whether this job's start has failed since the last successful start.
     pub(super) fn has_failed(&self, job: &JobId) -> bool {
         self.failed.contains(job)
     }
@@ -73,7 +73,7 @@ impl Circuit {
         self.is_open() || self.failed.iter().any(|other| other != job)
     }
 
-    /// A job's supervisor left without having begun it, for a reason that may be the job's own.
+    /// Notes that a job's supervisor ended without having begun it, for a reason that may be the job's own.
     pub(super) fn start_failed(&mut self, job: &JobId, now: Instant) {
         if !self.failed.contains(job) {
             self.failed.push(job.clone());
@@ -83,18 +83,18 @@ impl Circuit {
         }
     }
 
-    /// Nothing can be started at all.
+    /// Notes that nothing can be started at all.
     pub(super) fn host_failed(&mut self, now: Instant) {
         let mut backoff = match &self.open {
             None => Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
-            // Several that were started together and fail together are one try.
+            // Several starts that began together and fail together count as one try.
             Some(open) if now < open.next => return,
             Some(open) => open.backoff,
         };
         self.open = Some(Open { next: now + backoff.pause(), backoff });
     }
 
-    /// A start came about; true when the circuit was open.
+    /// Notes a successful start; returns true when the circuit was open.
     pub(super) fn start_succeeded(&mut self) -> bool {
         self.failed.clear();
         self.open.take().is_some()
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(circuit.allows(now), Allowance::None);
         assert!(circuit.blames_host(&id("a")));
         assert_eq!(circuit.allows(now + FIRST_PAUSE), Allowance::One);
-        // A start that came about in between: they were two faults of two jobs.
+        // A start succeeded in between: these were two faults of two jobs.
         assert!(circuit.start_succeeded());
         circuit.start_failed(&id("a"), now);
         assert!(circuit.start_succeeded() || circuit.is_clear());

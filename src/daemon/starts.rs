@@ -12,7 +12,7 @@ use crate::queue::{Claim, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 use tracing::{info, warn};
 
-/// A command that could not be executed has been given up by then.
+/// By this time, a supervisor has given up a command that could not be executed.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// `work`, which runs without a daemon, waits for the circuit only until its pauses are this long.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub(super) struct Starts {
     circuit: Circuit,
-    /// Jobs of our own supervisors that have left without an end, with the claim.
+    /// Jobs whose supervisors, started here, have ended without recording an end, with the claim.
     lost: HashMap<JobId, Lost>,
-    /// When the last start of a job failed that is not yet known to be its own fault.
+    /// When the last start of a job failed, if the failure is not yet known to be the job's own fault.
     failed_at: HashMap<JobId, Instant>,
     held: Option<StartsHeld>,
     open_since: Option<Instant>,
@@ -43,7 +43,7 @@ impl Default for Starts {
     }
 }
 
-/// A supervisor of ours that is gone.
+/// A supervisor of ours that has ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lost {
     pub(super) claim: Claim,
@@ -55,24 +55,24 @@ impl Starts {
         self.circuit.allows(Instant::now())
     }
 
-    /// Why no job is started, while the circuit is open.
+    /// Returns why no job is started, while the circuit is open.
     pub(super) fn why_held(&self) -> Option<&str> {
         self.held.as_ref().map(|held| held.reason.as_str())
     }
 
-    /// Whether it is worth waiting for a next try.
+    /// Whether it is worth waiting for the next try.
     pub(super) fn is_trying(&self) -> bool {
         self.circuit.is_open() && self.open_since.is_some_and(|since| since.elapsed() < PATIENCE)
     }
 
-    /// Of those that may start, the one to try while the circuit is open: one that has not failed.
+    /// Returns which of the startable jobs to try while the circuit is open: one that has not failed.
     pub(super) fn to_try(&self, startable: Vec<(JobId, u32)>) -> Option<(JobId, u32)> {
         let first = startable.first().cloned();
         startable.into_iter().find(|(job, _)| !self.circuit.has_failed(job)).or(first)
     }
 
-    /// Jobs that are not tried again yet: earlier starts may still show that the host is to blame, and until
-    /// then a second failure would be counted against them.
+    /// Returns jobs that are not tried again yet: earlier starts may still show that the host is to blame,
+    /// and until then a second failure would be counted against them.
     pub(super) fn in_suspense(&self, dir: &StateDir, supervisors: &Supervisors) -> BTreeSet<JobId> {
         if self.failed_at.is_empty() {
             return BTreeSet::new();
@@ -103,7 +103,7 @@ impl Starts {
         }
     }
 
-    /// Looks whether a start came about, when any has failed before.
+    /// Checks whether a start succeeded, when any has failed before.
     pub(super) fn look(&mut self, dir: &StateDir, supervisors: &Supervisors) {
         if self.circuit.is_clear() {
             return;
@@ -114,14 +114,14 @@ impl Starts {
         }
     }
 
-    /// The lost supervisor of this job, when it is known to have left without beginning the job, whatever the
-    /// job's lock shows: no other process has had its claim.
+    /// Returns the lost supervisor of this job, when it is known to have ended without beginning the job,
+    /// whatever the job's lock shows: no other process has had its claim.
     pub(super) fn left_unbegun(&self, dir: &StateDir, job: &JobId) -> Option<Lost> {
         let lost = self.lost.get(job).copied()?;
         (has_begun(dir, job, lost.claim) == Some(false)).then_some(lost)
     }
 
-    /// Those of these jobs whose failed start is the host's fault.
+    /// Returns those of these jobs whose failed start is the host's fault.
     pub(super) fn blamed_on_host(&self, jobs: &[JobId]) -> BTreeSet<JobId> {
         let is_of_host = |job: &&JobId| {
             self.lost.get(*job).is_some_and(|lost| lost.blames_host || self.circuit.blames_host(job))
@@ -129,7 +129,7 @@ impl Starts {
         jobs.iter().filter(is_of_host).cloned().collect()
     }
 
-    /// A job was judged after its supervisor was lost.
+    /// Notes the judgement of a job whose supervisor was lost.
     pub(super) fn judged(&mut self, dir: &StateDir, job: &JobId, never_started: bool, why: &str) {
         let Some(lost) = self.lost.remove(job).filter(|_| never_started) else { return };
         let now = Instant::now();
@@ -141,7 +141,7 @@ impl Starts {
         self.tell(dir, why);
     }
 
-    /// Not even a supervisor could be started.
+    /// Notes that not even a supervisor could be started.
     pub(super) fn host_failed(&mut self, dir: &StateDir, why: &str) {
         self.circuit.host_failed(Instant::now());
         self.tell(dir, why);
@@ -166,7 +166,7 @@ impl Starts {
         }
     }
 
-    /// Replaces what an earlier scheduler has told.
+    /// Replaces the report of an earlier scheduler.
     pub(super) fn tell_anew(&self, dir: &StateDir) {
         self.trouble.note(match &self.held {
             Some(held) => held.write(dir),
@@ -180,12 +180,12 @@ impl Starts {
         self.forget(dir);
     }
 
-    /// Starts are not held any more, or the scheduler ends.
+    /// Notes that starts are not held any more, or that the scheduler ends.
     pub(super) fn forget(&mut self, dir: &StateDir) {
         self.open_since = None;
         if self.held.take().is_some() {
             info!(event = events::STARTS_RESUMED, "starts of jobs are not held any more");
-            // One that stays counts no more when this scheduler has ended.
+            // A file that stays does not count after this scheduler has ended.
             self.trouble.note(StartsHeld::remove(dir));
         }
     }
@@ -208,7 +208,7 @@ mod tests {
         name.parse().unwrap()
     }
 
-    /// Submits and claims a job; the claim.
+    /// Submits and claims a job; returns the claim.
     fn claimed(queue: &mut Queue, name: &str) -> u64 {
         let spec = JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() };
         let submission = Submission { job: id(name), priority: 0, repository: None, spec };
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(starts.in_suspense(&dir, &none), BTreeSet::from([id("failed")]));
         assert_eq!(starts.blamed_on_host(&[id("lost")]), BTreeSet::from([id("lost")]), "two in a row");
 
-        // Reconciled and claimed again by another scheduler: it runs, but not by this claim.
+        // The job was reconciled and claimed again by another scheduler: it runs, but not by this claim.
         given_back(&mut queue, "lost", Claim::of_record(lost));
         let again = Operation::Claim { job: id("lost"), attempt: 1 };
         queue.transact(&Actor::default(), |_| (vec![again], ())).unwrap();

@@ -13,7 +13,7 @@ use crate::logging::open_bounded;
 use crate::queue::{Claim, JobId};
 use crate::state::StateDir;
 
-/// Supervisors that watch the log: a user's watches are for other programs too.
+/// How many supervisors watch the log: a user's watches are also for other programs.
 const MOST_WATCHES: usize = 32;
 
 /// The supervisors that this process started and that live.
@@ -34,7 +34,7 @@ struct Started {
 pub(super) struct Gone {
     pub(super) job: JobId,
     pub(super) claim: Claim,
-    /// It says that the host was too weak to start the command.
+    /// Whether it reported that the host was too weak to start the command.
     pub(super) blames_host: bool,
 }
 
@@ -48,9 +48,9 @@ pub(super) fn can_start(program: &[OsString]) -> Result<(), DiskError> {
 }
 
 impl Supervisors {
-    /// Starts `program… --job ID --claim SEQ`, detached in everything but parentage: it makes a session of
-    /// its own, inherits no terminal or pipe, and of the environment only `environment`, which its job gets
-    /// too.
+    /// Starts `program… --job ID --claim SEQ`. The supervisor is our child, but otherwise detached: it makes
+    /// a session of its own, inherits no terminal or pipe, and of the environment only `environment`, which
+    /// its job gets too.
     pub(super) fn start(
         &mut self,
         dir: &StateDir,
@@ -84,7 +84,7 @@ impl Supervisors {
         Ok(())
     }
 
-    /// Takes note of those that have ended.
+    /// Reaps the supervisors that have ended, and returns them.
     pub(super) fn reap(&mut self) -> Vec<Gone> {
         let mut gone = Vec::new();
         self.children.retain(|job, started| match started.child.try_wait() {
@@ -99,7 +99,7 @@ impl Supervisors {
         gone
     }
 
-    /// The jobs and claims of those that live for at least so long.
+    /// Returns the jobs and claims of those that have lived for at least this time.
     pub(super) fn older_than(&self, age: Duration) -> impl Iterator<Item = (&JobId, Claim)> {
         let old = move |(job, started): (_, &Started)| {
             (started.at.elapsed() >= age).then_some((job, started.claim))
@@ -107,7 +107,8 @@ impl Supervisors {
         self.children.iter().filter_map(old)
     }
 
-    /// The jobs and claims of those that live for less than that, and when they were started.
+    /// Returns the jobs and claims of those that have lived for less than this time, and when they were
+    /// started.
     pub(super) fn younger_than(&self, age: Duration) -> impl Iterator<Item = (&JobId, Claim, Instant)> {
         let young = move |(job, started): (_, &Started)| {
             (started.at.elapsed() < age).then_some((job, started.claim, started.at))

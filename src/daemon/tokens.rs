@@ -20,14 +20,14 @@ const BYTES: usize = 32;
 /// The role of a token's bearer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Everything.
+    /// May do everything.
     Admin,
-    /// Look.
+    /// May only read.
     Viewer,
 }
 
 impl Role {
-    /// Both.
+    /// Both roles.
     pub const ALL: [Role; 2] = [Role::Admin, Role::Viewer];
 
     pub const fn as_str(self) -> &'static str {
@@ -37,7 +37,7 @@ impl Role {
         }
     }
 
-    /// Where its token is.
+    /// Returns the path of its token's file.
     pub fn file(self, dir: &StateDir) -> PathBuf {
         match self {
             Role::Admin => dir.paths.admin_token(),
@@ -46,7 +46,7 @@ impl Role {
     }
 }
 
-/// Makes the tokens that are not there, or cannot be trusted; the roles whose token is new.
+/// Makes the tokens that are missing or cannot be trusted; returns the roles whose token is new.
 pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
     let mut made = Vec::new();
     for role in Role::ALL {
@@ -56,7 +56,7 @@ pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
         }
     }
     if made.is_empty() {
-        // Their maker may have died, or been told of an error, before their names were synced.
+        // The maker of the files may have died, or got an error, before their names were synced.
         dir.disk.sync_dir(&dir.paths.daemon())?;
     }
     Ok(made)
@@ -78,8 +78,8 @@ pub(crate) fn rotate_token(dir: &StateDir, role: Role) -> Result<(), DiskError> 
     replace(&dir.disk, &path, text.as_bytes())
 }
 
-/// The tokens at one moment, as digests: those read for one request can serve others that came before the
-/// read.
+/// The tokens at one moment, as digests: tokens that were read for one request can serve others that came
+/// before the read.
 #[derive(Clone)]
 pub struct Tokens([Option<[u8; 32]>; 2]);
 
@@ -93,8 +93,8 @@ impl Tokens {
         Ok(Tokens(digests))
     }
 
-    /// The role of a given token, if it is one. Both are compared, whole, and by their digests, so that the
-    /// time reveals nothing.
+    /// Returns the role of a given token, if it is valid. Both tokens are compared, whole and by their
+    /// digests, so that the time reveals nothing.
     pub fn role_of(&self, given: &str) -> Option<Role> {
         let given = digest_of(given);
         let mut found = None;

@@ -1,5 +1,5 @@
-//! One line for each job that came to an end, by whichever process: what ran when the queue was looked at last, and
-//! does not any more.
+//! Logs one line for each job that came to an end, recorded by any process: it ran at the last look at the
+//! queue, and does not run any more.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Tells the ends since the last look.
+    /// Logs the ends since the last look.
     pub(super) fn look(&mut self, state: &QueueState) {
         let now: HashMap<JobId, Option<Claim>> =
             state.running().map(|job| (job.id.clone(), job.run_state().claim)).collect();
@@ -32,7 +32,7 @@ fn tell_end(job: &Job, claim: Option<Claim>) {
     let (id, run_state) = (&job.id, job.run_state());
     let repository = job.repository.as_deref();
     let ended = run_state.attempts.last();
-    // Back in the line: after an attempt that ended, by policy, or without one.
+    // The job is queued again: after an attempt that ended, by policy, or without one.
     let (status, attempt, reason) = match (job.status, ended) {
         (JobStatus::Queued | JobStatus::Running, Some(ended)) if ended.attempt + 1 == job.attempt => {
             (ended.status, ended.attempt, ended.reason.as_deref())
@@ -75,7 +75,7 @@ fn tell_end(job: &Job, claim: Option<Claim>) {
     }
 }
 
-/// That a supervisor was started for a claim.
+/// Logs that a supervisor was started for a claim.
 pub(super) fn tell_start(job: Option<&Job>, claim: Claim) {
     let Some(job) = job else { return };
     let id = &job.id;
@@ -86,7 +86,7 @@ pub(super) fn tell_start(job: Option<&Job>, claim: Claim) {
     );
 }
 
-/// What a judgement of a running job came to; its end is told by [`Told`].
+/// Logs the judgement of a running job; [`Told`] logs its end.
 pub(super) fn tell_judgement(judged: &crate::jobs::Reconciled) {
     use crate::jobs::{Reconciliation, Verdict};
     let id = &judged.job_id;

@@ -1,7 +1,7 @@
-//! Unsupervised jobs: watched until they end, or ended, by policy.
+//! Unsupervised jobs: they are watched until they end, or ended, by policy.
 //!
 //! Only the dead supervisor enforced a job's time limit and its cancellation; now the daemon that adopts the
-//! job does. Ending one takes as long as its grace, so a thread does that.
+//! job does. A separate thread ends a job, because that takes as long as its grace period.
 
 use std::collections::HashMap;
 use std::thread::JoinHandle;
@@ -15,7 +15,7 @@ use crate::state::StateDir;
 use crate::system::{ProcessIdentity, age_of};
 use tracing::{info, warn};
 
-/// The orphans that are being ended.
+/// The unsupervised jobs that are being ended.
 #[derive(Debug)]
 pub(super) struct Unsupervised {
     ending: HashMap<JobId, JoinHandle<()>>,
@@ -47,7 +47,7 @@ impl Unsupervised {
         }
         let (dir, own, settings) = (dir.clone(), job.clone(), settings.clone());
         let thread = std::thread::Builder::new().name("end-orphan".to_owned()).spawn(move || {
-            // If it could not be ended, or recorded, the next look tries again.
+            // If the job could not be ended, or its end not recorded, the next look tries again.
             let ended = Queue::open(&dir).map_err(|e| error_chain(&e)).and_then(|mut queue| {
                 end_unsupervised(&dir, &mut queue, &own, why, &settings).map_err(|e| error_chain(&e))
             });
@@ -79,15 +79,15 @@ fn reason_to_end(job: &Job, left: Option<Duration>, settings: &RecoverSettings) 
     }
 }
 
-/// The rest of an unsupervised job's time limit; `None` when it has none.
+/// Returns the rest of an unsupervised job's time limit; `None` when it has none.
 pub(super) fn time_left(job: &Job, judgement: &Judgement) -> Option<Duration> {
     let Verdict::OrphanedProcess { processes } = &judgement.verdict else { return None };
     left_of_limit(job, judgement, processes)
 }
 
-/// The rest of a job's time limit, for any process that enforces it. Counted by the clock of this boot from
-/// the start of its command, or else its supervisor, or the oldest of its processes: dates are wrong when the
-/// clock was set.
+/// Returns the rest of a job's time limit, for any process that enforces it. It counts by the clock of this
+/// boot from the start of the job's command, or else its supervisor, or the oldest of its processes: dates
+/// are wrong when the clock was set.
 pub(super) fn left_of_limit(
     job: &Job,
     judgement: &Judgement,

@@ -21,19 +21,20 @@ use crate::queue::{Claim, Job, JobId};
 use crate::state::StateDir;
 use crate::system::{Presence, ProcessIdentity, presence};
 
-/// How long a claim may stay without a supervisor before it is judged.
+/// How long a claim may have no supervisor before it is judged.
 const GRACE: Duration = Duration::from_secs(1);
-/// A supervised job is judged even without a notice: its lock may have been removed.
+/// The time after which a supervised job is judged even without a notice: its lock may have been removed.
 const REASSURANCE: Duration = Duration::from_secs(60);
 /// The same for a job without its supervisor, of which not all processes may be known.
 const ORPHAN_PAUSE: Duration = Duration::from_secs(30);
-/// Between two judgements of a job whose end gives no notice.
+/// The pause between two judgements of a job whose end gives no notice.
 const TIMED_PAUSE: Duration = Duration::from_millis(500);
-/// Between two judgements of a job that cannot be judged, or whose processes cannot be seen.
+/// The pause between two judgements of a job that cannot be judged, or whose processes cannot be seen.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(10);
-/// A look at a job without supervisor reads the table of all processes: not for each child that ends.
+/// The shortest pause between two looks at a job without supervisor: a look reads the table of all processes,
+/// so it must not follow each child that ends.
 const SHORTEST: Duration = Duration::from_millis(300);
-/// Processes of one job that are watched; when they are gone, the next ones.
+/// How many processes of one job are watched; when they have ended, the next ones are.
 const MOST_PROCESSES: usize = 16;
 
 /// The watched processes, and the times of the next judgements.
@@ -57,7 +58,7 @@ impl Watched {
         self.next = self.next.min(at);
     }
 
-    /// When it may be looked at again at the earliest.
+    /// Returns the earliest time at which it may be looked at again.
     fn earliest(&self, now: Instant) -> Instant {
         self.last.map_or(now, |last| now.max(last + SHORTEST))
     }
@@ -68,19 +69,19 @@ impl Watch {
         Watch { exits: Exits::new(), jobs: HashMap::new() }
     }
 
-    /// Whether there is nothing to wait for.
+    /// Whether nothing is watched.
     pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// A supervisor that we started is gone: its job, if it still runs, is looked at without delay.
+    /// Notes that a supervisor that we started is gone: its job, if it still runs, is examined without delay.
     pub(super) fn lost(&mut self, job: &JobId) {
         let now = Instant::now();
         let lost = Watched { claim: None, tokens: Vec::new(), next: now, last: None, is_unsupervised: false };
         self.jobs.insert(job.clone(), lost);
     }
 
-    /// The jobs whose fate has to be looked into now, out of all that run and are not our children's.
+    /// Returns the jobs that must be judged now, out of all that run and are not our children's.
     pub(super) fn due<'a>(&mut self, dir: &StateDir, jobs: impl Iterator<Item = &'a Job>) -> Vec<JobId> {
         let now = Instant::now();
         for id in self.exits.take() {
@@ -119,7 +120,7 @@ impl Watch {
             return false;
         }
         if watched.tokens.is_empty() && !watched.is_unsupervised && seems_to_live(dir, job) {
-            // It has come up since, or cannot be watched.
+            // The supervisor has started since, or cannot be watched.
             self.begin(dir, job, now);
             return false;
         }
@@ -202,7 +203,7 @@ impl Watch {
     }
 }
 
-/// The command, as long as it lives: its children come and go.
+/// Returns the processes to watch. While the command lives, it is enough: its children come and go.
 fn worth_watching(processes: &[ProcessIdentity], command: Option<ProcessIdentity>) -> Vec<ProcessIdentity> {
     match command.filter(|c| processes.contains(c)) {
         Some(command) => vec![command],
@@ -210,7 +211,7 @@ fn worth_watching(processes: &[ProcessIdentity], command: Option<ProcessIdentity
     }
 }
 
-/// The process that the job's life depends on, as far as its files name one.
+/// Returns the process that the job's life depends on, as far as its files name one.
 fn head_of(dir: &StateDir, job: &Job) -> Option<ProcessIdentity> {
     if let Some(adopted) = &job.run_state().adopted {
         return Some(ProcessIdentity { pid: adopted.pid, start_time: adopted.start_time });

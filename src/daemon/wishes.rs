@@ -1,8 +1,8 @@
 //! Carries out recorded cancels of running jobs, again and again until they take effect.
 //!
 //! The process that records a cancel also tells the supervisor, and the supervisor reads the log itself. Both
-//! may fail: the one was killed in between, the other is stopped, hangs, or is of an earlier version. So the
-//! scheduler tells the supervisor again, with growing pauses.
+//! may fail: the former was killed in between, or the latter is stopped, hangs, or is of an earlier version.
+//! So the scheduler tells the supervisor again, with growing pauses.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,11 +15,12 @@ use crate::state::StateDir;
 use crate::system::Host;
 use tracing::info;
 
-/// The process that recorded the cancel tells the supervisor, which also reads the log: both get this long.
+/// How long the process that recorded the cancel, and the supervisor, which also reads the log, have before
+/// the first reminder.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The wishes that have not happened yet.
+/// The cancels that have not taken effect yet.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     told: HashMap<JobId, Told>,

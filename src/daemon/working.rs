@@ -1,4 +1,4 @@
-//! The work of a recovered daemon: the scheduler in its loop, and beside it cleanups and deliveries. Each
+//! The work of a recovered daemon: the scheduler in its loop, with cleanups and deliveries beside it. Each
 //! takes over a new configuration while it works.
 
 use std::cell::RefCell;
@@ -31,14 +31,14 @@ pub(super) struct DaemonHooks<'a> {
     pub(super) stop: &'a dyn Fn() -> bool,
 }
 
-/// What works beside the scheduler, with a configuration of its own.
+/// The work beside the scheduler, with its own configuration.
 struct Beside {
     cleaning: Cleaning,
     scanning: Scanning,
 }
 
-/// Runs jobs, and beside that gives those that wait a record of their own: a daemon is ready before. While a
-/// phase is tried again no job is started; those that run go on.
+/// Runs jobs. Beside that it writes the records of waiting jobs, so that the daemon is ready before they are
+/// all written. While a phase is tried again no job is started; running jobs go on.
 pub(super) fn work(
     queue: Queue,
     again: &PhaseRetry<'_>,
@@ -54,7 +54,7 @@ pub(super) fn work(
         let (beside, over, waiting) = (&beside, &over, &waiting);
         let stop = move || over.load(Ordering::Relaxed);
         let mut threads = Vec::new();
-        // Also when the loop breaks off, or a thread cannot be had: the scope waits for its threads.
+        // This catches panics of the loop and failures to start a thread: the scope waits for its threads.
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let broke_off = restarts.beside.clone();
             let cleans = move || kept_going(&broke_off, &stop, &mut || clean(dir, &beside.cleaning, over));
@@ -62,7 +62,7 @@ pub(super) fn work(
             let broke_off = restarts.beside.clone();
             let mut scan = move || scan_at_intervals(dir, &beside.scanning, over);
             threads.push(begin(scope, "scanner", move || kept_going(&broke_off, &stop, &mut scan))?);
-            // Derived: a record that cannot be written now is written by the next recovery.
+            // A record is derived: one that cannot be written now is written by the next recovery.
             let write = move || {
                 if let Err(e) = record::write_waiting(dir, waiting, &stop) {
                     warn!(
@@ -140,7 +140,7 @@ fn schedule(
     Ok(wind_down(&mut scheduler, drain_timeout, &hooks.ending)?)
 }
 
-/// Jobs that run go on by the limits that their supervisors were given.
+/// Takes over a configuration. Running jobs keep the limits that their supervisors were given.
 fn take_over(
     scheduler: &mut Scheduler,
     again: &PhaseRetry<'_>,
@@ -155,7 +155,7 @@ fn take_over(
     // Attempts under way complete in their own thread: no job waits for them, and the new engine begins when
     // the old one has left.
     let before = scheduler.follow(follower);
-    // Without a thread it comes to its end here, with the closure that is dropped.
+    // If no thread can be started, the closure is dropped, and the engine ends here.
     let _ = Builder::new().name("old-deliveries".to_owned()).spawn(move || drop(before));
     again.config.replace(config);
 }

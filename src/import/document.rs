@@ -16,20 +16,20 @@ use crate::queue::{
 };
 use crate::state::{Timestamp, names};
 
-/// All that a record is made from.
+/// Everything that a record is made from.
 pub(super) struct Source<'a> {
     pub(super) id: &'a JobId,
     pub(super) job: &'a LegacyJob,
     pub(super) evidence: &'a Evidence,
     pub(super) judgement: &'a Judgement,
     pub(super) template: &'a CommandTemplate,
-    /// When the job file, or else the folder, was written last.
+    /// When the job file, or else the folder, was last written.
     pub(super) recorded_at: Timestamp,
     pub(super) boot_id: &'a str,
     /// Where the running script writes its output.
     pub(super) output_path: PathBuf,
     pub(super) is_reconstructed: bool,
-    /// Its process withstood: it runs on, with its end asked for.
+    /// The job's process could not be killed: it goes on, and its end is requested.
     pub(super) withstood: bool,
 }
 
@@ -41,12 +41,12 @@ impl Source<'_> {
             Verdict::Cancelled { .. } if self.withstood => JobStatus::Running,
             Verdict::Cancelled { .. } => JobStatus::Cancelled,
             Verdict::Over { status, .. } => status,
-            // Never made into a record.
+            // A job with this verdict never becomes a record.
             Verdict::LeftOut => JobStatus::Crashed,
         }
     }
 
-    /// The record.
+    /// Makes the record.
     pub(super) fn document(&self) -> Result<JobDocument, serde_json::Error> {
         let spec = serde_json::value::to_raw_value(&self.spec())?;
         Ok(self.document_with(spec))
@@ -85,20 +85,22 @@ impl Source<'_> {
             timeout_ms: self.job.timeout_ms,
             on_crash: CrashPolicy::Hold,
             max_attempts: DEFAULT_MAX_ATTEMPTS,
-            // Its clean-up would remove the former server's folder, which is not ours.
+            // A cleanup would remove the former server's folder, which is not ours.
             auto_cleanup: false,
             title: self.job.title.clone(),
             ..JobSpec::default()
         }
     }
 
-    /// The job's own copy: where it lies in this workspace, or else where its record says.
+    /// Returns the job's own copy of the repository: in this workspace if it is there, or else where its
+    /// record says.
     fn working_folder(&self) -> Option<PathBuf> {
         let recorded = || self.job.cow_path.clone().filter(|path| path.is_absolute() && path.is_dir());
         self.evidence.folder.clone().or_else(recorded)
     }
 
-    /// From the template; when the prompt is lost but the script is there, that script again.
+    /// Makes the command from the template. When the prompt is lost but the script exists, the command is
+    /// that script again.
     fn command(&self, folder: Option<&Path>) -> Vec<String> {
         if let (None, Some(script)) = (&self.job.prompt, &self.evidence.script)
             && self.is_reconstructed
@@ -138,13 +140,13 @@ impl Source<'_> {
         }
     }
 
-    /// An output file that is empty says less than the record, where that holds some.
+    /// Whether the output file has text. An empty file says less than the record, if that holds some output.
     fn has_text(&self) -> bool {
         use super::evidence::OutputTail;
         self.job.output.is_none() || self.evidence.output != OutputTail::Unfinished(0)
     }
 
-    /// The output that only the record holds.
+    /// Returns the output that only the record holds.
     pub(super) fn recorded_output(&self) -> Option<&str> {
         let text = self.job.output.as_deref()?;
         let elsewhere = self.evidence.output_path.is_some() && self.has_text();
@@ -166,7 +168,7 @@ impl Source<'_> {
         }
     }
 
-    /// A job that had not begun has none, whatever its record says.
+    /// Returns when the job started. A job that had not begun has no start, whatever its record says.
     fn started_at(&self) -> Option<Timestamp> {
         if self.status() == JobStatus::Queued {
             return None;
@@ -224,7 +226,7 @@ impl Source<'_> {
     }
 }
 
-/// Milliseconds: finer is of use only for the order.
+/// Rounds a time to milliseconds: anything finer matters only for the order.
 pub(super) fn millis(time: jiff::Timestamp) -> Timestamp {
     Timestamp::from_millis(time.as_millisecond())
 }

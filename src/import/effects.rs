@@ -10,9 +10,9 @@ use crate::queue::JobId;
 use crate::state::StateDir;
 use crate::system::{Presence, ProcessIdentity, descendants, end_process, presence, process_table};
 
-/// How long a killed process may take to go.
+/// How long a killed process may take to end, in milliseconds.
 const END_WAIT_MS: u64 = 5_000;
-/// How often is looked for processes that were started while others were being ended.
+/// How often the import searches for processes that were started while others were being ended.
 const END_ROUNDS: usize = 10;
 
 /// The effects on a state directory.
@@ -23,7 +23,7 @@ pub(super) struct Effects<'a> {
 }
 
 impl Effects<'_> {
-    /// Keeps a copy in quarantine, once however often it is done; returns where.
+    /// Keeps a copy in quarantine, only once however often this is called; returns its path.
     pub(super) fn keep(
         &self,
         path: &Path,
@@ -55,14 +55,14 @@ impl Effects<'_> {
         Ok(replace(&self.dir.disk, &paths.output(), text.as_bytes())?)
     }
 
-    /// Ends a job's script and all that it started.
+    /// Ends a job's script and everything that it started.
     pub(super) fn end_script(&self, script: ProcessIdentity) -> Result<(), io::Error> {
         if self.dry_run {
             return Ok(());
         }
         let table = process_table();
         let leads = table.iter().any(|p| p.identity == script && p.session == script.pid);
-        // The script first, so that it starts nothing more and writes no exit line.
+        // The script is ended first, so that it starts nothing more and writes no exit line.
         for process in descendants(&table, script) {
             end(process)?;
         }

@@ -11,25 +11,25 @@ use crate::state::names::BadName;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The workspace.
+    /// The workspace could not be read.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// The state directory is no workspace to import.
+    /// The given path is this state directory, which is no workspace to import.
     #[error("{} is the state directory itself, or one of them lies in the other", path.display())]
     OwnStateDirectory {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
     },
     /// Another import runs.
     #[error("cannot import now")]
     Lock(#[from] LockError),
-    /// The queue.
+    /// The queue could not be read or changed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// A file of the state directory.
+    /// A file of the state directory could not be written.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// A job that cannot be written.
+    /// A job cannot be written as JSON.
     #[error("cannot write a job as JSON")]
     Json(#[from] serde_json::Error),
     /// An id that cannot be a file name.

@@ -1,7 +1,7 @@
-//! What lies in a job's folder, and whether its process lives.
+//! Examines what lies in a job's folder, and whether the job's process lives.
 //!
 //! The PID file is not removed when the job ends, may be empty or garbage, and its number may belong to
-//! another process by now. Of the output only the end is read: it may be gigabytes.
+//! another process by now. Of the output only the end is read: the file may have gigabytes.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -18,9 +18,9 @@ use crate::durable::tree::entry_at;
 use crate::state::{Timestamp, human};
 use crate::system::{Presence, ProcessEntry, ProcessIdentity, command_line, presence, process_table};
 
-/// How much of the end of an output is read: far more than the line that is looked for.
+/// How many bytes of the end of an output are read: far more than the exit line has.
 const TAIL_BYTES: u64 = 64 * 1024;
-/// How much of a PID file is read.
+/// How many bytes of a PID file are read.
 const PID_FILE_BYTES: u64 = 256;
 
 /// What the PID file holds.
@@ -39,13 +39,13 @@ pub enum PidFile {
 /// How the output ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputTail {
-    /// There is none, or nothing that could be one.
+    /// There is no output, or nothing that could be an output file.
     Absent,
     /// The system refuses to show it.
     Unreadable(String),
-    /// Without an exit line; the length in bytes.
+    /// The output has no exit line; the length in bytes.
     Unfinished(u64),
-    /// With the exit line of a job that has ended.
+    /// The output has the exit line of a job that has ended.
     Ended(i32),
 }
 
@@ -54,11 +54,11 @@ pub enum OutputTail {
 pub enum ProcessEvidence {
     /// No PID is known and no process runs the script.
     None,
-    /// A living process that is the job's script.
+    /// A living process is the job's script.
     Script {
-        /// Which one.
+        /// That process.
         process: ProcessIdentity,
-        /// What led to it.
+        /// Which evidence led to the process.
         found_by: &'static str,
     },
     /// The PID belongs to something else.
@@ -74,7 +74,7 @@ pub enum ProcessEvidence {
     Hidden(u32),
 }
 
-/// All of it for one job.
+/// All evidence about one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// The job's folder.
@@ -85,16 +85,16 @@ pub struct Evidence {
     pub output: OutputTail,
     /// Where the output is.
     pub output_path: Option<PathBuf>,
-    /// When the output, or else the PID file, was written last.
+    /// When the output, or else the PID file, was last written.
     pub last_sign: Option<Timestamp>,
     /// The script that was started.
     pub script: Option<PathBuf>,
-    /// The process.
+    /// What is known about the process.
     pub process: ProcessEvidence,
 }
 
 impl Evidence {
-    /// That of a job without a folder.
+    /// Returns the evidence of a job without a folder.
     pub(crate) fn nothing() -> Evidence {
         Evidence {
             folder: None,
@@ -114,7 +114,7 @@ impl Evidence {
             || !matches!(self.output, OutputTail::Absent | OutputTail::Unfinished(0))
     }
 
-    /// From which of its files a lost record can be rebuilt.
+    /// Returns the files from which a lost record can be rebuilt.
     pub(crate) fn sources(&self) -> Vec<String> {
         let mut sources = vec!["directory"];
         if matches!(self.pid_file, PidFile::Pid(_)) {
@@ -153,7 +153,7 @@ impl Evidence {
         vec![pid_file, output]
     }
 
-    /// In sentences for people.
+    /// Returns the evidence in sentences for people.
     pub(crate) fn sentences(&self) -> Vec<String> {
         let mut told = self.of_folder();
         told.extend(match &self.process {
@@ -171,7 +171,7 @@ impl Evidence {
     }
 }
 
-/// The processes of this machine that have to do with any job, read once when first needed.
+/// The processes of this machine that may belong to any job; they are read once, when first needed.
 #[derive(Debug, Default)]
 pub(super) struct Processes(OnceLock<Vec<ProcessEntry>>);
 
@@ -182,7 +182,7 @@ impl Processes {
     }
 }
 
-/// Looks at a job's folder and process.
+/// Examines a job's folder and process.
 pub(super) fn gather(
     workspace: &Workspace,
     job: &FoundJob,
@@ -196,13 +196,13 @@ pub(super) fn gather(
     names.dedup();
     let scripts = script_names(&names);
     let Some(folder) = workspace.job_folder(job) else {
-        // The folder may be gone and the process not.
+        // The folder may be gone while the process lives.
         let absent = workspace.root().join("jobs").join(&job.stem);
         let wanted = Wanted { folder: &absent, scripts: &scripts };
         let process = look_for(recorded_pid, None, &wanted, processes);
         return Evidence { process, ..Evidence::nothing() };
     };
-    // It may be exchanged by the time that it is opened.
+    // The folder may be replaced before it is opened.
     let opened = workspace.open_folder(&folder);
     let files = Files { folder: &folder, opened: opened.as_ref().ok(), names: &names };
     let (pid_file, pid_time) = files.pid_file();
@@ -210,7 +210,7 @@ pub(super) fn gather(
     let (mut output, output_path, mut output_time) = files.output();
     let process = look_for(recorded_pid, pid, &Wanted { folder: &folder, scripts: &scripts }, processes);
     if !matches!(output, OutputTail::Ended(_)) && !matches!(process, ProcessEvidence::Script { .. }) {
-        // It may have ended, and said so, between the two looks.
+        // The process may have ended, and written its exit line, between the two looks.
         (output, _, output_time) = files.output();
     }
     let script = files.script();
@@ -244,7 +244,7 @@ fn look_for(
     }
 }
 
-/// What a process runs, short; other users' secrets are not for a report.
+/// Describes briefly what a process runs; other users' secrets must not be in a report.
 fn describe(pid: u32) -> String {
     command_line(pid).first().map_or_else(|| "an unnamed process".to_owned(), |program| shorten(program))
 }
@@ -273,7 +273,7 @@ impl Files<'_> {
         Some(open_in(folder, OsStr::new(&name)).map(|file| (file, self.folder.join(name))))
     }
 
-    /// The script, if it is a file: it is run again when nothing else is known of the job.
+    /// Returns the script, if it is a file: it is run again when nothing else is known of the job.
     fn script(&self) -> Option<PathBuf> {
         self.open("sh")?.ok().map(|(_, path)| path)
     }
@@ -299,7 +299,7 @@ impl Files<'_> {
                 Err(e) => (OutputTail::Unreadable(e.to_string()), None, None),
             },
             Some(Err(Unreadable::System(e))) => (OutputTail::Unreadable(e.to_string()), None, None),
-            // A link, or what is no file or not theirs, is none of the job's output.
+            // A link, anything that is not a file, or a file of another user is not the job's output.
             None | Some(Err(_)) => (OutputTail::Absent, None, None),
         }
     }
@@ -309,7 +309,7 @@ fn written_at(file: &File) -> Option<Timestamp> {
     Some(file.metadata().ok()?.modified().ok()?.into())
 }
 
-/// Digits, with blanks, line ends, zeros of an unwritten block, or a byte-order mark around them.
+/// Parses digits, with blanks, line ends, zeros of an unwritten block, or a byte-order mark around them.
 fn parse_pid(bytes: &[u8]) -> PidFile {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = String::from_utf8_lossy(bytes);
@@ -340,12 +340,13 @@ fn tail(file: &File) -> std::io::Result<OutputTail> {
     Ok(ended.unwrap_or(OutputTail::Unfinished(length)))
 }
 
-/// The number of the exit line, when the last line that is not blank is one and nothing else.
+/// Returns the number of the exit line, when the last line that is not blank is an exit line and nothing
+/// else.
 fn exit_line(tail: &[u8], is_whole: bool) -> Option<i32> {
     let end = tail.iter().rposition(|b| !b.is_ascii_whitespace())? + 1;
     let start = tail[..end].iter().rposition(|&b| b == b'\n').map(|i| i + 1);
     let line = &tail[start.or(is_whole.then_some(0))?..end];
-    // Only the line's end may be blank: `\r`, not spaces behind the number.
+    // Only the line's end may follow the number: `\r`, but no spaces.
     let behind = tail[end..].iter().take_while(|&&b| b != b'\n').all(|&b| b == b'\r');
     let number = std::str::from_utf8(line.strip_prefix(b"Exit code: ")?).ok().filter(|_| behind)?;
     let digits = number.strip_prefix('-').unwrap_or(number);

@@ -1,7 +1,7 @@
-//! One job of the workspace: read, judged, and what its record needs on disk done.
+//! One job of the workspace: it is read and judged, and the files that its record needs are written.
 //!
 //! The effects (a copy in quarantine, `output.log`, the end of a cancelled job's process) come before the
-//! record: a run that is killed between them does them again, and they are the same.
+//! record: a run that is killed between them repeats them, with the same result.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -23,31 +23,33 @@ use crate::queue::{JobDocument, JobId, JobStatus};
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
-/// Larger files are no job files.
+/// Larger files are no job files; in bytes.
 const LARGEST_JOB_FILE: u64 = 256 << 20;
-/// A crash may leave a hole where something was to be written; what is mostly one is no job file.
+/// A crash may leave a hole where something was to be written; a file with more bytes of holes than this is
+/// no job file.
 const LARGEST_HOLE: u64 = 16 << 20;
 
-/// A job that takes more cannot be written as one record of the log.
+/// A job with a longer spec, in bytes, cannot be written as one record of the log.
 const LARGEST_SPEC: usize = 64 << 20;
 
-/// The place of a job among the records: interrupted ones, then the queued by their position, then the
+/// The place of a job among the records: first interrupted jobs, then queued jobs by their position, then the
 /// rest; equal ones by creation, then by id.
 pub(super) type Rank = (u8, u64, jiff::Timestamp, String);
 
-/// What came of one job.
+/// The result for one job.
 #[derive(Debug, Default)]
 pub(super) struct Examined {
-    /// Its record, its place and what is shown of it.
+    /// Its rank, its record, and what the report shows of it.
     pub(super) taken: Option<Box<(Rank, JobDocument, ImportedJob)>>,
     pub(super) quarantined: Option<QuarantinedFile>,
     pub(super) findings: Vec<Finding>,
-    /// It is not in the queue, yet what belongs to it must stay: nobody knows whether it is over.
+    /// The job is not in the queue, yet what belongs to it must stay: it is not known whether the job is
+    /// over.
     pub(super) is_undecided: bool,
 }
 
 impl Examined {
-    /// Nothing is taken over; the next run will look again.
+    /// Leaves a job out: nothing is taken over, and the next run looks again.
     fn leave_out(&mut self, found: &FoundJob, why: &str) {
         self.findings.push(findings::left_out(&found.id, why));
         self.is_undecided = true;
@@ -66,7 +68,7 @@ pub(super) struct Examiner<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The bytes of a job file and when it was written.
+/// The bytes of a job file, and when it was last written.
 #[derive(Default)]
 struct JobFile {
     /// `None` when there is nothing of which a copy could be kept: a link, a folder.
@@ -77,7 +79,7 @@ struct JobFile {
 /// A job file that was read.
 struct Loaded {
     job: Box<LegacyJob>,
-    /// What is wrong, when there is no whole job in it.
+    /// What is damaged, when the file holds no complete job.
     damage: Option<String>,
     written_at: Option<Timestamp>,
 }
@@ -130,7 +132,7 @@ impl<'a> Examiner<'a> {
                 result.leave_out(found, &why);
                 return Ok(None);
             }
-            // Gone since it was listed: then there is nothing to take over.
+            // The file is gone since it was listed: there is nothing to take over.
             Err(Unreadable::Missing) => return Ok(None),
             Err(e) => {
                 let damaged = Reading::Damaged { salvaged: Box::default(), reason: e.to_string() };
@@ -170,7 +172,7 @@ impl<'a> Examiner<'a> {
         Ok(JobFile { bytes: Some(bytes), written_at })
     }
 
-    /// The bytes of a file, if it can be read.
+    /// Returns the bytes of a file, if it can be read.
     pub(super) fn read_bytes(&self, path: &Path) -> Option<Vec<u8>> {
         self.read(path).ok()?.bytes
     }
@@ -190,7 +192,8 @@ impl<'a> Examiner<'a> {
         Ok(QuarantinedFile { path: shown(path), job_id, kept_as, reason: reason.to_owned() })
     }
 
-    /// `Copy of ID.job.json` and `ID.backup.job.json` beside `ID.job.json`: the job must not run twice.
+    /// Whether the file is a copy, such as `Copy of ID.job.json` and `ID.backup.job.json` beside
+    /// `ID.job.json`: the job must not run twice.
     fn is_copy(&self, found: &FoundJob, job: &LegacyJob) -> bool {
         let original = job.id.as_deref().and_then(|id| canonical(id).parse::<JobId>().ok());
         !found.id.is_uuid()
@@ -250,7 +253,7 @@ impl<'a> Examiner<'a> {
         Ok(())
     }
 
-    /// Ends a cancelled job's process; true when it withstood.
+    /// Ends a cancelled job's process; returns true when the process could not be ended.
     fn end_process(&self, judgement: &Judgement, found: &FoundJob, result: &mut Examined) -> bool {
         let Verdict::Cancelled { process: Some(process) } = judgement.verdict else { return false };
         let Err(why) = self.effects.end_script(process) else { return false };

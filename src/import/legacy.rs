@@ -1,8 +1,8 @@
 //! One `<id>.job.json` of the former server, parsed with tolerance.
 //!
-//! That server writes the file in place, so a crash can leave it empty, cut, or padded with zeros. What a
-//! member holds is taken when it has a usable type and left out otherwise; names are compared without
-//! case. From a cut file the members before the cut are kept: [`Reading::Damaged`].
+//! That server writes the file in place, so a crash can leave it empty, cut, or padded with zeros. A member
+//! is used when its value has a usable type, and left out otherwise; names are compared without case. From a
+//! cut file, the members before the cut are kept: [`Reading::Damaged`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,11 +19,11 @@ pub enum LegacyStatus {
     Created,
     /// 1
     Queued,
-    /// 2: its repository is being brought up to date.
+    /// 2: its repository is being updated.
     GitPulling,
     /// 3
     GitFailed,
-    /// 4: its copy is being indexed.
+    /// 4: its copy of the repository is being indexed.
     CidxIndexing,
     /// 5: indexed, about to start.
     CidxReady,
@@ -37,7 +37,7 @@ pub enum LegacyStatus {
     Timeout,
     /// 10: ended by the server.
     Terminated,
-    /// 11: its end was asked for.
+    /// 11: its end was requested.
     Cancelling,
     /// 12
     Cancelled,
@@ -60,7 +60,7 @@ const STATUSES: [(LegacyStatus, &str); 13] = [
 ];
 
 impl LegacyStatus {
-    /// From its number, or its name in any case.
+    /// Parses a status from its number, or its name in any case.
     pub(crate) fn from_value(value: &Value) -> Option<LegacyStatus> {
         if let Some(number) = integer(value) {
             return STATUSES.get(usize::try_from(number).ok()?).map(|s| s.0);
@@ -70,7 +70,7 @@ impl LegacyStatus {
         STATUSES.iter().find(|s| same(s.1)).map(|s| s.0)
     }
 
-    /// Its name on the former server.
+    /// Returns its name on the former server.
     pub(crate) fn name(self) -> &'static str {
         STATUSES[self as usize].1
     }
@@ -121,18 +121,18 @@ pub struct LegacyJob {
     pub environment: BTreeMap<String, String>,
 }
 
-/// What came of reading a job file.
+/// The result of reading a job file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
-    /// The whole job.
+    /// The file holds a complete job.
     Whole(Box<LegacyJob>),
-    /// A whole job, and bytes behind it that do not belong there.
+    /// The file holds a complete job, followed by bytes that do not belong there.
     Trailing(Box<LegacyJob>),
-    /// No whole job: what could be saved, and what is wrong.
+    /// The file holds no complete job: what could be saved, and what is damaged.
     Damaged {
         /// The complete members before the damage.
         salvaged: Box<LegacyJob>,
-        /// What is wrong, for the quarantine's note.
+        /// What is damaged, for the quarantine's note.
         reason: String,
     },
 }
@@ -140,7 +140,7 @@ pub enum Reading {
 /// Parses the bytes of a job file.
 pub fn parse(bytes: &[u8]) -> Reading {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    // A file that was extended but not written when the power went reads as zeros.
+    // A file that was extended but not written before a power loss reads as zeros.
     let end = text.iter().rposition(|&b| b != 0 && !b.is_ascii_whitespace()).map_or(0, |i| i + 1);
     let text = &text[..end];
     let mut job = Box::<LegacyJob>::default();
@@ -167,8 +167,9 @@ pub fn parse(bytes: &[u8]) -> Reading {
     Reading::Whole(job)
 }
 
-/// The text with U+FFFD in place of what is no character, so that a broken text costs only itself: bytes that are no
-/// UTF-8, halves of surrogate pairs (a text that was cut in UTF-16), control characters within strings.
+/// Returns the text with U+FFFD in place of what is no character, so that a broken string costs only itself:
+/// bytes that are not UTF-8, halves of surrogate pairs (a string that was cut in UTF-16), control characters
+/// within strings.
 fn readable(text: &[u8]) -> Cow<'_, [u8]> {
     const REPLACEMENT: &[u8] = b"\\ufffd";
     let text = match String::from_utf8_lossy(text) {
@@ -205,7 +206,7 @@ enum Surrogate {
     Low,
 }
 
-/// The half of a pair that a text begins with, as an escape.
+/// Returns the half of a surrogate pair that a text begins with, as an escape.
 fn surrogate(text: &[u8]) -> Option<Surrogate> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
     let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
@@ -216,7 +217,7 @@ fn surrogate(text: &[u8]) -> Option<Surrogate> {
     }
 }
 
-/// Puts each member into the job as soon as it was read, so that what was read stays when the rest fails.
+/// Puts each member into the job as soon as it is read, so that it stays when the rest fails.
 struct Members<'a>(&'a mut LegacyJob);
 
 impl<'de> DeserializeSeed<'de> for Members<'_> {
@@ -317,7 +318,7 @@ impl LegacyJob {
     }
 }
 
-/// A text that is not empty; a number where a text should be is taken as one.
+/// Returns a string that is not empty; a number in its place is taken as a string.
 fn text(value: Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text),
@@ -326,7 +327,7 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
-/// A whole number, also as `3.0` or `"3"`.
+/// Returns an integer, also from `3.0` or `"3"`.
 #[allow(clippy::cast_possible_truncation)] // The range is checked.
 fn integer(value: &Value) -> Option<i64> {
     match value {
@@ -339,7 +340,7 @@ fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-/// An exit status; those of other systems may be written without a sign.
+/// Returns an exit status; other systems may write it without a sign.
 pub(super) fn exit_code(number: i64) -> Option<i32> {
     i32::try_from(number).ok().or_else(|| u32::try_from(number).ok().map(u32::cast_signed))
 }
@@ -349,7 +350,7 @@ fn milliseconds(value: &Value) -> Option<u64> {
     (seconds > 0).then(|| seconds.saturating_mul(1000))
 }
 
-/// What can be a variable of a process.
+/// Returns the members that can be variables of a process.
 fn environment(value: Value) -> BTreeMap<String, String> {
     let Value::Object(members) = value else { return BTreeMap::new() };
     let usable = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
@@ -365,7 +366,8 @@ fn environment(value: Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// ISO 8601 with up to seven fraction digits; without an offset it is UTC. The year 1 is .NET's "never".
+/// Parses ISO 8601 with up to seven fraction digits; a time without an offset is in UTC. The year 1 is .NET's
+/// "never".
 fn moment(value: &Value) -> Option<jiff::Timestamp> {
     let text = value.as_str()?.trim();
     if text.is_empty() || text.starts_with("0001-") {

@@ -1,15 +1,15 @@
-//! How to import.
+//! Options of an import.
 
 use super::template::CommandTemplate;
 use crate::queue::Actor;
 
-/// How to import.
+/// Options of an import.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
-    /// The command of the jobs.
+    /// The template for the jobs' commands.
     pub template: CommandTemplate,
-    /// Who asked for it.
+    /// Who requested the import.
     pub actor: Actor,
-    /// Only report.
+    /// Whether only to report.
     pub dry_run: bool,
 }

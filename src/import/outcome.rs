@@ -1,9 +1,9 @@
 //! What becomes of a job: one total function of its record and the evidence.
 //!
 //! An exit line is the strongest evidence: the script writes it as its last act, so the job has ended even
-//! when the PID names a living process. Next comes a living process that is provably the job's script.
-//! A job whose record says that it had not begun, but whose folder shows that it had, goes by the
-//! evidence: nothing runs twice.
+//! when the PID names a living process. Next comes a living process that is provably the job's script. When
+//! the record says that the job had not begun, but its folder shows that it had, the evidence decides, so
+//! that nothing runs twice.
 
 use super::evidence::{Evidence, OutputTail, PidFile, ProcessEvidence};
 use super::legacy::{LegacyJob, LegacyStatus};
@@ -15,39 +15,39 @@ use crate::system::ProcessIdentity;
 pub enum Verdict {
     /// It waits for its turn.
     Queued {
-        /// Before those that had only waited: its preparation was interrupted.
+        /// Whether it comes before the jobs that had only waited, because its preparation was interrupted.
         ahead: bool,
     },
     /// Its process lives and is watched from now on.
     Running(ProcessIdentity),
-    /// It is over.
+    /// The job is over.
     Over {
-        /// How.
+        /// Its status.
         status: JobStatus,
         /// Its exit status, if it had one.
         exit_code: Option<i32>,
     },
-    /// It is over on request, once this process is ended.
+    /// The job is over at a user's request, when this process has ended.
     Cancelled {
         /// The job's script, if it lives.
         process: Option<ProcessIdentity>,
     },
-    /// It cannot be told whether it runs: hands off.
+    /// It cannot be determined whether the job runs: nothing is changed.
     LeftOut,
 }
 
 /// A verdict with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
-    /// What it becomes.
+    /// The verdict.
     pub verdict: Verdict,
     /// Why, for the job's record.
     pub reason: Option<String>,
-    /// Every piece of evidence, for people.
+    /// All evidence, for people.
     pub evidence: Vec<String>,
 }
 
-/// Judges a job; without a record (its file is damaged) by the evidence alone.
+/// Judges a job. Without a record (its file is damaged) the evidence alone decides.
 pub(super) fn judge(record: Option<&LegacyJob>, evidence: &Evidence) -> Judgement {
     let status = record.and_then(|job| job.status);
     let (verdict, reason) = match (status, record) {
@@ -110,7 +110,7 @@ fn cancelling(job: &LegacyJob, evidence: &Evidence) -> (Verdict, Option<String>)
     }
 }
 
-/// As for a job whose record says that it runs.
+/// Judges by the evidence, as for a job whose record says that it runs.
 fn by_evidence(evidence: &Evidence) -> (Verdict, Option<String>) {
     match (&evidence.output, &evidence.process) {
         (OutputTail::Ended(0), _) => {
@@ -202,7 +202,7 @@ mod tests {
             assert_eq!(judge(Some(&record(status)), &nothing).verdict, want);
             let copied = evidence(PidFile::Absent, OutputTail::Absent, ProcessEvidence::None);
             assert_eq!(judge(Some(&record(status)), &copied).verdict, want);
-            // The folder knows better than a record that was not brought up to date.
+            // The folder is right against a record that was not updated.
             let live = evidence(PidFile::Pid(4711), OutputTail::Unfinished(1), script());
             assert_eq!(judge(Some(&record(status)), &live).verdict, Verdict::Running(LIVE));
             let ended = evidence(PidFile::Pid(9), OutputTail::Ended(0), ProcessEvidence::None);

@@ -1,4 +1,4 @@
-//! What an import found and did, as it is shown.
+//! What an import found and did, as a report.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::queue::{JobId, JobStatus};
 pub struct ImportReport {
     /// The workspace, without links.
     pub workspace: String,
-    /// Nothing was changed: what would be.
+    /// Whether nothing was changed and the report says what would be.
     pub dry_run: bool,
     /// Every job of the workspace that is in the queue now (or would be), in the order of the records.
     pub jobs: Vec<ImportedJob>,
@@ -20,18 +20,18 @@ pub struct ImportReport {
     pub imported: usize,
     /// How many were in the queue already and were left alone.
     pub unchanged: usize,
-    /// How the jobs stand.
+    /// The jobs by status.
     #[serde(flatten)]
     pub counts: ImportCounts,
-    /// Job files that are damaged, or could not be used.
+    /// Job files that are damaged or could not be used.
     pub quarantined: Vec<QuarantinedFile>,
-    /// Folders that no job owns as far as the workspace tells. They are untouched.
+    /// Folders that no job owns, as far as the workspace shows. They are untouched.
     pub orphans: Vec<OrphanCandidate>,
-    /// What somebody should know.
+    /// Findings for the operator.
     pub findings: Vec<Finding>,
 }
 
-/// How many of the jobs stand where.
+/// How many jobs have each status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[allow(missing_docs)] // The members are the statuses.
 pub struct ImportCounts {
@@ -45,7 +45,7 @@ pub struct ImportCounts {
 }
 
 impl ImportCounts {
-    /// One more of this status.
+    /// Counts a job with this status.
     pub(crate) fn add(&mut self, status: JobStatus) {
         *match status {
             JobStatus::Queued => &mut self.queued,
@@ -63,7 +63,7 @@ impl ImportCounts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobAction {
-    /// Now (or it would be, in a dry run).
+    /// The job was taken over now (or would be, in a dry run).
     Imported,
     /// It was in the queue before.
     Unchanged,
@@ -76,7 +76,7 @@ pub struct ImportedJob {
     pub job_id: JobId,
     /// Whether it was taken over now.
     pub action: JobAction,
-    /// Where it stands.
+    /// Its status.
     pub status: JobStatus,
     /// For queued jobs: the place among this workspace's queued jobs, 1 for the next.
     pub position: Option<usize>,
@@ -84,15 +84,15 @@ pub struct ImportedJob {
     pub exit_code: Option<i32>,
     /// The living process of a running job.
     pub pid: Option<u32>,
-    /// Why it stands where it does.
+    /// Why it has this status.
     pub reason: Option<String>,
     /// Its title.
     pub title: Option<String>,
     /// The repository it works on.
     pub repository: Option<String>,
-    /// Every piece of evidence; empty for an unchanged job.
+    /// All evidence; empty for an unchanged job.
     pub evidence: Vec<String>,
-    /// From what its record was rebuilt; null for an undamaged one.
+    /// The files from which its record was rebuilt; null for an undamaged one.
     pub reconstructed: Option<Vec<String>>,
     /// Where its staged uploads are.
     pub staging: Option<String>,
@@ -107,11 +107,11 @@ pub struct QuarantinedFile {
     pub job_id: Option<String>,
     /// The copy in the state directory's quarantine; null in a dry run, or when nothing could be copied.
     pub kept_as: Option<String>,
-    /// What is wrong with it.
+    /// What is damaged in it.
     pub reason: String,
 }
 
-/// What kind of folder nobody owns.
+/// The kind of a folder that no job owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrphanKind {
@@ -121,7 +121,7 @@ pub enum OrphanKind {
     StagingDirectory,
 }
 
-/// A folder that may be removed when somebody has looked at it.
+/// A folder that may be removed after somebody has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrphanCandidate {
     /// What it is.
@@ -130,7 +130,7 @@ pub struct OrphanCandidate {
     pub path: String,
     /// The id in its name.
     pub id: String,
-    /// A living process that works for it: then it must not be removed.
+    /// A living process that works for it: the folder must not be removed then.
     pub live_pid: Option<u32>,
 }
 

@@ -1,12 +1,12 @@
-//! What lies in a workspace: job files, job folders, staged uploads. Names only; nothing is opened here but what others
-//! ask for.
+//! Finds what lies in a workspace: job files, job folders, staged uploads. Only names are read; a file is
+//! opened only when a caller asks for it.
 //!
-//! The workspace is written by others, who may all be different users: each may put anything in the place of its
-//! files. So no link is followed, folders are opened one below the other, and of files only regular ones, without
-//! waiting for anybody ([`Workspace::open_file`]). A second name of somebody else's file, which the owner of the folder
-//! may not read, is none of its files.
+//! Other users, who may all be different, write the workspace: each may put anything in the place of its
+//! files. So no link is followed, folders are opened one below the other, and of files only regular ones are
+//! opened, without blocking ([`Workspace::open_file`]). Another name of a file that the owner of the folder
+//! may not read does not count as one of the folder's files.
 //!
-//! A job's id is the name of its file; GUIDs are the same id in upper and lower case, and become lower case.
+//! A job's id is the name of its file. GUIDs in upper and lower case are the same id, and become lower case.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
@@ -30,21 +30,21 @@ const JOB_SUFFIX: &str = ".job.json";
 /// Why a workspace cannot be taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// Nothing there.
+    /// Nothing exists at the path.
     #[error("there is no workspace at {}", path.display())]
     Missing {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
     },
-    /// Something else.
+    /// The path is something else than a workspace.
     #[error("{} is no workspace of a batch server: {why}", path.display())]
     NotAWorkspace {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
         /// What it lacks.
         why: &'static str,
     },
-    /// The system refused.
+    /// The system refused to read a folder.
     #[error("cannot read {}", path.display())]
     Read {
         /// The folder.
@@ -55,25 +55,25 @@ pub enum ScanError {
     },
 }
 
-/// Why a file in the workspace gives nothing.
+/// Why a file in the workspace cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     /// There is none.
     #[error("there is none")]
     Missing,
-    /// It, or a folder on the way, is a link.
+    /// The file, or a folder on the way to it, is a link.
     #[error("it is a link, and none is followed in a workspace")]
     Link,
     /// A folder, a pipe, a device.
     #[error("it is not a regular file")]
     NotAFile,
-    /// A further name of a file that the owner of the folder may not read.
+    /// Another name of a file that the owner of the folder may not read; that owner's user id.
     #[error("it is a further name of a file that user {0}, to whom its folder belongs, may not read")]
     NotTheirs(u32),
-    /// Too large to be what it should be.
+    /// The file is too large for its purpose; its size.
     #[error("it has {0} bytes, too many for a job file")]
     TooLarge(u64),
-    /// The system refused: permissions, a failing disk.
+    /// The system's error: permissions, a failing disk.
     #[error("{0}")]
     System(#[from] io::Error),
 }
@@ -85,7 +85,7 @@ pub(super) struct Workspace {
     top: Arc<OwnedFd>,
 }
 
-/// One job as the names tell: a job file, its folder, its staged uploads.
+/// One job as its names show it: a job file, its folder, its staged uploads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundJob {
     /// Its id.
@@ -103,18 +103,18 @@ pub struct FoundJob {
 pub struct LoneFolder {
     /// Its path.
     pub path: PathBuf,
-    /// Its name, as far as it is text.
+    /// Its name, as far as it is valid UTF-8.
     pub id: String,
 }
 
-/// All that was found, by name.
+/// Everything that was found, by name.
 #[derive(Debug, Default)]
 pub struct Scan {
     /// Jobs with a job file.
     pub jobs: Vec<FoundJob>,
     /// Job files whose name cannot be an id.
     pub unusable: Vec<PathBuf>,
-    /// Job files of an id that another file has too, in another case.
+    /// Job files whose id another file has too, in another case.
     pub duplicates: Vec<PathBuf>,
     /// Folders below `jobs/` without a job file.
     pub lone_jobs: Vec<LoneFolder>,
@@ -123,7 +123,7 @@ pub struct Scan {
 }
 
 impl Workspace {
-    /// Looks whether this is a workspace.
+    /// Checks that a path is a workspace.
     pub(crate) fn open(path: &Path) -> Result<Workspace, ScanError> {
         let named = || path.to_owned();
         let root = std::fs::canonicalize(path).map_err(|source| match source.kind() {
@@ -156,27 +156,27 @@ impl Workspace {
         Ok(entry_at(self.top.as_fd(), &name)?)
     }
 
-    /// Its path, without links.
+    /// Returns its path, without links.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where a job's file is.
+    /// Returns the path of a job's file.
     pub(crate) fn job_file(&self, job: &FoundJob) -> PathBuf {
         self.root.join("jobs").join(format!("{}{JOB_SUFFIX}", job.stem))
     }
 
-    /// Where a job's folder is, if it has one.
+    /// Returns the path of a job's folder, if it has one.
     pub(crate) fn job_folder(&self, job: &FoundJob) -> Option<PathBuf> {
         job.folder.as_ref().map(|name| self.root.join("jobs").join(name))
     }
 
-    /// Where a job's staged uploads are, if it has some.
+    /// Returns the path of a job's staged uploads, if it has any.
     pub(crate) fn staging_folder(&self, job: &FoundJob) -> Option<PathBuf> {
         job.staging.as_ref().map(|name| self.root.join("staging").join(name))
     }
 
-    /// Opens a folder of the workspace, by its path; no part of that may be a link.
+    /// Opens a folder of the workspace by its path; no part of the path may be a link.
     pub(super) fn open_folder(&self, path: &Path) -> Result<OwnedFd, Unreadable> {
         let below = path.strip_prefix(&self.root).map_err(|_| Unreadable::Missing)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -193,7 +193,8 @@ impl Workspace {
         Ok(folder)
     }
 
-    /// Opens a regular file for reading, by its path; never what a link leads to, never something that blocks.
+    /// Opens a regular file for reading, by its path; never the target of a link, and never anything that
+    /// blocks.
     pub(crate) fn open_file(&self, path: &Path) -> Result<File, Unreadable> {
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Unreadable::Missing);
@@ -204,7 +205,7 @@ impl Workspace {
     /// Reads the names.
     ///
     /// # Errors
-    /// When `jobs/` or `staging/` cannot be listed.
+    /// `jobs/` or `staging/` cannot be listed.
     pub(crate) fn scan(&self) -> Result<Scan, ScanError> {
         let mut scan = Scan::default();
         let mut jobs: BTreeMap<String, FoundJob> = BTreeMap::new();
@@ -251,7 +252,8 @@ impl Workspace {
             None => {
                 jobs.insert(id_text, found);
             }
-            // The name as that server writes it wins; the entries come sorted, so the choice is stable.
+            // The name as that server writes it is preferred; the entries come sorted, so the choice is
+            // stable.
             Some(other) if found.stem == id_text => {
                 let loser = std::mem::replace(other, found);
                 scan.duplicates.push(self.job_file(&loser));
@@ -260,7 +262,7 @@ impl Workspace {
         }
     }
 
-    /// The names in a folder, sorted, and whether each is a folder.
+    /// Returns the names in a folder, sorted, and whether each is a folder.
     fn list(&self, folder: &str) -> Result<Vec<(OsString, bool)>, ScanError> {
         let path = self.root.join(folder);
         let refused = |source| ScanError::Read { path: path.clone(), source };
@@ -325,7 +327,7 @@ pub(super) fn open_in(folder: BorrowedFd<'_>, name: &OsStr) -> Result<File, Unre
     Ok(file)
 }
 
-/// What is there in place of a folder.
+/// Returns what is there in the place of a folder.
 fn not_a_folder(above: BorrowedFd<'_>, name: &OsStr, error: Errno) -> Unreadable {
     let name = CString::new(name.as_bytes()).unwrap_or_default();
     match entry_at(above, &name) {
@@ -340,7 +342,7 @@ fn stem_of(name: &OsStr) -> Option<&OsStr> {
     Some(OsStr::from_bytes(stem))
 }
 
-/// A GUID in lower case; anything else as it is.
+/// Returns a GUID in lower case, and anything else unchanged.
 pub(super) fn canonical(id: &str) -> String {
     if id.len() == 36 && Uuid::try_parse(id).is_ok() { id.to_ascii_lowercase() } else { id.to_owned() }
 }
@@ -349,7 +351,7 @@ fn key(name: &OsStr) -> String {
     name.to_str().map_or_else(|| name.to_string_lossy().into_owned(), canonical)
 }
 
-/// Of the folders of one id the one that is spelled as the job file; the others stay.
+/// Takes the folder of an id that is spelled like the job file; other folders of the id stay.
 fn take_name(names: &mut BTreeMap<String, Vec<OsString>>, id: &str, stem: &str) -> Option<OsString> {
     let same = names.get_mut(id)?;
     let at = same.iter().position(|n| n == stem).unwrap_or(0);
@@ -357,11 +359,12 @@ fn take_name(names: &mut BTreeMap<String, Vec<OsString>>, id: &str, stem: &str) 
     if same.is_empty() {
         names.remove(id);
     }
-    // A name that is not text only looks alike.
+    // A name that is not valid UTF-8 only looks the same.
     name.to_str().is_some().then_some(name)
 }
 
-/// A folder of a job, and not one that somebody made beside them: named by a GUID, or with a job's files.
+/// Whether a folder belongs to a job, and is not one that somebody made beside them: its name is a GUID, or
+/// it holds a job's files.
 fn is_job_folder(path: &Path, name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     name.len() == 36 && Uuid::try_parse(name).is_ok()

@@ -1,4 +1,5 @@
-//! Whether a process is the script of a job: a strict rule, for a PID may belong to a stranger by now.
+//! Decides whether a process is the script of a job. The rule is strict, because a PID may belong to a
+//! stranger by now.
 //!
 //! A process is the script of job `ID` when what its command line *runs* is a file named
 //! `.claude-job-ID.sh`: the script itself, or a shell whose first argument that is no option is the
@@ -24,7 +25,7 @@ pub fn runs_script(arguments: &[String], script: &str) -> bool {
     script_argument(arguments, script).is_some()
 }
 
-/// The path by which a command line runs a file with this name.
+/// Returns the path by which a command line runs a file with this name.
 fn script_argument(arguments: &[String], script: &str) -> Option<String> {
     let (program, rest) = arguments.split_first()?;
     let name = file_name(program);
@@ -61,7 +62,7 @@ fn shell_argument(arguments: &[String], script: &str) -> Option<String> {
     file_name(first).eq_ignore_ascii_case(script).then(|| first.clone())
 }
 
-/// Looks where a command may begin: at the start and behind separators.
+/// Searches where a command may begin: at the start and behind separators.
 fn argument_in_command(command: &str, script: &str) -> Option<String> {
     let words: Vec<String> = shlex::split(command)?.iter().flat_map(|w| split_separator(w)).collect();
     let begins = |i: usize| i == 0 || SEPARATORS.contains(&words[i - 1].as_str());
@@ -79,12 +80,12 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The names that the script of a job may have.
+/// Returns the names that the script of a job may have.
 pub(super) fn script_names(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|id| format!(".claude-job-{id}.sh")).collect()
 }
 
-/// What a process is looked at for.
+/// What a process must match to be a job's script.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     /// The job's folder, whether or not it is there.
@@ -98,16 +99,16 @@ pub(super) struct Wanted<'a> {
 enum Place {
     /// In the job's folder.
     Here,
-    /// Elsewhere: a job of another workspace, perhaps a copy of this one.
+    /// The script lies elsewhere: it belongs to a job of another workspace, perhaps a copy of this one.
     Elsewhere,
-    /// It was moved or removed, or may not be looked at.
+    /// The script was moved or removed, or cannot be examined.
     Unknown,
 }
 
 /// Whether exactly this process is the script. A process that the job's own files name may have been
 /// started by a path that is gone, as in a workspace that was moved; any other must run the very file.
 ///
-/// Looked at twice, so that it is one process all along.
+/// The process is looked at twice, so that it is the same process throughout.
 pub(super) fn is_script(process: ProcessIdentity, wanted: &Wanted<'_>, is_named: bool) -> bool {
     if process.pid <= 1 || process.pid == std::process::id() {
         return false;
@@ -124,10 +125,11 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 impl Wanted<'_> {
-    /// Where the script lies that a process runs; `None` when it runs none of these.
+    /// Returns where the script lies that a process runs; `None` when it runs none of these.
     fn place(&self, pid: u32, arguments: &[String]) -> Option<Place> {
         let path = self.scripts.iter().find_map(|script| script_argument(arguments, script))?;
-        // As the process sees it: it may have another root, and a relative path is relative to where it is.
+        // The path is as the process sees it: it may have another root, and a relative path begins at its
+        // working directory.
         let seen = if path.starts_with('/') {
             identity(Path::new(&format!("/proc/{pid}/root{path}"))).or_else(|| identity(Path::new(&path)))
         } else {
@@ -155,8 +157,8 @@ impl Wanted<'_> {
         })
     }
 
-    /// Finds a process by the script it runs, whatever the PID file says. Of several (a shell's subshells
-    /// have its command line) the one that no other of them started.
+    /// Finds a process by the script that it runs, whatever the PID file says. Of several (a shell's
+    /// subshells have its command line), it returns the one that none of the others started.
     pub(super) fn find(&self, table: &[ProcessEntry]) -> Option<ProcessIdentity> {
         let own = std::process::id();
         let running: Vec<&ProcessEntry> = table
@@ -229,7 +231,7 @@ mod tests {
         let wanted = Wanted { folder: folder.path(), scripts: &names };
         assert!(!is_script(ProcessIdentity::this(), &wanted, true));
         assert!(!is_script(ProcessIdentity { pid: 1, start_time: 0 }, &wanted, true));
-        // Beyond the largest PID, so that no real process is looked at.
+        // These numbers are beyond the largest PID, so that no real process is examined.
         let pid = |n: u32| 0x7000_0000 + n;
         let entry = |pid, parent, path: &Path| ProcessEntry {
             identity: ProcessIdentity { pid, start_time: u64::from(pid) },

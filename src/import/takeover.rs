@@ -1,7 +1,7 @@
 //! The whole takeover, in its order: lock, queue, workspace, each new job with its effects, one append.
 //!
-//! The import lock keeps other imports away for all of it. The append lock is held only while the known
-//! ids are looked at once more and the records are written.
+//! The import lock excludes other imports throughout. The append lock is held only while the known ids are
+//! read once more and the records are written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -34,7 +34,8 @@ pub fn take_over(
     let _lock = if options.dry_run { None } else { Some(lock(dir)?) };
     let mut queue = Queue::open(dir)?;
     if !options.dry_run {
-        // The records of an import that was killed while it appended are seen only under the append lock.
+        // The records of an import that was killed while it appended become visible only under the append
+        // lock.
         queue.transact(&options.actor, |_| (Vec::new(), ()))?;
     }
     let scan = workspace.scan()?;
@@ -66,11 +67,11 @@ fn lock(dir: &StateDir) -> Result<FileLock, ImportError> {
     Ok(lock)
 }
 
-/// One import under way.
+/// An import that is under way.
 struct Import {
     report: ImportReport,
     new: Vec<(Rank, JobDocument, ImportedJob)>,
-    /// Not in the queue, but what belongs to them must stay.
+    /// Jobs that are not in the queue, but whose files and processes must stay.
     undecided: HashSet<JobId>,
 }
 
@@ -99,7 +100,7 @@ impl Import {
         Ok(())
     }
 
-    /// Job files whose name gives no id of their own.
+    /// Keeps job files whose name gives no id of their own.
     fn keep_unusable(&mut self, scan: &Scan, examiner: &Examiner<'_>) -> Result<(), ImportError> {
         let unusable = scan.unusable.iter().map(|path| (path, "its name cannot be an id"));
         let duplicates =
@@ -115,7 +116,7 @@ impl Import {
         Ok(())
     }
 
-    /// One append for all new jobs; those that somebody else entered meanwhile are left alone.
+    /// Appends all new jobs at once; those that another process entered meanwhile are left alone.
     fn append(&mut self, queue: &mut Queue, options: &ImportOptions) -> Result<(), ImportError> {
         let new = std::mem::take(&mut self.new);
         let (documents, jobs): (Vec<JobDocument>, Vec<ImportedJob>) =
@@ -159,7 +160,7 @@ impl Import {
         let statuses: HashMap<&JobId, JobStatus> =
             self.report.jobs.iter().map(|job| (&job.job_id, job.status)).collect();
         let over = |job: &&FoundJob| match statuses.get(&job.id) {
-            // A crashed job may be resumed and want its uploads.
+            // A crashed job may be resumed and need its uploads.
             Some(status) => status.is_over() && *status != JobStatus::Crashed,
             None => !self.undecided.contains(&job.id),
         };
@@ -196,7 +197,7 @@ impl Import {
     }
 }
 
-/// The records of the jobs that are not known, and their ids.
+/// Returns the records of the jobs that are not known, and their ids.
 fn restore(
     documents: Vec<JobDocument>,
     is_known: impl Fn(&JobId) -> bool,
@@ -209,8 +210,8 @@ fn restore(
     pairs.unzip()
 }
 
-/// The place of each queued job among these: those in the queue as it orders them, then, in a dry run,
-/// those that would enter.
+/// Returns the place of each queued job among these: those in the queue as it orders them, then, in a dry
+/// run, those that would enter.
 fn places(jobs: &[ImportedJob], queue: &Queue) -> BTreeMap<JobId, usize> {
     let ours: HashSet<&JobId> =
         jobs.iter().filter(|j| j.status == JobStatus::Queued).map(|j| &j.job_id).collect();
@@ -243,7 +244,7 @@ fn unchanged(job: &Job, staging: Option<String>) -> ImportedJob {
 }
 
 impl Examiner<'_> {
-    /// Keeps a job file that gives no job.
+    /// Keeps a copy of a job file that gives no job.
     fn keep_file(&self, path: &Path, reason: &str) -> Result<Option<String>, ImportError> {
         match self.read_bytes(path) {
             Some(bytes) => self.effects.keep(path, &bytes, reason),
@@ -251,7 +252,7 @@ impl Examiner<'_> {
         }
     }
 
-    /// The living script of a folder without a job file.
+    /// Returns the living script of a folder without a job file.
     fn process_of(&self, lone: &LoneFolder) -> Option<crate::system::ProcessIdentity> {
         let found = FoundJob {
             id: lone.id.parse().ok()?,

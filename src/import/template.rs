@@ -1,9 +1,9 @@
-//! The command that runs a taken-over job: a line in shell quoting with placeholders.
+//! The template of the command that runs a taken-over job: a line in shell quoting with placeholders.
 //!
 //! The line is split into words first and the placeholders are replaced afterwards, inside the words and
 //! in one pass: what a prompt holds (blanks, quotes, `{title}`) stays one argument, as it is.
 
-/// What a template may name.
+/// The placeholders that exist.
 const PLACEHOLDERS: [&str; 5] = ["prompt", "title", "repository", "workspace", "id"];
 
 /// A template that cannot be used.
@@ -12,21 +12,21 @@ pub enum TemplateError {
     /// A quote is not closed.
     #[error("the command template '{0}' has an unclosed quote")]
     Quoting(String),
-    /// No program is named.
+    /// The template names no program.
     #[error("the command template is empty")]
     Empty,
-    /// A placeholder that does not exist.
+    /// A placeholder does not exist.
     #[error("the command template names '{{{name}}}'; known are {{{}}}", PLACEHOLDERS.join("}, {"))]
     Unknown {
-        /// Without the braces.
+        /// Its name, without the braces.
         name: String,
     },
 }
 
-/// What the placeholders stand for.
+/// The values of the placeholders.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Values<'a> {
-    /// What the job was asked.
+    /// The job's prompt.
     pub prompt: &'a str,
     /// Its title.
     pub title: &'a str,
@@ -64,13 +64,13 @@ enum Part {
 }
 
 impl CommandTemplate {
-    /// Splits a line as a shell would, without expanding anything, and checks it.
+    /// Splits a line as a shell would, without any expansion, and checks it.
     pub fn parse(line: &str) -> Result<CommandTemplate, TemplateError> {
         let words = shlex::split(line).ok_or_else(|| TemplateError::Quoting(line.to_owned()))?;
         CommandTemplate::from_words(&words)
     }
 
-    /// Checks a template that is split already, as the configuration holds it.
+    /// Checks a template that is already split, as the configuration holds it.
     pub fn from_words(words: &[String]) -> Result<CommandTemplate, TemplateError> {
         if words.first().is_none_or(String::is_empty) {
             return Err(TemplateError::Empty);
@@ -79,7 +79,7 @@ impl CommandTemplate {
         Ok(CommandTemplate { words })
     }
 
-    /// The command for one job. NUL, which no argument can hold, is left out.
+    /// Returns the command for one job. NUL, which no argument can hold, is left out.
     pub(crate) fn command(&self, values: &Values<'_>) -> Vec<String> {
         let fill = |part: &Part| match part {
             Part::Text(text) => text.clone(),
@@ -97,7 +97,7 @@ impl Default for CommandTemplate {
     }
 }
 
-/// Braces around anything but a name (`{"a":1}`, `{}`) are plain text.
+/// Splits a word at its placeholders. Braces around anything but a name (`{"a":1}`, `{}`) are plain text.
 fn parts(word: &str) -> Result<Vec<Part>, TemplateError> {
     let mut parts = Vec::new();
     let mut text = String::new();

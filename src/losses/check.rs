@@ -1,4 +1,4 @@
-//! What is lost, as findings: what the list of losses has, and what the files of the logs tell at this moment.
+//! What is lost, as findings: what the list of losses holds, and what the files of the logs show now.
 
 use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt;
@@ -13,22 +13,22 @@ use crate::state::{StateDir, human};
 
 /// The name of the audit trail's mark.
 const AUDIT: &str = "audit";
-/// And of the queue's log.
+/// The name of the queue log's mark.
 const QUEUE: &str = "queue";
 
-/// What the files of the logs tell.
+/// What the files of the logs show.
 #[derive(Debug, Clone, Default)]
 pub struct LossCheck {
-    /// What they have lost, as far as nobody has mended them.
+    /// The losses that they show, unless a repair has removed the traces.
     pub findings: Vec<Finding>,
-    /// Their last records.
+    /// The numbers of their last records.
     marks: Vec<(&'static str, u64)>,
 }
 
 impl LossCheck {
-    /// Looks. Changes nothing.
+    /// Checks the files. Changes nothing.
     pub(crate) fn take(dir: &StateDir, known: &Losses) -> LossCheck {
-        // The copy's files are its original's.
+        // A copy's files are those of its original.
         if dir.is_copy() {
             return LossCheck::default();
         }
@@ -48,7 +48,7 @@ impl LossCheck {
         }
     }
 
-    /// The same, with the last record of the queue as it was read: it may have lost its end, or all of it.
+    /// Adds the last record of the queue as it was read: the queue may have lost its end, or everything.
     pub(crate) fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> LossCheck {
         let marked = known.marks.get(QUEUE).copied().unwrap_or(0);
         if marked > last_seq && !dir.is_copy() {
@@ -60,23 +60,23 @@ impl LossCheck {
         self
     }
 
-    /// Notes the last record of the queue.
+    /// Notes the number of the queue's last record.
     pub(crate) fn mark_queue(&mut self, last_seq: u64) {
         self.marks.push((QUEUE, last_seq));
     }
 
-    /// The same, with what somebody else has found.
+    /// Adds findings from elsewhere.
     pub(crate) fn with(mut self, findings: &[Finding]) -> LossCheck {
         self.findings.extend(findings.iter().filter(|f| f.tells_of_loss()).cloned());
         self
     }
 
-    /// Records it in the list of losses.
+    /// Records the losses in their list.
     pub(crate) fn record(&self, dir: &StateDir, by: &str) -> Result<(), LossesError> {
         ledger::record(dir, by, &self.found(), &self.marks)
     }
 
-    /// Acknowledges losses by their ids, also those that are only seen now.
+    /// Acknowledges losses by their ids, also those that are first seen now.
     pub(crate) fn acknowledge(
         &self,
         dir: &StateDir,
@@ -92,7 +92,7 @@ impl LossCheck {
     }
 }
 
-/// The audit trail is never mended: what proves a loss in it stays.
+/// Turns a finding into a loss. The audit trail is never repaired, so what proves a loss in it stays.
 fn found(finding: &Finding) -> Found {
     let (object, sentence) = (finding.object.clone(), finding.sentence.clone());
     let stays = finding.code == catalogue::AUDIT_DAMAGED.code;
@@ -100,7 +100,7 @@ fn found(finding: &Finding) -> Found {
     Found { code: finding.code.to_string(), object, sentence, stays, gap }
 }
 
-/// The numbers of a sentence that tells of a gap.
+/// Returns the first and last number of a gap from the sentence about it.
 fn gap_in(sentence: &str) -> Option<(u64, u64)> {
     let sentence = sentence.strip_suffix(" in no file that can be read")?;
     if let Some(rest) = sentence.strip_prefix("entry ") {
@@ -111,7 +111,8 @@ fn gap_in(sentence: &str) -> Option<(u64, u64)> {
     Some((first.parse().ok()?, rest.split_once(' ')?.0.parse().ok()?))
 }
 
-/// Everything that is lost: what is on the list and not acknowledged, and what is seen now and on no list.
+/// Returns everything that is lost: what is on the list and not acknowledged, and what is seen now and not on
+/// the list.
 pub(crate) fn open(known: &Losses, look: &LossCheck) -> Vec<Finding> {
     let mut all: Vec<Finding> = known.open().map(of_loss).collect();
     let is_unknown = |f: &&Finding| known.known(&found(f)).is_none();
@@ -124,17 +125,17 @@ pub(crate) fn open(known: &Losses, look: &LossCheck) -> Vec<Finding> {
     all
 }
 
-/// Whether a finding of a loss is on the list, acknowledged or not.
+/// Whether the loss of a finding is on the list, acknowledged or not.
 pub(crate) fn is_known(known: &Losses, finding: &Finding) -> bool {
     is_loss(&finding.code) && known.known(&found(finding)).is_some()
 }
 
-/// A finding of a loss as the list has it, if it does.
+/// Returns the finding of a loss as the list has it, if it is there.
 pub(crate) fn as_known(known: &Losses, finding: Finding) -> Finding {
     known.known(&found(&finding)).map_or(finding, of_loss)
 }
 
-/// Those that somebody has acknowledged, the newest first.
+/// Returns the acknowledged losses, newest first.
 pub(crate) fn acknowledged(known: &Losses) -> Vec<Finding> {
     known.losses.iter().rev().filter(|loss| loss.acknowledged.is_some()).map(of_loss).collect()
 }
@@ -143,7 +144,7 @@ fn of_loss(loss: &Loss) -> Finding {
     let blank = || Finding::new(&catalogue::RESOURCE_UNUSABLE, loss.object.clone(), loss.sentence.as_str());
     let finding = match catalogue::find(&loss.code) {
         Some(entry) => Finding::new(entry, loss.object.clone(), loss.sentence.as_str()),
-        // Recorded by a later version.
+        // A later version recorded this loss.
         None => Finding { code: Cow::Owned(loss.code.clone()), severity: Severity::Critical, ..blank() },
     };
     let acknowledge = format!("recoveryctl findings ack {} --reason seen", loss.id);
@@ -158,10 +159,10 @@ fn of_loss(loss: &Loss) -> Finding {
     }
 }
 
-/// What is known of a trail, and of which files.
+/// The result for a trail, and the files that it belongs to.
 type Checked = (PathBuf, Vec<(u64, u64, i64, i64)>, TrailCheck);
 
-/// Checks the audit trail, unless that was done and its files are the same since.
+/// Checks the audit trail, unless it was checked and its files have not changed since.
 fn checked(dir: &StateDir) -> Result<TrailCheck, AuditError> {
     static LAST: Mutex<Option<Checked>> = Mutex::new(None);
     let folder = dir.paths.audit_log();

@@ -1,4 +1,4 @@
-//! The file, and who changes it.
+//! The file of losses, and the functions that change it.
 
 use std::collections::BTreeMap;
 
@@ -9,34 +9,35 @@ use crate::durable::{DiskError, FileLock, LockError, read_optional, replace, sea
 use crate::findings::{Acknowledged, Object, numbered_id};
 use crate::state::{StateDir, Timestamp};
 
-/// So many acknowledged losses are remembered.
+/// How many acknowledged losses are remembered.
 const KEPT: usize = 1000;
-/// So many losses of one kind are named one by one each time; the rest is a number.
+/// How many losses of one kind are named one by one each time; the rest becomes a number.
 const NAMED: usize = 1000;
-/// The code of the loss of this file.
+/// The code for the loss of this file itself.
 const OF_ITSELF: &str = "losses-damaged";
 
-/// Something that is lost, as it was found.
+/// A loss as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// A code of the catalogue.
+    /// Its code in the catalogue.
     pub code: String,
     /// What is lost: `job:ID`, `queue`, `file:PATH`.
     pub object: Object,
     /// What is known of it, in one sentence.
     pub sentence: String,
-    /// Whether what proves it stays in its place, so that it is found again and again.
+    /// Whether the evidence of it stays in its place, so that it is found again and again.
     pub stays: bool,
-    /// The first and last number of a gap in a log that stays. A log that begins anew behind one leaves out a number.
+    /// The first and last number of a gap in a log that stays. A log that begins anew behind a gap leaves out
+    /// one number.
     pub gap: Option<(u64, u64)>,
 }
 
-/// A loss.
+/// A loss on the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
-    /// Names it: eight hexadecimal digits.
+    /// Its id: eight hexadecimal digits.
     pub id: String,
-    /// A code of the catalogue.
+    /// Its code in the catalogue.
     pub code: String,
     /// What is lost.
     pub object: Object,
@@ -46,12 +47,12 @@ pub struct Loss {
     pub first_seen: Timestamp,
     /// When it was found last.
     pub last_seen: Timestamp,
-    /// What found it: `daemon`, `uid:0 root recover`.
+    /// Who found it: `daemon`, `uid:0 root recover`.
     pub found_by: String,
     /// The first and last number, when it is a gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<(u64, u64)>,
-    /// Who has acknowledged it.
+    /// Who has acknowledged it, and when.
     #[serde(default)]
     pub acknowledged: Option<Acknowledged>,
 }
@@ -85,11 +86,11 @@ pub struct Mute {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Losses {
-    /// The oldest first.
+    /// The losses, oldest first.
     pub losses: Vec<Loss>,
-    /// The last record of logs, by their names.
+    /// The number of each log's last record, by the log's name.
     pub marks: BTreeMap<String, u64>,
-    /// What does not count for a while.
+    /// Findings that do not count for a while.
     pub mutes: Vec<Mute>,
     /// Why the file cannot be understood.
     #[serde(skip)]
@@ -100,16 +101,16 @@ pub struct Losses {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LossesError {
-    /// Another process has the file for too long.
+    /// Another process holds the lock of the file for too long.
     #[error("the list of losses cannot be changed")]
     Lock(#[from] LockError),
-    /// The system refused.
+    /// The system's error.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
 
 impl LossesError {
-    /// The change that a disk refused that cannot be written, if that is why.
+    /// Returns the error of a disk that refuses changes, if that is the cause.
     pub(crate) fn refused_change(&self) -> Option<&DiskError> {
         match self {
             LossesError::Disk(e) | LossesError::Lock(LockError::Disk(e)) if e.is_refused_change() => Some(e),
@@ -118,11 +119,11 @@ impl LossesError {
     }
 }
 
-/// What is seen again within this time is not written down again, in milliseconds.
+/// A loss that is seen again within this time is not written again; milliseconds.
 const SEEN_AGAIN_MS: i64 = 3_600_000;
 
 impl Losses {
-    /// Reads them. A file that cannot be understood is no error: it says so itself.
+    /// Reads the losses. A file that cannot be understood is no error: the result says so.
     pub fn read(dir: &StateDir) -> Result<Losses, DiskError> {
         let Some(bytes) = read_optional(&dir.paths.losses())? else { return Ok(Losses::default()) };
         let whole = sealed::check(&bytes)
@@ -130,17 +131,17 @@ impl Losses {
         Ok(whole.unwrap_or_else(|why| Losses { damaged: Some(why), ..Losses::default() }))
     }
 
-    /// Those that nobody has acknowledged.
+    /// Returns the losses that nobody has acknowledged.
     pub(crate) fn open(&self) -> impl Iterator<Item = &Loss> {
         self.losses.iter().filter(|loss| loss.acknowledged.is_none())
     }
 
-    /// What is known of one that was found, the newest.
+    /// Returns the newest entry of the list for a loss that was found.
     pub fn known(&self, found: &Found) -> Option<&Loss> {
         self.losses.iter().rev().find(|loss| loss.is(found))
     }
 
-    /// What keeps a finding from counting now.
+    /// Returns the mute because of which a finding does not count now.
     pub(crate) fn mute_of(&self, code: &str, object: &Object, now: Timestamp) -> Option<&Mute> {
         let covers = |m: &&Mute| m.code == code && m.object.as_ref().is_none_or(|o| o == object);
         self.mutes.iter().filter(|m| m.until > now).find(covers)
@@ -169,7 +170,7 @@ impl Losses {
         });
     }
 
-    /// Adds what was found; of very many of a kind, a number.
+    /// Adds what was found; of very many losses of a kind, their number.
     fn add_all(&mut self, found: &[Found], by: &str, now: Timestamp) {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for one in found {
@@ -199,7 +200,7 @@ impl Losses {
     }
 }
 
-/// Records what was found, durably, with the marks that the logs have now.
+/// Records durably what was found, with the marks that the logs have now.
 pub fn record(dir: &StateDir, by: &str, found: &[Found], marks: &[(&str, u64)]) -> Result<(), LossesError> {
     let known = Losses::read(dir)?;
     let are_marked = marks.iter().all(|(log, seq)| known.marks.get(*log) == Some(seq));
@@ -218,8 +219,8 @@ pub fn record(dir: &StateDir, by: &str, found: &[Found], marks: &[(&str, u64)]) 
     })
 }
 
-/// Acknowledges losses by their ids; those that are there. What was found just now and is in no list yet is
-/// recorded first.
+/// Acknowledges losses by their ids, and returns those that exist. What was found just now and is not on the
+/// list yet is recorded first.
 pub fn acknowledge(
     dir: &StateDir,
     ids: &[String],
@@ -240,7 +241,7 @@ pub fn acknowledge(
     Ok(acknowledged)
 }
 
-/// Keeps findings from counting for a while, in place of what was said of the same before.
+/// Mutes findings for a while; replaces earlier mutes of the same findings.
 pub fn mute(dir: &StateDir, mutes: &[Mute]) -> Result<(), LossesError> {
     let by = mutes.first().map_or("", |mute| &mute.by);
     change(dir, by, |losses, _| {
@@ -249,7 +250,7 @@ pub fn mute(dir: &StateDir, mutes: &[Mute]) -> Result<(), LossesError> {
     })
 }
 
-/// Lets findings count again; those mutes that were there.
+/// Lets findings count again; returns the mutes that existed.
 pub fn unmute(
     dir: &StateDir,
     by: &str,
@@ -328,7 +329,8 @@ mod tests {
         assert_eq!(open(&dir), ["job:b"]);
         let all = [known.losses[1].id.clone()];
         acknowledge(&dir, &all, &[], &[], ("me", "seen")).unwrap();
-        // What proves the one went when it was recorded: found again it is another loss. The other is still the same.
+        // The evidence of one loss went when it was recorded, so a second finding is another loss. The
+        // evidence of the other stays, so it is the same loss.
         record(&dir, "daemon", &both, &[]).unwrap();
         assert_eq!(open(&dir), ["job:a"]);
         let ids: std::collections::BTreeSet<_> =

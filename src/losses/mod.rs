@@ -1,4 +1,5 @@
-//! What was acknowledged and cannot be brought back: kept by name until somebody acknowledges the loss.
+//! What was acknowledged and cannot be brought back: the losses are kept by name until somebody acknowledges
+//! them.
 //!
 //! **Format**: `recovery/losses.json`, one line of JSON with a checksum (as every sealed file), replaced as a whole by
 //! the holder of `recovery/losses.lock`:
@@ -14,9 +15,9 @@
 //! `marks` are the numbers of the last records that logs had when somebody looked: a log that ends before its mark has
 //! lost records, even where nothing is left of it.
 //!
-//! **Guarantees**: A loss is on disk before what proves it leaves its place. It is told over restarts, recoveries,
-//! checkpoints and prunes until it is acknowledged. What was acknowledged stays known, the newest `KEPT` of it. A
-//! file that cannot be understood goes to quarantine and is itself a loss.
+//! **Guarantees**: A loss is on disk before the evidence of it leaves its place. It is reported over
+//! restarts, recoveries, checkpoints and prunes until it is acknowledged. The newest `KEPT` acknowledged
+//! losses stay known. A file that cannot be understood goes to quarantine and is itself a loss.
 
 mod check;
 mod ledger;

@@ -44,7 +44,7 @@ pub enum OrphanKind {
 }
 
 impl OrphanKind {
-    /// All, in the order in which they are scanned; processes go first when a plan is carried out.
+    /// All kinds, in the order in which they are scanned. When a plan is executed, processes go first.
     pub const ALL: &[OrphanKind] = <OrphanKind as VariantArray>::VARIANTS;
 
     pub const fn as_str(self) -> &'static str {
@@ -62,12 +62,12 @@ impl OrphanKind {
         }
     }
 
-    /// The kind of a word.
+    /// Returns the kind for a word.
     pub(crate) fn of(word: &str) -> Option<OrphanKind> {
         OrphanKind::ALL.iter().copied().find(|k| k.as_str() == word)
     }
 
-    /// The order of a plan's execution: things that use others come first.
+    /// Returns the place of the kind in a plan's execution: things that use others come first.
     pub(super) const fn rank(self) -> u8 {
         match self {
             OrphanKind::Process => 0,
@@ -110,23 +110,23 @@ impl Check {
 #[serde(rename_all = "snake_case", tag = "target")]
 #[allow(clippy::large_enum_variant)] // A plan has few of them, and most are objects of the engine.
 pub enum OrphanTarget {
-    /// A folder or file of the state directory.
+    /// A folder or file in the state directory.
     Tree {
         /// The identity of the folder or file.
         identity: TreeIdentity,
-        /// The job that its name means.
+        /// The job that its name refers to.
         job: Option<JobId>,
     },
-    /// An object of the engine.
+    /// An object of the container engine.
     Docker {
-        /// As it was listed.
+        /// The object as the engine listed it.
         object: DockerObject,
     },
     /// A repository lock.
     Lock {
-        /// Of which repository.
+        /// The locked repository.
         repository: String,
-        /// Which grant.
+        /// The id of the grant.
         lock_id: Option<String>,
     },
     /// A temporary file; its lock says whether a process is writing it.
@@ -134,7 +134,7 @@ pub enum OrphanTarget {
     /// A process.
     Process {
         process: ProcessIdentity,
-        /// The job that it names.
+        /// The job whose mark the process bears.
         job: String,
     },
 }
@@ -142,23 +142,23 @@ pub enum OrphanTarget {
 /// Something that may be an orphan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// Names it in plans: the same thing has the same id in every scan.
+    /// Its id in plans: the same thing has the same id in every scan.
     pub id: String,
-    /// What kind.
+    /// Its kind.
     pub kind: OrphanKind,
     /// `job_directory:NAME`, `container:ID`, …
     pub object: String,
-    /// Where it is, if it is a file.
+    /// Its path, if it is a file or folder.
     pub path: Option<PathBuf>,
-    /// Disk space in bytes, as far as is known.
+    /// Its disk space in bytes, as far as is known.
     pub bytes: u64,
-    /// How long nothing changed about it.
+    /// How long ago it last changed, in milliseconds.
     pub age_ms: Option<i64>,
     /// Whether every check passed.
     pub safe: bool,
     /// The checks made.
     pub checks: Vec<Check>,
-    /// What it is, by identity.
+    /// What it is, by its identity.
     pub what: OrphanTarget,
 }
 
@@ -171,7 +171,7 @@ impl Candidate {
         Candidate { id, kind, object, path, bytes: 0, age_ms: None, safe: false, checks: Vec::new(), what }
     }
 
-    /// Every check that was made, with its result and observation.
+    /// Returns every check that was made, with its result and observation.
     pub(crate) fn evidence(&self) -> Vec<String> {
         let answer = |passed| match passed {
             Some(true) => "passed",
@@ -187,13 +187,13 @@ impl Candidate {
         self
     }
 
-    /// The first check that did not pass.
+    /// Returns the first check that did not pass.
     pub(crate) fn objection(&self) -> Option<&Check> {
         self.checks.iter().find(|c| c.passed != Some(true))
     }
 
-    /// The finding about it: a safe candidate should be looked at; a protected one only if an operator must
-    /// find out why.
+    /// Returns the finding about the candidate: a safe one should be looked at; a protected one only if an
+    /// operator must find out why.
     pub(crate) fn finding(&self) -> Option<Finding> {
         let object = Object::Orphan(self.id.clone());
         let name = &self.object;
@@ -216,7 +216,8 @@ impl Candidate {
     }
 }
 
-/// Of an object of the engine only what does not change with its state.
+/// Returns what names the candidate. For an object of the engine, that is only what does not change with its
+/// state.
 fn what_it_is(what: &OrphanTarget) -> Cow<'_, OrphanTarget> {
     match what {
         OrphanTarget::Docker { object } => {
@@ -227,37 +228,37 @@ fn what_it_is(what: &OrphanTarget) -> Cow<'_, OrphanTarget> {
     }
 }
 
-/// Result of a scan.
+/// The result of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrphanPlan {
-    /// Names this plan.
+    /// The id of this plan.
     pub plan_id: String,
     /// When the scan began.
     pub taken_at: Timestamp,
-    /// How many things of each kind were looked at.
+    /// How many things of each kind were examined.
     pub scanned: BTreeMap<OrphanKind, u64>,
     /// The candidates, the largest first.
     pub candidates: Vec<Candidate>,
-    /// Other findings. Those about the candidates are derived from the candidates.
+    /// Other findings. The findings about candidates are derived from the candidates.
     pub damage: Vec<Finding>,
-    /// The findings that earlier scans reported, by code and object, when this plan's findings were not
-    /// reported because a recovery or a daemon made it. `None`: they were reported.
+    /// The findings that earlier scans reported, by code and object. Present when this plan's findings were
+    /// not reported, because a recovery or a daemon made it; `None` when they were reported.
     pub told: Option<BTreeSet<(String, Object)>>,
 }
 
 impl OrphanPlan {
-    /// All findings: the other ones, and those about the candidates.
+    /// Returns all findings: the other ones, and those about the candidates.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         self.damage.iter().cloned().chain(self.candidates.iter().filter_map(Candidate::finding)).collect()
     }
 
-    /// The findings that the last scan reported to an operator or cron, by code and object.
+    /// Returns the findings that the last scan reported to an operator or cron, by code and object.
     pub(crate) fn told(&self) -> BTreeSet<(String, Object)> {
         let own = || self.findings().into_iter().map(|f| (f.code.into_owned(), f.object)).collect();
         self.told.clone().unwrap_or_else(own)
     }
 
-    /// Whether another scan found the same, at another time.
+    /// Whether another scan, at another time, found the same.
     pub(super) fn says_the_same(&self, other: &OrphanPlan) -> bool {
         let timeless = |plan: &OrphanPlan| {
             let what = |c: &Candidate| {
@@ -270,12 +271,12 @@ impl OrphanPlan {
         timeless(self) == timeless(other)
     }
 
-    /// Disk space of the safe candidates.
+    /// Returns the disk space of the safe candidates, in bytes.
     pub(crate) fn bytes_total(&self) -> u64 {
         self.candidates.iter().filter(|c| c.safe).map(|c| c.bytes).sum()
     }
 
-    /// Candidates that are protected by a check.
+    /// Returns the number of candidates that a check protects.
     pub(crate) fn protected_total(&self) -> u64 {
         self.candidates.iter().filter(|c| !c.safe).count() as u64
     }

@@ -1,4 +1,4 @@
-//! The safety checks. Each gives its observation; a check that cannot be made is unknown.
+//! The safety checks. Each gives its observation; the result of a check that cannot be made is unknown.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::state::human;
 use crate::system::docker::DockerKind;
 
 impl ScanContext<'_> {
-    /// Whether a job that the queue does not show could still be one.
+    /// Checks that the queue is complete: otherwise a job that it does not show could still exist.
     pub(super) fn queue_complete(&self) -> Check {
         match self.queue.replayed().may_lack_jobs() {
             false => Check::is("queue-complete", true, "the queue was read without gaps"),
@@ -20,7 +20,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That the queue does not know the job.
+    /// Checks that the queue does not know the job.
     pub(super) fn not_a_job(&self, id: &JobId) -> Check {
         match self.job(id) {
             None => Check::is("not-a-job", true, format!("the queue knows no job {id}")),
@@ -28,7 +28,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// The queue does not know the job, or the job is over and not held for a resume.
+    /// Checks that the queue does not know the job, or that the job is over and not held for a resume.
     pub(super) fn job_over(&self, id: &JobId) -> Check {
         match self.job(id) {
             None => Check::is("job-over", true, format!("the queue knows no job {id}")),
@@ -42,7 +42,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That no record of its own speaks for a job that the queue has lost.
+    /// Checks that no record shows that the queue has lost the job.
     pub(super) fn no_record(&self, id: &JobId) -> Check {
         let Ok(paths) = self.dir.paths.job(&id.to_string()) else {
             return Check::new("no-record", None, "its id cannot be a file name");
@@ -59,7 +59,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// The job's sentinel lock is free. `own`: the caller holds it.
+    /// Checks that the job's sentinel lock is free. `own`: the caller holds it.
     pub(super) fn lock_free(&self, id: &JobId, own: bool) -> Check {
         const NAME: &str = "lock-free";
         let Ok(paths) = self.dir.paths.job(&id.to_string()) else {
@@ -83,7 +83,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// No process of the job lives.
+    /// Checks that no process of the job lives.
     pub(super) fn no_process(&self, id: &JobId) -> Check {
         const NAME: &str = "no-process";
         let life = self.life(id);
@@ -94,7 +94,8 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That nothing changed about it for a while. A time that is yet to come is a clock that jumped.
+    /// Checks that nothing about it changed for the grace period. A time in the future comes from a clock
+    /// that jumped.
     pub(super) fn grace(&self, age_ms: Option<i64>) -> Check {
         let grace = i64::try_from(self.settings.grace.as_millis()).unwrap_or(i64::MAX);
         match age_ms {
@@ -111,7 +112,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That no cleanup is at it.
+    /// Checks that no cleanup works on the job.
     pub(super) fn no_cleanup(&self, id: &JobId) -> Check {
         match self.is_cleaned_up(id) {
             false => Check::is("no-cleanup", true, "no cleanup of the job is open"),
@@ -119,7 +120,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// Nothing in it is in use.
+    /// Checks that nothing in the folder is in use.
     pub(super) fn no_visitor(&self, uses: &[Use]) -> Check {
         const NAME: &str = "no-visitor";
         let visitors = || uses.iter().filter(|used| !used.how.is_mount());
@@ -130,7 +131,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That nothing is mounted in it, and nothing of it elsewhere, as any process sees it.
+    /// Checks that nothing is mounted in the folder, and nothing of it elsewhere, as any process sees it.
     pub(super) fn no_mount(&self, uses: &[Use], has_mounts: bool) -> Check {
         const NAME: &str = "no-mount";
         match uses.iter().find(|used| used.how.is_mount()) {
@@ -140,7 +141,8 @@ impl ScanContext<'_> {
         }
     }
 
-    /// That no work in a working tree around an index goes with it: the index goes with its workspace then.
+    /// Checks that removing an index removes no work of a working tree around it. If it would, the index is
+    /// removed only with its workspace.
     pub(super) fn no_work(&self, index: &Path) -> Check {
         const NAME: &str = "no-work";
         let below = &self.settings.index_folder;
@@ -166,7 +168,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// No container mounts it.
+    /// Checks that no container mounts the folder.
     pub(super) fn no_container(&self, folder: &Path) -> Check {
         const NAME: &str = "no-container";
         let objects = match self.objects() {
@@ -186,7 +188,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// The folder has not changed for the grace period.
+    /// Returns how long the folder has not changed, in milliseconds.
     pub(super) fn age_of(&self, newest_ms: i64) -> i64 {
         self.now.as_millis() - newest_ms
     }

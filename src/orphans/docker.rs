@@ -47,22 +47,22 @@ impl ScanContext<'_> {
         object.state_id.as_deref() == Some(self.dir.identity.state_id.to_string().as_str())
     }
 
-    /// The job id in the label, as it is or decoded.
+    /// Returns the job whose id the label holds, as it is or decoded.
     pub(super) fn job_named_by(&self, object: &DockerObject) -> Option<JobId> {
-        // A job sees its id in the form of a file name; for most ids both forms are the same.
+        // A job sees its id in the form of a file name; for most ids, both forms are the same.
         let label = object.job.as_deref()?;
         decode(label).and_then(|id| id.parse().ok()).or_else(|| label.parse().ok())
     }
 
-    /// Since it was made, and since its job was over.
+    /// Returns the time since the object was made and since its job was over, in milliseconds.
     pub(super) fn age_of_object(&self, object: &DockerObject, id: &JobId) -> Option<i64> {
         let over = self.job(id).and_then(|j| j.run_state().finished_at);
         let since = over.into_iter().chain(object.created_at).max()?;
-        // The engine gives whole seconds of its own clock.
+        // The engine gives times in whole seconds of its own clock.
         Some(self.now.millis_since(since).max(0))
     }
 
-    /// The checks of an object before its removal.
+    /// Makes the checks of an object before its removal.
     pub(super) fn checks_of_object(&self, object: &DockerObject, id: &JobId) -> Vec<Check> {
         let label = format!("label {}={}", crate::system::docker::LABEL_STATE, self.dir.identity.state_id);
         let mut checks = vec![Check::is("our-label", self.has_our_label(object), label)];
@@ -80,7 +80,7 @@ impl ScanContext<'_> {
         checks
     }
 
-    /// That only containers with our label, of the same job, have the volume.
+    /// Checks that only containers with our label, of the same job, use the volume.
     fn unused(&self, volume: &DockerObject) -> Check {
         let containers =
             self.objects().unwrap_or_default().iter().filter(|o| o.kind == DockerKind::Container);
@@ -91,7 +91,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// An object as it is now, with its checks; `None` when it is gone.
+    /// Returns an object as it is now, with its checks; `None` when it is gone.
     pub(super) fn object_again(&self, planned: &DockerObject) -> Option<(DockerObject, Vec<Check>)> {
         let objects = match self.objects() {
             Ok(objects) => objects,

@@ -21,44 +21,44 @@ use crate::state::names::decode;
 use crate::system::docker::{DockerObject, Engines, Removal};
 use crate::system::end_process;
 
-/// Judged, and held, at a time; each takes a descriptor.
+/// How many candidates are judged and locked at a time; each takes a descriptor.
 const BATCH: usize = 64;
-/// Between a process's kill and its end.
+/// How long a killed process may take to end, in milliseconds.
 const KILL_WAIT_MS: u64 = 5000;
 
-/// The part of a plan to execute.
+/// Which part of a plan to execute.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The plan; `None`: the saved one.
+    /// The id of the plan; `None` for the saved one.
     pub plan_id: Option<String>,
     /// Only these candidates; all when empty.
     pub ids: Vec<String>,
     /// Only these kinds; all when empty.
     pub kinds: Vec<OrphanKind>,
-    /// Only say what would be done.
+    /// Whether only to say what would be done.
     pub dry_run: bool,
 }
 
-/// Why nothing was carried out.
+/// Why nothing was executed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecuteError {
     /// There was no scan, or the plan is not the saved one.
     #[error("plan {named} is out of date: {why}")]
     OutOfDate {
-        /// Which plan.
+        /// The plan that was named.
         named: String,
         why: String,
     },
-    /// No such candidate.
+    /// The plan has no such candidate.
     #[error("plan {plan_id} has no candidate '{id}'")]
     NoSuchCandidate {
-        /// In which plan.
+        /// The plan's id.
         plan_id: String,
-        /// What was asked for.
+        /// The requested id.
         id: String,
     },
-    /// A lock.
+    /// A lock could not be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -86,11 +86,12 @@ pub struct FailedCandidate {
     pub error: String,
 }
 
-/// Result of an execution.
+/// The result of an execution.
 #[derive(Debug, Clone, Default)]
 pub struct Executed {
     pub plan_id: String,
-    /// Removed candidates (or those that would be), with the bytes given back or moved to the trash, and how.
+    /// Candidates that were removed (or would be), each with the bytes freed or moved to the trash, and how
+    /// it was removed.
     pub removed: Vec<(Candidate, u64, String)>,
     /// Candidates that a check protects.
     pub refused: Vec<RefusedCandidate>,
@@ -100,7 +101,7 @@ pub struct Executed {
     pub dry_run: bool,
 }
 
-/// The candidates of the saved plan that a request selects.
+/// Returns the candidates of the saved plan that a request selects.
 fn chosen(dir: &StateDir, request: &Request) -> Result<(OrphanPlan, Vec<Candidate>), ExecuteError> {
     let named = request.plan_id.clone().unwrap_or_else(|| "of the last scan".to_owned());
     let out_of_date = |why: &str| ExecuteError::OutOfDate { named: named.clone(), why: why.to_owned() };
@@ -131,7 +132,7 @@ fn chosen(dir: &StateDir, request: &Request) -> Result<(OrphanPlan, Vec<Candidat
 /// Executes the selected part of the saved plan.
 ///
 /// # Errors
-/// [`ExecuteError`]. The log has the removals before.
+/// [`ExecuteError`]. The log holds the removals made before.
 pub fn execute(
     dir: &StateDir,
     queue: &mut Queue,
@@ -214,7 +215,7 @@ impl Work<'_> {
 
     fn removed(&mut self, candidate: Candidate, bytes: u64, how: &str) -> Result<(), LogError> {
         let entry = self.entry(&candidate, "removed", bytes, how);
-        // It was already removed by someone else.
+        // Another process has already removed it.
         let evidence = if how == "already_gone" { Vec::new() } else { candidate.evidence() };
         self.enter(&[LogEntry { evidence, ..entry }])?;
         self.executed.removed.push((candidate, bytes, how.to_owned()));
@@ -234,8 +235,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Some candidates that are not objects of the engine: judged once, and those that pass a second time, by
-    /// a new picture, with the locks of their workspaces held.
+    /// Executes some candidates that are not objects of the engine. They are judged once; those that pass are
+    /// judged again by a new picture, with the locks of their workspaces held.
     fn batch(
         &mut self,
         candidates: Vec<Candidate>,
@@ -246,7 +247,7 @@ impl Work<'_> {
             return Ok(());
         }
         queue.refresh()?;
-        // Before a lock file is made in a folder, which changes its age.
+        // The ages are taken before a lock file is made in a folder, which changes its age.
         let ages: Vec<Option<TreeSize>> = candidates.iter().map(size_of).collect();
         let first = self.judged(candidates.into_iter().zip(ages).collect(), queue, job_liveness, false)?;
         let (mut held, mut guards) = (Vec::new(), Vec::new());
@@ -260,7 +261,7 @@ impl Work<'_> {
                 Err(LockError::Disk(e)) => self.failed(candidate, format!("{e}: {}", e.source))?,
             }
         }
-        // With the locks held no supervisor can begin anything, so a verdict from here on stays true.
+        // While the locks are held, no supervisor can begin anything, so a verdict from here on stays true.
         queue.refresh()?;
         for (candidate, _) in self.judged(held, queue, job_liveness, true)? {
             if self.executed.dry_run {
@@ -268,7 +269,7 @@ impl Work<'_> {
                 self.removed(candidate, bytes, "would be removed")?;
                 continue;
             }
-            // The log has the intent first: an act without an entry could not be explained later.
+            // The intent is logged first: an act without an entry could not be explained later.
             self.enter(&[self.entry(&candidate, "intent", 0, "")])?;
             match self.remove(&candidate, job_liveness) {
                 Ok((bytes, how)) => self.removed(candidate, bytes, how)?,
@@ -278,7 +279,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The candidates that pass every check in one new picture; the others are reported.
+    /// Returns the candidates that pass every check in one new picture; reports the others.
     fn judged(
         &mut self,
         candidates: Vec<(Candidate, Option<TreeSize>)>,
@@ -358,8 +359,8 @@ impl Work<'_> {
         }
     }
 
-    /// Objects of one kind, together: checked in one picture that is a moment old, with the locks of their
-    /// jobs held.
+    /// Executes objects of one kind together: they are checked in one picture that is a moment old, with the
+    /// locks of their jobs held.
     fn docker(&mut self, candidates: Vec<Candidate>, queue: &mut Queue) -> Result<(), ExecuteError> {
         let guards = self.guards(&candidates);
         queue.refresh()?;
@@ -391,13 +392,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The locks of the workspaces of jobs that are over: an attempt that is resumed now waits for us.
+    /// Takes the locks of the workspaces of jobs that are over: an attempt that is resumed now waits for this
+    /// process.
     fn guards(&self, candidates: &[Candidate]) -> Vec<(JobId, JobLockGuard)> {
         let mut guards: Vec<(JobId, JobLockGuard)> = Vec::new();
         for candidate in candidates {
             let Some(id) = job_of(candidate) else { continue };
             let attempts = self.dir.paths.job(&id.to_string()).map(|paths| paths.attempts);
-            // Without that folder nothing has begun; one is not made for this.
+            // Without that folder nothing has begun, and none is made for this.
             if guards.iter().any(|(held, _)| *held == id) || !attempts.is_ok_and(|folder| folder.is_dir()) {
                 continue;
             }
@@ -428,7 +430,7 @@ impl Work<'_> {
     }
 }
 
-/// The job that an object's label names, as it is or decoded.
+/// Returns the job that an object's label names, as it is or decoded.
 fn job_of(candidate: &Candidate) -> Option<JobId> {
     let OrphanTarget::Docker { object } = &candidate.what else { return None };
     let label = object.job.as_deref()?;
@@ -440,13 +442,13 @@ pub(super) fn size_of(candidate: &Candidate) -> Option<TreeSize> {
     candidate.path.as_deref().filter(|_| is_tree).map(measure_tree)
 }
 
-/// Checks that it is still the planned one.
+/// Checks that the object is still the planned one.
 pub(super) fn identity_check(is_same: bool, what: &str) -> Check {
     let seen = if is_same { "as in the plan" } else { "not as in the plan: another one has its name by now" };
     Check::is("identity", is_same, format!("{what}: {seen}"))
 }
 
-/// The candidate as it is now, with its checks; `None` when it is gone.
+/// Returns the candidate as it is now, with its checks; `None` when it is gone.
 pub(super) fn checks_again(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,

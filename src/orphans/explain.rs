@@ -1,4 +1,4 @@
-//! Why something is an orphan, or is not: every check made again. Changes nothing.
+//! Explains why something is an orphan or is not: makes every check again. Changes nothing.
 
 use super::candidate::{Candidate, Check, OrphanKind, OrphanTarget};
 use super::execute::{checks_again, size_of};
@@ -21,11 +21,11 @@ pub enum Asked<'a> {
     Object(OrphanKind, &'a str),
 }
 
-/// Why nothing can be said.
+/// Why no explanation can be given.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ExplainError {
-    /// The last scan does not name it, and the engine that would know does not answer.
+    /// The last scan does not name it, and the engine, which would know it, does not answer.
     #[error("whether there is such an object is not known: {0}")]
     Engine(String),
     #[error(transparent)]
@@ -35,16 +35,16 @@ pub(crate) enum ExplainError {
 /// An explanation.
 #[derive(Debug, Clone)]
 pub(crate) struct Explained {
-    /// The thing itself with its present checks; without checks when it is gone.
+    /// The thing with its present checks; without checks when it is gone.
     pub candidate: Candidate,
-    /// Whether it is there.
+    /// Whether it exists.
     pub is_there: bool,
     /// The scan that made it a candidate, and when; `None` when the last one did not.
     pub plan: Option<(String, Timestamp)>,
 }
 
-/// Looks for it among the last scan's candidates and the engine's objects, and judges it by `world`. `None`
-/// when there is no such thing.
+/// Searches the last scan's candidates and the engine's objects, and judges what it finds by `world`. Returns
+/// `None` when there is no such thing.
 pub(crate) fn explain(
     world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
@@ -82,13 +82,14 @@ fn is_meant(candidate: &Candidate, asked: Asked<'_>) -> bool {
     }
 }
 
-/// By its id, whole or short, or by its name.
+/// Whether an object has this name, or this id, whole or short.
 fn is_named(object: &DockerObject, name: &str) -> bool {
     object.id == name || object.name == name || (name.len() >= SHORT_ID && object.id.starts_with(name))
 }
 
 impl ScanContext<'_> {
-    /// An object of the engine that the last scan did not make a candidate: in use, or a stranger's.
+    /// Finds an object of the engine that the last scan did not make a candidate: it is in use, or belongs to
+    /// somebody else.
     fn unplanned(&self, kind: OrphanKind, name: &str) -> Result<Option<Candidate>, ExplainError> {
         let wanted = match kind {
             OrphanKind::Container => DockerKind::Container,
@@ -109,13 +110,13 @@ impl ScanContext<'_> {
 /// The conclusion from the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrphanVerdict {
-    /// Every check passed: a cleanup would remove it.
+    /// Every check passed: executing a plan would remove it.
     Orphan,
     /// A check protects it.
     Protected,
-    /// A check could not be made, and none protects it: it is not removed.
+    /// A check could not be made, and none protects it. It is not removed.
     Unknown,
-    /// It is not there any more.
+    /// It does not exist any more.
     Gone,
 }
 
@@ -143,7 +144,7 @@ impl Explained {
         }
     }
 
-    /// The reason against its removal: a check that protects it, or else one that could not be made.
+    /// Returns the reason against its removal: a check that protects it, or else one that could not be made.
     pub(crate) fn objection(&self) -> Option<&Check> {
         let checks = &self.candidate.checks;
         checks.iter().find(|c| c.passed == Some(false)).or_else(|| self.candidate.objection())

@@ -14,16 +14,16 @@ use crate::queue::{JobId, JobStatus};
 use crate::state::names::decode;
 use crate::system::parallel_map;
 
-/// How the name of a folder that is being made begins.
+/// The prefix of a folder that is being made.
 const STAGING_PREFIX: &str = ".staging-";
 
-/// Observations about a folder.
+/// What was observed about a folder.
 pub(super) struct SeenFolder<'a> {
-    /// Since anything in it last changed.
+    /// How long ago anything in it last changed, in milliseconds.
     pub(super) age_ms: i64,
     /// Whether something is mounted in it.
     pub(super) has_mounts: bool,
-    /// Its users.
+    /// The uses of the folder.
     pub(super) uses: &'a [Use],
     /// Whether the caller holds its sentinel's lock.
     pub(super) own: bool,
@@ -51,7 +51,7 @@ fn understood(name: &str, is_dir: bool) -> Entry {
 }
 
 impl ScanContext<'_> {
-    /// Every kind of folder, in one pass over `jobs/`.
+    /// Scans every kind of folder in one pass over `jobs/`.
     pub(super) fn scan_folders(
         &self,
         wanted: &dyn Fn(OrphanKind) -> bool,
@@ -92,7 +92,7 @@ impl ScanContext<'_> {
         Ok(())
     }
 
-    /// Folders of attempts whose jobs do not exist any more, and sentinels of other jobs.
+    /// Scans for folders of attempts whose jobs do not exist any more, and for sentinels of other jobs.
     fn scan_attempts(
         &self,
         wanted: &dyn Fn(OrphanKind) -> bool,
@@ -101,7 +101,7 @@ impl ScanContext<'_> {
     ) -> Result<(), DiskError> {
         let folder = self.dir.paths.attempts();
         let entries = match std::fs::read_dir(&folder) {
-            // Of layout 2, before its next startup.
+            // A directory of layout 2 that has had no startup of this version yet.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             entries => entries.context("list", &folder)?,
         };
@@ -122,7 +122,7 @@ impl ScanContext<'_> {
         Ok(())
     }
 
-    /// The candidate for a folder; `None` when it is gone by now.
+    /// Returns the candidate for a folder; `None` when the folder is gone by now.
     fn folder_candidate(
         &self,
         kind: OrphanKind,
@@ -132,7 +132,7 @@ impl ScanContext<'_> {
         let mut walk = self.in_use.walk();
         let size = walk_tree(&path, &mut |entry| walk.see(entry));
         let Some(identity) = size.top else {
-            // It came to be just now: it is the next scan's.
+            // The folder was made just now; the next scan judges it.
             return TreeIdentity::of(&path).map(|_| None);
         };
         let age = self.age_of(size.newest_ms);
@@ -155,7 +155,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// The checks of a folder before its removal.
+    /// Makes the checks of a folder before its removal.
     pub(super) fn checks_of_folder(
         &self,
         kind: OrphanKind,
@@ -175,7 +175,7 @@ impl ScanContext<'_> {
         checks.push(self.grace(Some(seen.age_ms)));
         checks.extend([self.no_mount(seen.uses, seen.has_mounts), self.no_visitor(seen.uses)]);
         checks.push(self.no_container(path));
-        // git is only asked about what would go.
+        // git is asked only about folders that would be removed.
         if kind == OrphanKind::Index && checks.iter().all(|check| check.passed == Some(true)) {
             checks.push(self.no_work(path));
         }

@@ -50,14 +50,14 @@ impl OrphanLog {
         Log::open(&dir.disk, options).map(OrphanLog)
     }
 
-    /// Enters acts; on disk when this returns.
+    /// Appends acts; they are synced when this returns.
     pub(super) fn enter(&self, entries: &[LogEntry]) -> Result<(), LogError> {
         let lines: Vec<Vec<u8>> = entries.iter().map(|e| serde_json::to_vec(e).unwrap_or_default()).collect();
         if lines.is_empty() { Ok(()) } else { self.0.append(&lines).map(drop) }
     }
 }
 
-/// Every act, the oldest first. Changes nothing.
+/// Returns every act, oldest first. Changes nothing.
 pub(crate) fn entries(dir: &StateDir) -> Result<Vec<LogEntry>, DiskError> {
     let (folder, state_id) = (dir.paths.orphans_log(), dir.identity.state_id.to_string());
     let mut entries = Vec::new();

@@ -32,7 +32,7 @@ impl ScanContext<'_> {
         Ok(())
     }
 
-    /// That its holder is provably gone; a younger one is as dead.
+    /// Checks that the holder is provably gone. The age does not matter.
     pub(super) fn checks_of_lock(&self, lock: &LockInfo) -> Vec<Check> {
         let passed = match lock.verdict {
             LockVerdict::Stale => Some(true),
@@ -52,7 +52,7 @@ impl ScanContext<'_> {
                 }
                 scanned.count(OrphanKind::TemporaryFile, 1);
                 let path = entry.path();
-                // It is being written, and gets its name soon: it is nothing to be told of.
+                // The file is being written, and gets its name soon: there is nothing to report.
                 if is_held(&path).is_ok_and(|held| held) || !path.exists() {
                     continue;
                 }
@@ -94,7 +94,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// A living process that bears the mark of a job of this very state directory.
+    /// Returns a living process that bears the mark of a job of this very state directory.
     fn marked(&self, pid: u32) -> Option<(ProcessIdentity, String)> {
         let environment = environment_of(pid).ok()?;
         let value = |name: &str| {
@@ -130,7 +130,7 @@ impl ScanContext<'_> {
     }
 }
 
-/// How long it has run, in milliseconds, by the clock that counts from boot.
+/// Returns how long a process has run, in milliseconds, by the clock that counts from boot.
 fn age_of_process(process: ProcessIdentity) -> Option<i64> {
     let ticks = rustix::param::clock_ticks_per_second();
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

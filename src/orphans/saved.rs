@@ -26,10 +26,10 @@ use crate::system::parallel_map;
 /// A plan older than this is out of date.
 pub(super) const PLAN_LASTS_MS: i64 = 24 * 3600 * 1000;
 
-/// Candidates that one thread writes at a time.
+/// How many candidates one thread writes at a time.
 const SHARE: usize = 256;
 
-/// All but the candidates.
+/// A plan without its candidates.
 #[derive(Serialize)]
 struct Head<'a> {
     plan_id: &'a str,
@@ -40,10 +40,10 @@ struct Head<'a> {
     told: Option<&'a BTreeSet<(String, Object)>>,
 }
 
-/// Both versions.
+/// A plan as stored, in both versions.
 #[derive(Deserialize)]
 struct Stored {
-    /// Of version 1.
+    /// Only in version 1.
     #[serde(default)]
     format: u32,
     plan_id: String,
@@ -52,7 +52,7 @@ struct Stored {
     candidates: Vec<Candidate>,
     #[serde(default)]
     damage: Vec<Finding>,
-    /// Of version 1.
+    /// Only in version 1.
     #[serde(default)]
     findings: Vec<Finding>,
     #[serde(default)]
@@ -70,14 +70,14 @@ pub(super) fn save(dir: &StateDir, plan: &OrphanPlan) -> Result<(), DiskError> {
     replace(&dir.disk, &path, &text)
 }
 
-/// The saved plan; `None` when it is absent, damaged or of a later version: then scan again.
+/// Returns the saved plan; `None` when it is absent, damaged or of a later version: then scan again.
 pub(crate) fn plan(dir: &StateDir) -> Result<Option<OrphanPlan>, DiskError> {
     let text = read_optional(&dir.paths.orphans_plan())?;
     Ok(text.and_then(|text| OrphanPlan::of_text(&text)))
 }
 
-/// Whether a new plan may replace it. A large one takes longer to read than to make, so its checksum is
-/// enough.
+/// Whether a new plan may replace this text. A large plan takes longer to parse than to make, so only its
+/// checksum is verified.
 fn is_known(text: &[u8]) -> bool {
     match sealed::check(text) {
         Ok(Proof::Checksum) => true,
@@ -86,7 +86,7 @@ fn is_known(text: &[u8]) -> bool {
     }
 }
 
-/// Fails for a path that is not UTF-8, which JSON cannot hold.
+/// Writes a plan as text. Fails for a path that is not UTF-8, which JSON cannot hold.
 fn text_of(plan: &OrphanPlan) -> serde_json::Result<Vec<u8>> {
     let OrphanPlan { plan_id, taken_at, scanned, candidates, damage, told } = plan;
     let head = Head { plan_id, taken_at: *taken_at, scanned, damage, told: told.as_ref() };

@@ -1,4 +1,4 @@
-//! The scan: every kind, one picture, one plan.
+//! The scan: examines every kind in one picture and makes one plan.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl Scanned {
     }
 }
 
-/// Takes the lock that keeps scans and removals of orphans one at a time.
+/// Takes the lock by which only one scan or removal of orphans runs at a time.
 pub(super) fn alone(dir: &StateDir) -> Result<FileLock, LockError> {
     dir.disk.ensure_dir(&dir.paths.orphans())?;
     FileLock::acquire(&dir.disk, &dir.paths.orphans_lock(), dir.lock_wait)

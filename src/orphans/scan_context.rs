@@ -14,18 +14,18 @@ use crate::state::{StateDir, Timestamp};
 use crate::system::docker::{DockerKind, DockerObject, EngineChoice, EngineError, Engines};
 use crate::system::is_network;
 
-/// How orphans are looked for and removed.
+/// How orphans are searched and removed.
 #[derive(Debug, Clone)]
 pub struct OrphanSettings {
     /// Who does it.
     pub actor: Actor,
-    /// Things that changed more recently are left alone.
+    /// How long something must not have changed before it can be removed.
     pub grace: Duration,
     /// How long removed folders can be restored.
     pub trash_keep: Duration,
-    /// How much of them is kept, in bytes.
+    /// How many bytes the trash may hold.
     pub trash_bytes: u64,
-    /// How often a daemon looks, and empties the trash; zero: only when it recovers.
+    /// How often a daemon scans and empties the trash; zero: only when it recovers.
     pub scan_every: Duration,
     /// The engines that jobs may have used.
     pub engine: EngineChoice,
@@ -33,12 +33,12 @@ pub struct OrphanSettings {
     pub index_folder: PathBuf,
     /// Which git work is kept.
     pub keep: KeepRules,
-    /// Which archives of it are kept.
+    /// Which archives of git work are kept.
     pub archives: ArchiveRetention,
 }
 
 impl OrphanSettings {
-    /// The usual ones, without an engine.
+    /// Makes the default settings, without an engine.
     pub fn new(actor: Actor) -> OrphanSettings {
         OrphanSettings {
             actor,
@@ -54,7 +54,7 @@ impl OrphanSettings {
     }
 }
 
-/// The engine as it answered, or why it did not.
+/// The engine with its objects, or why it did not answer.
 pub(super) type Answer = Result<(Engines, Vec<DockerObject>), EngineError>;
 
 /// One picture of everything that may own something.
@@ -66,18 +66,18 @@ pub struct ScanContext<'a> {
     pub(super) now: Timestamp,
     /// Jobs with a cleanup that is not over.
     cleaning: BTreeSet<JobId>,
-    /// The users of the state directory's files.
+    /// The uses of the state directory's files.
     pub(super) in_use: InUse,
-    /// The network file system that the workspaces are on, where nothing is mounted in between.
+    /// The network file system that holds the workspaces, if nothing else is mounted in between.
     network: Option<&'static str>,
-    /// The state directory without links.
+    /// The path of the state directory without links.
     real_root: PathBuf,
-    /// `None` when this machine has no engine.
+    /// What the engine answered; `None` when this machine has no engine.
     pub(super) engine: Option<Answer>,
 }
 
 impl<'a> ScanContext<'a> {
-    /// Looks anew, at a queue that has just been followed. With `docker`, asks the engine as well.
+    /// Takes a new picture of a queue that has just been followed. With `docker`, asks the engine as well.
     pub fn look(
         dir: &'a StateDir,
         settings: &'a OrphanSettings,
@@ -113,17 +113,18 @@ impl<'a> ScanContext<'a> {
         self.cleaning.contains(id)
     }
 
-    /// A path of the state directory as mounts are named. Below it there are no links that we follow.
+    /// Returns a path of the state directory as mounts name it. Below the state directory, no links are
+    /// followed.
     pub(super) fn real(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.dir.paths.root()).map_or_else(|_| path.to_owned(), |p| self.real_root.join(p))
     }
 
-    /// The network file system that a workspace is on.
+    /// Returns the network file system that holds a workspace.
     pub(super) fn network_of(&self, workspace: &Path) -> Option<&'static str> {
         if self.in_use.has_mounts_below(&self.real_root) { is_network(workspace) } else { self.network }
     }
 
-    /// The engine's objects; an error when it has one that does not answer.
+    /// Returns the engine's objects; an error when there is an engine and it does not answer.
     pub(super) fn objects(&self) -> Result<&[DockerObject], &EngineError> {
         match &self.engine {
             None => Ok(&[]),

@@ -1,6 +1,6 @@
 //! The trash: `orphans/trash/<id>/what` is the removed thing, `note.json` beside it describes it. A process
-//! may go on working in it, so its git work is judged again right before it is deleted; then it is renamed to
-//! `going`, because its rest after a crash is incomplete and must not be judged.
+//! may go on working in it, so its git work is judged again right before the deletion. Then it is renamed to
+//! `going`, because what a crash leaves of it is incomplete and must not be judged.
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub struct Trashed {
     pub bytes: u64,
 }
 
-/// The file beside it.
+/// The file beside the removed thing.
 #[derive(Debug, Serialize)]
 struct Note<'a> {
     #[serde(flatten)]
@@ -60,29 +60,29 @@ impl Note<'_> {
     }
 }
 
-/// The note of the judgement of its git work.
+/// Returns the note of the judgement of its git work.
 fn judged(slot: &Path) -> Result<Judged, DiskError> {
     let text = read_optional(&slot.join(NOTE))?;
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default())
 }
 
-/// Why nothing was restored or emptied.
+/// Why nothing was restored or deleted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrashError {
-    /// No such thing.
+    /// The trash has no such entry.
     #[error("there is no '{id}' in the trash")]
     NotThere {
-        /// What was asked for.
+        /// The requested id.
         id: String,
     },
-    /// Its place is taken.
+    /// Something exists at its former place.
     #[error("{} is there again: nothing was restored", path.display())]
     Taken {
         /// The place.
         path: PathBuf,
     },
-    /// A lock.
+    /// A lock could not be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -95,11 +95,11 @@ fn slot(dir: &StateDir, id: &str) -> PathBuf {
     dir.paths.orphans_trash().join(id)
 }
 
-/// What is said of it.
+/// The name of the note.
 const NOTE: &str = "note.json";
-/// What is in the trash.
+/// The name of the removed thing.
 const WHAT: &str = "what";
-/// The same while it is deleted.
+/// The name of the removed thing while it is deleted.
 const GOING: &str = "going";
 
 /// Keeps the git work of an orphan's folder; returns the note.
@@ -112,7 +112,7 @@ pub(super) fn keep_work(
     keep_of(dir, settings, (&candidate.id, &candidate.object), (folder, None), &Judged::default())
 }
 
-/// Keeps the work of an orphan, which has an id and is some object, wherever its folder is now, and was.
+/// Keeps the git work of an orphan by its id, its object, and the present and former path of its folder.
 fn keep_of(
     dir: &StateDir,
     settings: &OrphanSettings,
@@ -139,13 +139,14 @@ fn going(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result
     let (what, going) = (slot.join(WHAT), slot.join(GOING));
     let is_begun = what.symlink_metadata().is_err() || going.symlink_metadata().is_ok();
     let (folder, before) = (if is_begun { &going } else { &what }, judged(&slot)?);
-    // Unchanged work is kept, or proven, already: from here its links may lead nowhere.
+    // Unchanged work is kept, or proven, already: from the trash, its links may lead nowhere.
     let holds =
         if is_begun { !before.lacks_an_archive(dir, folder)? } else { before.still_holds(dir, folder)? };
     if !holds {
         let named = (&*trashed.id, &*trashed.object);
         let judged = keep_of(dir, settings, named, (folder, Some(&trashed.from)), &before)?;
-        // Before it goes: its deletion may wait, and the archive be gone by then.
+        // The note is written before the folder goes: the deletion may wait, and the archive may be gone by
+        // then.
         Note { trashed, judged: &judged }.write(dir)?;
     }
     if !is_begun {
@@ -154,8 +155,8 @@ fn going(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result
     Ok(going)
 }
 
-/// Moves a candidate's folder to the trash: the note first, so that it can always be restored. False when it
-/// was gone. Its git work was kept before.
+/// Moves a candidate's folder to the trash. The note is written first, so that the folder can always be
+/// restored. Returns false when the folder was gone. Its git work was kept before.
 pub(super) fn take(
     dir: &StateDir,
     candidate: &Candidate,
@@ -180,7 +181,7 @@ pub(super) fn take(
     Note { trashed: &trashed, judged }.write(dir)?;
     let taken = take_into_trash(&dir.disk, path, &slot.join(WHAT), identity);
     if !matches!(taken, Ok(true)) {
-        // Nothing is in it; a note without anything is passed over by readers.
+        // The slot holds nothing; readers ignore a note without a folder.
         remove_slot(dir, &slot);
     }
     taken
@@ -192,7 +193,7 @@ fn remove_slot(dir: &StateDir, slot: &Path) {
     }
 }
 
-/// The content of the trash, oldest first.
+/// Returns the content of the trash, oldest first.
 pub fn trashed(dir: &StateDir) -> Result<Vec<Trashed>, DiskError> {
     let folder = dir.paths.orphans_trash();
     let entries = match std::fs::read_dir(&folder) {
@@ -219,7 +220,7 @@ pub fn restore(dir: &StateDir, id: &str, actor: &Actor) -> Result<Trashed, Trash
     let found = trashed(dir)?.into_iter().find(|t| t.id == id);
     let found = found.ok_or_else(|| TrashError::NotThere { id: id.to_owned() })?;
     let slot = slot(dir, &found.id);
-    // The rest of one whose deletion was begun is better than nothing.
+    // What is left of a folder whose deletion was begun is better than nothing.
     let name = if slot.join(WHAT).symlink_metadata().is_ok() { WHAT } else { GOING };
     match put_back(&dir.disk, &slot.join(name), &found.from) {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -232,18 +233,18 @@ pub fn restore(dir: &StateDir, id: &str, actor: &Actor) -> Result<Trashed, Trash
     Ok(found)
 }
 
-/// Something of the trash that was to be deleted.
+/// The result of emptying the trash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emptied {
     pub trashed: Trashed,
-    /// Bytes given back.
+    /// How many bytes were freed.
     pub bytes: u64,
     /// Entries that could not be deleted, with the reason; they are still in the trash.
     pub left: Option<String>,
 }
 
-/// Deletes everything older than `trash_keep`, and the oldest of the rest while there is more than
-/// `trash_bytes`; all with `everything`.
+/// Deletes everything older than `trash_keep`, and then the oldest entries while there is more than
+/// `trash_bytes`; with `everything`, deletes all.
 pub fn empty_trash(
     dir: &StateDir,
     settings: &OrphanSettings,
@@ -290,7 +291,8 @@ pub(super) fn empty(
                 continue;
             }
         };
-        // The folder first: with the note alone it is nothing, with the folder alone it could not be told.
+        // The folder goes first: a note alone is harmless, while a folder without its note could not be
+        // explained.
         let removed = remove_tree(&dir.disk, &going, &())?;
         let is_complete = removed.is_complete();
         let left = (!is_complete).then(|| removed.kept_in_words(&slot));

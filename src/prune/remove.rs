@@ -19,7 +19,8 @@ use crate::state::names::BadName;
 use crate::state::{StateDir, Timestamp, Word};
 use crate::system::Host;
 
-/// Jobs that one transaction removes: each keeps a lock, and no process can append during it.
+/// How many jobs one transaction removes: each keeps a lock, and no process can append during the
+/// transaction.
 const AT_ONCE: usize = 64;
 
 /// The code of a job whose workspace is in use.
@@ -59,14 +60,14 @@ pub struct PruneReport {
     pub trash: TrashEmptied,
 }
 
-/// Why it could not go on. Earlier removals stand.
+/// Why a prune could not go on. Earlier removals stand.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PruneError {
     /// The queue could not be read or changed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The system refused.
+    /// The system's error.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -94,7 +95,7 @@ pub fn prune(
     Ok(report)
 }
 
-/// The jobs that [`prune`] would remove and keep now; changes nothing.
+/// Returns the jobs that [`prune`] would remove and keep now. Changes nothing.
 pub fn would_prune(
     dir: &StateDir,
     queue: &Queue,
@@ -107,7 +108,7 @@ pub fn would_prune(
     would_prune_these(dir, jobs, JobsAtWork::of(dir, queue.state()), retention, needed, settings)
 }
 
-/// The same, of some jobs, with those of the whole queue that are to work somewhere.
+/// Does the same for some jobs, with the jobs of the whole queue that are to work somewhere.
 pub(crate) fn would_prune_these<'a>(
     dir: &StateDir,
     jobs: impl Iterator<Item = &'a Job>,
@@ -129,13 +130,14 @@ pub(crate) fn would_prune_these<'a>(
     report
 }
 
-/// Ends removals that were cut short: jobs whose workspace is in the trash leave the queue.
+/// Completes removals that were cut short: jobs whose workspace is in the trash leave the queue.
 pub(crate) fn finish_removals(
     dir: &StateDir,
     queue: &mut Queue,
     settings: &RecoverSettings,
 ) -> Result<Vec<JobId>, PruneError> {
-    // Listed first: a process that removes a job now holds the append lock until the job is gone.
+    // The trash is listed first: a process that removes a job now holds the append lock until the job is
+    // gone.
     let begun: HashSet<String> =
         slots(dir)?.iter().filter_map(|slot| Some(slot.file_name()?.to_str()?.to_owned())).collect();
     queue.refresh()?;
@@ -154,7 +156,7 @@ pub(crate) fn finish_removals(
     Ok(removed?)
 }
 
-/// Removes so many jobs in one transaction.
+/// Removes some jobs in one transaction.
 pub(crate) fn prune_some(
     dir: &StateDir,
     queue: &mut Queue,
@@ -181,17 +183,17 @@ pub(crate) fn prune_some(
     }
     // Before anything moves: syncing `jobs/` later would make the moves durable too, but not their targets.
     dir.disk.ensure_dir(&dir.paths.trash())?;
-    // The second look, with the locks held and a new picture of all processes.
+    // This is the second look, with the locks held and a new picture of all processes.
     let table = ProcessTable::new();
     let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let in_use = InUse::look(dir, queue.state()).looked();
     // Under the append lock no process can resume or claim one of these jobs while its folders move.
     let (_, result) = queue.transact(&settings.actor, |state| {
         let mut moved = Vec::new();
-        // Jobs submitted since.
+        // Jobs that were submitted since the look.
         let new = (!in_use.jobs().is_of(state)).then(|| JobsAtWork::of(dir, state));
         for (job, lock) in &leaving {
-            // Another process has removed it.
+            // Another process has removed the job.
             let Some(now) = state.get(&job.id) else { continue };
             let is_unchanged = now.status == job.status && now.attempt == job.attempt;
             let checked = if is_unchanged {
@@ -206,8 +208,8 @@ pub(crate) fn prune_some(
                 Err(kept) => report.kept.push(kept),
             }
         }
-        // Durable in this order: the folders are in the trash before the records go, and the records before
-        // the jobs do, because a record without a job brings the job back.
+        // The order of the syncs matters: the folders are in the trash before the records go, and the records
+        // go before the jobs do, because a record without a job brings the job back.
         match sync_moves(dir, &moved).and_then(|()| remove_records(dir, &moved)) {
             Ok(()) => (removal(&moved), Ok(moved)),
             // The next prune finds them in the trash and continues.
@@ -232,7 +234,8 @@ fn removal(jobs: &[JobId]) -> Vec<Operation> {
     if jobs.is_empty() { Vec::new() } else { vec![Operation::Remove { jobs: jobs.to_vec() }] }
 }
 
-/// References to a job are checked last: they do not matter for one that lives, or may be resumed.
+/// Checks whether a job may be removed. References to it are checked last: they do not matter for a job that
+/// lives, or may be resumed.
 fn check(
     look: &JudgeContext<'_>,
     in_use: &InUse,
@@ -250,8 +253,8 @@ fn check_gone(look: &JudgeContext<'_>, job: &Job) -> Result<(), KeptJob> {
     of_judgement(job, judge(look, job))
 }
 
-/// Checks that the job's workspace is not in use. `new` are the jobs at work, when there are later ones than
-/// `in_use` knows.
+/// Checks that the job's workspace is not in use. `new` holds the jobs at work, when there are later ones
+/// than `in_use` knows.
 fn check_unused(in_use: &InUse, new: Option<&JobsAtWork>, dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
     let Ok(paths) = dir.paths.job(&job.id.to_string()) else { return Ok(()) };
     let new = new.and_then(|jobs| jobs.in_folder(&paths.workspace, Some(&job.id)));
@@ -261,7 +264,7 @@ fn check_unused(in_use: &InUse, new: Option<&JobsAtWork>, dir: &StateDir, job: &
     }
 }
 
-/// Takes the lock of a job without living processes; none for one that never had an attempt.
+/// Takes the lock of a job without living processes; returns none for a job that never had an attempt.
 fn lock_attempts(look: &JudgeContext<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob> {
     let has_attempts = look.dir.paths.job(&job.id.to_string()).is_ok_and(|paths| paths.attempts.exists());
     if !has_attempts {
@@ -289,8 +292,8 @@ fn of_judgement(job: &Job, judgement: crate::jobs::Judgement) -> Result<(), Kept
     }
 }
 
-/// Renames the workspace and the folder of attempts into the trash, as far as they exist. The job's removal
-/// begins with the first of them.
+/// Renames the workspace and the folder of attempts into the trash, as far as they exist. The first rename
+/// begins the job's removal.
 fn move_away(dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
     let refused = |why: String| kept(job, "job-not-movable", why);
     let told = |e: DiskError| refused(format!("{e}: {}", e.source));
@@ -308,15 +311,16 @@ fn move_away(dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
     take(&workspace).map_err(told)
 }
 
-/// The folders of a job, each with the name of its slot in the trash.
+/// Returns the folders of a job, each with the name of its slot in the trash.
 fn folders_of(dir: &StateDir, job: &Job) -> Result<[(PathBuf, String); 2], BadName> {
     let paths = dir.paths.job(&job.id.to_string())?;
     let [workspace, attempts] = slot_names(job);
     Ok([(paths.workspace, workspace), (paths.attempts, attempts)])
 }
 
-/// A power loss between the two syncs of a rename can leave both names on some file systems: the old one
-/// goes too. No attempt can have begun since, for the job is not resumed while it is in the trash.
+/// Completes moves: a power loss between the two syncs of a rename can leave both names on some file systems,
+/// so the old one is moved too. No attempt can have begun since, because a job is not resumed while it is in
+/// the trash.
 fn end_moves(dir: &StateDir, state: &QueueState, jobs: &[JobId]) -> Result<(), DiskError> {
     for job in jobs.iter().filter_map(|id| state.get(id)) {
         for (folder, name) in folders_of(dir, job).into_iter().flatten() {
@@ -331,8 +335,8 @@ fn end_moves(dir: &StateDir, state: &QueueState, jobs: &[JobId]) -> Result<(), D
             }
         }
     }
-    // Also earlier moves: the process that made them may have been killed, or refused, before they were
-    // durable.
+    // Earlier moves are synced too: the process that made them may have been killed, or may have failed,
+    // before they were synced.
     sync_moves(dir, jobs)
 }
 
@@ -348,7 +352,7 @@ fn sync_moves(dir: &StateDir, moved: &[JobId]) -> Result<(), DiskError> {
     dir.disk.sync_dir(&dir.paths.jobs())
 }
 
-/// The record files go before the job does: a record without a job brings the job back.
+/// Removes the record files before the jobs are removed: a record without a job brings the job back.
 fn remove_records(dir: &StateDir, jobs: &[JobId]) -> Result<(), DiskError> {
     for id in jobs {
         let Ok(paths) = dir.paths.job(&id.to_string()) else { continue };

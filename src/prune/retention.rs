@@ -5,19 +5,19 @@ use crate::state::Timestamp;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// The kept jobs. A job that one of the rules keeps stays; without a rule all stay.
+/// The rules for which jobs are kept. A job that one of the rules keeps stays; without a rule, all stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JobRetention {
-    /// Jobs that ended within so many days.
+    /// Keeps jobs that ended within this many days.
     pub keep_days: Option<u32>,
-    /// This many of the jobs that ended last.
+    /// Keeps this many of the jobs that ended last.
     pub keep_last: Option<u64>,
     /// Whether crashed jobs, which wait to be resumed, may be removed too.
     pub crashed: bool,
 }
 
 impl JobRetention {
-    /// The jobs that no rule keeps, the one that ended first ahead.
+    /// Returns the jobs that no rule keeps, in the order in which they ended.
     pub(crate) fn outlived(&self, state: &QueueState, now: Timestamp) -> Vec<JobId> {
         if self.keep_days.is_none() && self.keep_last.is_none() {
             return Vec::new();
@@ -34,7 +34,7 @@ impl JobRetention {
         over[..beyond].iter().filter(|(ended, _)| is_old(*ended)).map(|(_, job)| job.id.clone()).collect()
     }
 
-    /// Whether the rules allow the removal of this one, by its status.
+    /// Whether the rules allow the removal of a job, by its status.
     pub(super) fn allows(&self, job: &Job) -> Result<(), &'static str> {
         match job.status {
             JobStatus::Crashed if !self.crashed => Err("it crashed and can be resumed"),

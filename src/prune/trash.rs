@@ -15,7 +15,7 @@ use crate::jobs::trash_slots::{ATTEMPTS, slot_names};
 use crate::queue::QueueState;
 use crate::state::StateDir;
 
-/// The slots there are, for [`slots_without_job`].
+/// Returns the existing slots, for [`slots_without_job`].
 pub fn slots(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let folder = dir.paths.trash();
     let mut slots: Vec<PathBuf> = match std::fs::read_dir(&folder) {
@@ -38,8 +38,8 @@ pub struct TrashEmptied {
     pub failed: Vec<(PathBuf, String)>,
 }
 
-/// The slots whose job the queue does not know any more. The queue must have been followed after the slots
-/// were listed: a slot appears before its job goes.
+/// Returns the slots whose job the queue does not know any more. The queue must have been followed after the
+/// slots were listed: a slot appears before its job goes.
 pub(crate) fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBuf> {
     if listed.is_empty() {
         return listed;
@@ -49,14 +49,13 @@ pub(crate) fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec
     listed.into_iter().filter(|slot| !is_known(slot)).collect()
 }
 
-/// A sentinel is not longer.
+/// A sentinel is not longer than this, in bytes.
 const LONGEST: u64 = 1 << 20;
 /// The prefix of a slot that is being deleted: its rest is not searched for git work again.
 const GOING: &str = "going-";
 
 /// Deletes slots of the trash that are [`slots_without_job`], workspaces before folders of attempts. Git work
-/// in one of them, because its cleanup was skipped or the work came later, is kept first; anything in use
-/// stays.
+/// in a slot (its cleanup was skipped, or the work came later) is kept first; anything in use stays.
 pub fn delete_slots(dir: &StateDir, slots: &[PathBuf], rules: &KeepRules) -> Result<TrashEmptied, DiskError> {
     let mut emptied = TrashEmptied::default();
     if slots.is_empty() {
@@ -83,9 +82,9 @@ pub fn delete_slots(dir: &StateDir, slots: &[PathBuf], rules: &KeepRules) -> Res
     Ok(emptied)
 }
 
-/// The path of a slot's workspace, which files in it may name. The queue does not know its job any more, but
-/// its sentinel, in the other slot, does; in layout 2 it was in the workspace, so the slot's name must
-/// confirm it.
+/// Returns the former path of a slot's workspace, which files in it may name. The queue does not know its job
+/// any more, but its sentinel, in the other slot, does. In layout 2 the sentinel was in the workspace, so the
+/// slot's name must confirm it.
 fn was(dir: &StateDir, slot: &Path, name: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Sentinel {
@@ -98,7 +97,7 @@ fn was(dir: &StateDir, slot: &Path, name: &str) -> Option<PathBuf> {
     dir.paths.job(&job_id).ok().filter(|_| is_its).map(|paths| paths.workspace)
 }
 
-/// A slot by the name under which it is deleted; why it must stay.
+/// Renames a slot to the name under which it is deleted; returns the reason when it must stay.
 fn going(dir: &StateDir, slot: &Path, rules: &KeepRules) -> Result<Result<PathBuf, String>, DiskError> {
     let Some(name) = slot.file_name().and_then(|name| name.to_str()) else {
         return Ok(Err("its name is none of ours".to_owned()));
@@ -111,7 +110,7 @@ fn going(dir: &StateDir, slot: &Path, rules: &KeepRules) -> Result<Result<PathBu
         if slot.with_file_name(workspace).symlink_metadata().is_ok() {
             return Ok(Err("its workspace is still there".to_owned()));
         }
-        // There is nothing of the job's in it.
+        // Nothing in it belongs to the job.
         return rename_to_delete(&dir.disk, slot, &going).map(|()| Ok(going));
     }
     let was = was(dir, slot, name);

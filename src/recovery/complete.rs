@@ -11,7 +11,7 @@ use crate::state::StateDir;
 pub(super) struct MadeGood {
     /// Findings about files that could not be read.
     pub(super) findings: Vec<Finding>,
-    /// Runs that never ended and entered the history now.
+    /// How many runs that never ended were added to the history.
     pub(super) aborted: u64,
 }
 
@@ -46,13 +46,13 @@ pub(super) fn complete(dir: &StateDir) -> Result<MadeGood, HistoryError> {
     Ok(MadeGood { findings, aborted: aborted as u64 })
 }
 
-/// This run overwrites the progress of the previous one: keep a copy if it cannot be parsed.
+/// Keeps a copy of the previous run's progress if it cannot be parsed: this run overwrites it.
 fn keep_damaged_progress(dir: &StateDir) -> Result<Option<Finding>, HistoryError> {
     let path = dir.paths.recovery_current();
     let Some(bytes) = read_optional(&path)? else { return Ok(None) };
     let Err(source) = serde_json::from_slice::<Snapshot>(&bytes) else { return Ok(None) };
     let reason = source.to_string();
     dir.quarantine().keep(&path, None, &bytes, &reason, &dir.clock.now().to_string())?;
-    // It only showed progress; the results are in the history.
+    // The file only showed progress; the results are in the history.
     Ok(Some(damaged(&path.display().to_string(), &reason).with_severity(Severity::Warning)))
 }

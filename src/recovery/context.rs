@@ -10,7 +10,7 @@ use super::phase_outcome::Interrupted;
 use super::progress::Tracker;
 use crate::findings::Finding;
 
-/// The running phase's link to its recovery. Clones are one, for a phase with threads of its own.
+/// The running phase's link to its recovery. Clones share one state, for a phase with threads of its own.
 #[derive(Clone)]
 pub struct PhaseContext {
     phase: usize,
@@ -23,12 +23,12 @@ impl PhaseContext {
         PhaseContext { phase, tracker, control }
     }
 
-    /// Names the recovery that the phase is part of.
+    /// The id of the recovery that the phase is part of.
     pub(crate) fn recovery_id(&self) -> Uuid {
         self.tracker.recovery_id()
     }
 
-    /// How many items there are. Without it the phase shows no bar.
+    /// Sets how many items there are. Without this, the phase shows no bar.
     pub fn total(&self, items: u64) {
         self.tracker.set_total(self.phase, items);
     }
@@ -38,17 +38,17 @@ impl PhaseContext {
         self.tracker.advance(self.phase, items);
     }
 
-    /// The present activity, in a few words.
+    /// Sets the present activity, in a few words.
     pub fn message(&self, text: impl Into<String>) {
         self.tracker.set_message(self.phase, text.into());
     }
 
-    /// Something found; shown at once.
+    /// Adds a finding; it is shown at once.
     pub fn finding(&self, finding: Finding) {
         self.tracker.add_finding(self.phase, finding);
     }
 
-    /// Keeps a value with the recovery's record, for its reports. A later one of the same name replaces it.
+    /// Keeps a value in the recovery's record, for its reports. A later value with the same name replaces it.
     pub fn detail(&self, name: impl Into<String>, value: Value) {
         self.tracker.set_detail(self.phase, name.into(), value);
     }

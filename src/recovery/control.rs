@@ -1,5 +1,4 @@
-//! Steers a run: cancel, skip, retry now. Flags that phases check, and a condition variable for those that
-//! wait.
+//! Controls a run: cancel, skip, retry now. Phases check flags, and waiting threads use a condition variable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -7,25 +6,25 @@ use std::time::{Duration, Instant};
 
 use super::phase_outcome::Interrupted;
 
-/// How often flags without a notification (a signal handler's) are checked.
+/// How often flags are checked that come without a notification (those of a signal handler).
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Asks a recovery to end at its next safe point. Clones are one; it never goes back.
+/// Asks a recovery to end at its next safe point. Clones share one flag, which is never reset.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Not cancelled yet.
+    /// Makes a flag that is not set.
     pub fn new() -> Cancel {
         Cancel::default()
     }
 
-    /// Asks.
+    /// Sets the flag.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Whether somebody asked.
+    /// Whether the flag is set.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
@@ -34,7 +33,7 @@ impl Cancel {
 #[derive(Debug, Default)]
 struct PhaseFlags {
     skip: AtomicBool,
-    /// The actor and reason of the skip; set before the flag.
+    /// Who asked for the skip, and why; set before the flag.
     asked: OnceLock<String>,
     try_at_once: AtomicBool,
 }
@@ -46,7 +45,7 @@ pub(super) enum Woken {
     TryAgain,
     /// The phase or the whole run is to end.
     Interrupted(Interrupted),
-    /// A critical phase failed: no further tries.
+    /// A critical phase failed: there are no further tries.
     Stopped,
 }
 
@@ -83,14 +82,14 @@ impl Control {
         self.phases[phase].skip.load(Ordering::SeqCst)
     }
 
-    /// Asks to skip a phase; of several who ask, the first is remembered.
+    /// Asks to skip a phase. When several ask, the first is remembered.
     pub(super) fn skip(&self, phase: usize, asked: String) {
-        // The first one stays.
+        // The first request stays.
         let _ = self.phases[phase].asked.set(asked);
         self.raise(&self.phases[phase].skip);
     }
 
-    /// The actor and reason of a phase's skip.
+    /// Returns who asked to skip a phase, and why.
     pub(super) fn asked(&self, phase: usize) -> Option<&str> {
         self.phases[phase].asked.get().map(String::as_str)
     }
@@ -103,14 +102,15 @@ impl Control {
         self.raise(&self.stop);
     }
 
-    /// Under the lock, so that no thread misses the notification between its check and falling asleep.
+    /// Sets a flag under the lock, so that no thread misses the notification between its check and falling
+    /// asleep.
     fn raise(&self, flag: &AtomicBool) {
         let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         flag.store(true, Ordering::SeqCst);
         self.bell.notify_all();
     }
 
-    /// The safe point of a phase.
+    /// Returns an error when the phase is to stop.
     pub(super) fn check(&self, phase: usize) -> Result<(), Interrupted> {
         if self.is_cancelled() {
             return Err(Interrupted::Cancelled);

@@ -6,10 +6,10 @@
 //! a critical phase ends the sequence: phases at work complete without further tries, and those not begun are
 //! blocked.
 //!
-//! A phase that is told to stop (skipped, or the whole is cancelled) stops at its next safe point. One that
-//! does not reach a safe point, because its disk does not answer, is abandoned after
+//! A phase that is told to stop (skipped, or the whole is cancelled) stops at its next safe point. A phase
+//! that does not reach a safe point, because its disk does not answer, is abandoned after
 //! [`RunOptions::patience`]: its thread goes on, its messages are ignored, and it ends at its next safe
-//! point. Everything that phases do is sound with another process beside them, so it is with such a thread.
+//! point. All that phases do is safe beside another process, so it is also safe beside such a thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,11 +40,11 @@ pub(super) struct Coordinator<'a> {
     options: &'a RunOptions,
     tracker: &'a Arc<Tracker>,
     control: &'a Arc<Control>,
-    /// Phases that were started or passed over.
+    /// Which phases were started or skipped.
     begun: Vec<bool>,
     /// Phases whose skip request was seen.
     asked: BTreeSet<usize>,
-    /// Phases at work, and since when each was seen to have been asked to stop.
+    /// Phases at work, each with the time since which it is known to have been asked to stop.
     at_work: BTreeMap<usize, Option<Instant>>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Coordinator<'a> {
         Coordinator { dir, graph, options, tracker, control, begun, asked, at_work }
     }
 
-    /// Runs all phases; returns when none is at work any more and none can begin.
+    /// Runs all phases; returns when no phase is at work and none can begin.
     pub(super) fn drive(&mut self) -> RecoveryOutcome {
         let (sender, receiver) = channel();
         loop {
@@ -112,7 +112,8 @@ impl<'a> Coordinator<'a> {
         match Builder::new().name(format!("phase-{}", phase.name)).spawn(work) {
             Ok(_) => drop(self.at_work.insert(index, None)),
             Err(e) => {
-                // No thread is available: doing the work matters more than doing it in parallel.
+                // No thread is available: the phase runs here, because doing the work matters more than doing
+                // it in parallel.
                 debug!(event = events::TROUBLE, phase = phase.name, "no thread for a phase: {e}");
                 let end = self.attempting(index).to_the_end();
                 self.end(index, end);
@@ -144,7 +145,7 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// Ends the phases that were asked to stop and do not come to a safe point.
+    /// Abandons the phases that were asked to stop and do not reach a safe point.
     fn leave_behind(&mut self) {
         let (mut late, control) = (Vec::new(), self.control);
         for (&index, since) in &mut self.at_work {
@@ -182,8 +183,8 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// The resources that a skipped phase named as unusable the last time: nothing has checked whether they
-    /// were repaired.
+    /// Returns the resources that a skipped phase named as unusable the last time: nothing has checked
+    /// whether they were repaired.
     fn left_by_the_last(&self, index: usize) -> Vec<DegradedResource> {
         let phase = &self.graph.phases()[index];
         let last = read_last(self.dir).ok().flatten();
@@ -217,7 +218,8 @@ impl<'a> Coordinator<'a> {
         } else if self.control.is_cancelled() && snapshot.phases.iter().any(cut_short) {
             RecoveryOutcome::Cancelled
         } else if snapshot.phases.iter().any(|p| p.status == PhaseStatus::Blocked) {
-            // Carried over from a recovery that failed, and not among the phases that were tried again.
+            // The phase was carried over from a recovery that failed, and is not among the phases that were
+            // tried again.
             RecoveryOutcome::Failed
         } else if is_degraded(&snapshot) {
             RecoveryOutcome::Degraded
@@ -264,8 +266,8 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// Removes the skip requests that this run has dealt with. Only after its end was recorded: if it is
-    /// killed before, they count for the next run.
+    /// Removes the skip requests that this run has handled. It is called only after the end was recorded: if
+    /// the run is killed before, the requests count for the next run.
     pub(super) fn consume_requests(&self) {
         for &index in &self.asked {
             let name = self.graph.phases()[index].name;
@@ -287,7 +289,7 @@ fn tell_end(phase: &str, end: &PhaseEnd) {
     }
 }
 
-/// Whether something cannot be used, the run itself found an error, or something acknowledged may be lost.
+/// Whether something cannot be used, or the run itself found an error, or something acknowledged may be lost.
 fn is_degraded(snapshot: &Snapshot) -> bool {
     snapshot.degraded_resources().next().is_some()
         || snapshot.findings.iter().any(|f| f.severity >= Severity::Error)

@@ -1,8 +1,8 @@
 //! `recovery/current.json`: the recovery that runs, or ran last.
 //!
-//! A snapshot that says `running` is a claim of its writer, which may be gone. [`read_current`] checks it by
-//! the writer's identity (PID, start time, boot, namespace) and by the recovery lock, which a living run
-//! holds from before its first snapshot until after its last.
+//! A snapshot that says `running` is only a claim of its writer, which may be gone. [`read_current`] checks
+//! it by the writer's identity (PID, start time, boot, namespace) and by the recovery lock, which a living
+//! run holds from before its first snapshot until after its last.
 
 use std::path::Path;
 
@@ -12,15 +12,15 @@ use crate::durable::{is_held, read_optional};
 use crate::state::StateDir;
 use crate::system::{Host, Presence, ProcessIdentity, is_network, presence};
 
-/// The recovery that runs, or ran last; `None` when there was none yet, or the file cannot be parsed (it is
-/// only a view: the next run replaces it). A run whose process is gone is `aborted`.
+/// Returns the recovery that runs, or ran last; `None` when there was none yet, or the file cannot be parsed
+/// (it is only a view: the next run replaces it). A run whose process is gone is `aborted`.
 pub fn read_current(dir: &StateDir) -> Option<Snapshot> {
     let path = dir.paths.recovery_current();
     let seen = parse(&path)?;
     if seen.outcome != RecoveryOutcome::Running || may_run(dir, &seen) {
         return Some(seen);
     }
-    // It may have come to its end between the look at the file and the look at its process.
+    // The run may have ended between the look at the file and the look at its process.
     let again = parse(&path)?;
     if again.recovery_id != seen.recovery_id {
         return Some(again);
@@ -28,8 +28,8 @@ pub fn read_current(dir: &StateDir) -> Option<Snapshot> {
     Some(without_writer(dir, again))
 }
 
-/// The meaning of a snapshot whose writer is certainly gone. The record of the end is written before the last
-/// snapshot: the writer may have died between the two.
+/// Returns what a snapshot means whose writer is certainly gone. The record of the end is written before the
+/// last snapshot: the writer may have died between the two.
 pub(super) fn without_writer(dir: &StateDir, mut snapshot: Snapshot) -> Snapshot {
     if snapshot.outcome != RecoveryOutcome::Running {
         return snapshot;
@@ -54,7 +54,7 @@ fn may_run(dir: &StateDir, snapshot: &Snapshot) -> bool {
         return false;
     }
     if !here.shares_processes_with(&snapshot.host) {
-        // Its process cannot be seen from here. The lock that it held while it ran can, but not through a
+        // The process cannot be seen from here. The lock that it held while it ran can be, but not through a
         // network.
         let lock = dir.paths.recovery_lock();
         return is_network(&dir.paths.recovery()).is_some()
@@ -64,6 +64,6 @@ fn may_run(dir: &StateDir, snapshot: &Snapshot) -> bool {
     if presence(writer) == Presence::Gone {
         return false;
     }
-    // The process lives, but its run may be over, with a last snapshot that could not be written.
+    // The process lives, but its run may be over and its last snapshot could not be written.
     is_held(&dir.paths.recovery_lock()).unwrap_or(true)
 }

@@ -3,13 +3,13 @@
 
 use super::phase::Phase;
 
-/// Why phases make no sequence.
+/// Why phases form no sequence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
-    /// Two phases have one name.
+    /// Two phases have the same name.
     #[error("there are two phases named '{name}'")]
     Duplicate { name: &'static str },
-    /// A phase waits for one that is not there.
+    /// A phase waits for a phase that does not exist.
     #[error("phase '{phase}' waits for '{missing}', and there is no such phase")]
     Unknown {
         /// The waiting phase.
@@ -43,30 +43,30 @@ pub struct PhaseGraph {
 }
 
 impl PhaseGraph {
-    /// Orders the phases. Of those that could come next, the first one handed in does.
+    /// Orders the phases. Of those that could come next, the one that was passed first does.
     pub fn new(phases: Vec<Phase>) -> Result<PhaseGraph, GraphError> {
         let waits_for = resolve(&phases)?;
         let order = sort(&phases, &waits_for)?;
         Ok(PhaseGraph { phases, waits_for, order })
     }
 
-    /// The phases, as they were handed in.
+    /// Returns the phases in the order in which they were passed.
     pub(crate) fn phases(&self) -> &[Phase] {
         &self.phases
     }
 
-    /// The phases in an order in which each comes after all that it waits for.
+    /// Returns the phases in an order in which each comes after all that it waits for.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = &Phase> {
         self.order.iter().map(|&i| &self.phases[i])
     }
 
-    /// Their names, in that order.
+    /// Returns their names, in that order.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         self.in_order().map(|p| p.name).collect()
     }
 
-    /// The named phases and their direct and indirect dependents, which must run when those are tried again.
-    /// Unknown names select nothing.
+    /// Selects the named phases and their direct and indirect dependents, which must run when those are tried
+    /// again. Unknown names select nothing.
     pub(super) fn with_what_waits(&self, names: &[String]) -> Vec<bool> {
         let mut wanted = vec![false; self.phases.len()];
         for &i in &self.order {
@@ -114,8 +114,8 @@ fn sort(phases: &[Phase], waits_for: &[Vec<usize>]) -> Result<Vec<usize>, GraphE
     Ok(order)
 }
 
-/// Whatever is not in the order yet waits for something that is not in it either: walking along comes
-/// back to a phase that was seen, and the circle begins there.
+/// Finds a circle. Every phase that is not in the order yet waits for another one that is not in it either,
+/// so following them leads back to a phase that was seen, and the circle begins there.
 fn find_circle(phases: &[Phase], waits_for: &[Vec<usize>], order: &[usize]) -> Vec<&'static str> {
     let mut walked: Vec<usize> = Vec::new();
     let mut here = (0..phases.len()).find(|i| !order.contains(i));

@@ -18,7 +18,7 @@ use crate::durable::{DiskError, read_optional, replace};
 use crate::findings::{Finding, Object, catalogue};
 use crate::state::{StateDir, Timestamp};
 
-/// The form of `history.json` that is written; a later one is left alone.
+/// The version of `history.json` that is written; a file of a later version is left alone.
 const VERSION: u32 = 1;
 
 /// How many recoveries the history keeps.
@@ -88,7 +88,7 @@ pub struct HistoryEntry {
 
 impl HistoryEntry {
     pub(super) fn of(snapshot: &Snapshot) -> HistoryEntry {
-        // Those that are carried over did not run.
+        // Phases that were carried over did not run.
         let phases: Vec<&PhaseProgress> = snapshot.phases.iter().filter(|p| !p.carried_over).collect();
         let skipped = phases.iter().filter(|p| p.status == PhaseStatus::Skipped).count();
         HistoryEntry {
@@ -128,10 +128,10 @@ impl HistoryPhase {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
-    /// The system refused.
+    /// The system's error.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The file cannot be understood; the next recovery puts it into quarantine and begins a new one.
+    /// The file cannot be understood; the next recovery moves it to quarantine and begins a new one.
     #[error("{} is damaged", path.display())]
     Damaged {
         path: PathBuf,
@@ -142,7 +142,7 @@ pub enum HistoryError {
     #[error("{} has form {version}; this version knows up to {VERSION}", path.display())]
     Newer {
         path: PathBuf,
-        /// Its form.
+        /// The file's version.
         version: u32,
     },
 }
@@ -153,14 +153,14 @@ struct HistoryFile {
     recoveries: Vec<HistoryEntry>,
 }
 
-/// The past recoveries, oldest first, at most a hundred.
+/// Returns the past recoveries, oldest first, at most a hundred.
 pub fn read_history(dir: &StateDir) -> Result<Vec<HistoryEntry>, HistoryError> {
     #[derive(Deserialize)]
     struct Form {
         version: u32,
     }
     let path = dir.paths.recovery_history();
-    // The form first: a later one need not have the members that this version knows.
+    // The version is checked first: a later one need not have the members that this version knows.
     if let Some(Form { version }) = read_json::<Form>(path.clone())?
         && version > VERSION
     {
@@ -169,7 +169,7 @@ pub fn read_history(dir: &StateDir) -> Result<Vec<HistoryEntry>, HistoryError> {
     Ok(read_json::<HistoryFile>(path)?.map_or_else(Vec::new, |file| file.recoveries))
 }
 
-/// The last recovery that came to its end.
+/// Returns the last recovery that came to its end.
 pub fn read_last(dir: &StateDir) -> Result<Option<RecoveryRecord>, HistoryError> {
     read_json(dir.paths.recovery_last())
 }
@@ -179,9 +179,9 @@ fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, HistoryErr
     serde_json::from_slice(&bytes).map(Some).map_err(|source| HistoryError::Damaged { path, source })
 }
 
-/// The counters of all recoveries so far, with what this one counted.
+/// Returns the counters of all recoveries so far, with what this one counted.
 pub(super) fn totals(dir: &StateDir, counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    // One that cannot be read was put into quarantine at the start: its counters begin anew.
+    // A record that cannot be read was moved to quarantine at the start: its counters begin anew.
     let mut totals = read_last(dir).ok().flatten().map(|last| last.totals).unwrap_or_default();
     for (name, n) in counts {
         *totals.entry(name).or_default() += n;
@@ -197,7 +197,7 @@ pub(super) fn record(dir: &StateDir, record: &RecoveryRecord) -> Result<(), Hist
     add(dir, &[HistoryEntry::of(&record.snapshot)])
 }
 
-/// The counter of recoveries that ended so, among [`RecoveryRecord::totals`].
+/// Returns the name of the counter of recoveries with this outcome, among [`RecoveryRecord::totals`].
 pub(crate) fn counter(outcome: RecoveryOutcome) -> String {
     format!("recoveries.{}", outcome.word())
 }
@@ -221,7 +221,7 @@ pub(super) fn damaged(path: &str, reason: &str) -> Finding {
     Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, Object::File(path.to_string()), sentence)
 }
 
-/// Adds the entries that the history has not yet.
+/// Adds the entries that the history does not have yet.
 pub(super) fn add(dir: &StateDir, entries: &[HistoryEntry]) -> Result<(), HistoryError> {
     let mut recoveries = read_history(dir)?;
     let before = recoveries.len();

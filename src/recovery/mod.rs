@@ -1,5 +1,6 @@
-//! The recovery sequence: phases with dependencies, run in parallel, tried again, skippable, with progress
-//! that every process can read. Knows nothing of queue, jobs or locks: the caller passes the phases in.
+//! The recovery sequence: it runs phases with dependencies in parallel, tries them again, skips them on
+//! request, and writes progress that every process can read. It knows nothing of queue, jobs or locks: the
+//! caller passes the phases.
 //!
 //! **Files** (all by atomic replacement, so a reader sees an old or a new whole file):
 //! `recovery/current.json` a [`Snapshot`], about four times a second while progress moves;

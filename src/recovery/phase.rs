@@ -11,11 +11,12 @@ pub(super) type PhaseRun = dyn Fn(&PhaseContext) -> Result<PhaseOutcome, PhaseEr
 
 /// One step of the recovery sequence.
 pub struct Phase {
-    /// Unique in its sequence; a word of the command line.
+    /// Its name, unique in its sequence; a word of the command line.
     pub name: &'static str,
     /// The phases that must be over before it begins.
     pub depends_on: &'static [&'static str],
-    /// Whether its failure stops the sequence. A failed phase that is not critical degrades the recovery.
+    /// Whether its failure stops the sequence. A failed phase that is not critical only degrades the
+    /// recovery.
     pub critical: bool,
     /// What it counts: "jobs", "records".
     pub unit: &'static str,
@@ -24,7 +25,7 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// A phase that waits for nothing and is not critical.
+    /// Makes a phase that waits for nothing and is not critical.
     pub fn new(
         name: &'static str,
         unit: &'static str,
@@ -33,13 +34,13 @@ impl Phase {
         Phase { name, depends_on: &[], critical: false, unit, run: Arc::new(run) }
     }
 
-    /// The same, after these phases.
+    /// Makes the phase wait for these phases.
     pub fn after(mut self, names: &'static [&'static str]) -> Phase {
         self.depends_on = names;
         self
     }
 
-    /// The same, critical.
+    /// Makes the phase critical.
     pub fn critical(mut self) -> Phase {
         self.critical = true;
         self
@@ -57,7 +58,7 @@ impl std::fmt::Debug for Phase {
 }
 
 impl PhaseProgress {
-    /// Of a phase that has not begun.
+    /// Returns the progress of a phase that has not begun.
     pub(crate) fn not_begun(phase: &Phase) -> PhaseProgress {
         PhaseProgress {
             phase: phase.name.to_owned(),

@@ -1,4 +1,4 @@
-//! How a phase ends: its outcome, what is unusable then, or why it did not come to its end.
+//! How a phase ends: its outcome, what is unusable then, or why it did not complete.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +20,12 @@ pub struct PhaseOutcome {
     pub degraded: Vec<DegradedResource>,
     /// Findings, in addition to those of [`super::PhaseContext::finding`].
     pub findings: Vec<Finding>,
-    /// A line that sums it up.
+    /// A line that summarises the result.
     pub message: Option<String>,
 }
 
 impl PhaseOutcome {
-    /// All well, with a line that sums it up.
+    /// Returns an outcome without problems, with a line that summarises it.
     pub fn with_message(message: impl Into<String>) -> PhaseOutcome {
         PhaseOutcome { message: Some(message.into()), ..PhaseOutcome::default() }
     }
@@ -42,10 +42,10 @@ pub enum Interrupted {
     Cancelled,
 }
 
-/// Why a phase did not come to its end.
+/// Why a phase did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum PhaseError {
-    /// It stopped at a safe point because it was told to.
+    /// The phase stopped at a safe point because it was told to.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// It failed; another try may succeed.
@@ -57,7 +57,7 @@ pub enum PhaseError {
         #[source]
         source: Option<Cause>,
     },
-    /// It failed, and would fail the same way again: no further try is made.
+    /// It failed, and would fail in the same way again: there is no further try.
     #[error("{what}")]
     Hopeless {
         /// The failed operation, and its object.
@@ -66,7 +66,7 @@ pub enum PhaseError {
         #[source]
         source: Option<Cause>,
     },
-    /// It panicked; taken as a failure that another try may not have.
+    /// It panicked. This counts as a failure that another try may not have.
     #[error("panicked: {message}")]
     Panicked {
         /// The panic's message.
@@ -78,12 +78,12 @@ pub enum PhaseError {
 type Cause = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 impl PhaseError {
-    /// A failure that another try may not have.
+    /// Makes a failure that another try may not have.
     pub fn failed(what: impl Into<String>, source: impl Into<Cause>) -> PhaseError {
         PhaseError::Failed { what: what.into(), source: Some(source.into()) }
     }
 
-    /// A failure that another try would have too.
+    /// Makes a failure that another try would have too.
     pub fn hopeless(what: impl Into<String>, source: impl Into<Cause>) -> PhaseError {
         PhaseError::Hopeless { what: what.into(), source: Some(source.into()) }
     }

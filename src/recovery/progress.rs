@@ -1,8 +1,8 @@
 //! The progress that all threads of a run share.
 //!
-//! Values that change for every item (`done`, `total`) are atomic and cost a phase nanoseconds; the others
-//! are behind one mutex. Followers (the file's writer, the progress bar) are woken by a change of status and
-//! read the counters at their own pace.
+//! Values that change for every item (`done`, `total`) are atomic and cost a phase only nanoseconds; one
+//! mutex protects the others. Followers (the file's writer, the progress bar) are woken by a change of status
+//! and read the counters at their own pace.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use crate::findings::{Finding, Severity};
 use crate::state::Clock;
 use crate::system::{Host, ProcessIdentity};
 
-/// A phase's total when it is not known.
+/// The total of a phase when it is not known.
 const UNKNOWN: u64 = u64::MAX;
 
 /// How many of a phase's findings a snapshot of a running recovery carries: it is written four times a
@@ -32,7 +32,7 @@ struct Counter {
 }
 
 struct Shared {
-    /// The snapshot but for its phases.
+    /// The snapshot without its phases.
     head: Snapshot,
     phases: Vec<PhaseProgress>,
     /// When each phase began, by the clock that does not jump; `None` before and after.
@@ -62,7 +62,7 @@ pub(super) struct Seen {
 }
 
 impl Tracker {
-    /// For phases that have not begun.
+    /// Makes a tracker for phases that have not begun.
     pub(super) fn new(clock: &Clock, purpose: &str, only: &[String], phases: Vec<PhaseProgress>) -> Tracker {
         let process = ProcessIdentity::this();
         let head = Snapshot {
@@ -92,7 +92,7 @@ impl Tracker {
                 try_begun: vec![None; count],
                 details: BTreeMap::new(),
                 counts: BTreeMap::new(),
-                // One ahead of a new follower: its first look is never empty.
+                // The counter is one ahead of a new follower, so that its first look is never empty.
                 statuses_changed: 1,
                 closed: false,
             }),
@@ -103,7 +103,8 @@ impl Tracker {
         }
     }
 
-    /// A panic of a phase is caught elsewhere; every change here leaves the data whole.
+    /// Locks the shared state. A panic of a phase is caught elsewhere, and every change here leaves the data
+    /// whole.
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,8 +123,8 @@ impl Tracker {
         }
     }
 
-    /// Changes a phase without waking followers; they see it at their next look. A phase that is over was
-    /// abandoned, and is ignored.
+    /// Changes a phase without waking followers; they see the change at their next look. A change of a phase
+    /// that is over is ignored: the phase was abandoned.
     fn quietly(&self, phase: usize, change: impl FnOnce(&mut PhaseProgress)) {
         if let Some(progress) = self.lock().phases.get_mut(phase).filter(|p| !p.status.is_over()) {
             change(progress);
@@ -153,7 +154,7 @@ impl Tracker {
         }
     }
 
-    /// A finding about the run itself; the same one again is left out.
+    /// Adds a finding about the run itself; a repeated one is left out.
     pub(super) fn add_run_finding(&self, finding: Finding) {
         let mut shared = self.lock();
         if !shared.head.findings.contains(&finding) {
@@ -169,7 +170,7 @@ impl Tracker {
         self.lock().phases.iter().map(|p| p.status).collect()
     }
 
-    /// A try begins: counters and findings of the previous one are dropped.
+    /// Begins a try: drops counters and findings of the previous one.
     pub(super) fn begin_try(&self, phase: usize) {
         self.counters[phase].done.store(0, Ordering::Relaxed);
         self.counters[phase].total.store(UNKNOWN, Ordering::Relaxed);
@@ -186,7 +187,7 @@ impl Tracker {
         self.ring(&mut shared);
     }
 
-    /// The phase is over.
+    /// Ends a phase.
     pub(super) fn end_phase(&self, phase: usize, end: PhaseEnd) {
         let mut shared = self.lock();
         if shared.is_over(phase) {
@@ -206,7 +207,7 @@ impl Tracker {
         self.ring(&mut shared);
     }
 
-    /// The run is over; followers see that when [`Tracker::close`] wakes them.
+    /// Ends the run; followers see that when [`Tracker::close`] wakes them.
     pub(super) fn end_run(&self, outcome: RecoveryOutcome) {
         let mut shared = self.lock();
         shared.head.outcome = outcome;
@@ -214,7 +215,7 @@ impl Tracker {
         shared.head.duration_ms = millis(self.begun.elapsed());
     }
 
-    /// No more changes: followers get the last snapshot and leave.
+    /// Closes the run for changes: followers get the last snapshot and end.
     pub(super) fn close(&self) {
         let mut shared = self.lock();
         shared.closed = true;
@@ -226,12 +227,12 @@ impl Tracker {
         self.bell.notify_all();
     }
 
-    /// Names the run.
+    /// The id of the run.
     pub(super) fn recovery_id(&self) -> Uuid {
         self.lock().head.recovery_id
     }
 
-    /// The values kept with [`Tracker::set_detail`].
+    /// Returns the values kept with [`Tracker::set_detail`].
     pub(super) fn details(&self) -> BTreeMap<String, Value> {
         self.lock().details.clone()
     }
@@ -240,7 +241,7 @@ impl Tracker {
         self.lock().counts.clone()
     }
 
-    /// How it stands now.
+    /// Returns the present progress.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.compose(&self.lock())
     }
@@ -295,16 +296,17 @@ impl Shared {
         self.phases.get(phase).is_some_and(|p| p.status.is_over())
     }
 
-    /// How long a phase, and its present try, has been at work; `None` before and after.
+    /// Returns how long a phase, and its present try, has been at work; `None` before it begins and after it
+    /// ends.
     fn times(&self, phase: usize) -> Option<(Duration, Duration)> {
         let begun = self.begun[phase]?;
         Some((begun.elapsed(), self.try_begun[phase].unwrap_or(begun).elapsed()))
     }
 }
 
-/// A phase that found an error or worse has not simply succeeded: the finding's object cannot be relied on
-/// until an operator acts (error), or something acknowledged may be lost (critical). It is degraded, and
-/// names the object. The one place where this is decided.
+/// Makes a phase that found an error or worse `degraded`, and names the finding's object: it cannot be relied
+/// on until an operator acts (error), or something acknowledged may be lost (critical). This is the only
+/// place that decides this.
 fn name_what_is_broken(phase: &mut PhaseProgress) {
     if !matches!(phase.status, PhaseStatus::Succeeded | PhaseStatus::Degraded) {
         return;
@@ -318,8 +320,8 @@ fn name_what_is_broken(phase: &mut PhaseProgress) {
     }
 }
 
-/// The time for the rest if every item takes as long as the average of this try. A mean over the whole try
-/// moves slowly, which suits phases whose items differ.
+/// Estimates the time for the rest, if every item takes as long as the average of this try. A mean over the
+/// whole try moves slowly, which suits phases whose items differ.
 fn estimate(done: u64, total: u64, so_far: Duration) -> Option<u64> {
     let left = total.checked_sub(done).filter(|_| done > 0)?;
     let ms = so_far.as_secs_f64() * 1000.0 / done as f64 * left as f64;

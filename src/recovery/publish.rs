@@ -1,7 +1,7 @@
 //! The two threads that follow a run: one writes `recovery/current.json`, one calls the observer.
 //!
-//! They are separate because a write costs two syncs, for which a progress bar must not stand still; the
-//! phases wait for neither. Changes of status that come faster than the disk syncs share a write.
+//! They are separate because a write costs two syncs, during which a progress bar must not stop; the phases
+//! wait for neither. Changes of status that come faster than the disk can sync share a write.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use crate::durable::replace;
 use crate::findings::{Finding, Object, catalogue};
 use crate::state::StateDir;
 
-/// How often `current.json` follows moving items.
+/// How often `current.json` is written while items move.
 const WRITE_EVERY: Duration = Duration::from_millis(250);
 
-/// How often the observer follows moving items.
+/// How often the observer is called while items move.
 const SHOW_EVERY: Duration = Duration::from_millis(50);
 
-/// `current.json` of one run.
+/// The file `current.json` of one run.
 pub(super) struct CurrentFile<'a> {
     dir: &'a StateDir,
     tracker: &'a Tracker,
-    /// Held while writing: after [`CurrentFile::stop`] no older snapshot can come on top of the last one.
+    /// Held while writing: after [`CurrentFile::stop`], no older snapshot can replace the last one.
     stopped: Mutex<bool>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> CurrentFile<'a> {
         CurrentFile { dir, tracker, stopped: Mutex::new(false) }
     }
 
-    /// Writes what changes until the run is closed.
+    /// Writes every change until the run is closed.
     pub(super) fn follow(&self) {
         follow(self.tracker, WRITE_EVERY, |snapshot| {
             let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,12 +42,12 @@ impl<'a> CurrentFile<'a> {
         });
     }
 
-    /// From here on only [`CurrentFile::write`] writes.
+    /// Stops the follower: from here on, only [`CurrentFile::write`] writes.
     pub(super) fn stop(&self) {
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
-    /// Writes a snapshot. That it cannot be written is no reason to stop a recovery: it becomes a finding.
+    /// Writes a snapshot. A failure does not stop the recovery: it becomes a finding.
     pub(super) fn write(&self, snapshot: &Snapshot) {
         let mut text = serde_json::to_vec(snapshot).unwrap_or_default();
         text.push(b'\n');
@@ -57,13 +57,13 @@ impl<'a> CurrentFile<'a> {
     }
 }
 
-/// Progress that other processes do not see.
+/// Returns the finding that other processes cannot see the progress.
 pub(super) fn not_written(why: &str) -> Finding {
     let sentence = format!("Progress cannot be shown to other processes: {why}.");
     Finding::new(&catalogue::PROGRESS_NOT_WRITTEN, Object::Recovery, sentence)
 }
 
-/// Calls the observer until the run is closed; its last call is the last snapshot.
+/// Calls the observer until the run is closed; its last call has the last snapshot.
 pub(super) fn show(observer: &Observer, tracker: &Tracker) {
     follow(tracker, SHOW_EVERY, |snapshot| observer(snapshot));
 }

@@ -39,9 +39,9 @@ use tracing::debug;
 /// How often a copy is begun again because a process wrote in between.
 const COPIES: usize = 5;
 
-/// The output of an attempt.
+/// The output file of an attempt.
 const OUTPUT: &str = "output.log";
-/// Locks that are held for moments only: those held now are given back before the copy is ready.
+/// Locks that are held only for moments: those that are held now are released before the copy is ready.
 const MOMENTARY: &[&str] =
     &["append.lock", "sync.lock", "state.lock", "names.lock", "checkpoint.lock", "import.lock"];
 
@@ -49,13 +49,13 @@ const MOMENTARY: &[&str] =
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RehearseError {
-    /// One is under way in earnest.
+    /// A real recovery is under way.
     #[error("a recovery is under way: process {pid}")]
     UnderWay {
         /// The process that runs it.
         pid: u32,
     },
-    /// The phases make no order.
+    /// The phases cannot be ordered.
     #[error(transparent)]
     Phases(#[from] GraphError),
     /// The copy could not be opened.
@@ -114,9 +114,9 @@ pub struct Proof {
     pub live: Vec<PathBuf>,
 }
 
-/// The prefix of folders that hold a copy.
+/// The prefix of the folders that hold a copy.
 const PREFIX: &str = "recoveryctl-rehearsal-";
-/// Held in each of them as long as it is used.
+/// The lock file that is held in such a folder while it is used.
 const IN_USE: &str = "in-use.lock";
 
 /// Recovers a copy of `dir` below `place`, which is removed again.
@@ -142,7 +142,7 @@ pub fn rehearse(
     let live = held_locks(dir.paths.root(), &before)?;
     let copy = StateDir {
         disk: Disk::real(),
-        // It stands for the original.
+        // The copy stands for the original.
         place: dir.place.clone(),
         origin: DirectoryOrigin::Own,
         ..StateDir::open(&root, Disk::real(), dir.clock.clone())?
@@ -160,13 +160,13 @@ pub fn rehearse(
     Ok(Rehearsal { record, rehearsal: true, changes, proof: proof(&before, &after, live) })
 }
 
-/// Copies of killed rehearsals: their lock is free. Another user's copy stays.
+/// Removes the copies of killed rehearsals: their lock is free. Another user's copy stays.
 fn remove_abandoned_copies(place: &Path) {
     let own = rustix::process::geteuid().as_raw();
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         let is_copy = entry.file_name().to_string_lossy().starts_with(PREFIX)
             && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == own);
-        // Without the lock file one may just be made.
+        // A folder without the lock file may just be made.
         if is_copy
             && matches!(is_held(&entry.path().join(IN_USE)), Ok(false))
             && let Err(e) = remove_tree(&Disk::real(), &entry.path(), &())
@@ -177,8 +177,8 @@ fn remove_abandoned_copies(place: &Path) {
     }
 }
 
-/// A copy during which nothing was written, if possible: a log of now with workspaces of before would look
-/// like damage. After some tries the last one is taken, and the proof names the writers.
+/// Makes a copy during which nothing was written, if possible: a log of now with workspaces of before would
+/// look like damage. After some tries the last copy is taken, and the comparison names the files that differ.
 fn consistent_copy(dir: &StateDir, folder: &Path) -> Result<(Hashes, PathBuf), RehearseError> {
     let mut before = hashes(dir.paths.root())?;
     let mut number = 0;
@@ -196,7 +196,7 @@ fn consistent_copy(dir: &StateDir, folder: &Path) -> Result<(Hashes, PathBuf), R
     }
 }
 
-/// Files by path, with hash and length; `all` is over all of them.
+/// Files by path, with hash and length; `all` is the hash over all of them.
 struct Hashes {
     files: BTreeMap<PathBuf, (String, u64)>,
     all: String,
@@ -262,7 +262,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The entries of a folder; none when it is gone.
+/// Returns the entries of a folder; none when it is gone.
 fn entries(folder: &Path) -> Result<Vec<std::fs::DirEntry>, DiskError> {
     let listed = std::fs::read_dir(folder).and_then(Iterator::collect).context("list", folder);
     Ok(gone_is_none(listed)?.unwrap_or_default())
@@ -272,7 +272,7 @@ fn kind_of(entry: &std::fs::DirEntry, path: &Path) -> Result<Option<std::fs::Fil
     gone_is_none(entry.file_type().context("look at", path))
 }
 
-/// A file that another process removed is no failure.
+/// Turns the error of a file that another process removed into `None`.
 fn gone_is_none<T>(result: Result<T, DiskError>) -> Result<Option<T>, DiskError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -316,7 +316,7 @@ fn is_of_jobs(below: &Path) -> bool {
     }
 }
 
-/// A folder in place of a job's workspace, with the server's files.
+/// Makes a folder in place of a job's workspace, with the server's files.
 fn copy_own_of_workspace(
     disk: &Disk,
     from: &Path,
@@ -338,14 +338,14 @@ fn copy_own_of_workspace(
     Ok(())
 }
 
-/// A job's output: only its existence and length count.
+/// Copies a job's output as an empty file of the same length: only its existence and length count.
 fn copy_length(disk: &Disk, entry: &std::fs::DirEntry, to: &Path) -> Result<(), DiskError> {
     let len = entry.metadata().map(|found| found.len()).unwrap_or_default();
     disk.create_new(to, 0o600)?.truncate(len)
 }
 
-/// Shares the blocks where the file system can, copies them otherwise; keeps the times, because a heartbeat
-/// is one.
+/// Copies a file: shares the blocks where the file system can. The times are kept, because the time of a
+/// heartbeat is its content.
 fn copy_file(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
     let mut source = crate::durable::open_regular(from).context("read", from)?;
     let copy = disk.create_new(to, 0o600)?;
@@ -366,12 +366,12 @@ fn copy_file(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
     times.context("set the times of", to)
 }
 
-/// The lock files that are held, without those held for moments only.
+/// Returns the lock files that are held, without those that are held only for moments.
 fn held_locks(root: &Path, files: &Hashes) -> Result<Vec<PathBuf>, DiskError> {
     let mut held = Vec::new();
     for path in files.files.keys() {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        // A lock below a workspace's top, in layout 2, is the job's own.
+        // A lock below a workspace's top, in layout 2, belongs to the job.
         let is_ours = path.components().count() <= 3 && name.ends_with(".lock") && !MOMENTARY.contains(&name);
         if is_ours && gone_is_none(is_held(&root.join(path)))? == Some(true) {
             held.push(path.clone());

@@ -1,10 +1,11 @@
-//! Requests of other processes to a recovery: skip a phase, or retry now a phase that waits for its next try;
-//! and to a daemon that has recovered: try a phase again with its dependents.
+//! Requests of other processes. To a recovery: skip a phase, or end the wait of a phase for its next try. To
+//! a daemon that has recovered: try a phase again with its dependents.
 //!
-//! A request is a file, `recovery/requests/skip-<phase>.json`, `retry-<phase>.json` or `again-<phase>.json`,
-//! durable before the requester is told that it counts. The running recovery looks for them before each phase
-//! and twenty times a second; a skip made while none runs counts for the next one. They are removed at the
-//! end of the run, after its record was written: a run that is killed leaves them for its successor.
+//! A request is a file, `recovery/requests/skip-<phase>.json`, `retry-<phase>.json` or `again-<phase>.json`.
+//! It is synced before the requester is told that it counts. The running recovery looks for requests before
+//! each phase and twenty times a second; a skip made while none runs counts for the next one. The requests
+//! are removed at the end of the run, after its record was written: a run that is killed leaves them for its
+//! successor.
 
 use std::path::{Path, PathBuf};
 
@@ -41,23 +42,23 @@ impl Wish {
     }
 }
 
-/// A request, as it lies in its file.
+/// A request as its file stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Request {
     pub(super) phase: String,
     pub(super) by: String,
     pub(super) why: Option<String>,
     pub(super) at: Timestamp,
-    /// The request's id; absent in those of earlier versions.
+    /// The request's id; absent in requests of earlier versions.
     #[serde(default)]
     pub(super) id: Uuid,
 }
 
-/// A phase to be tried again with its dependents, by the process that recovered here and still runs.
+/// A request to the process that recovered here and still runs: to try a phase again with its dependents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RetryWanted {
     pub phase: String,
-    /// Names the request; the record of the recovery that answers it says so.
+    /// The request's id; the record of the recovery that answers it names it.
     pub id: Uuid,
     /// Who asks.
     pub by: String,
@@ -68,9 +69,9 @@ pub(crate) struct RetryWanted {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestAnswer {
     pub phase: String,
-    /// Whether it counts; false when it came too late.
+    /// Whether the request counts; false when it came too late.
     pub accepted: bool,
-    /// Where the phase stood.
+    /// The phase's status at that time.
     pub was: PhaseStatus,
 }
 
@@ -81,12 +82,12 @@ pub enum RequestError {
     /// There is no such phase.
     #[error("there is no phase '{name}'; there are: {}", known.join(", "))]
     UnknownPhase {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The phases that there are.
+        /// The phases that exist.
         known: Vec<String>,
     },
-    /// The system refused.
+    /// The system's error.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -94,7 +95,7 @@ pub enum RequestError {
 /// A request: its phase and its actor.
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
-    /// The phases that there are.
+    /// The phases that exist.
     pub known: &'a [&'a str],
     pub phase: &'a str,
     /// Who asks.
@@ -102,8 +103,7 @@ pub struct Asking<'a> {
     pub why: Option<&'a str>,
 }
 
-/// Asks the recovery that runs, or else the next one, to pass a phase over. `known` are the phases that
-/// there are. It is durable when this returns.
+/// Asks the running recovery, or else the next one, to skip a phase. The request is synced when this returns.
 pub fn request_skip(
     dir: &StateDir,
     known: &[&str],
@@ -112,12 +112,13 @@ pub fn request_skip(
     why: Option<&str>,
 ) -> Result<RequestAnswer, RequestError> {
     let asking = Asking { known, phase, by, why };
-    // Also before the run has come to the phase, and when there is no run yet.
+    // The request counts also before the run has reached the phase, and when there is no run yet.
     let (answer, run) = request(dir, Wish::Skip, asking, |run, was| run.is_none() || !was.is_over())?;
     if !answer.accepted {
         return Ok(answer);
     }
-    // The phase may have completed in between. A request that it did not take must not count for a later run.
+    // The phase may have completed in between. A request that the run did not take must not count for a later
+    // run.
     let (run_now, was_now) = standing(dir, phase);
     if run.is_some() && run_now == run && was_now.is_over() && was_now != PhaseStatus::Skipped {
         remove(dir, &path_of(dir, Wish::Skip, phase))?;
@@ -140,14 +141,14 @@ pub fn request_retry(
     Ok(request(dir, Wish::Retry, asking, at_work)?.0)
 }
 
-/// Asks the process that recovered here and still runs (a daemon) to try a phase again, with what waits for
-/// it. The record of the recovery that answers names the request's id.
+/// Asks the process that recovered here and still runs (a daemon) to try a phase again with its dependents.
+/// The record of the recovery that answers names the request's id.
 pub fn request_retry_of_daemon(dir: &StateDir, asking: Asking<'_>) -> Result<Uuid, RequestError> {
     check_known(asking.known, asking.phase)?;
     Ok(place(dir, Wish::Again, asking)?)
 }
 
-/// Whether a request made with [`request_retry_of_daemon`] was not dealt with yet.
+/// Whether a request made with [`request_retry_of_daemon`] is still open.
 pub(crate) fn is_retry_wanted(dir: &StateDir, phase: &str, id: Uuid) -> Result<bool, DiskError> {
     Ok(find(dir, Wish::Again, phase)?.is_some_and(|request| request.id == id))
 }
@@ -157,7 +158,7 @@ pub fn withdraw_retry(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
     consume(dir, Wish::Again, phase)
 }
 
-/// The phases that are to be tried again. One look at the folder when there are none.
+/// Returns the phases that are to be tried again. Costs one look at the folder when there are none.
 pub(crate) fn retries_wanted(dir: &StateDir, known: &[&str]) -> Result<Vec<RetryWanted>, DiskError> {
     let mut wanted = Vec::new();
     if any(dir)? {
@@ -170,7 +171,7 @@ pub(crate) fn retries_wanted(dir: &StateDir, known: &[&str]) -> Result<Vec<Retry
     Ok(wanted)
 }
 
-/// Makes the request, if `counts` accepts the running recovery and the phase's status in it.
+/// Makes the request if `counts` accepts the running recovery and the phase's status in it.
 fn request(
     dir: &StateDir,
     wish: Wish,
@@ -194,7 +195,7 @@ pub(super) fn check_known(known: &[&str], phase: &str) -> Result<(), RequestErro
     Err(RequestError::UnknownPhase { name: phase.to_owned(), known })
 }
 
-/// The running recovery, and the phase's status in it; `pending` when there is none.
+/// Returns the running recovery and the phase's status in it; `pending` when there is none.
 fn standing(dir: &StateDir, phase: &str) -> (Option<Uuid>, PhaseStatus) {
     match read_current(dir).filter(|s| s.outcome == RecoveryOutcome::Running) {
         Some(s) => (Some(s.recovery_id), s.phase(phase).map_or(PhaseStatus::Pending, |p| p.status)),
@@ -215,7 +216,7 @@ fn place(dir: &StateDir, wish: Wish, asking: Asking<'_>) -> Result<Uuid, DiskErr
     text.push(b'\n');
     dir.disk.ensure_dir(&dir.paths.recovery_requests())?;
     replace(&dir.disk, &path_of(dir, wish, phase), &text)?;
-    // Of two opposite wishes the later one counts.
+    // Of two opposite requests, the later one counts.
     for opposite in wish.opposites() {
         consume(dir, *opposite, phase)?;
     }
@@ -235,8 +236,8 @@ fn remove(dir: &StateDir, path: &Path) -> Result<(), DiskError> {
     dir.disk.sync_dir(&dir.paths.recovery_requests())
 }
 
-/// The request of this kind for a phase; `None` when there is none. A request file that cannot be read still
-/// counts: its name says what is requested.
+/// Returns the request of this kind for a phase; `None` when there is none. A request file that cannot be
+/// read still counts: its name says what is requested.
 pub(super) fn find(dir: &StateDir, wish: Wish, phase: &str) -> Result<Option<Request>, DiskError> {
     let Some(bytes) = read_optional(&path_of(dir, wish, phase))? else { return Ok(None) };
     let unknown = || Request {
@@ -249,7 +250,8 @@ pub(super) fn find(dir: &StateDir, wish: Wish, phase: &str) -> Result<Option<Req
     Ok(Some(serde_json::from_slice(&bytes).unwrap_or_else(|_| unknown())))
 }
 
-/// Whether there may be any: one look at the folder, so that a run without requests costs next to nothing.
+/// Whether there may be any request. Costs one look at the folder, so that a run without requests pays almost
+/// nothing.
 pub(super) fn any(dir: &StateDir) -> Result<bool, DiskError> {
     let folder = dir.paths.recovery_requests();
     match std::fs::read_dir(&folder) {
@@ -259,7 +261,7 @@ pub(super) fn any(dir: &StateDir) -> Result<bool, DiskError> {
     }
 }
 
-/// Removes a request that was dealt with.
+/// Removes a request that was handled.
 pub(super) fn consume(dir: &StateDir, wish: Wish, phase: &str) -> Result<(), DiskError> {
     remove(dir, &path_of(dir, wish, phase))
 }

@@ -23,7 +23,7 @@ use crate::state::StateDir;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// One at a time.
+    /// Another recovery is under way.
     #[error("another recovery is under way{}", described(holder.as_ref()))]
     Busy {
         path: PathBuf,
@@ -37,9 +37,9 @@ pub enum RunError {
     #[error("phase '{phase}' waits for '{waits_for}', which is {}", status.word())]
     NotReady {
         phase: &'static str,
-        /// Its dependency.
+        /// The phase that it waits for.
         waits_for: &'static str,
-        /// How that one ended.
+        /// The status of that phase.
         status: PhaseStatus,
     },
     /// The lock could not be used.
@@ -61,13 +61,13 @@ pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<R
     let names = graph.names();
     options.skip.iter().chain(&options.only).try_for_each(|name| check_known(&names, name))?;
     let lock = take_lock(dir, options)?;
-    // One that cannot be read goes to quarantine below.
+    // A record that cannot be read goes to quarantine below.
     let before = if options.only.is_empty() { None } else { history::read_last(dir).ok().flatten() };
     let phases = first_progress(graph, &options.only, before.as_ref())?;
     let only: &[String] = if before.is_some() { &options.only } else { &[] };
     let tracker = Arc::new(Tracker::new(&dir.clock, &options.purpose, only, phases));
     let control = Arc::new(Control::new(options.cancel.clone(), graph.phases().len()));
-    // The holder in the lock is a hint for others: a full disk must not keep a recovery from running.
+    // The holder in the lock is only a hint for others: a full disk must not prevent a recovery.
     if let Err(e) = describe(&lock, dir, options) {
         tracker.add_run_finding(not_written(&format!("{e}: {}", e.source)));
     }
@@ -81,7 +81,7 @@ pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<R
     }
     let current = CurrentFile::new(dir, &tracker);
     std::thread::scope(|scope| {
-        // Also when this thread panics: the followers would wait for ever.
+        // The tracker is closed also when this thread panics: otherwise the followers would wait for ever.
         let _close = CloseAtTheEnd(&tracker);
         start_followers(scope, &current, &tracker, options);
         let mut coordinator = Coordinator::new(dir, graph, options, &tracker, &control);
@@ -97,12 +97,13 @@ pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<R
         *counts.entry(history::counter(RecoveryOutcome::Aborted)).or_default() += aborted;
         let totals = history::totals(dir, counts);
         let record = RecoveryRecord { snapshot: tracker.snapshot(), details, totals };
-        // The record before the last progress: a reader that sees the run over finds its record.
+        // The record is written before the last progress: a reader that sees that the run is over finds its
+        // record.
         if let Err(e) = history::record(dir, &record) {
             tracker.add_run_finding(not_recorded(&e));
         }
         current.write(&tracker.snapshot());
-        // Requests go last, so that a kill before this leaves them for the next run.
+        // Requests are removed last, so that a kill before this leaves them for the next run.
         coordinator.consume_requests();
         Ok(RecoveryRecord { snapshot: tracker.snapshot(), ..record })
     })
@@ -152,7 +153,7 @@ fn describe(lock: &FileLock, dir: &StateDir, options: &RunOptions) -> Result<(),
     })
 }
 
-/// The status of each phase when a run begins: not begun, or as it ended in the previous recovery.
+/// Returns the status of each phase when a run begins: not begun, or as it ended in the previous recovery.
 fn first_progress(
     graph: &PhaseGraph,
     only: &[String],

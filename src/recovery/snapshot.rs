@@ -35,7 +35,7 @@ impl PhaseStatus {
         !matches!(self, PhaseStatus::Pending | PhaseStatus::Running)
     }
 
-    /// Its word, as in JSON.
+    /// Returns its word in JSON.
     pub fn word(self) -> &'static str {
         match self {
             PhaseStatus::Pending => "pending",
@@ -68,7 +68,7 @@ pub enum RecoveryOutcome {
 }
 
 impl RecoveryOutcome {
-    /// Its word, as in JSON.
+    /// Returns its word in JSON.
     pub fn word(self) -> &'static str {
         match self {
             RecoveryOutcome::Running => "running",
@@ -160,17 +160,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Everything that is unusable, phase after phase.
+    /// Returns everything that is unusable, phase by phase.
     pub fn degraded_resources(&self) -> impl Iterator<Item = &DegradedResource> {
         self.phases.iter().flat_map(|p| &p.degraded_resources)
     }
 
-    /// Every finding: the run's own, then phase after phase.
+    /// Returns every finding: the run's own first, then phase by phase.
     pub fn all_findings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().chain(self.phases.iter().flat_map(|p| &p.findings))
     }
 
-    /// One phase by name.
+    /// Returns a phase by its name.
     pub fn phase(&self, name: &str) -> Option<&PhaseProgress> {
         self.phases.iter().find(|p| p.phase == name)
     }

@@ -1,4 +1,4 @@
-//! One phase from its first try to its end: tries, pauses between them, panics, interruption.
+//! Runs one phase from its first try to its end: tries, pauses between them, panics, interruptions.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::logging::events;
 use crate::state::human;
 use tracing::{info, info_span, warn};
 
-/// The input of a phase's thread. It owns everything: a thread that hangs is abandoned.
+/// The input of a phase's thread. The thread owns all of it, because a thread that hangs is abandoned.
 pub(super) struct Attempting {
     pub(super) phase: Named,
     pub(super) run: Arc<PhaseRun>,
@@ -67,14 +67,15 @@ impl Attempting {
     }
 
     fn try_once(&self) -> Result<PhaseOutcome, PhaseError> {
-        // Asked for before it began: no need to begin.
+        // The phase was asked to stop before it began, so it need not begin.
         self.control.check(self.index)?;
         let context = PhaseContext::new(self.index, Arc::clone(&self.tracker), Arc::clone(&self.control));
         catch_unwind(AssertUnwindSafe(|| (self.run)(&context)))
             .unwrap_or_else(|panic| Err(PhaseError::Panicked { message: text_of(&*panic) }))
     }
 
-    /// A phase that was told to stop and answers with an error of its own was stopped all the same.
+    /// Returns the interruption behind an error: a phase that was told to stop and returns an error of its
+    /// own was stopped all the same.
     fn interruption(&self, error: &PhaseError) -> Option<Interrupted> {
         match error {
             PhaseError::Interrupted(why) => Some(*why),
@@ -118,19 +119,19 @@ pub(super) fn object(phase: &str) -> Object {
     Object::phase(phase)
 }
 
-/// The end of a phase whose recovery is to end.
+/// Returns the end of a phase whose recovery is to end.
 pub(super) fn cancelled(message: &str) -> PhaseEnd {
     let (findings, degraded) = (Vec::new(), Vec::new());
     PhaseEnd { status: PhaseStatus::Failed, message: Some(message.to_owned()), findings, degraded }
 }
 
-/// The end of a phase that is passed over; `asked` says by whom and why.
+/// Returns the end of a phase that is skipped; `asked` says by whom and why.
 pub(super) fn skipped(phase: Named, asked: Option<&str>) -> PhaseEnd {
     let name = phase.name;
     let by = asked.map_or_else(String::new, |asked| format!(" by {asked}"));
     let sentence = format!("the phase was skipped{by}");
     let finding = Finding::new(&catalogue::PHASE_SKIPPED, object(name), sentence);
-    // What a critical phase restores cannot be relied on when it did not run.
+    // What a critical phase restores cannot be relied on when the phase did not run.
     let missing = DegradedResource { object: object(name), why: "the critical phase was skipped".to_owned() };
     PhaseEnd {
         status: PhaseStatus::Skipped,

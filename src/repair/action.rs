@@ -1,4 +1,4 @@
-//! What a repair tells.
+//! What a repair reports.
 
 use crate::findings::Object;
 use crate::state::Word;
@@ -21,7 +21,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All of them, in the order in which they are repaired.
+    /// All parts, in the order in which they are repaired.
     pub(crate) const ALL: [Part; 4] = [Part::Queue, Part::Jobs, Part::Locks, Part::Webhooks];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -167,7 +167,7 @@ pub struct RepairReport {
 }
 
 impl RepairReport {
-    /// Whether an act was called for and not done.
+    /// Whether an act was needed and not done.
     pub fn is_incomplete(&self) -> bool {
         !self.dry_run && self.actions.iter().any(|a| !a.done)
     }

@@ -1,13 +1,13 @@
-//! Makes a state directory of its own out of a copy.
+//! Turns a copy into a state directory of its own.
 //!
-//! In an order in which each step may be the last one: until the identity is written, the directory is a copy,
-//! is only read, and can be adopted again. First what the original goes on with is ended here: its running jobs
-//! are crashed, its locks are given back, its undelivered callbacks wait for an operator. Then the logs and the
-//! snapshots get the new id, and last the identity. A copy that was made of hard links gets files of its own before all
-//! that: what is written in place would change in the original.
+//! The process may be killed after any step: until the identity is written, the directory is a copy, is only
+//! read, and can be adopted again. First, everything that the original continues is ended here: its running
+//! jobs are crashed, its locks are given back, its undelivered callbacks wait for an operator. Then the logs
+//! and the snapshots get the new id, and last the identity does. Before all that, a copy that consists of
+//! hard links gets files of its own: what is written in place would change in the original, too.
 //!
-//! The new id is made of the old one and of the folder, so that a second try makes the same. It is noted in
-//! `place.json` first: what a try that was cut short has given it already gets the old id back before the next one
+//! The new id is made from the old one and the folder, so that a second try makes the same id. It is noted in
+//! `place.json` first: files that an interrupted try gave the new id get the old one back before the next try
 //! begins.
 
 use std::collections::BTreeSet;
@@ -30,18 +30,18 @@ const COPIED: &str = "copied: it runs, or ran, in the state directory that this 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {
-    /// It is none.
+    /// The directory is not a copy.
     #[error("{} is no copy: it is the state directory that is recorded in it", path.display())]
     NotACopy { path: PathBuf },
-    /// The identity.
+    /// The identity could not be written.
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The log of deliveries.
+    /// The delivery log could not be used.
     #[error(transparent)]
     Deliveries(#[from] DeliveryLogError),
-    /// Another log.
+    /// Another log could not be used.
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -53,16 +53,17 @@ pub enum AdoptError {
 pub struct Adoption {
     /// Jobs that ran in the original, and are crashed here.
     pub crashed: Vec<JobId>,
-    /// Repositories whose locks the original's holders have.
+    /// Repositories whose locks were given back here; holders of the original hold them there.
     pub released: Vec<String>,
     /// Deliveries that wait for an operator.
     pub held: usize,
 }
 
-/// Adopts a copy, which is a state directory of its own afterwards. `dry_run`: only says what would be done.
+/// Adopts a copy, which is a state directory of its own afterwards. With `dry_run` it only says what would be
+/// done.
 ///
 /// # Errors
-/// [`AdoptError::NotACopy`]; otherwise what the system says, and then it can be tried again.
+/// [`AdoptError::NotACopy`], or the system's error; after the latter it can be tried again.
 pub fn adopt_as_new(
     copy: &StateDir,
     endpoints: &[Endpoint],
@@ -79,7 +80,7 @@ pub fn adopt_as_new(
         return Ok((copy.clone(), Adoption { crashed, released, held: 0 }));
     }
     let _adopting = dir.lock_identity()?;
-    // Somebody else may have adopted it while this process waited: its logs are another one's by now.
+    // Another process may have adopted the copy while this one waited: its logs then have another id.
     if !dir.is_unchanged()? {
         return Err(AdoptError::NotACopy { path: copy.paths.root().to_owned() });
     }
@@ -126,7 +127,7 @@ fn copied(job: &Job) -> End {
     }
 }
 
-/// The repositories whose metadata says that somebody has the lock.
+/// Returns the repositories whose metadata says that somebody has the lock.
 fn held(dir: &StateDir) -> BTreeSet<String> {
     let is_held = |name: &String| {
         let metadata = dir.paths.lock(name).ok().map(|paths| read_metadata(&paths.metadata, name));
@@ -135,7 +136,7 @@ fn held(dir: &StateDir) -> BTreeSet<String> {
     lock_names(dir).filter(is_held).collect()
 }
 
-/// Their holders in the original hold them there. What is damaged is for `repair locks`.
+/// Gives the locks back: their holders hold them in the original. Damaged metadata is left to `repair locks`.
 fn release(dir: &StateDir, actor: &Actor) -> Vec<String> {
     let actor = Actor { why: Some("it is held in the original".to_owned()), ..actor.clone() };
     let over = |_: &JobId, _: Claim| JobLiveness::Over;
@@ -144,7 +145,7 @@ fn release(dir: &StateDir, actor: &Actor) -> Vec<String> {
     given_back.collect()
 }
 
-/// Gives the segments of all logs, and the snapshots, from one id to another.
+/// Changes the id in the segments of all logs, and in the snapshots.
 fn reassign_all(dir: &StateDir, from: Uuid, to: Uuid) -> Result<(), DiskError> {
     let paths = &dir.paths;
     let folders = std::iter::once(paths.queue()).chain(paths.logs());

@@ -15,16 +15,16 @@ pub enum RepairError {
     Busy(#[source] LockError),
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// Judging jobs.
+    /// Jobs could not be judged.
     #[error(transparent)]
     Jobs(#[from] RecoverError),
-    /// Mending the queue's files.
+    /// The queue's files could not be repaired.
     #[error(transparent)]
     Phase(#[from] PhaseError),
-    /// The log of deliveries.
+    /// The delivery log could not be used.
     #[error(transparent)]
     DeliveryLog(#[from] DeliveryLogError),
-    /// Mending the log of deliveries.
+    /// The delivery log could not be repaired.
     #[error(transparent)]
     Deliveries(#[from] EngineError),
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! The jobs: running ones that are over, claims that nobody started, and the jobs' own records.
+//! Repairs the jobs: running ones that are over, claims that nobody started, and the jobs' own records.
 
 use super::action::{JobsCondition, Left, RepairAction};
 use super::error::RepairError;

@@ -1,4 +1,4 @@
-//! The repository locks.
+//! Repairs the repository locks.
 
 use super::action::{Left, LocksCondition, RepairAction};
 use super::error::RepairError;
@@ -39,7 +39,7 @@ pub(super) fn look(
     })
 }
 
-/// Repairs one lock after the other, and enters why, where it was not done.
+/// Repairs one lock after the other, and notes the reason for each that was not repaired.
 pub(super) fn act(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -49,7 +49,7 @@ pub(super) fn act(
         for action in actions {
             let Object::Lock(repository) = &action.object else { continue };
             let Some(repaired) = repair(dir, repository, jobs, &settings.actor)? else { continue };
-            // It is judged once more under its lock: a process may have come that cannot be looked at.
+            // The lock is judged once more while it is held: a process that cannot be examined may have come.
             let not_done = || (!repaired.done).then(|| format!("looked at again, {}", repaired.reason));
             action.error = repaired.error.clone().or_else(not_done);
         }
@@ -57,7 +57,7 @@ pub(super) fn act(
     })
 }
 
-/// What a repair would do about the lock of one repository; `None` when there is nothing to do.
+/// Returns what a repair would do about the lock of one repository; `None` when there is nothing to do.
 pub(crate) fn would_repair_lock(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -95,7 +95,8 @@ fn running_on(dir: &StateDir, holders: &JobHolders, repository: &str) -> Option<
     })
 }
 
-/// The number in the environment of the command, if that is of the lock that the sentinel names.
+/// Returns the fencing number in the command's environment, if it belongs to the lock that the sentinel
+/// names.
 fn token_of(sentinel: &Sentinel) -> Option<FencingNumber> {
     let command = sentinel.command.filter(|c| presence(*c) == Presence::Alive)?;
     let environment = environment_of(command.pid).ok()?;

@@ -1,11 +1,11 @@
 //! `repair`: what is damaged, what will be done about each thing, the doing, and how it stands afterwards.
 //!
-//! Each part (`queue`, `jobs`, `locks`, `webhooks`) has one look that changes nothing and names every act. A dry run
-//! is that look. A run looks, acts, and looks again: an act is done when the second look does not name it
-//! any more. So a second run finds nothing, and a run that was killed is finished by the next.
+//! Each part (`queue`, `jobs`, `locks`, `webhooks`) has one look, which changes nothing and names every act.
+//! A dry run is that look. A run looks, acts, and looks again: an act is done when the second look does not
+//! name it any more. So a second run finds nothing, and a run that was killed is finished by the next.
 //!
 //! The parts go in this order: jobs are judged by the queue, locks by the jobs. Damage that only an operator
-//! can decide about is never touched; it is told with the command that does ([`Left`]).
+//! can decide about is never touched; it is reported with the command that repairs it ([`Left`]).
 //!
 //! A recovery that is under way excludes a repair, and the other way round; a daemon that takes jobs does
 //! not: everything here is done by the same transactions that it uses.

@@ -1,4 +1,4 @@
-//! The queue: damaged records, half-written ends, gaps and damaged snapshots.
+//! Repairs the queue: damaged records, half-written ends, gaps and damaged snapshots.
 
 use super::action::{QueueCondition, RepairAction};
 use super::error::RepairError;

@@ -1,4 +1,4 @@
-//! Looking, acting and looking again.
+//! Looks, acts and looks again.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::findings::Object;
 use crate::recovery::repair_queue;
 use crate::state::StateDir;
 
-/// Repairs, or says what it would do.
+/// Repairs, or says what a repair would do.
 pub fn repair(dir: &StateDir, settings: &RepairSettings) -> Result<RepairReport, RepairError> {
     let _lock = if settings.dry_run { None } else { Some(exclude_recoveries(dir, settings)?) };
     let kept_before: BTreeSet<String> = dir.quarantine().notes().into_iter().map(|n| n.kept_as).collect();
@@ -25,10 +25,10 @@ pub fn repair(dir: &StateDir, settings: &RepairSettings) -> Result<RepairReport,
         after: Condition::default(),
     };
     for part in &settings.parts {
-        // Each part is looked at when those before it are repaired: a lock is judged by its job.
+        // Each part is looked at after those before it are repaired: a lock is judged by its job.
         match repair_part(dir, settings, *part, &mut report) {
             Ok(()) => {}
-            // Without a queue nothing can be judged; of other parts one costs only itself.
+            // Without a queue nothing can be judged; an error in another part costs only that part.
             Err(e) if *part == Part::Queue || settings.parts.len() == 1 => return Err(e),
             Err(e) => {
                 report.before.problems += 1;
@@ -50,7 +50,7 @@ fn repair_part(
 ) -> Result<(), RepairError> {
     let Planned { mut actions, mut left } = look(dir, settings, part, &mut report.before)?;
     if settings.dry_run {
-        // The same picture again, and no second look.
+        // A dry run has the same state before and after: there is no second look.
         report.after = report.before.clone();
     } else if actions.is_empty() {
         look(dir, settings, part, &mut report.after)?;
@@ -86,7 +86,7 @@ fn exclude_recoveries(dir: &StateDir, settings: &RepairSettings) -> Result<FileL
         Ok(lock) => {
             let purpose = format!("repair, {}", settings.jobs.actor.by);
             let since = dir.clock.now().to_string();
-            // A hint for others; without it they are told less.
+            // The holder in the lock is a hint for others; without it they are told less.
             let _ = lock.describe(&Holder { pid: std::process::id(), purpose, since });
             Ok(lock)
         }

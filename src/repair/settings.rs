@@ -1,4 +1,4 @@
-//! What to repair, and by whom.
+//! Settings of a repair.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use super::action::Part;
 use crate::jobs::RecoverSettings;
 use crate::webhooks::Settings as WebhookSettings;
 
-/// What to repair, and by whom.
+/// Settings of a repair.
 #[derive(Debug, Clone)]
 pub struct RepairSettings {
-    /// Which parts.
+    /// Which parts to repair.
     pub parts: BTreeSet<Part>,
-    /// Only say what would be done.
+    /// Whether only to say what would be done.
     pub dry_run: bool,
-    /// Who acts, and by which limits jobs are judged.
+    /// The actor, and the limits for judging jobs.
     pub jobs: RecoverSettings,
-    /// How long what was delivered is kept, and whom else to tell.
+    /// How long delivered deliveries are kept, and the configured receivers.
     pub webhooks: WebhookSettings,
 }

@@ -1,4 +1,4 @@
-//! The deliveries: damage of their log, and attempts whose sender died.
+//! Repairs the deliveries: damage of their log, and attempts whose sender died.
 
 use super::action::{DeliveriesCondition, Left, RepairAction};
 use super::error::RepairError;
@@ -22,7 +22,7 @@ pub(super) fn look(
     condition.refused_records = count(problems.refused.len() + problems.unknown.len());
     let mut actions = of_files(problems);
     let mut left: Vec<Left> = problems.unknown.iter().map(|seq| of_a_later_version(*seq)).collect();
-    // The log is written anew as a whole: not without what this version does not understand.
+    // The log is rewritten as a whole, which must not drop records that this version does not understand.
     if !left.is_empty() {
         actions.clear();
     }
@@ -54,7 +54,7 @@ pub(super) fn look(
     Ok((condition, actions, left))
 }
 
-/// The same that the phase of the recovery does.
+/// Does the same as the phase `webhooks` of the recovery.
 pub(super) fn act(dir: &StateDir, settings: &RepairSettings) -> Result<(), RepairError> {
     let queue = Queue::open(dir)?;
     recover(dir, &settings.webhooks, queue.state(), &recovery_ends(dir))?;

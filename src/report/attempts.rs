@@ -1,4 +1,4 @@
-//! The attempts of a job: how each ended, what it used, how much it printed.
+//! Reports the attempts of a job: how each ended, what it used, how much it printed.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct AttemptReport {
 }
 
 impl AttemptReport {
-    /// All attempts of a job that have begun, the first one first.
+    /// Returns all attempts of a job that have begun, the first one first.
     pub(crate) fn all(dir: &StateDir, job: &Job) -> Vec<AttemptReport> {
         let run = job.run_state();
         let mut all: Vec<AttemptReport> = run.attempts.iter().map(|a| ended(dir, job, a)).collect();
@@ -100,7 +100,8 @@ fn blank(dir: &StateDir, job: &Job, attempt: u32) -> AttemptReport {
     }
 }
 
-/// The exit file of an attempt: moved away when the next one began, else where it was written.
+/// Returns the exit file of an attempt: it was moved when the next attempt began, or else is where it was
+/// written.
 fn exit_of(dir: &StateDir, job: &Job, attempt: u32) -> Option<ExitRecord> {
     let paths = dir.paths.job(&job.id.to_string()).ok()?;
     let moved = paths.attempt(attempt).join("exit.json");
@@ -109,8 +110,8 @@ fn exit_of(dir: &StateDir, job: &Job, attempt: u32) -> Option<ExitRecord> {
     found.filter(|exit| exit.job_id == job.id && exit.attempt == attempt)
 }
 
-/// How long an attempt ran, in milliseconds, by its times; `None` when a clock that was set back meanwhile makes it end
-/// before it began.
+/// Returns how long an attempt ran, in milliseconds, by its times; `None` when a clock that was set back
+/// meanwhile makes it end before it began.
 pub fn ran_for(started: Option<Timestamp>, finished: Option<Timestamp>) -> Option<i64> {
     Some(finished?.millis_since(started?)).filter(|ran| *ran >= 0)
 }

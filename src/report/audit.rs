@@ -49,18 +49,18 @@ pub struct AuditEntry {
     pub seq: u64,
 }
 
-/// Which acts.
+/// Selects acts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AuditFilter {
-    /// Not before.
+    /// Only acts from this time on.
     pub since: Option<Timestamp>,
-    /// Part of who did it.
+    /// Only acts whose actor contains this text.
     pub by: Option<String>,
-    /// The object, or its beginning up to the colon.
+    /// Only acts on this object, or on objects with this beginning up to the colon.
     pub object: Option<String>,
-    /// What was done.
+    /// Only this kind of act.
     pub action: Option<String>,
-    /// Also what daemons and supervisors record about jobs.
+    /// Whether to include what daemons and supervisors record about jobs.
     pub all: bool,
 }
 
@@ -81,7 +81,7 @@ pub(crate) enum AuditReportError {
     /// The queue's log cannot be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The cursor.
+    /// The cursor is not valid.
     #[error(transparent)]
     Cursor(#[from] BadCursor),
 }
@@ -97,10 +97,10 @@ impl AuditReport {
             Ok(trail) => (trail, Vec::new()),
             Err(e) => (audit::TrailRead::default(), vec![audit::unreadable(&e)]),
         };
-        // What is on the list of losses has its id there, and may have been acknowledged.
+        // Losses on the list have their ids there, and may have been acknowledged.
         let known = Losses::read(dir).unwrap_or_default();
         findings.extend(audit::findings(dir, &trail).into_iter().map(|f| as_known(&known, f)));
-        // Kept twice when a checkpoint was killed between keeping and dropping, and again.
+        // A checkpoint that was killed between keeping records and dropping them keeps them again.
         let mut kept = HashSet::new();
         let mut entries = Vec::new();
         for (seq, entry) in trail.entries {
@@ -153,7 +153,7 @@ fn shown(entry: Entry, source: &'static str, seq: u64) -> AuditEntry {
     }
 }
 
-/// `uid:0 root submit --repo web (pts/3)`, taken apart.
+/// The parts of an actor such as `uid:0 root submit --repo web (pts/3)`.
 struct Who {
     uid: Option<u32>,
     user: Option<String>,
@@ -164,8 +164,8 @@ struct Who {
 impl Who {
     fn of(by: &str) -> Who {
         let unknown = Who { uid: None, user: None, terminal: None, command: None };
-        // `token:admin release web (http 127.0.0.1:40112)`: a client of the daemon, of which only the token's
-        // role is known.
+        // A client of the daemon, of which only the token's role is known: `token:admin release web (http
+        // 127.0.0.1:40112)`.
         let as_user = by.strip_prefix("token:").map(|rest| format!("uid:- {rest}"));
         let by = as_user.as_deref().unwrap_or(by);
         let Some((uid, rest)) = by.strip_prefix("uid:").and_then(|rest| rest.split_once(' ')) else {

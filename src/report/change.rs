@@ -1,9 +1,10 @@
-//! Whether something that reports are made of has changed: a number out of the times and sizes of files ([`stamp`]), for
-//! programs that show a state directory for long, and what the kernel tells of the files ([`ChangeWatch`]), for a
-//! process that answers many questions. Neither reads a file.
+//! Whether something that reports are made of has changed: a number out of the times and sizes of files
+//! ([`stamp`]), for programs that show a state directory for a long time, and the kernel's notices about the
+//! files ([`ChangeWatch`]), for a process that answers many questions. Neither reads a file.
 //!
-//! Everything that is acknowledged is in a file that they see. They do not see all the rest: a process that dies lets
-//! go of its lock without touching a file. A program that relies on them looks again from time to time all the same.
+//! Everything that is acknowledged is in a file that they see. They do not see everything else: a process
+//! that dies releases its lock without touching a file. So a program that relies on them must still look
+//! again from time to time.
 
 use std::fs::Metadata;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,11 +16,11 @@ use std::time::{Duration, Instant};
 use crate::state::StateDir;
 use crate::system::{FolderWatch, is_network};
 
-/// Files in these are replaced, which changes the folder.
+/// Files in these folders are replaced, which changes the folder.
 const FOLDERS: [&str; 9] =
     ["", "queue", "locks", "recovery", "startup", "daemon", "cleanup", "webhooks", "audit"];
 
-/// As a number. It takes about as long as thirty `stat`.
+/// Returns the state as a number. It takes about as long as thirty calls of `stat`.
 pub fn stamp(dir: &StateDir) -> u64 {
     let mut hasher = DefaultHasher::new();
     let mut look = |path: &Path| {
@@ -28,7 +29,7 @@ pub fn stamp(dir: &StateDir) -> u64 {
     };
     for log in dir.paths.logs() {
         look(&log);
-        // Its writers append: the last segment tells.
+        // Writers of a log append, so its last segment shows changes.
         if let Some(last) = last_file(&log) {
             look(&last);
         }
@@ -44,11 +45,11 @@ fn folders(dir: &StateDir) -> impl Iterator<Item = PathBuf> + '_ {
 
 fn last_file(folder: &Path) -> Option<PathBuf> {
     let files = std::fs::read_dir(folder).ok()?.flatten();
-    // `commit.page` and locks are not appended to.
+    // Nobody appends to `commit.page` and locks.
     files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "log")).max()
 }
 
-/// What was so far, by the same watch: equal to a later one when nothing has happened between them.
+/// A state of the files, as one watch saw it: it equals a later one when nothing happened between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generation(u64);
 
@@ -60,28 +61,28 @@ pub struct ChangeWatch(Mutex<Watched>);
 struct Watched {
     watch: Option<FolderWatch>,
     generation: u64,
-    /// When something happened last, or the watch began.
+    /// When something last happened, or when the watch began.
     happened: Option<Instant>,
     /// When a watch could not be begun.
     failed: Option<Instant>,
 }
 
-/// Writers publish and sync their records a moment after they have written them, which is told of no more. So what is
-/// read within this time after something happened says nothing of what is so later.
+/// Writers publish and sync their records a moment after they have written them, without a further notice. So
+/// what is read within this time after a notice says nothing about later.
 const SETTLES: Duration = Duration::from_millis(50);
-/// How long it takes until a watch that could not be begun is tried again.
+/// The pause before a watch that could not be begun is tried again.
 const PAUSE: Duration = Duration::from_secs(10);
 
 impl ChangeWatch {
-    /// What is so now; `None` when that cannot be told: something has just happened, or the folders cannot be watched.
-    /// Never blocks, and touches no disk once the watch is there.
+    /// Returns the present state; `None` when that cannot be determined: something has just happened, or the
+    /// folders cannot be watched. It never blocks, and touches no disk once the watch exists.
     pub fn generation(&self, dir: &StateDir) -> Option<Generation> {
         let mut watched = self.0.try_lock().ok()?;
         let now = Instant::now();
         if watched.watch.as_ref().is_some_and(FolderWatch::take) {
             watched.generation += 1;
             watched.happened = Some(now);
-            // A folder may have come, or gone and come again: it is to be watched, too.
+            // A folder may be new, or may have been removed and made again: it must be watched, too.
             watched.watch = None;
         }
         if watched.watch.is_none() {
@@ -115,7 +116,7 @@ fn watch_of(dir: &StateDir) -> Option<FolderWatch> {
     let watch = FolderWatch::begin().ok()?;
     for folder in folders(dir).chain(dir.paths.logs()) {
         match watch.add(&folder) {
-            // One that is not there yet appears in one that is.
+            // A folder that does not exist yet will appear in one that does.
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(_) => return None,
         }

@@ -1,4 +1,4 @@
-//! Cleanups: those that are open, in line, interrupted, and over.
+//! Reports on cleanups: open, queued, interrupted and completed ones.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct PhaseEntry {
 
 impl PhaseEntry {
     fn of(phase: &CleanupPhase, interrupted: bool) -> PhaseEntry {
-        // What its process has not written since it was killed is not under way.
+        // A phase whose process was killed is not under way, although the file says so.
         let status = match phase.status {
             CleanupPhaseStatus::Running if interrupted => CleanupPhaseStatus::Pending,
             status => status,
@@ -83,7 +83,7 @@ pub struct CleanupEntry {
 }
 
 impl CleanupEntry {
-    /// As it stands; `runs` tells whether some process works on cleanups.
+    /// Returns the cleanup as it is now; `runs` tells whether some process works on cleanups.
     pub(crate) fn of(record: &CleanupRecord, runs: bool) -> CleanupEntry {
         let status = record.status(runs);
         let interrupted = record.under_way && !runs;
@@ -180,10 +180,10 @@ pub struct CompletedList {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum CleanupReportError {
-    /// No such cursor.
+    /// The cursor is not valid.
     #[error(transparent)]
     Cursor(#[from] page::BadCursor),
-    /// The disk.
+    /// The disk could not be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -195,7 +195,7 @@ pub(super) fn open(dir: &StateDir) -> Result<Vec<CleanupEntry>, DiskError> {
 }
 
 impl CleanupState {
-    /// As it stands now. Changes nothing.
+    /// Reads the cleanups as they are now. Changes nothing.
     pub(crate) fn read(dir: &StateDir, page: &page::Page) -> Result<CleanupState, CleanupReportError> {
         let (records, runs) = (list(dir)?, is_running(dir));
         let cleanups: Vec<_> = records.iter().map(|r| CleanupEntry::of(r, runs)).collect();
@@ -207,7 +207,7 @@ impl CleanupState {
                 CleanupStatus::Running => counts.running += 1,
                 CleanupStatus::Waiting => counts.waiting += 1,
                 CleanupStatus::Parked => counts.parked += 1,
-                // Killed between its entry in the log and the end of its file.
+                // The cleanup was killed between its entry in the log and the removal of its file.
                 CleanupStatus::Completed => {
                     let is_entered = over.iter().any(|c| c.cleanup.cleanup_id == cleanup.cleanup_id);
                     counts.completed += u64::from(!is_entered);
@@ -222,13 +222,13 @@ impl CleanupState {
 }
 
 impl CleanupList {
-    /// Those that were not begun, in order.
+    /// Returns the cleanups that were not begun, in order.
     pub(crate) fn queue(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
         let pending = |c: &CleanupEntry| c.status == CleanupStatus::Pending && !c.resumed;
         CleanupList::of(open(dir)?.into_iter().filter(pending).collect(), page)
     }
 
-    /// Those that a crash interrupted and that are not over.
+    /// Returns the cleanups that a crash interrupted and that are not over.
     pub(crate) fn resuming(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
         CleanupList::of(open(dir)?.into_iter().filter(|c| c.resumed).collect(), page)
     }
@@ -241,7 +241,7 @@ impl CleanupList {
 }
 
 impl CompletedList {
-    /// The newest first.
+    /// Reads them, newest first.
     pub(crate) fn read(dir: &StateDir, page: &page::Page) -> Result<CompletedList, CleanupReportError> {
         let cleanups: Vec<_> = completed(dir)?.iter().map(CompletedEntry::of).collect();
         let total = cleanups.len() as u64;
@@ -263,7 +263,7 @@ pub struct ArchiveList {
 }
 
 impl ArchiveList {
-    /// As they are now.
+    /// Reads the archives as they are now.
     pub(crate) fn read(dir: &StateDir, page: &page::Page) -> Result<ArchiveList, CleanupReportError> {
         let archives = archives(dir)?;
         let (total, bytes_total) = (archives.len() as u64, archives.iter().map(|a| a.bytes).sum());

@@ -1,8 +1,8 @@
-//! Everything at once, of one moment: what a dashboard shows.
+//! Everything at one moment: what a dashboard shows.
 //!
-//! Queue, recovery and startups are read once, and every part is made of that: the counts of `status` are
-//! those of `queue`. Locks, processes and cleanups are looked at right after. Of `cleanup`, `orphans` and
-//! `webhooks` each is `null` when it cannot be read: its own report says why, and the rest is shown.
+//! Queue, recovery and startups are read once, and every part is made from them, so the counts of `status`
+//! are those of `queue`. Locks, processes and cleanups are read right after that. Each of `cleanup`,
+//! `orphans` and `webhooks` is `null` when it cannot be read: its own report says why, and the rest is shown.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,11 +44,11 @@ pub struct Dashboard {
     pub webhooks: Option<DeliveryTotals>,
 }
 
-/// How many jobs, locks and cleanups a dashboard shows; their totals are told.
+/// How many jobs, locks and cleanups a dashboard shows; it also has their totals.
 const SHOWN: usize = 100;
 
 impl Dashboard {
-    /// Puts it together.
+    /// Assembles a dashboard.
     pub(crate) fn new(
         gathered: &Gathered,
         daemon: Option<DaemonStatus>,
@@ -60,7 +60,7 @@ impl Dashboard {
         let page = Page { limit: Some(SHOWN), ..Page::default() };
         let held = held_repositories(dir, state)?;
         let locks = with_liveness(dir, state, |liveness| crate::locks::list(dir, liveness))?;
-        // Without a cursor there is none that could be wrong.
+        // Without a cursor, there is none that could be invalid.
         let locks = ActiveLocks::new(dir, locks, state, &page).unwrap_or_default().with_heads_of_lines(HEAD);
         let jobs = JobsStatus::new(dir, state, gathered.last(), limits, &page).unwrap_or_default();
         Ok(Dashboard {

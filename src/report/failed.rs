@@ -9,9 +9,9 @@ use crate::jobs::Output;
 use crate::queue::{Job, JobStatus, QueueState};
 use crate::state::{StateDir, Timestamp};
 
-/// How much of the end of its output a job is shown with, bytes.
+/// How many bytes of the end of its output are shown for a job.
 const TAIL_BYTES: u64 = 2048;
-/// And how many lines of that.
+/// How many lines of them are shown.
 const TAIL_LINES: usize = 10;
 
 /// One job.
@@ -46,7 +46,7 @@ pub struct FailedJobs {
 }
 
 impl FailedJobs {
-    /// From the queue, with what the jobs printed last, if that is to be shown.
+    /// Makes the report from the queue, with the last output of the jobs if that is to be shown.
     pub(crate) fn new(
         dir: &StateDir,
         state: &QueueState,
@@ -92,7 +92,7 @@ fn reason(job: &Job) -> String {
     }
 }
 
-/// The last lines; empty when it printed nothing or that cannot be read.
+/// Returns the last lines; empty when the job printed nothing or the output cannot be read.
 fn output_tail(dir: &StateDir, job: &Job) -> String {
     let output = Output::of(dir, job, None).ok();
     let text = output.and_then(|output| output.tail(TAIL_BYTES).ok()).unwrap_or_default();

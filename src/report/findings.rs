@@ -1,4 +1,4 @@
-//! The findings of the status, as a list.
+//! Lists the findings of the status.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::page::{BadCursor, Page, cut_counted};
 use crate::findings::{Finding, Severity};
 
-/// Which findings.
+/// Selects findings.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FindingFilter {
-    /// At least so bad.
+    /// Only findings with at least this severity.
     pub severity: Option<Severity>,
-    /// Of this code.
+    /// Only findings with this code.
     pub code: Option<String>,
-    /// About this object, or about objects of this kind.
+    /// Only findings about this object, or about objects of this kind.
     pub object: Option<String>,
-    /// Also by code.
+    /// Whether to group the findings by code, too.
     pub is_grouped: bool,
 }
 
@@ -50,7 +50,7 @@ fn grouped(findings: &[Finding]) -> Vec<FindingGroup> {
         match groups.iter_mut().find(|group| group.code == *finding.code) {
             Some(group) => {
                 group.count += 1;
-                // What deals with one of them does not deal with all.
+                // The command that deals with one of them does not deal with all.
                 group.next = Some(format!("recoveryctl findings --code {}", group.code));
                 group.severity = group.severity.max(finding.severity);
             }
@@ -68,7 +68,7 @@ fn grouped(findings: &[Finding]) -> Vec<FindingGroup> {
 }
 
 impl FindingList {
-    /// Those of these that fit.
+    /// Selects those findings that match the filter.
     pub(crate) fn new(
         all: Vec<Finding>,
         filter: &FindingFilter,

@@ -1,4 +1,4 @@
-//! Whether all is well, in a few members: for probes and for monitoring.
+//! Whether all is well, in a few members, for probes and monitoring.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Out of the status.
+    /// Makes the report from the status.
     pub(crate) fn of(status: &Status) -> Health {
         let errors = status.findings.iter().filter(|f| f.severity >= Severity::Error).count();
         Health {

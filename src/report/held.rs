@@ -1,4 +1,5 @@
-//! Which repositories a queued job would have to wait for, beside those that running jobs have.
+//! Finds the repositories that a queued job would have to wait for, in addition to those that running jobs
+//! have.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +14,8 @@ use crate::recovery::liveness_of;
 use crate::state::StateDir;
 use crate::system::Host;
 
-/// The repositories that somebody holds, and those whose holder cannot be told: nobody is granted one of
-/// them now. Looks at the locks only when a job waits for a repository at all.
+/// Returns the repositories that somebody holds, and those whose holder cannot be determined: none of them is
+/// granted now. Examines the locks only when a job waits for a repository at all.
 pub fn held_repositories(dir: &StateDir, state: &QueueState) -> Result<BTreeSet<String>, DiskError> {
     if !state.jobs().any(|j| j.status == JobStatus::Queued && j.repository.is_some()) {
         return Ok(BTreeSet::new());
@@ -25,7 +26,7 @@ pub fn held_repositories(dir: &StateDir, state: &QueueState) -> Result<BTreeSet<
     Ok(locks.into_iter().filter(kept).map(|lock| lock.repository).collect())
 }
 
-/// The lock that a running job has of its repository, as a report shows it; `null` when it has none.
+/// Returns the lock that a running job has on its repository, as a report shows it; `null` when it has none.
 pub(crate) fn lock_of(dir: &StateDir, state: &QueueState, job: &Job) -> Value {
     let Some(repository) = job.repository.as_deref().filter(|_| job.status == JobStatus::Running) else {
         return Value::Null;

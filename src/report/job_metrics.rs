@@ -34,7 +34,7 @@ pub struct Spread {
 }
 
 impl JobMetrics {
-    /// From the counters of the last recovery, the history and the queue.
+    /// Makes the figures from the counters of the last recovery, the history and the queue.
     pub(crate) fn new(
         state: &QueueState,
         last: Option<&RecoveryRecord>,
@@ -77,7 +77,7 @@ fn died_after_reattach(state: &QueueState, history: &[HistoryEntry]) -> u64 {
     attempts.filter(|a| has_died(a) && was_reattached(a, history)).count() as u64
 }
 
-/// Neither ended by itself nor was ended on request or for its time limit.
+/// Whether the attempt neither ended by itself nor was ended on request or because of its time limit.
 fn has_died(attempt: &EndedAttempt) -> bool {
     match attempt.status {
         JobStatus::Crashed => true,
@@ -86,7 +86,7 @@ fn has_died(attempt: &EndedAttempt) -> bool {
     }
 }
 
-/// Whether a recovery judged the attempt while it ran, and found no end to it.
+/// Whether a recovery judged the attempt while it ran, and found that it had not ended.
 fn was_reattached(attempt: &EndedAttempt, history: &[HistoryEntry]) -> bool {
     let Some(started) = attempt.started_at else { return false };
     history.iter().any(|recovery| {
@@ -94,7 +94,7 @@ fn was_reattached(attempt: &EndedAttempt, history: &[HistoryEntry]) -> bool {
             .phases
             .iter()
             .any(|p| p.phase == "jobs" && matches!(p.status, PhaseStatus::Succeeded | PhaseStatus::Degraded));
-        // An end that this recovery itself recorded lies before its own end.
+        // An end that this recovery itself recorded is earlier than its own end.
         let ended = recovery.ended_at.filter(|_| judged);
         started < recovery.started_at && ended.is_some_and(|ended| attempt.finished_at > ended)
     })

@@ -46,17 +46,17 @@ pub struct JobList {
     pub next_cursor: Option<String>,
 }
 
-/// Which jobs.
+/// Selects jobs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobFilter {
-    /// Of this status.
+    /// Only jobs with this status.
     pub status: Option<JobStatus>,
-    /// On this repository.
+    /// Only jobs on this repository.
     pub repository: Option<String>,
 }
 
 impl JobList {
-    /// The jobs, those first that entered last.
+    /// Returns the jobs; those that entered last come first.
     pub(crate) fn new(
         state: &QueueState,
         held: &BTreeSet<String>,
@@ -77,11 +77,11 @@ impl JobList {
     }
 }
 
-/// A job in a line.
+/// Returns a summary of a job for one line.
 pub(crate) fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSummary {
     let run = job.run_state();
     let queued = job.status == JobStatus::Queued;
-    // Of an attempt that has not begun there is nothing to tell yet; that of the one before is among the attempts.
+    // An attempt that has not begun has nothing to report yet; the previous one is among the attempts.
     let has_begun = job.status == JobStatus::Running
         || !queued && run.attempts.last().is_none_or(|last| last.attempt == job.attempt);
     let (started_at, finished_at) = (run.started_at.filter(|_| has_begun), run.finished_at);
@@ -152,7 +152,7 @@ pub struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    /// The job's, if it has one.
+    /// Returns the job's checkpoint file, if it has one.
     pub(crate) fn of(dir: &StateDir, job: &Job) -> Option<CheckpointFile> {
         let path = dir.paths.job(&job.id.to_string()).ok()?.checkpoint();
         let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
@@ -162,7 +162,8 @@ impl CheckpointFile {
 }
 
 impl JobDetail {
-    /// One job; `lock` is what is known of its repository's lock while it has it, else `null`.
+    /// Reports on one job; `lock` is what is known of its repository's lock while the job has it, else
+    /// `null`.
     pub(crate) fn new(
         dir: &StateDir,
         state: &QueueState,
@@ -215,7 +216,7 @@ fn conditions(dir: &StateDir, job: &Job) -> Vec<ConditionReport> {
     ))
 }
 
-/// Every change of status, the submission first.
+/// Returns every change of status, the submission first.
 fn history(job: &Job) -> Vec<Transition> {
     let entered =
         Transition { at: job.submitted_at, status: JobStatus::Queued, attempt: 1, reason: None, by: None };

@@ -1,4 +1,4 @@
-//! The reports on repository locks: who has them, what the last recovery did with them, a release.
+//! Reports on repository locks: who has them, what the last recovery did with them, and a release.
 
 use std::collections::{HashMap, HashSet};
 
@@ -100,7 +100,8 @@ impl InLine {
     }
 }
 
-/// The queued jobs by repository, each in the queue's order: gone through once for any number of locks.
+/// The queued jobs by repository, each list in the queue's order: the queue is read once for any number of
+/// locks.
 struct QueuedByRepository<'a>(HashMap<&'a str, Vec<&'a Job>>);
 
 impl<'a> QueuedByRepository<'a> {
@@ -114,7 +115,7 @@ impl<'a> QueuedByRepository<'a> {
         QueuedByRepository(jobs)
     }
 
-    /// Jobs and tickets in one line.
+    /// Returns the jobs and tickets of a repository in one line.
     fn line(&self, dir: &StateDir, repository: &str) -> Vec<InLine> {
         let mut jobs = self.0.get(repository).map_or(&[][..], Vec::as_slice);
         let waiting = dir.paths.lock(repository).ok().and_then(|paths| waiters(&paths).ok());
@@ -142,7 +143,7 @@ pub struct ActiveLocks {
 }
 
 impl ActiveLocks {
-    /// Out of all locks.
+    /// Makes the report from all locks.
     pub(crate) fn new(
         dir: &StateDir,
         locks: Vec<LockInfo>,
@@ -158,7 +159,7 @@ impl ActiveLocks {
         Ok(ActiveLocks { locks, total, next_cursor })
     }
 
-    /// The same with only so many of each line; how many wait is told all the same.
+    /// Keeps only this many entries of each line; the number of all that wait stays.
     pub(crate) fn with_heads_of_lines(mut self, number: usize) -> ActiveLocks {
         for lock in &mut self.locks {
             lock.waiting.truncate(number);
@@ -183,7 +184,7 @@ pub struct InspectedLock {
 }
 
 impl InspectedLock {
-    /// Of one lock.
+    /// Reports on one lock.
     pub(crate) fn of(dir: &StateDir, info: LockInfo, state: &QueueState) -> InspectedLock {
         let names = HashSet::from([&*info.repository]);
         let lock = active_lock(dir, &info, &QueuedByRepository::of(state, &names), dir.clock.now());
@@ -213,7 +214,7 @@ pub struct InspectedLocks {
 }
 
 impl InspectedLocks {
-    /// With everything.
+    /// Reports on one lock with all details.
     pub(crate) fn new(
         dir: &StateDir,
         locks: Vec<LockInfo>,
@@ -236,7 +237,7 @@ fn active_lock(
     queued: &QueuedByRepository<'_>,
     now: Timestamp,
 ) -> ActiveLock {
-    // Metadata of a lock that was given back in order does not tell who has it, or had it last, now.
+    // The metadata of a lock that was given back in order does not say who has it, or had it last, now.
     let gone = info.metadata.as_ref().is_some_and(|m| {
         m.state == LockState::Released && !m.released_by.as_ref().is_some_and(|note| note.forced)
     });
@@ -263,7 +264,7 @@ fn active_lock(
     }
 }
 
-/// Of the holder, in the words that are used for jobs.
+/// Returns the liveness of the holder, in the words that are used for jobs.
 fn liveness(verdict: &LockVerdict) -> Option<Liveness> {
     match verdict {
         LockVerdict::Live | LockVerdict::LiveUnidentified => Some(Liveness::Alive),
@@ -290,7 +291,7 @@ pub struct RecoveredLocks {
 }
 
 impl RecoveredLocks {
-    /// Out of the record of the last recovery.
+    /// Makes the report from the record of the last recovery.
     pub(crate) fn new(last: Option<&RecoveryRecord>, page: &Page) -> Result<RecoveredLocks, BadCursor> {
         let detail = last.and_then(|l| l.details.get("locks"));
         let found: Option<LocksRecovered> = detail.and_then(|d| serde_json::from_value(d.clone()).ok());
@@ -323,7 +324,7 @@ pub struct ReleaseReport {
 }
 
 impl ReleaseReport {
-    /// Of a lock that was given back.
+    /// Makes the report of a lock that was given back.
     pub(crate) fn done(released: Released) -> ReleaseReport {
         ReleaseReport {
             repository: released.repository,
@@ -351,13 +352,13 @@ pub struct StaleReport {
 }
 
 impl StaleReport {
-    /// Of a look.
+    /// Makes the report of a look for stale locks.
     pub(crate) fn new(found: StaleLocks, dry_run: bool) -> StaleReport {
         let released = found.stale.iter().filter(|lock| lock.released).count();
         StaleReport { found, released, dry_run }
     }
 
-    /// Whether something that was to be given back was not.
+    /// Whether a lock that was to be given back was not.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.found.stale.iter().any(|lock| lock.error.is_some())
     }

@@ -1,4 +1,4 @@
-//! What there is to show: one serde struct a report, the same for text, `--json` and HTTP.
+//! The reports: one serde struct each, the same for text, `--json` and HTTP.
 
 pub mod attempts;
 pub mod audit;

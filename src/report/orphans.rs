@@ -1,4 +1,4 @@
-//! Orphans: the plan of a scan, what carrying it out did, and the log.
+//! Reports on orphans: the plan of a scan, the result of executing it, and the log.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -40,8 +40,8 @@ pub struct ScanReport {
 }
 
 impl ScanReport {
-    /// Of a plan; without what was told `before`, when only what is new is to be told. In a `dry_run` the plan was
-    /// not saved.
+    /// Makes the report of a plan. With `before`, the findings that were reported already are left out. In a
+    /// `dry_run`, the plan was not saved.
     pub(crate) fn new(
         plan: &OrphanPlan,
         before: Option<&BTreeSet<(String, Object)>>,
@@ -157,7 +157,7 @@ pub struct CandidatesReport {
 }
 
 impl CandidatesReport {
-    /// Of a saved plan and the trash.
+    /// Makes the report from a saved plan and the trash.
     pub(crate) fn new(
         plan: Option<&OrphanPlan>,
         kinds: &[OrphanKind],
@@ -182,10 +182,10 @@ impl CandidatesReport {
     }
 }
 
-/// So many orphans are named one by one.
+/// How many orphans are named one by one.
 const NAMED: usize = 20;
 
-/// What the last scan found, whoever asked for it, and nobody has removed since.
+/// Returns the findings of the last scan, by any process, whose objects nobody has removed since.
 pub(crate) fn standing(dir: &StateDir) -> Vec<Finding> {
     let Ok(Some(plan)) = plan(dir) else { return Vec::new() };
     let since = entries(dir).unwrap_or_default().into_iter().filter(|entry| entry.at >= plan.taken_at);
@@ -284,7 +284,7 @@ pub struct OrphansCleanup {
 }
 
 impl OrphansCleanup {
-    /// Of what was done.
+    /// Reports what was executed.
     pub(crate) fn new(executed: &Executed) -> OrphansCleanup {
         let removed = executed.removed.iter().map(|(c, bytes, how)| RemovedEntry {
             id: c.id.clone(),
@@ -326,7 +326,7 @@ pub struct OrphansLog {
 }
 
 impl OrphansLog {
-    /// A page of it, without the intents, which their results follow.
+    /// Returns a page of the log, without the intents, which their results follow.
     pub(crate) fn new(entries: Vec<LogEntry>, page: &Page) -> Result<OrphansLog, BadCursor> {
         let settled: Vec<LogEntry> = entries.into_iter().filter(|e| e.result != "intent").collect();
         let total = settled.len() as u64;

@@ -1,32 +1,32 @@
-//! Paging, the same in every list: so many after a cursor, and the cursor of what comes next.
+//! Paging, the same in every list: a number of items after a cursor, and the cursor of the next page.
 
 use crate::queue::QueuePosition;
 
-/// Which part of a list.
+/// Selects a part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// At most so many; `None` for all.
+    /// At most this many items; `None` for all.
     pub limit: Option<usize>,
-    /// What `next_cursor` said.
+    /// The `next_cursor` of the page before.
     pub cursor: Option<String>,
-    /// From the end of the list to its beginning.
+    /// Whether to read from the end of the list to its beginning.
     pub reverse: bool,
 }
 
 impl Page {
-    /// The same part of a list that is kept the oldest first and shown the newest first: what comes is added at the end
-    /// that is shown first, and a cursor stays where it is.
+    /// Returns the same page for a list that is stored oldest first and shown newest first: new items appear
+    /// at the end that is shown first, and a cursor keeps its place.
     pub(crate) fn newest_first(&self) -> Page {
         Page { reverse: !self.reverse, ..self.clone() }
     }
 }
 
-/// A cursor that no list has given out.
+/// A cursor that no list has returned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no cursor of this list")]
 pub(crate) struct BadCursor(pub String);
 
-/// Cuts a page out of a list that is in order of `place`, the lowest first.
+/// Cuts a page out of a list that is ordered by `place`, the lowest first.
 pub(crate) fn cut<T>(
     mut items: Vec<T>,
     page: &Page,
@@ -51,7 +51,7 @@ pub(crate) fn cut<T>(
     Ok((cut, next))
 }
 
-/// As [`cut`], for a list that is made anew each time: the cursor counts.
+/// As [`cut`], for a list that is made anew each time: the cursor counts items.
 pub(crate) fn cut_counted<T>(items: Vec<T>, page: &Page) -> Result<(Vec<T>, Option<String>), BadCursor> {
     let counted = (1..).zip(items).collect();
     let (part, next) = cut(counted, page, |(seq, _): &(u64, T)| QueuePosition { seq: *seq, index: 0 })?;
@@ -97,7 +97,7 @@ mod tests {
         let page = Page { limit: Some(2), ..Page::default() }.newest_first();
         let (first, cursor) = cut_counted(vec!["a", "b", "c"], &page).unwrap();
         assert_eq!(first, ["c", "b"]);
-        // Meanwhile another one has come.
+        // Another item has come meanwhile.
         let (rest, end) = cut_counted(vec!["a", "b", "c", "d"], &Page { cursor, ..page }).unwrap();
         assert_eq!((rest, end), (vec!["a"], None));
     }

@@ -1,4 +1,4 @@
-//! What proved a verdict that was acted on: kept with the act, and shown for as long as that is known.
+//! The evidence of a verdict that was acted on: it is kept with the act, and shown as long as it is known.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,8 @@ pub struct PastProof {
     pub evidence: Vec<String>,
 }
 
-/// When a lock was given back in its holder's stead, the newest first: from the audit trail. What is damaged there is a
-/// finding.
+/// Returns when a lock was given back in its holder's name, newest first, from the audit trail. Damage of the
+/// trail is a finding elsewhere.
 pub(super) fn releases(dir: &StateDir, object: &Object) -> Vec<PastProof> {
     let entries = audit::read(dir).map(|trail| trail.entries).unwrap_or_default();
     let own = entries.into_iter().map(|(_, entry)| entry);
@@ -39,8 +39,8 @@ pub(super) fn releases(dir: &StateDir, object: &Object) -> Vec<PastProof> {
     newest_first(told.collect())
 }
 
-/// When something was removed as an orphan, the newest first: from the orphans' log. `name`: the candidate's id or the
-/// object.
+/// Returns when something was removed as an orphan, newest first, from the orphans' log. `name` is the
+/// candidate's id or the object.
 pub(super) fn removals(dir: &StateDir, name: &str) -> Vec<PastProof> {
     let entries = orphans::entries(dir).unwrap_or_default();
     let own = entries.into_iter().filter(|entry| entry.id == name || entry.object == name);

@@ -1,4 +1,4 @@
-//! Reports about the queue: status, metrics, snapshot, write-ahead log.
+//! Reports on the queue: status, metrics, snapshot, write-ahead log.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ pub struct Waiting {
 pub(crate) const HEAD: usize = 20;
 
 impl QueueStatus {
-    /// Reports on an open queue; `held` are the repositories that somebody other than a job holds.
+    /// Reports on an open queue; `held` are the repositories that a holder other than a job has.
     pub(crate) fn new(
         queue: &Queue,
         recovered: RecoveredQueue,
@@ -72,7 +72,7 @@ impl QueueStatus {
     }
 }
 
-/// The waiting line, in the order in which jobs are to start.
+/// Returns the waiting line, in the order in which jobs are to start.
 pub(crate) fn line<'a>(
     state: &'a QueueState,
     held: &'a BTreeSet<String>,
@@ -136,7 +136,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    /// Of these values.
+    /// Returns the percentiles of these values.
     pub(crate) fn of(mut values: Vec<i64>) -> Percentiles {
         values.sort_unstable();
         let rank = |p: usize| values.get((values.len() * p).div_ceil(100).max(1) - 1).copied();
@@ -145,7 +145,7 @@ impl Percentiles {
 }
 
 impl RecoveryTotals {
-    /// Of the recoveries that the history keeps, the last hundred.
+    /// Returns the totals of the recoveries that the history keeps, the last hundred.
     pub(crate) fn of(history: &[HistoryEntry]) -> RecoveryTotals {
         let phases = history.iter().flat_map(|recovery| &recovery.phases).filter(|p| p.phase == "queue");
         let mut totals = RecoveryTotals::default();
@@ -159,13 +159,13 @@ impl RecoveryTotals {
     }
 }
 
-/// How the queue came back the last time; nothing when there was no recovery yet.
+/// Returns how the queue was recovered the last time; an empty report when there was no recovery yet.
 pub(crate) fn last_recovered(last: Option<&RecoveryRecord>) -> RecoveredQueue {
     let detail = last.and_then(|record| record.details.get("queue"));
     detail.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
 }
 
-/// What is wrong with the queue's files now, as far as reading the queue met it.
+/// Returns the damage of the queue's files now, as far as reading the queue met it.
 pub fn findings(replayed: &Replayed) -> Vec<Finding> {
     let mend = |finding: Finding| finding.with_next("recoveryctl recover");
     let mut found = Vec::new();
@@ -196,7 +196,7 @@ pub fn findings(replayed: &Replayed) -> Vec<Finding> {
     found
 }
 
-/// That the disk cannot be written, if so.
+/// Returns the finding that the disk cannot be written, if so.
 pub(crate) fn not_writable(queue: &Queue) -> Option<Finding> {
     let root = queue.dir().paths.root();
     let sentence = match queue.unwritable() {
@@ -208,7 +208,7 @@ pub(crate) fn not_writable(queue: &Queue) -> Option<Finding> {
 }
 
 impl QueueMetrics {
-    /// From the jobs that are still known and the totals.
+    /// Makes the metrics from the jobs that are still known and the totals.
     pub(crate) fn new(state: &QueueState, recoveries: RecoveryTotals) -> QueueMetrics {
         let totals = state.totals();
         let (mut waits, mut runs) = (Vec::new(), Vec::new());
@@ -258,7 +258,7 @@ pub struct QueueSnapshot {
 }
 
 impl QueueSnapshot {
-    /// The queue as it is now.
+    /// Reports on the queue as it is now.
     pub(crate) fn new(
         state: &QueueState,
         held: &BTreeSet<String>,
@@ -267,7 +267,7 @@ impl QueueSnapshot {
     ) -> Result<QueueSnapshot, BadCursor> {
         let waiting = state.queued();
         let rest = state.jobs().filter(|j| j.status != JobStatus::Queued);
-        // The cursor counts places in this very order.
+        // The cursor counts places in exactly this order.
         let ordered: Vec<(u64, &Job)> = (1..).zip(waiting.chain(rest)).collect();
         let total = ordered.len() as u64;
         let place = |(n, _): &(u64, &Job)| crate::queue::QueuePosition { seq: *n, index: 0 };
@@ -310,7 +310,7 @@ pub struct SegmentStatus {
 }
 
 impl WalStatus {
-    /// Reads every segment there is, whether a snapshot covers it or not.
+    /// Reads every existing segment, whether a snapshot covers it or not.
     pub(crate) fn read(dir: &StateDir, queue: &Queue) -> Result<WalStatus, DiskError> {
         let folder = dir.paths.queue_log();
         let state_id = dir.identity.state_id.to_string();

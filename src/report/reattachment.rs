@@ -1,4 +1,4 @@
-//! The report on running jobs, and on what the last recovery made of those that it found running.
+//! Reports on running jobs, and on what the last recovery did with those that it found running.
 
 use std::collections::{BTreeSet, HashMap};
 

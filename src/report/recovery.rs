@@ -1,4 +1,4 @@
-//! The reports on recoveries: the phases of the present one, figures about all, those that were.
+//! Reports on recoveries: the phases of the present one, figures about all, and the past ones.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct Phases {
 }
 
 impl Phases {
-    /// Of a recovery; before the first one, the phases that it will have.
+    /// Reports on the phases of a recovery; before the first one, on the phases that it will have.
     pub(crate) fn new(current: Option<&Snapshot>, declared: &PhaseGraph) -> Phases {
         match current {
             Some(s) => Phases {
@@ -81,14 +81,14 @@ const OUTCOMES: [RecoveryOutcome; 5] = [
 ];
 
 impl RecoveryMetrics {
-    /// Out of what recoveries left.
+    /// Makes the metrics from the records of recoveries.
     pub(crate) fn new(history: &[HistoryEntry], last: Option<&RecoveryRecord>) -> RecoveryMetrics {
         let total = |name: &str, remembered: u64| {
             last.and_then(|last| last.totals.get(name)).copied().unwrap_or_default().max(remembered)
         };
         let ended = |outcome| history.iter().filter(|e| e.outcome == outcome).count() as u64;
         let by_outcome = OUTCOMES.map(|o| (Word::from(o.word()), total(&counter(o), ended(o))));
-        // What was cut short tells no duration.
+        // A recovery that was cut short has no known duration.
         let whole: Vec<&HistoryEntry> = history.iter().filter(|e| e.ended_at.is_some()).collect();
         let sum = |of: fn(&HistoryEntry) -> u64| history.iter().map(of).sum();
         let durations: Vec<u64> = whole.iter().map(|e| e.duration_ms).collect();
@@ -133,7 +133,7 @@ pub struct RecoveryHistory {
 }
 
 impl RecoveryHistory {
-    /// A page of them.
+    /// Returns a page of the history.
     pub(crate) fn new(history: &[HistoryEntry], page: &Page) -> Result<RecoveryHistory, BadCursor> {
         let total = history.len() as u64;
         let (recoveries, next_cursor) = cut_counted(history.to_vec(), &page.newest_first())?;
@@ -172,7 +172,8 @@ pub struct Waited {
 }
 
 impl RetryReport {
-    /// Out of the record of the recovery that did it; `None` when it knows no such phase.
+    /// Makes the report from the record of the recovery that tried the phase again; `None` when it knows no
+    /// such phase.
     pub(crate) fn new(snapshot: &Snapshot, component: &str, by: Word) -> Option<RetryReport> {
         let phase = snapshot.phase(component)?;
         let others = snapshot.phases.iter().filter(|p| !p.carried_over && p.phase != component);
@@ -190,7 +191,8 @@ impl RetryReport {
         })
     }
 
-    /// What a rehearsal says where there was no recovery yet: it would run with all others, for the first time.
+    /// Reports the retry of a phase in a dry run where there was no recovery yet: the phase would run with
+    /// all others, for the first time.
     pub(crate) fn of_the_first(component: &str) -> RetryReport {
         RetryReport {
             component: component.to_owned(),

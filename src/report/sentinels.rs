@@ -1,4 +1,4 @@
-//! The report on sentinels: of every job that has one, with what it says and whether that is true.
+//! Reports on sentinels: what each says, and whether that is true.
 
 use std::path::PathBuf;
 
@@ -62,13 +62,13 @@ pub(crate) enum SentinelsError {
     /// The jobs cannot be listed.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The page does not exist.
+    /// The cursor is not valid.
     #[error(transparent)]
     Cursor(#[from] BadCursor),
 }
 
 impl Sentinels {
-    /// Looks at every sentinel of the page.
+    /// Examines every sentinel of the page.
     pub(crate) fn new(
         dir: &StateDir,
         state: &QueueState,
@@ -88,7 +88,7 @@ impl Sentinels {
     }
 }
 
-/// The jobs that have a sentinel, or something in its place.
+/// Returns the jobs that have a sentinel, or something in its place.
 fn with_sentinel(dir: &StateDir) -> Result<Vec<JobId>, DiskError> {
     let mut ids = jobs_with_files(dir)?;
     let is_there = |path: PathBuf| path.symlink_metadata().is_ok();
@@ -107,7 +107,7 @@ fn report(look: &JudgeContext<'_>, state: &QueueState, id: &JobId) -> SentinelRe
     )
 }
 
-/// The attempt that the sentinel tells of, which need not be the job's present one.
+/// Returns the attempt that the sentinel names, which need not be the job's present one.
 fn attempt_of(job: Option<&Job>, id: &JobId, said: Option<&Sentinel>) -> Job {
     let mut job = job.cloned().unwrap_or_else(|| unknown_job(id, said));
     if let Some(said) = said.filter(|s| s.job_id == *id && job.run_state().adopted.is_none()) {
@@ -117,7 +117,7 @@ fn attempt_of(job: Option<&Job>, id: &JobId, said: Option<&Sentinel>) -> Job {
     job
 }
 
-/// What stands for a job that the queue does not know.
+/// Makes a stand-in for a job that the queue does not know.
 fn unknown_job(id: &JobId, said: Option<&Sentinel>) -> Job {
     Job::from(JobDocument {
         job_id: id.clone(),

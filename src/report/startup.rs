@@ -1,4 +1,4 @@
-//! The reports on startups: how the one before ended, what was cleaned, those that were, phase by phase.
+//! Reports on startups: how the previous one ended, what was cleaned, the past ones, and their phases.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct StartupDetection {
 }
 
 impl StartupDetection {
-    /// Looks; changes nothing.
+    /// Reads the marker. Changes nothing.
     pub(crate) fn read(dir: &StateDir) -> Result<StartupDetection, DiskError> {
         let detection = detect(dir)?;
         let mut all: Vec<StartupEntry> = StartupLog::read(dir)?.startups().cloned().collect();
@@ -53,7 +53,7 @@ impl StartupDetection {
             }
         };
         let previous = all.last().cloned();
-        // One that ended well stands between the aborts and now.
+        // A startup that ended well separates the earlier aborts from now.
         let ended = current.iter().filter(|e| e.outcome != StartupOutcome::Running).cloned();
         let counted: Vec<StartupEntry> = all.into_iter().chain(ended).collect();
         let safe: Option<SafeMode> = safe_mode(dir)?;
@@ -81,7 +81,7 @@ pub struct CleanupLog {
 }
 
 impl CleanupLog {
-    /// A page of them.
+    /// Returns a page of the acts.
     pub(crate) fn new(log: &StartupLog, page: &Page) -> Result<CleanupLog, BadCursor> {
         let all: Vec<CleanupEntry> = log.acts().cloned().collect();
         let total = all.len() as u64;
@@ -99,7 +99,8 @@ pub struct StartupHistory {
     pub next_cursor: Option<String>,
 }
 
-/// All startups, oldest first, with one that is under way or was cut short and is in no log yet.
+/// Returns all startups, oldest first, including one that is under way or was cut short and is not in the log
+/// yet.
 fn all_startups(dir: &StateDir, log: &StartupLog) -> Result<Vec<StartupEntry>, DiskError> {
     let last = match detect(dir)? {
         Detection::Clean => None,
@@ -114,10 +115,10 @@ fn all_startups(dir: &StateDir, log: &StartupLog) -> Result<Vec<StartupEntry>, D
 }
 
 impl StartupHistory {
-    /// A page of them.
+    /// Returns a page of the startups.
     ///
     /// # Errors
-    /// What the system says, or [`BadCursor`].
+    /// The system's error, or [`BadCursor`].
     pub(crate) fn read(dir: &StateDir, page: &Page) -> Result<StartupHistory, StartupReportError> {
         let all = all_startups(dir, &StartupLog::read(dir)?)?;
         let total = all.len() as u64;
@@ -130,10 +131,10 @@ impl StartupHistory {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum StartupReportError {
-    /// The system refused.
+    /// The system's error.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// No such place in the list.
+    /// The cursor is not valid.
     #[error(transparent)]
     Cursor(#[from] BadCursor),
 }
@@ -174,22 +175,22 @@ pub struct Operation {
     pub findings_total: Option<u64>,
 }
 
-/// How many startups before the present one are told.
+/// How many startups before the present one are reported.
 const BEFORE: usize = 10;
 
-/// What recoveries left, for the phases of startups.
+/// The records of recoveries, for the phases of startups.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Recoveries<'a> {
-    /// The one that runs, or ran last.
+    /// The recovery that runs, or ran last.
     pub current: Option<&'a Snapshot>,
-    /// The last one that came to its end.
+    /// The last recovery that came to its end.
     pub last: Option<&'a RecoveryRecord>,
-    /// Those that were.
+    /// The past recoveries.
     pub history: &'a [HistoryEntry],
 }
 
 impl StartupLogReport {
-    /// Puts it together.
+    /// Assembles the report.
     pub(crate) fn read(dir: &StateDir, recoveries: Recoveries<'_>) -> Result<StartupLogReport, DiskError> {
         let mut all = all_startups(dir, &StartupLog::read(dir)?)?.into_iter().rev();
         let told = |startup: StartupEntry| {

@@ -1,4 +1,4 @@
-//! The report on what a state directory is: itself, a copy, or what a backup gave back.
+//! Reports what a state directory is: an original, a copy, or restored from a backup.
 
 use std::path::PathBuf;
 
@@ -54,7 +54,7 @@ pub struct RestoredReport {
 }
 
 impl StateReport {
-    /// Of this one.
+    /// Reports on this state directory.
     pub(crate) fn of(dir: &StateDir) -> StateReport {
         let adopted = dir.past.copied_from.as_ref().map(|from| CopiedFromReport {
             path: from.path.clone(),

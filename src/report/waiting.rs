@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::findings::Object;
 use crate::queue::{Job, QueueState};
 
-/// What keeps a queued job from starting, other than its turn: who has its repository.
+/// Returns what keeps a queued job from starting, other than its turn: the holder of its repository.
 pub fn waiting_for(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> Option<String> {
     let repository = job.repository.as_deref()?;
     match state.holder_of(repository) {

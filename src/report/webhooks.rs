@@ -1,4 +1,4 @@
-//! The reports on deliveries.
+//! Reports on deliveries.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,7 +30,7 @@ pub enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
-    /// As written.
+    /// Returns its word.
     pub const fn as_str(self) -> &'static str {
         match self {
             DeliveryStatus::Pending => "pending",
@@ -73,12 +73,12 @@ impl DeliveryCounts {
         }
     }
 
-    /// All of them.
+    /// Returns their sum.
     pub fn total(&self) -> u64 {
         self.pending + self.in_flight + self.waiting + self.parked
     }
 
-    /// Of a survey.
+    /// Counts the deliveries of a survey.
     pub(crate) fn of(survey: &Survey) -> DeliveryCounts {
         let mut counts = DeliveryCounts::default();
         survey.undelivered.iter().for_each(|u| counts.count(status_of(u)));
@@ -98,7 +98,7 @@ pub struct DeliveryTotals {
 }
 
 impl DeliveryTotals {
-    /// Of a survey.
+    /// Counts the deliveries of a survey.
     pub(crate) fn of(survey: &Survey) -> DeliveryTotals {
         let counts = DeliveryCounts::of(survey);
         let oldest_at = survey.undelivered.iter().map(|u| u.delivery.at).min();
@@ -193,7 +193,7 @@ pub struct PendingDeliveries {
 }
 
 impl PendingDeliveries {
-    /// Of a survey; `only` one status, or all.
+    /// Reports on a survey; `only` selects one status.
     pub(crate) fn new(
         survey: &Survey,
         only: Option<DeliveryStatus>,
@@ -269,8 +269,8 @@ pub struct RecoveredDeliveries {
 }
 
 impl RecoveredDeliveries {
-    /// Out of the record of the last recovery, and what the delivery log says now. Of those that have arrived it
-    /// only has the attempts in `tried`.
+    /// Makes the report from the record of the last recovery and the present delivery log. Of deliveries that
+    /// have arrived, the log only has the attempts in `tried`.
     pub(crate) fn new(
         last: Option<&RecoveryRecord>,
         now: &DeliveryLogState,
@@ -319,14 +319,14 @@ fn recovered(
     } else {
         DeliveryStatus::of(progress.map(|c| c.standing))
     };
-    // It cannot have arrived untried, whatever the log still has.
+    // A delivery cannot have arrived without an attempt, whatever the log still has.
     let least = found.attempts.max(u32::from(status == DeliveryStatus::Delivered));
     let known = progress.map(|c| c.attempts).or_else(|| attempts.get(&found.delivery_id).copied());
     RecoveredDelivery {
         delivery_id: found.delivery_id,
         job_id: found.job_id,
         event: found.event,
-        // Earlier versions kept more of it.
+        // Records of earlier versions hold more of the address.
         url: masked_url(&found.url),
         attempts: known.unwrap_or(0).max(least),
         was: found.was,
@@ -363,7 +363,7 @@ pub struct DeliveryLogReport {
 }
 
 impl DeliveryLogReport {
-    /// Of these attempts.
+    /// Reports these attempts.
     pub(crate) fn new(
         attempts: Vec<PastAttempt>,
         problems: &Problems,
@@ -399,7 +399,7 @@ pub struct ChosenDelivery {
 }
 
 impl ChosenDelivery {
-    /// Of a delivery.
+    /// Reports a chosen delivery.
     pub(crate) fn of(delivery: &Delivery) -> ChosenDelivery {
         ChosenDelivery {
             delivery_id: delivery.id,
@@ -419,7 +419,7 @@ pub struct RefusedDelivery {
 }
 
 impl RefusedDelivery {
-    /// Because no such delivery is known.
+    /// Refuses an id because no such delivery is known.
     pub(crate) fn unknown(id: &str) -> RefusedDelivery {
         RefusedDelivery {
             delivery_id: id.to_owned(),
@@ -428,7 +428,7 @@ impl RefusedDelivery {
         }
     }
 
-    /// Because of where it stands.
+    /// Refuses a delivery because of its state.
     pub(crate) fn because(id: DeliveryId, refusal: &DeliveryRefusal) -> RefusedDelivery {
         let code = match refusal {
             DeliveryRefusal::Settled(_) => "delivery-settled",

@@ -1,4 +1,4 @@
-//! Every piece of evidence behind the verdict on a job, and why it is where it is.
+//! All evidence behind the verdict on a job, and why the job has its status.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +59,7 @@ pub struct JobProcess {
 }
 
 impl WhyJob {
-    /// Of one job; one that runs is judged now.
+    /// Explains one job; a running job is judged now.
     pub(crate) fn of(dir: &StateDir, state: &QueueState, job: &Job, settings: &RecoverSettings) -> WhyJob {
         let (host, table) = (Host::this(), ProcessTable::new());
         let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
@@ -98,18 +98,18 @@ impl WhyJob {
     }
 }
 
-/// What proved the end of its last attempt, which nobody saw.
+/// Returns the evidence that proved the end of its last attempt, which nobody saw.
 fn of_the_last_end(job: &Job) -> Vec<Evidence> {
     let pieces = job.run_state().attempts.last().into_iter().flat_map(|attempt| &attempt.evidence);
     pieces.map(|piece| Evidence { kind: "proof".into(), detail: piece.clone() }).collect()
 }
 
-/// When that was seen.
+/// Returns when that evidence was observed.
 fn proven_at(job: &Job) -> Option<Timestamp> {
     job.run_state().attempts.last().filter(|a| !a.evidence.is_empty()).map(|a| a.finished_at)
 }
 
-/// What lives from before a backup was put back and keeps this job, of those that wait, from starting.
+/// Returns the processes from before a restored backup that keep this waiting job from starting.
 fn kept_by_other_times(
     dir: &StateDir,
     state: &QueueState,
@@ -168,7 +168,7 @@ fn of_queued(dir: &StateDir, state: &QueueState, job: &Job) -> String {
             format!("; {} are ahead of it, job {} first", human::count(ahead.len(), "job"), first.id)
         }
     };
-    // Nobody holds what is not there.
+    // Nobody holds a lock that does not exist.
     let starts_jobs = |path| is_held(path).unwrap_or_else(|e| !e.is_not_found());
     let has_starter =
         [dir.paths.daemon_lock(), dir.paths.scheduling_lock()].iter().any(|path| starts_jobs(path));

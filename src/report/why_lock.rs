@@ -1,4 +1,4 @@
-//! Every piece of evidence behind the verdict on a repository's lock.
+//! All evidence behind the verdict on a repository's lock.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ pub struct Repairable {
 }
 
 impl WhyLock {
-    /// Of one lock.
+    /// Explains one lock.
     pub(crate) fn of(
         dir: &StateDir,
         info: LockInfo,

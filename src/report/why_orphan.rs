@@ -1,4 +1,4 @@
-//! Every piece of evidence behind the verdict on something that may be an orphan.
+//! All evidence behind the verdict on something that may be an orphan.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub struct WhyOrphan {
 }
 
 impl WhyOrphan {
-    /// Of what was judged just now.
+    /// Reports what was judged just now.
     pub(crate) fn new(dir: &StateDir, explained: &Explained) -> WhyOrphan {
         let candidate = CandidateEntry::of(&explained.candidate);
         let (plan_id, taken_at) = explained.plan.clone().unzip();
@@ -48,8 +48,8 @@ impl WhyOrphan {
         }
     }
 
-    /// Of what is no candidate any more and was removed as one; `None` when the log does not tell of it either. `name`:
-    /// its id as a candidate, or the object.
+    /// Reports on something that was removed as an orphan and is no candidate any more; `None` when the log
+    /// does not know it either. `name` is its id as a candidate, or the object.
     pub(crate) fn of_removed(dir: &StateDir, name: &str) -> Option<WhyOrphan> {
         let past = removals(dir, name);
         let last = past.first()?;

@@ -1,15 +1,15 @@
-//! Cleans the half-done work of a crash out of the state directory.
+//! Removes the half-done work of a crash from the state directory.
 //!
-//! Temporary files of atomic replacement are removed when no living process is writing them: they are flocked
-//! from creation to publication, see [`crate::durable::remove_abandoned`]. They are searched only directly in
-//! the state directory's own folders and in the folder of each job's attempts, where supervisors write, and
-//! only by the exact form of our names. Workspaces belong to the jobs; only while some may be as in layout 2,
-//! they are searched too.
+//! Temporary files of atomic replacement are removed when no living process is writing them: their writers
+//! hold an flock from creation to publication, see [`crate::durable::remove_abandoned`]. They are searched
+//! only directly in the state directory's own folders and in the folder of each job's attempts, where
+//! supervisors write, and only by the exact form of our names. Workspaces belong to the jobs; they are
+//! searched too only while some may still have the form of layout 2.
 //!
 //! An empty workspace whose job the queue does not know is half made: a submission or an import, which make
-//! it before they enter the job, was killed in between. It is removed when the queue is known and while no
-//! process submits by name or imports; a folder that is not empty stays. So is a folder of attempts with
-//! nothing but a free lock: a process that had locked the job was killed.
+//! the workspace before they enter the job, was killed in between. It is removed when the queue is known and
+//! while no process submits by name or imports; a folder that is not empty stays. A folder of attempts that
+//! holds nothing but a free lock is removed in the same way: a process that had locked the job was killed.
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,12 @@ use crate::queue::JobId;
 use crate::state::names::decode;
 use crate::state::{JobPaths, StateDir};
 
-/// Result of a cleaning.
+/// The result of a cleaning.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cleanup {
     /// Temporary files that were removed.
     pub removed: Vec<PathBuf>,
-    /// How many bytes they had.
+    /// Their total size in bytes.
     pub bytes_freed: u64,
     /// Temporary files that living processes are writing.
     pub in_use: Vec<PathBuf>,
@@ -35,8 +35,8 @@ pub struct Cleanup {
 }
 
 /// Removes the temporary files of dead processes, and writes every act into the log; a file that a living
-/// process is writing (our own progress, say) is no act. `progress` is called with the number of folders done
-/// and in all, and says when to stop: the acts until then are logged.
+/// process is writing (for example, our own progress) is no act. `progress` is called with the number of
+/// folders done and in all, and says when to stop: the acts until then are logged.
 ///
 /// # Errors
 /// When the log cannot be written; errors with one file are in [`Cleanup::failed`].
@@ -83,7 +83,7 @@ pub fn remove_half_made(
     for path in [dir.paths.import_lock(), dir.paths.names_lock()] {
         match FileLock::try_acquire(&dir.disk, &path) {
             Ok(lock) => locks.push(lock),
-            // Another process is submitting: the next startup removes the rest.
+            // Another process is submitting; the next startup removes the rest.
             Err(LockError::Held { .. }) => return Ok(0),
             Err(LockError::Disk(e)) => return Err(e.into()),
         }
@@ -112,7 +112,7 @@ pub fn remove_half_made(
     Ok(acts.iter().filter(|a| a.result == "done").count())
 }
 
-/// Removes the lock of a job that has nothing else, if it is free.
+/// Removes the lock of a job that has nothing else, if the lock is free.
 fn remove_lone_lock(dir: &StateDir, paths: &JobPaths) {
     let lock = paths.sentinel_lock();
     let names = || std::fs::read_dir(&paths.attempts).into_iter().flatten().flatten();
@@ -131,7 +131,7 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// The folders in a folder (no links) whose names could be a job's.
+    /// Returns the folders in a folder (not links) whose names could be a job's.
     fn folders_of_jobs(&mut self, folder: &Path) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = self
             .entries(folder)
@@ -189,7 +189,7 @@ fn acts(startup: &Startup, found: &Cleanup) -> Vec<CleanupEntry> {
     removed.chain(failed).collect()
 }
 
-/// A half-written file beside the snapshots was to become one.
+/// Whether a half-written file beside the snapshots was to become a snapshot.
 fn is_half_a_snapshot(startup: &Startup, path: &Path) -> bool {
     path.parent() == Some(&startup.dir().paths.queue())
 }

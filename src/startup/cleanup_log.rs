@@ -1,4 +1,4 @@
-//! The log of acts of cleaning after a crash: temporary files, half-made workspaces, torn tails, half-written
+//! The log of what was cleaned after crashes: temporary files, half-made workspaces, torn tails, half-written
 //! snapshots, a migrated layout.
 
 use super::log::StartupLog;

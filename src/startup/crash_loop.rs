@@ -1,9 +1,9 @@
-//! The crash-loop brake: after [`ABORTS`] aborted startups in a row, the last of them within [`WINDOW_MS`],
+//! Detects crash loops: after [`ABORTS`] aborted startups in a row, the last of them within [`WINDOW_MS`],
 //! nothing is recovered and no job is started automatically any more.
 //!
-//! Once a daemon has come up so, a record says it, and it stays so over restarts and reboots until it is
-//! cleared: by an operator (`startup clear`), by a phase that was tried again and completed with all its
-//! dependents (`retry phase`), or by a whole recovery (`recover`).
+//! When a daemon has come up in this safe mode, a record says so, and safe mode lasts over restarts and
+//! reboots until it is cleared: by an operator (`startup clear`), by a phase that was tried again and
+//! completed together with all its dependents (`retry phase`), or by a whole recovery (`recover`).
 //!
 //! **The clock.** An aborted startup counts unless its start lies more than the window before now. One whose
 //! time is unknown (a damaged marker) or lies in the future (the clock went back) counts: too much caution
@@ -16,28 +16,28 @@ use super::record::{StartupEntry, StartupOutcome};
 use crate::durable::DiskError;
 use crate::state::{StateDir, Timestamp};
 
-/// Aborted startups in a row that make a crash loop.
+/// How many aborted startups in a row make a crash loop.
 const ABORTS: usize = 3;
 
-/// Within so many milliseconds.
+/// How recent the last of them must be, in milliseconds.
 const WINDOW_MS: i64 = 10 * 60 * 1000;
 
-/// Why nothing is started.
+/// Safe mode, and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SafeMode {
     /// The startups that died one after the other, oldest first.
     pub because: Vec<StartupEntry>,
-    /// Since when a daemon is, or was, up this way; `None` when the next start will be the first.
+    /// Since when a daemon is, or was, up in safe mode; `None` when the next start will be the first.
     pub since: Option<Timestamp>,
 }
 
 impl SafeMode {
-    /// The phase in which the last one died.
+    /// Returns the phase in which the last of them died.
     pub fn phase(&self) -> Option<&str> {
         self.because.iter().rev().find_map(|e| e.phase.as_deref())
     }
 
-    /// The crash loop in one sentence.
+    /// Describes the crash loop in one sentence.
     pub fn sentence(&self) -> String {
         let phase =
             self.phase().map_or_else(|| "before its first phase".to_owned(), |p| format!("in phase {p}"));
@@ -56,7 +56,7 @@ impl SafeMode {
                     _ if entry.safe_mode => {}
                     StartupOutcome::Aborted if Some(entry) == left => {}
                     StartupOutcome::Aborted => because.push(entry.clone()),
-                    // It gave up in order: that is no crash, and no proof that the loop is over.
+                    // A startup that gave up in order is no crash, and no proof that the loop is over.
                     StartupOutcome::Failed => {}
                     _ => break,
                 },

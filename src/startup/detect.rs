@@ -9,18 +9,18 @@ use crate::state::StateDir;
 /// The state of the marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detection {
-    /// No startup was cut short: there is no marker, or its startup had ended before its removal.
+    /// No startup was cut short: there is no marker, or its startup had ended before the marker was removed.
     Clean,
     /// The last startup's process died in it.
     Aborted {
-        /// The known part of its entry; its outcome is `aborted`.
+        /// What is known of its entry; its outcome is `aborted`.
         previous: Box<StartupEntry>,
         /// The damage of the marker, if any.
         damage: Option<String>,
     },
-    /// One is under way.
+    /// A startup is under way.
     Running {
-        /// The known part of its entry; `None` while it has not written its marker.
+        /// What is known of its entry; `None` while it has not written its marker.
         current: Option<Box<StartupEntry>>,
     },
 }
@@ -32,12 +32,12 @@ impl Detection {
     }
 }
 
-/// Examines the marker and whether its owner lives.
+/// Reads the marker and checks whether its owner lives.
 pub fn detect(dir: &StateDir) -> Result<Detection, DiskError> {
     let before = is_under_way(dir)?;
     let marker = read(&dir.paths.startup_marker())?;
     let left = if before { Detection::Clean } else { judge_by(&history(dir)?, &marker) };
-    // One that began between the two looks has written the marker that was read.
+    // A startup that began between the two looks has written the marker that was read.
     let is_running = before || (left.is_aborted() && is_under_way(dir)?);
     if !is_running {
         return Ok(left);
@@ -56,7 +56,7 @@ fn is_under_way(dir: &StateDir) -> Result<bool, DiskError> {
     }
 }
 
-/// The meaning of a marker without a living owner.
+/// Returns what a marker without a living owner means.
 pub(super) fn judge_by(history: &[StartupEntry], marker: &MarkerRead) -> Detection {
     let (entry, damage) = match marker {
         MarkerRead::Missing => return Detection::Clean,
@@ -68,7 +68,7 @@ pub(super) fn judge_by(history: &[StartupEntry], marker: &MarkerRead) -> Detecti
             (StartupEntry::unreadable(bytes, history), Some(why.clone()))
         }
     };
-    // A crash between the entry in the history and the removal of the marker.
+    // A crash came between the entry in the history and the removal of the marker.
     let known = history.iter().find(|e| e.startup_id == entry.startup_id);
     if known.is_some_and(|e| e.outcome != StartupOutcome::Aborted) {
         return Detection::Clean;

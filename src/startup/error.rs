@@ -11,13 +11,13 @@ pub enum StartupError {
     /// Another process is starting up, or recovering, in this state directory.
     #[error("another startup is under way: {0}")]
     Running(#[source] LockError),
-    /// The system refused.
+    /// The system's error.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The startup log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// It has ended; a phase that was left behind is late.
+    /// The startup has ended; an abandoned phase came too late.
     #[error("the startup is over")]
     Over,
     /// The layout cannot be brought up to date.
@@ -26,7 +26,7 @@ pub enum StartupError {
 }
 
 impl StartupError {
-    /// The disk's refusal behind it, if it is one that leaves reading possible.
+    /// Returns the disk's error behind this one, if reading is still possible.
     pub(crate) fn refused_change(&self) -> Option<&DiskError> {
         let disk = match self {
             StartupError::Disk(e)

@@ -13,8 +13,8 @@ pub fn history(dir: &StateDir) -> Result<Vec<StartupEntry>, DiskError> {
     Ok(StartupLog::read(dir)?.startups().cloned().collect())
 }
 
-/// How many of the last startups were aborted, one after the other. Coming up in safe mode, which does not
-/// recover, interrupts nothing.
+/// Returns how many of the last startups were aborted in a row. A startup in safe mode, which does not
+/// recover, does not break the row.
 pub fn consecutive_aborts(history: &[StartupEntry]) -> usize {
     let tried = history.iter().rev().filter(|e| !e.safe_mode);
     tried.take_while(|e| e.outcome == StartupOutcome::Aborted).count()

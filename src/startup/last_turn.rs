@@ -1,6 +1,6 @@
-//! `daemon/turn`: when the daemon's loop last ran a round, by the clock of this boot. Written in place and
-//! never synced: it only helps to judge a living daemon. Its reader knows by the daemon's lock that a daemon
-//! lives, and by the PID that it was this one.
+//! `daemon/turn`: when the daemon's loop last ran a round, by the clock of this boot. The file is written in
+//! place and never synced: it only helps to judge a living daemon. Its reader knows by the daemon's lock that
+//! a daemon lives, and by the PID that this daemon wrote it.
 //!
 //! `{"pid":4711,"boot_ms":86400123}`, padded with spaces to 63 bytes and a line feed.
 
@@ -13,7 +13,7 @@ use crate::durable::{DiskError, DiskFile, read_optional};
 use crate::state::StateDir;
 use crate::system::since_boot;
 
-/// Least time between two writes.
+/// The shortest time between two writes.
 const EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ impl TurnWriter {
         Ok(TurnWriter { file: dir.disk.open_or_create(&dir.paths.daemon_turn())?, last: Mutex::default() })
     }
 
-    /// Called in every round; writes now and then. Errors of the disk are reported by other writers.
+    /// Notes a round; writes now and then. Errors of the disk are reported by other writers.
     pub fn turned(&self) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|at| at.elapsed() < EVERY) {
@@ -48,7 +48,8 @@ impl TurnWriter {
     }
 }
 
-/// How long ago the loop of this daemon turned last; `None` when it has not written that down.
+/// Returns how long ago the loop of this daemon last ran a round; `None` when the daemon has not written
+/// that.
 pub(crate) fn last_turn(dir: &StateDir, pid: u32) -> Option<Duration> {
     let text = read_optional(&dir.paths.daemon_turn()).ok()??;
     let turn: Turn = serde_json::from_slice(&text).ok()?;

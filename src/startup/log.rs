@@ -23,16 +23,16 @@ pub const STARTUPS_KEPT: usize = 200;
 /// The content of the log.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StartupLog {
-    /// The records in order; those of layout 1 first, without a number.
+    /// The records in order. Those of layout 1 come first, without a number.
     pub records: Vec<(Option<u64>, StartupRecord)>,
-    /// Bytes that are no record, without a half-written end, which may be in the making.
+    /// Bytes that are no record, except a half-written end, which a process may still be writing.
     pub damage: Vec<Damage>,
     /// The files of layout 1 that cannot be understood, and why.
     pub damaged_files: Vec<(std::path::PathBuf, String)>,
 }
 
 impl StartupLog {
-    /// Reads it. Changes nothing.
+    /// Reads the log. Changes nothing.
     ///
     /// # Errors
     /// The system's error. Damage is no error.
@@ -45,7 +45,7 @@ impl StartupLog {
         let from = Position { last_seq: first.saturating_sub(1), ..Position::default() };
         let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: None };
         let summary = crate::durable::log::read(request, |seq, line| {
-            // One that this version does not know is a later version's: it is passed over.
+            // A record that this version does not know comes from a later version and is ignored.
             if let Ok(record) = serde_json::from_slice(line) {
                 own.push((Some(seq), record));
             }
@@ -61,12 +61,12 @@ impl StartupLog {
         Ok(log)
     }
 
-    /// Whether all of it could be read.
+    /// Whether the whole log could be read.
     pub(crate) fn is_whole(&self) -> bool {
         self.damage.is_empty() && self.damaged_files.is_empty()
     }
 
-    /// The startups, oldest first.
+    /// Returns the startups, oldest first.
     pub(crate) fn startups(&self) -> impl DoubleEndedIterator<Item = &StartupEntry> {
         self.records.iter().filter_map(|(_, record)| match record {
             StartupRecord::Startup(entry) => Some(entry),
@@ -74,7 +74,7 @@ impl StartupLog {
         })
     }
 
-    /// The acts, oldest first.
+    /// Returns the acts, oldest first.
     pub(crate) fn acts(&self) -> impl DoubleEndedIterator<Item = &CleanupEntry> {
         self.records.iter().filter_map(|(_, record)| match record {
             StartupRecord::Act(entry) => Some(entry),
@@ -82,10 +82,12 @@ impl StartupLog {
         })
     }
 
-    /// The record up to which everything may be removed: all before the startups to keep.
+    /// Returns the number of the record up to which everything may be removed: all before the startups to
+    /// keep.
     fn expendable(&self) -> u64 {
         let mut startups = self.records.iter().rev().filter(|(_, r)| matches!(r, StartupRecord::Startup(_)));
-        // The one before: its record is its end, and its acts come before that.
+        // This is the startup before those to keep: its record is its end, and its acts come before that
+        // record.
         startups.nth(STARTUPS_KEPT).and_then(|(seq, _)| *seq).unwrap_or_default()
     }
 }
@@ -115,24 +117,24 @@ impl Writer {
         Ok(Writer(Log::open(&dir.disk, options)?))
     }
 
-    /// Appends records; they are on disk when this returns.
+    /// Appends records; they are synced when this returns.
     pub(super) fn append(&self, records: &[StartupRecord]) -> Result<(), LogError> {
         if records.is_empty() {
             return Ok(());
         }
-        // Texts, numbers and times: always JSON.
+        // These records hold only texts, numbers and times, which are always JSON.
         let lines: Vec<Vec<u8>> = records.iter().map(|r| serde_json::to_vec(r).unwrap_or_default()).collect();
         self.0.append(&lines).map(drop)
     }
 
-    /// Returns when everything in it is on disk, from all writers: also whole records of a killed writer that
-    /// it had not yet published, which locking the log takes in.
+    /// Returns when everything in the log is synced, from all writers. That includes complete records that a
+    /// killed writer had not published yet: locking the log takes them in.
     pub(super) fn sync(&self) -> Result<(), LogError> {
         let last = self.0.locked(|locked| Ok::<_, LogError>(locked.end().last_seq))?;
         self.0.commit(last)
     }
 
-    /// Bytes that a killed writer left half written and that this handle has cut.
+    /// Returns how many bytes of a killed writer's half-written record this handle has cut.
     pub(super) fn cut_bytes(&self) -> u64 {
         self.0.cut_bytes()
     }

@@ -44,11 +44,11 @@ impl StartedBy {
 /// A startup and how far it got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Marker {
-    /// Of this form.
+    /// The version of this form.
     pub version: u32,
-    /// Names this startup.
+    /// The id of this startup.
     pub startup_id: String,
-    /// What kind of process.
+    /// What kind of process starts up.
     pub by: StartedBy,
     pub process: ProcessIdentity,
     pub host: Host,
@@ -58,10 +58,10 @@ pub(super) struct Marker {
     pub phases_done: Vec<String>,
     /// The phases that were entered and are not done, in the order in which they were entered.
     pub phases_entered: Vec<String>,
-    /// The recovery that runs in it; `None` in those of earlier versions.
+    /// The recovery that runs in it; `None` in markers of earlier versions.
     #[serde(default)]
     pub recovery_id: Option<Uuid>,
-    /// The phases that are tried again, when it is no whole recovery.
+    /// The phases that are tried again, when this is not a whole recovery.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retried: Vec<String>,
 }
@@ -82,7 +82,7 @@ impl Marker {
         }
     }
 
-    /// The phase under way: the one entered last that is not done.
+    /// Returns the phase under way: the one that was entered last and is not done.
     pub(crate) fn phase(&self) -> Option<&str> {
         self.phases_entered.last().map(String::as_str)
     }
@@ -98,7 +98,7 @@ impl Marker {
 #[derive(Debug)]
 pub(super) enum MarkerRead {
     Missing,
-    /// Its bytes tell it from another damaged one.
+    /// The file is damaged; its bytes distinguish it from another damaged marker.
     Damaged {
         why: String,
         bytes: Vec<u8>,

@@ -1,10 +1,10 @@
 //! The migration of layout 1's records of past startups to layout 2.
 //!
-//! By the process that holds the startup lock, in an order in which each step may be the last one: entries that the
-//! log lacks are appended to it, in one append; `state.json` says layout 2, and earlier versions refuse from here on;
-//! the old files are removed. Until then readers read both and count nothing twice, so a migration that was
-//! interrupted is simply begun again. An earlier version that runs in between adds to its own files, and its entries
-//! are taken over too.
+//! The process that holds the startup lock migrates, in steps after any of which it may be killed: it appends
+//! the entries that the log lacks, in one append; it writes layout 2 into `state.json`, so that earlier
+//! versions refuse the directory from here on; it removes the old files. Until then readers read both and
+//! count nothing twice, so a migration that was interrupted is simply begun again. An earlier version that
+//! runs in between adds to its own files, and its entries are taken over too.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::log::{StartupLog, Writer};
 use super::record::StartupRecord;
 use crate::state::{LAYOUT_VERSION, StateDir};
 
-/// Result of a migration.
+/// The result of a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
     /// The layout before.

@@ -1,5 +1,5 @@
-//! Folders, pipes and devices that have the name of a state file, which then can be neither read nor
-//! replaced. They go to quarantine as they are; the file is made anew when it is needed.
+//! Moves away folders, pipes and devices that have the name of a state file, which then can be neither read
+//! nor replaced. They go to quarantine as they are; the file is made anew when it is needed.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::durable::DiskError;
 use crate::queue::SnapshotFile;
 use crate::state::StateDir;
 
-/// Moves them to quarantine; returns the moved ones.
+/// Moves them to quarantine; returns the paths of those that were moved.
 pub(crate) fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let paths = &dir.paths;
     let mut wanted = vec![

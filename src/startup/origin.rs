@@ -3,8 +3,8 @@
 use crate::findings::{Finding, Object, catalogue};
 use crate::state::{DirectoryOrigin, StateDir};
 
-/// Findings about a state directory as a whole. That it went back in time is reported until a recovery has
-/// reported it.
+/// Returns the findings about a state directory as a whole. That it went back in time is reported until a
+/// recovery has reported it.
 pub(crate) fn findings(dir: &StateDir) -> Vec<Finding> {
     if let DirectoryOrigin::Copied { of, why } = &dir.origin {
         let sentence = format!("it is a copy of {}: {why}; it is only read", of.display());
@@ -14,7 +14,7 @@ pub(crate) fn findings(dir: &StateDir) -> Vec<Finding> {
     untold.map(|_| restored(dir)).into_iter().flatten().collect()
 }
 
-/// That it went back in time, if it did.
+/// Returns the finding that it went back in time, if it did.
 pub(crate) fn restored(dir: &StateDir) -> Option<Finding> {
     let restored = dir.past.restored.as_ref()?;
     let sentence = format!(

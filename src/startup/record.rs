@@ -1,4 +1,4 @@
-//! The events of startups, as the log has them: startups, acts of cleaning, safe mode and its end.
+//! The events of startups as the log holds them: startups, acts of cleaning, safe mode and its end.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,8 +89,9 @@ impl StartupEntry {
         }
     }
 
-    /// One whose marker was damaged. Its name is made from the bytes; when the newest entry has that name
-    /// it is the same one, whose marker was not overwritten yet, and is counted once.
+    /// Makes the entry of a startup whose marker was damaged. Its name is made from the bytes; when the
+    /// newest entry has that name, it is the same startup, whose marker was not overwritten yet, and counts
+    /// once.
     pub(super) fn unreadable(bytes: &[u8], history: &[StartupEntry]) -> StartupEntry {
         let name = format!("unreadable-{:08x}-", crc32fast::hash(bytes));
         let startup_id = match history.last() {
@@ -141,10 +142,10 @@ pub(crate) enum StartupRecord {
     Startup(StartupEntry),
     /// An act of cleaning.
     Act(CleanupEntry),
-    /// Jobs are started no more, until the next `cleared`.
+    /// No job is started any more, until the next `cleared`.
     SafeMode {
         at: Timestamp,
-        /// The startups that were cut short one after the other, oldest first.
+        /// The startups that were cut short in a row, oldest first.
         because: Vec<String>,
     },
     /// An operator, or a recovery that completed, ended the crash loop.

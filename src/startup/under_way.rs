@@ -20,24 +20,24 @@ use crate::state::{LAYOUT_VERSION, StateDir};
 /// A process that only looks holds the lock for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(50);
 
-/// Acts of one startup that are logged one by one; more are logged as a number.
+/// How many acts of one startup are logged one by one; further acts are logged as a number.
 const MOST_ACTS: usize = 1000;
 
 /// Options of a startup.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StartOptions<'a> {
-    /// The phase that it enters with the first write of its marker.
+    /// The phase that the startup enters with the first write of its marker.
     pub phase: Option<&'a str>,
     /// The recovery that runs in it.
     pub recovery_id: Option<Uuid>,
-    /// The phases that are tried again, when it is no whole recovery.
+    /// The phases that are tried again, when this is not a whole recovery.
     pub retried: &'a [String],
 }
 
-/// The state that a startup found when it began.
+/// What a startup found when it began.
 #[derive(Debug)]
 pub struct StartReport {
-    /// How the one before ended.
+    /// How the startup before ended.
     pub detection: Detection,
     /// The layout that was brought up to date.
     pub migrated: Option<Migrated>,
@@ -49,8 +49,8 @@ pub struct StartReport {
     pub safe_mode: Option<SafeMode>,
 }
 
-/// A startup that is under way. Dropped without [`Startup::finish`] it counts as aborted, as if this
-/// process had died. Threads may enter and leave phases side by side.
+/// A startup that is under way. When it is dropped without [`Startup::finish`], it counts as aborted, as if
+/// this process had died. Threads may enter and leave phases side by side.
 #[derive(Debug)]
 pub struct Startup {
     dir: StateDir,
@@ -61,19 +61,19 @@ pub struct Startup {
 #[derive(Debug)]
 struct UnderWay {
     marker: Marker,
-    /// There once the log knows of the startup before, so that its marker may be overwritten.
+    /// Present when the log knows the previous startup, so that its marker may be overwritten.
     writer: Option<Writer>,
     /// Why this startup is not recorded on disk.
     unrecorded: Option<StartupError>,
-    /// Given back at the end, though a phase that was left behind may keep the startup itself longer.
+    /// Released at the end, although an abandoned phase may keep the startup itself longer.
     lock: Option<FileLock>,
 }
 
 impl Startup {
-    /// Begins a startup: puts one that was cut short into the log, then writes the marker.
+    /// Begins a startup: records a previous one that was cut short in the log, then writes the marker.
     ///
     /// # Errors
-    /// [`StartupError::Running`] while another process is at it.
+    /// [`StartupError::Running`] while another process is starting up or recovering.
     pub fn begin(dir: &StateDir, by: StartedBy) -> Result<(Startup, Detection), StartupError> {
         let (startup, met) = Startup::begin_in(dir, by, StartOptions::default())?;
         Ok((startup, met.detection))
@@ -100,13 +100,13 @@ impl Startup {
             purpose: by.as_str().to_owned(),
             since: marker.started_at.to_string(),
         };
-        // The holder in the lock is a hint for people.
+        // The holder in the lock is only a hint for people.
         let _ = lock.describe(&holder);
         if SeededBug::MarkerBeforeHistory.is_on() {
             marker.write(dir)?;
         }
-        // A full disk must not keep anybody from starting: cleaning up may be what makes room on it.
-        // The previous startup enters the log before its marker is overwritten, or it would be lost.
+        // A full disk must not prevent a start: the recovery's cleaning may free space. The previous startup
+        // enters the log before its marker is overwritten, because it would be lost otherwise.
         let (writer, met, unrecorded) = match enter_previous(dir) {
             Ok((writer, met)) => (Some(writer), met, None),
             Err(e) if e.refused_change().is_some() => (None, StartReport::by_looking(dir)?, Some(e)),
@@ -123,12 +123,13 @@ impl Startup {
         }
     }
 
-    /// Why this startup is not recorded on disk: after a kill, nothing would show that it ran, or how far.
+    /// Returns why this startup is not recorded on disk: after a kill, nothing would show that it ran, or how
+    /// far.
     pub fn unrecorded(&self) -> Option<String> {
         self.under_way().unrecorded.as_ref().map(StartupError::in_one_line)
     }
 
-    /// Names this startup.
+    /// Returns the id of this startup.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -137,11 +138,11 @@ impl Startup {
         &self.dir
     }
 
-    /// Says, durably, that a phase is about to begin. A disk that refuses to be written is noted, see
-    /// [`Startup::unrecorded`], and keeps no phase from beginning.
+    /// Records durably that a phase is about to begin. A disk that refuses writes is noted, see
+    /// [`Startup::unrecorded`], and stops no phase.
     ///
     /// # Errors
-    /// When the marker cannot be replaced for another reason; the phase must not begin then.
+    /// The marker cannot be replaced for another reason; the phase must not begin then.
     pub fn enter(&self, phase: &str) -> Result<(), StartupError> {
         self.change(|marker| {
             marker.phases_done.retain(|p| p != phase); // Tried again.
@@ -164,7 +165,7 @@ impl Startup {
         Ok(())
     }
 
-    /// The log, once it knows of the startup before.
+    /// Returns the log, once it knows the previous startup.
     fn writer<'a>(&self, now: &'a mut UnderWay) -> Result<&'a Writer, StartupError> {
         let writer = match now.writer.take() {
             Some(writer) => writer,
@@ -178,9 +179,9 @@ impl Startup {
         Ok(self.writer(&mut now)?.append(records)?)
     }
 
-    /// Records that a phase is over. Written at once when another phase is under way beside it, because that
-    /// may hang; otherwise with the next write of the marker: if the process dies before, the startup counts
-    /// as dead at the very end of this phase, and every phase may be run again.
+    /// Records that a phase is over. It is written at once when another phase is under way beside it, because
+    /// that one may hang; otherwise with the next write of the marker. If the process dies before, the
+    /// startup counts as dead at the very end of this phase, and every phase may run again.
     pub fn done(&self, phase: &str) {
         let mut now = self.under_way();
         now.marker.phases_entered.retain(|p| p != phase);
@@ -195,7 +196,7 @@ impl Startup {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An act of this startup, for [`Startup::log`].
+    /// Makes an act of this startup, for [`Startup::log`].
     pub fn act(
         &self,
         action: &str,
@@ -236,12 +237,13 @@ impl Startup {
         acts
     }
 
-    /// A path in the state directory, as the log names it.
+    /// Returns a path in the state directory as the log names it.
     pub(crate) fn relative(&self, path: &std::path::Path) -> String {
         path.strip_prefix(self.dir.paths.root()).unwrap_or(path).display().to_string()
     }
 
-    /// Adds acts to the log. Of more than a thousand at once the rest is one entry with their number.
+    /// Adds acts to the log. When there are more than a thousand at once, the rest becomes one entry with
+    /// their number.
     pub fn log(&self, acts: &[CleanupEntry]) -> Result<(), StartupError> {
         let (single, rest) = acts.split_at(acts.len().min(MOST_ACTS));
         let mut records: Vec<StartupRecord> = single.iter().cloned().map(StartupRecord::Act).collect();
@@ -255,7 +257,7 @@ impl Startup {
         self.append(&records)
     }
 
-    /// Says, durably, that this startup comes up in safe mode.
+    /// Records durably that this startup comes up in safe mode.
     pub fn enter_safe_mode(&self, safe: &SafeMode) -> Result<(), StartupError> {
         if safe.since.is_some() {
             return Ok(());
@@ -264,7 +266,7 @@ impl Startup {
         self.append(&[StartupRecord::SafeMode { at: self.dir.clock.now(), because }])
     }
 
-    /// Ends the startup: first in the log, then the marker is removed.
+    /// Ends the startup: the end is logged first, then the marker is removed.
     ///
     /// # Errors
     /// The system's error; the marker may then still be there.
@@ -290,15 +292,15 @@ impl Startup {
         let (marker, now) = (&under_way.marker, self.dir.clock.now());
         let entry = StartupEntry {
             ended_at: Some(now),
-            // A clock that went back gives no duration.
+            // When the clock went back, there is no duration.
             duration_ms: Some(now.millis_since(marker.started_at).max(0)),
             findings_total,
             safe_mode,
             ..StartupEntry::of(marker, outcome)
         };
         self.writer(&mut under_way)?.append(&[StartupRecord::Startup(entry.clone())])?;
-        // The marker after the log's record, and the lock last: a kill in between leaves a marker whose end
-        // the log knows.
+        // The marker goes after the log's record, and the lock last: a kill in between leaves a marker whose
+        // end the log knows.
         remove_marker(&self.dir)?;
         under_way.lock = None;
         Ok(entry)
@@ -306,11 +308,11 @@ impl Startup {
 }
 
 impl StartReport {
-    /// Where nothing can be written.
+    /// Makes the report where nothing can be written.
     fn by_looking(dir: &StateDir) -> Result<StartReport, StartupError> {
         let log = match StartupLog::read(dir) {
-            // A log that cannot be read is treated as empty; that it cannot be written either is reported by
-            // the phase.
+            // A log that cannot be read is treated as empty; the phase reports that it cannot be written
+            // either.
             Err(e) if e.is_refused_change() => StartupLog::default(),
             other => other?,
         };
@@ -331,13 +333,14 @@ impl StartReport {
     }
 }
 
-/// The log learns of an aborted startup before its marker is overwritten; a crash in between repeats that,
-/// and the startup's id keeps it from being counted twice.
+/// Records an aborted startup in the log before its marker is overwritten. A crash in between repeats that,
+/// and the startup's id prevents that it counts twice.
 fn enter_previous(dir: &StateDir) -> Result<(Writer, StartReport), StartupError> {
     let writer = Writer::open(dir)?;
     let marker = read(&dir.paths.startup_marker())?;
     if !matches!(marker, MarkerRead::Missing) {
-        // Its startup may have written its end and been killed before the sync: the marker is judged by that.
+        // That startup may have been killed between writing its end and syncing it; the marker is judged by
+        // the end.
         writer.sync()?;
     }
     let log = StartupLog::read(dir)?;

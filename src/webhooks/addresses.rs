@@ -1,9 +1,9 @@
 //! Which addresses may be called.
 //!
-//! Of all rules that match an address the longest prefix counts, and a refusal before a permission of the
-//! same length. Where there are permissions, an address without a match is refused. Cloud metadata and
-//! link-local addresses are refused by default: a user who can submit a job could otherwise have the server
-//! fetch its own credentials.
+//! Of all rules that match an address, the one with the longest prefix decides; of two with the same length,
+//! the refusal. When any permission is configured, an address that no rule matches is refused. Cloud metadata
+//! and link-local addresses are refused by default: a user who can submit a job could otherwise have the
+//! server fetch its own credentials.
 //!
 //! An IPv4 address inside an IPv6 one is judged by what it reaches: mapped, compatible (RFC 4291), translated
 //! (RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380), ISATAP (RFC 5214).
@@ -29,12 +29,12 @@ const REFUSED_FROM_THE_START: [&str; 13] = [
     "ff00::/8",
 ];
 
-/// The rules.
+/// The rules for the addresses that may be called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressRules {
-    /// Allowed addresses; all when empty.
+    /// Allowed networks; when empty, all addresses are allowed.
     pub allow: Vec<Cidr>,
-    /// Refused addresses.
+    /// Refused networks.
     pub deny: Vec<Cidr>,
 }
 
@@ -43,12 +43,12 @@ pub struct AddressRules {
 #[error("{address} must not be called: {why}")]
 pub(crate) struct AddressRefused {
     pub address: IpAddr,
-    /// By which rule.
+    /// The rule that refuses it.
     pub why: String,
 }
 
 impl AddressRules {
-    /// Whether an address may be called.
+    /// Checks that an address may be called.
     ///
     /// # Errors
     /// [`AddressRefused`], with the rule.
@@ -78,7 +78,8 @@ impl AddressRules {
     }
 }
 
-/// The addresses that a packet to this one may reach, by its form: one, except for forms with several uses.
+/// Returns the addresses that a packet to this one may reach, by its form: one, except for forms with several
+/// uses.
 fn reached(address: IpAddr) -> Vec<IpAddr> {
     let IpAddr::V6(v6) = address.to_canonical() else { return vec![address.to_canonical()] };
     let [a, b, c, d, e, f, g, h] = v6.segments();
@@ -87,7 +88,7 @@ fn reached(address: IpAddr) -> Vec<IpAddr> {
         [0x64, 0xff9b, 0, 0, 0, 0] => vec![v4(g, h)],
         [0x64, 0xff9b, 1, ..] => behind_local_translator(v6),
         [0x2002, ..] => vec![v4(b, c)],
-        // The client's address, with every bit inverted, and the server that leads to it.
+        // The client's address, with every bit inverted, and the server's address.
         [0x2001, 0, ..] => vec![v4(!g, !h), v4(c, d)],
         [0, 0, 0, 0, 0xffff, 0] => vec![v4(g, h)],
         [.., 0 | 0x0200, 0x5efe] => vec![v4(g, h)],

@@ -13,13 +13,13 @@ use super::settings::Endpoint;
 use crate::queue::QueueState;
 use crate::state::StateDir;
 
-/// Why they wait.
+/// Why such deliveries wait for an operator.
 const HELD: &str = "held: the original of this state directory sends it";
-/// Ids in one record.
+/// How many ids one record holds.
 const A_RECORD: usize = 500;
 
-/// Writes the log anew for the directory of this id; how many deliveries wait for an operator. The state
-/// directory still has the original's.
+/// Rewrites the log for a directory with this id; returns how many deliveries wait for an operator. The state
+/// directory still has the original's id.
 pub(crate) fn hold_for_another(
     dir: &StateDir,
     id: Uuid,
@@ -42,7 +42,7 @@ pub(crate) fn hold_for_another(
         };
         queue.jobs().for_each(|job| pair(before.of_job(job), after.of_job(job)));
         recoveries.iter().for_each(|end| pair(before.of_recovery(end), after.of_recovery(end)));
-        // A try that was cut short has been here.
+        // An earlier try that was interrupted has written the log already.
         if is_done || open.is_empty() && settled.is_empty() {
             return (Vec::new(), 0);
         }

@@ -7,14 +7,14 @@ use jiff::tz::TimeZone;
 
 use crate::state::Timestamp;
 
-/// What follows an attempt.
+/// What follows from an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// It has arrived.
+    /// The delivery has arrived.
     Delivered,
-    /// It may arrive later.
+    /// The delivery may arrive later.
     TryAgain,
-    /// It will not be delivered until someone changes something.
+    /// The delivery cannot arrive until somebody changes something.
     Park,
 }
 
@@ -28,13 +28,14 @@ pub(crate) fn meaning_of(status: u16) -> Meaning {
     }
 }
 
-/// How long `Retry-After` asks to wait: seconds, or a date of HTTP in one of its three forms (RFC 9110, 5.6.7 and
-/// 10.2.3). At least a second and at most `longest`; `None` when it cannot be understood.
+/// Returns how long `Retry-After` asks to wait: seconds, or a date of HTTP in one of its three forms (RFC
+/// 9110, 5.6.7 and 10.2.3). The result is at least a second and at most `longest`; `None` when the value
+/// cannot be understood.
 pub(super) fn retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Duration> {
     let value = value.trim();
     let asked = match value.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
-        // More digits than a number holds is as long as can be.
+        // A number with too many digits for its type counts as the longest time.
         Err(_) if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) => Duration::MAX,
         Err(_) => {
             let ms = date(value, now)?.saturating_sub(now.as_millis());
@@ -60,7 +61,7 @@ fn date(value: &str, now: Timestamp) -> Option<i64> {
     }
     let date = civil("%d-%b-%y %H:%M:%S GMT")?;
     let this_year = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(TimeZone::UTC).year();
-    // A year of two digits is never more than 50 years ahead; RFC 9110 leaves no other.
+    // A year of two digits is at most 50 years ahead, as RFC 9110 demands.
     let ahead = (date.year() - this_year).rem_euclid(100);
     let year = this_year + if ahead > 50 { ahead - 100 } else { ahead };
     in_utc(date.with().year(year).build().ok()?)
@@ -107,7 +108,7 @@ mod tests {
             ("Sunday, 06-Nov-94 08:49:37 GMT", Some(60)),
             ("Monday, 06-Nov-94 08:49:37 GMT", Some(60)),
             ("Sunday, 06-Nov-93 08:49:37 GMT", Some(1)),
-            // Of 2044, fifty years ahead; and of 1945, for 2045 would be too far.
+            // 44 means 2044, fifty years ahead; 45 means 1945, because 2045 would be too far ahead.
             ("Sunday, 06-Nov-44 08:49:37 GMT", Some(3600)),
             ("Tuesday, 06-Nov-45 08:49:37 GMT", Some(1)),
             ("Sun Nov  6 08:49:37 1994", Some(60)),

@@ -7,16 +7,16 @@ use crate::durable::DiskError;
 use crate::durable::log::{Position, ReadRequest, read};
 use crate::state::{StateDir, Timestamp};
 
-/// Fewer surplus attempts than this are not worth a compaction.
+/// A compaction that would remove fewer surplus attempts than this is not worth its cost.
 const FEW: u64 = 100;
-/// Settled deliveries that take as much room in a compaction as one attempt.
+/// This many settled deliveries take as much space in a compaction as one attempt.
 const SETTLED_AN_ATTEMPT: u64 = 10;
-/// Small surpluses are removed once a day; sooner where attempts are kept for less than that.
+/// Small surpluses are removed once a day, or sooner where attempts are kept for less than a day.
 const OFTEN: Duration = Duration::from_secs(24 * 3600);
-/// But not more often than this.
+/// Small surpluses are not removed more often than this.
 const SELDOM: Duration = Duration::from_secs(60);
 
-/// An attempt of the past.
+/// An attempt that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastAttempt {
     /// When it ended.
@@ -62,21 +62,21 @@ pub fn attempts_in(dir: &StateDir) -> Result<Vec<PastAttempt>, DiskError> {
     Ok(found)
 }
 
-/// How much of the past is kept.
+/// How long and how many ended attempts are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptRetention {
     pub keep: Duration,
-    /// How many attempts at most.
+    /// The largest number of attempts that are kept.
     pub entries: usize,
 }
 
 impl AttemptRetention {
-    /// Of attempts, oldest first, those that are to be shown.
+    /// Returns those of some attempts (oldest first) that are to be shown.
     pub(crate) fn of(self, attempts: Vec<PastAttempt>, now: Timestamp) -> Vec<PastAttempt> {
         self.split(attempts, now).1
     }
 
-    /// Those that are not to be shown any more, and those that are.
+    /// Splits attempts into those that are not shown any more and those that are.
     pub(super) fn split(
         self,
         attempts: Vec<PastAttempt>,
@@ -94,7 +94,7 @@ impl AttemptRetention {
     }
 
     /// Whether a compaction is worth its cost: when there are twice as many attempts as may stay, or when
-    /// some are too many or too old and the last compaction was a while ago.
+    /// there are too many or some are too old and the last compaction was a while ago.
     pub(super) fn is_exceeded(self, counts: &AttemptCounts, settled: u64, now: Timestamp) -> bool {
         let entries = self.entries as u64;
         let extra = counts.attempts.saturating_sub(entries);
@@ -106,7 +106,7 @@ impl AttemptRetention {
         let Some(oldest) = counts.oldest else { return false };
         let pause = i64::try_from(self.keep.clamp(SELDOM, OFTEN).as_millis()).unwrap_or(i64::MAX);
         let passed = now.millis_since(counts.compacted_at.unwrap_or(oldest));
-        // Where the clock was set back the time since is unknown.
+        // When the clock was set back, the time since the last compaction is unknown.
         (extra > 0 || oldest < self.since(now)) && !(0..pause).contains(&passed)
     }
 }
@@ -115,26 +115,26 @@ impl AttemptRetention {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct AttemptCounts {
     attempts: u64,
-    /// Of these, those since the last compaction.
+    /// How many of them were written since the last compaction.
     fresh: u64,
     oldest: Option<Timestamp>,
     compacted_at: Option<Timestamp>,
 }
 
 impl AttemptCounts {
-    /// A compaction has kept an attempt.
+    /// Counts an attempt that a compaction kept.
     pub(super) fn has(&mut self, ended_at: Timestamp) {
         self.attempts += 1;
         self.oldest = Some(self.oldest.map_or(ended_at, |oldest| oldest.min(ended_at)));
     }
 
-    /// An attempt has ended.
+    /// Counts an attempt that has ended.
     pub(super) fn gets(&mut self, ended_at: Timestamp) {
         self.has(ended_at);
         self.fresh += 1;
     }
 
-    /// Only the attempts that a compaction kept are left.
+    /// Returns the counts after a compaction: only the attempts that it kept are left.
     pub(super) fn compacted(self, at: Timestamp) -> AttemptCounts {
         AttemptCounts { fresh: 0, compacted_at: Some(at), ..self }
     }

@@ -1,15 +1,15 @@
-//! A circuit breaker an endpoint: a dead one is tried seldom, by one attempt at a time.
+//! A circuit breaker for each endpoint: a dead endpoint is tried seldom, with one attempt at a time.
 
 use std::time::{Duration, Instant};
 
 /// When and how long a circuit opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// Failures in a row that open it.
+    /// How many failures in a row open the circuit.
     pub failures: u32,
-    /// How long at first; doubles with each failed probe.
+    /// The first pause; each failed probe doubles it.
     pub pause: Duration,
-    /// How long at most.
+    /// The longest pause.
     pub pause_max: Duration,
 }
 
@@ -20,49 +20,49 @@ pub(super) struct Breaker {
     open_until: Option<Instant>,
 }
 
-/// The change that a result made.
+/// The change that the result of an attempt made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// Nothing that others need to know.
     None,
-    /// Nothing is sent there for this long.
+    /// The circuit opened: nothing is sent to the endpoint for this long.
     Opened {
         pause: Duration,
         /// Failures in a row.
         failures: u32,
     },
-    /// It answers again.
+    /// The circuit closed: the endpoint answers again.
     Closed,
 }
 
 impl Breaker {
-    /// One that was open when its process ended.
+    /// Returns a breaker that was open when its process ended.
     pub(crate) fn opened(failures: u32, until: Instant) -> Breaker {
         Breaker { failures, open_until: Some(until) }
     }
 
-    /// Nothing is sent before this time; after it only one attempt at a time until one succeeds. `None` when
-    /// closed.
+    /// Returns the time before which nothing is sent; after it one attempt at a time goes out until one
+    /// succeeds. `None` when the circuit is closed.
     pub(crate) fn open_until(&self) -> Option<Instant> {
         self.open_until
     }
 
-    /// An open one lets a probe through from now on.
+    /// Lets an open circuit send a probe from now on.
     pub(crate) fn probe_now(&mut self, now: Instant) {
         self.open_until = self.open_until.map(|until| until.min(now));
     }
 
-    /// The endpoint has answered, if only to refuse.
+    /// Notes that the endpoint answered, even if it refused.
     pub(crate) fn succeeded(&mut self) -> Change {
         let was_open = self.open_until.is_some();
         *self = Breaker::default();
         if was_open { Change::Closed } else { Change::None }
     }
 
-    /// It has not answered, or is in trouble.
+    /// Notes that the endpoint did not answer, or that it is in trouble.
     pub(crate) fn failed(&mut self, now: Instant, settings: &BreakerSettings) -> Change {
         self.failures = self.failures.saturating_add(1);
-        // An attempt that was under way when it opened adds nothing.
+        // An attempt that was under way when the circuit opened changes nothing.
         if self.failures < settings.failures || self.open_until.is_some_and(|until| now < until) {
             return Change::None;
         }

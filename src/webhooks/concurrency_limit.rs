@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::delivery::DeliveryId;
 
-/// An attempt holds a slot for this long.
+/// How long an attempt holds its slot.
 const SLOW: Duration = Duration::from_secs(2);
-/// The higher limit, slow attempts included, as a multiple of the slots.
+/// The higher limit, which includes slow attempts, as a multiple of the number of slots.
 const SLOW_TOO: usize = 8;
-/// Cap on concurrent attempts (one descriptor each), unless there are more slots.
+/// The largest number of concurrent attempts (one descriptor each), unless there are more slots.
 const MOST: usize = 1024;
 
 /// The attempts under way, with their slots.
@@ -20,7 +20,7 @@ const MOST: usize = 1024;
 pub(super) struct ConcurrencyLimit {
     places: usize,
     most: usize,
-    /// Attempts that hold a slot, by their begin.
+    /// The attempts that hold a slot, ordered by their begin.
     held: BTreeSet<(Instant, DeliveryId)>,
     /// Attempts under way.
     taken: usize,
@@ -32,7 +32,7 @@ impl ConcurrencyLimit {
         ConcurrencyLimit { places, most, held: BTreeSet::new(), taken: 0 }
     }
 
-    /// How many attempts may begin now.
+    /// Returns how many attempts may begin now.
     pub(super) fn free(&mut self, now: Instant) -> usize {
         while self.held.first().is_some_and(|(begun, _)| now.saturating_duration_since(*begun) >= SLOW) {
             self.held.pop_first();
@@ -40,13 +40,13 @@ impl ConcurrencyLimit {
         self.places.saturating_sub(self.held.len()).min(self.most.saturating_sub(self.taken))
     }
 
-    /// An attempt begins.
+    /// Notes that an attempt begins.
     pub(super) fn take(&mut self, begun: Instant, id: DeliveryId) {
         self.held.insert((begun, id));
         self.taken += 1;
     }
 
-    /// It has ended.
+    /// Notes that an attempt has ended.
     pub(super) fn give_back(&mut self, begun: Instant, id: DeliveryId) {
         self.held.remove(&(begun, id));
         self.taken = self.taken.saturating_sub(1);

@@ -23,13 +23,13 @@ use crate::state::Timestamp;
 pub struct DeliveryId(Uuid);
 
 impl DeliveryId {
-    /// A new one, for an event that is reported only once.
+    /// Returns a new id, for an event that is reported only once.
     #[allow(clippy::new_without_default)] // Each is another.
     pub(crate) fn new() -> DeliveryId {
         DeliveryId(Uuid::now_v7())
     }
 
-    /// The id of what `occasion` names, for the receiver that `receiver` names.
+    /// Derives the id of an event, named by `occasion`, for a receiver, named by `receiver`.
     pub(super) fn derived(state_id: Uuid, occasion: &str, receiver: &str) -> DeliveryId {
         DeliveryId(Uuid::new_v5(&state_id, format!("{occasion}/{receiver}").as_bytes()))
     }
@@ -80,7 +80,7 @@ impl std::fmt::Display for Event {
 }
 
 impl Event {
-    /// Those that an endpoint can ask for.
+    /// The events that an endpoint can ask for.
     pub(crate) const ALL: [Event; 5] = [
         Event::JobEnded,
         Event::JobCrashed,
@@ -133,9 +133,9 @@ pub struct RecoveryFacts {
     pub purpose: String,
     pub started_at: Timestamp,
     pub duration_ms: u64,
-    /// Resources that cannot be used.
+    /// How many resources cannot be used.
     pub degraded: u64,
-    /// How many findings of which code.
+    /// The number of findings by code.
     pub findings: std::collections::BTreeMap<String, u64>,
 }
 
@@ -145,16 +145,16 @@ pub struct Delivery {
     pub id: DeliveryId,
     /// What kind of thing happened.
     pub event: Event,
-    /// When it happened: older ones go first.
+    /// When it happened: earlier events are delivered first.
     pub at: Timestamp,
-    /// What happened.
+    /// The event's content.
     pub facts: Facts,
     /// The receiver.
     pub target: Arc<DeliveryTarget>,
 }
 
 impl Delivery {
-    /// The job that it is about.
+    /// The job that the event is about.
     pub fn job_id(&self) -> Option<&JobId> {
         match &self.facts {
             Facts::Job(job) => Some(&job.job_id),
@@ -162,7 +162,7 @@ impl Delivery {
         }
     }
 
-    /// Its position in line: by the time of the event.
+    /// Its position in the line: by the time of the event.
     pub(crate) fn order(&self) -> (Timestamp, DeliveryId) {
         (self.at, self.id)
     }

@@ -16,9 +16,9 @@ pub struct RecoveryEnd {
     pub at: Timestamp,
     /// Whether something could not be used afterwards, or it did not come to its end.
     pub is_degraded: bool,
-    /// Whether it found resources that no job owns.
+    /// Whether the recovery found resources that no job owns.
     pub found_orphans: bool,
-    /// Its content.
+    /// The event's content.
     pub facts: RecoveryFacts,
 }
 
@@ -27,13 +27,13 @@ pub struct RecoveryEnd {
 pub struct Deriver<'a> {
     state_id: Uuid,
     endpoints: &'a [Endpoint],
-    /// Since when each endpoint receives events; before that it was not configured.
+    /// When each endpoint was first configured: it receives only events from then on.
     since: &'a BTreeMap<String, Timestamp>,
     targets: DeliveryTargets,
 }
 
 impl<'a> Deriver<'a> {
-    /// For a state directory and the endpoints that are configured.
+    /// Makes a deriver for a state directory and its configured endpoints.
     pub fn new(
         state_id: Uuid,
         endpoints: &'a [Endpoint],
@@ -105,7 +105,8 @@ impl<'a> Deriver<'a> {
     }
 }
 
-/// The ids of all that could follow from a job's ends, for endpoints of any of these names.
+/// Returns the ids of all deliveries that could follow from a job's ends, for endpoints with any of these
+/// names.
 pub(super) fn ids_of_job(state_id: Uuid, job: &Job, endpoints: &[&String]) -> Vec<DeliveryId> {
     if job.run_state.is_none() {
         return Vec::new();
@@ -119,7 +120,7 @@ pub(super) fn ids_of_job(state_id: Uuid, job: &Job, endpoints: &[&String]) -> Ve
     job.ends().iter().flat_map(of_end).collect()
 }
 
-/// The ids of all that could follow from a recovery.
+/// Returns the ids of all deliveries that could follow from a recovery.
 pub(super) fn ids_of_recovery<'a>(
     state_id: Uuid,
     recovery: Uuid,
@@ -132,12 +133,12 @@ pub(super) fn ids_of_recovery<'a>(
     endpoints.flat_map(|name| [id("recovery", name), id("orphans", name)]).collect()
 }
 
-/// Whether the job may have callbacks, without parsing its spec: a million have none.
+/// Whether the job may have callbacks. Its spec is not parsed, because a million jobs may have none.
 fn has_callbacks(job: &Job) -> bool {
     memchr::memmem::find(job.raw_spec.as_bytes(), b"\"callbacks\"").is_some()
 }
 
-/// The identity of an end, from the log's data, never from its index in a list.
+/// Names an end by the log's own data, never by its index in a list.
 fn occasion_of(job: &JobId, end: &JobEnd) -> String {
     format!("job/{job}/{}/{}/{}", end.attempt, end.status, end.at.as_millis())
 }

@@ -1,10 +1,10 @@
-//! Delivers: takes due deliveries, records attempts, sends, records results.
+//! Delivers: takes due deliveries, records their attempts, sends them, records the results.
 //!
-//! One thread decides, records and sends: the ends of attempts and the next begins are one write to the log,
-//! and the results that arrive in the meantime the next one. With threads of their own for sending, most of
-//! the time went into waking one another. Records are synced in the background, many at a time. An attempt's
-//! slot is free for the next one when its end is in the log, not before: so a kill leaves no more attempts in
-//! doubt than there were slots.
+//! One thread decides, records and sends: one write to the log holds the ends of attempts and the begins of
+//! the next, and the following write holds the results that arrive in the meantime. With separate threads for
+//! sending, most of the time went into waking one another. Records are synced in the background, many at a
+//! time. An attempt's slot becomes free only when its end is in the log: so a kill leaves no more attempts in
+//! doubt than there are slots.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,13 +29,14 @@ use crate::state::{StateDir, Timestamp, human};
 use tracing::field::display;
 use tracing::{Instrument as _, info, info_span, warn};
 
-/// At most so long until a request of another process, or to stop, is noticed.
+/// How long it may take until the engine notices another process's request, or that it is to stop.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long attempts under way may go on when it is to stop.
+/// How long attempts under way may go on when the engine is to stop.
 const LAST_WAIT: Duration = Duration::from_secs(3);
-/// Between two syncs of the log. A power loss that comes earlier costs doubles, and nothing else.
+/// The time between two syncs of the log. A power loss before the next sync costs duplicates, and nothing
+/// else.
 const SYNC_PAUSE: Duration = Duration::from_millis(50);
-/// Between two tries to write a log that cannot be written.
+/// The time between two tries to write a log that cannot be written.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why deliveries cannot be made.
@@ -45,26 +46,26 @@ pub enum EngineError {
     /// Another process delivers.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The delivery log.
+    /// The delivery log could not be used.
     #[error(transparent)]
     Log(#[from] DeliveryLogError),
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The system gives no event queue.
+    /// The system provides no event queue.
     #[error("cannot set up the network runtime")]
     Runtime(#[source] std::io::Error),
 }
 
-/// Numbers of a run.
+/// The numbers of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// Attempts that arrived.
+    /// How many attempts arrived.
     pub delivered: u64,
-    /// Attempts that are to be repeated.
+    /// How many attempts are to be repeated.
     pub retried: u64,
-    /// Attempts after which an operator has to say what comes.
+    /// How many attempts failed for good, so that an operator decides what follows.
     pub parked: u64,
-    /// Deliveries that are left, and not parked.
+    /// How many deliveries are left and not parked.
     pub left: u64,
 }
 
@@ -87,13 +88,14 @@ struct Done {
 pub struct Feed(UnboundedSender<Message>);
 
 impl Feed {
-    /// Those that are known, or have arrived, are passed over. False when the engine has ended.
+    /// Offers deliveries; those that the engine knows, or that have arrived, are ignored. Returns false when
+    /// the engine has ended.
     pub fn offer(&self, deliveries: Vec<Delivery>) -> bool {
         deliveries.is_empty() || self.0.send(Message::Offer(deliveries)).is_ok()
     }
 }
 
-/// Delivers for one state directory; one at a time does.
+/// Delivers for one state directory. Only one engine at a time works on a directory.
 pub struct Engine {
     dir: StateDir,
     settings: Arc<Settings>,
@@ -102,7 +104,7 @@ pub struct Engine {
     sender: Arc<Sender>,
     inbox: UnboundedReceiver<Message>,
     outbox: UnboundedSender<Message>,
-    /// Ends of attempts that are not in the log yet; nothing new begins before, or without, them.
+    /// Ends of attempts that are not in the log yet; no attempt begins before they are written.
     unrecorded: Vec<Operation>,
     places: ConcurrencyLimit,
     is_dirty: bool,
@@ -113,9 +115,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Takes the right to deliver. Deliveries under way when their sender died are pending again, and newly
-    /// configured endpoints are noted. Without secrets in the settings everything is signed with the
-    /// directory's own.
+    /// Takes the right to deliver. Deliveries that were under way when their sender died become pending
+    /// again, and newly configured endpoints are noted. Without secrets in the settings, everything is signed
+    /// with the directory's own secret.
     ///
     /// # Errors
     /// [`EngineError::Lock`] when another process delivers.
@@ -173,7 +175,7 @@ impl Engine {
         Ok((engine, feed))
     }
 
-    /// Since when each endpoint receives events.
+    /// Returns since when each endpoint receives events.
     pub fn endpoints_since(&self) -> BTreeMap<String, Timestamp> {
         self.log.state().endpoints().clone()
     }
@@ -200,7 +202,7 @@ impl Engine {
             }
             self.finish().await
         });
-        // A look-up of a name that hangs must not hold up the end.
+        // A name look-up that hangs must not delay the end.
         runtime.shutdown_background();
         delivered
     }
@@ -209,7 +211,7 @@ impl Engine {
         if let Err(e) = self.follow().and_then(|()| self.advance()) {
             trouble(&e.to_string());
             tokio::time::sleep(LOG_PAUSE).await;
-            // The files count; perhaps a sync failed, or the files were removed.
+            // The files are the truth: a sync may have failed, or the files were removed.
             match DeliveryLog::open(&self.dir) {
                 Ok(log) => self.log = log,
                 Err(e) => trouble(&e.to_string()),
@@ -269,7 +271,7 @@ impl Engine {
         }
     }
 
-    /// Whether its last attempt is over, but not yet in the log.
+    /// Whether the last attempt of a delivery has ended but is not in the log yet.
     fn has_just_ended(&self, id: DeliveryId) -> bool {
         let is_it = |o: &Operation| matches!(o, Operation::Attempted(a) if a.delivery == id);
         self.unrecorded.iter().any(is_it)
@@ -284,8 +286,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Records ended attempts and begins due ones as far as there are slots: first in the log, all in one
-    /// write, then on the network.
+    /// Records ended attempts and begins due ones as far as there are slots: one write to the log comes
+    /// first, then the network.
     fn advance(&mut self) -> Result<(), DeliveryLogError> {
         let now = Instant::now();
         let chosen: Vec<_> = (0..self.places.free(now)).map_while(|_| self.scheduler.next(now)).collect();
@@ -321,7 +323,7 @@ impl Engine {
         let is_long = self.log.records_since_compaction() >= self.settings.compact_records.max(size / 2);
         let retention = self.settings.retention();
         if is_long || self.log.is_worth_shortening(retention, self.dir.clock.now()) {
-            // The next recovery finds out which of the delivered ones could be derived again.
+            // The next recovery finds out which of the settled deliveries could be derived again.
             self.log.compact(&|_| true, retention)?;
         }
         Ok(())
@@ -347,7 +349,7 @@ impl Engine {
         tokio::spawn(send.instrument(span));
     }
 
-    /// An attempt has ended: updates its delivery and its endpoint.
+    /// Updates the delivery and the endpoint of an attempt that has ended.
     fn ended(&mut self, done: Done) {
         let (now, at) = (Instant::now(), self.dir.clock.now());
         let Done { delivery, attempt, begun, duration, answer } = done;
@@ -425,7 +427,7 @@ impl Engine {
         }
     }
 
-    /// Lets attempts under way come to their end for a moment; the others are pending again.
+    /// Gives attempts under way a moment to end; the others become pending again.
     async fn finish(mut self) -> Result<Delivered, EngineError> {
         let until = Instant::now() + LAST_WAIT;
         while self.scheduler.in_flight() > 0 && Instant::now() < until {
@@ -439,7 +441,7 @@ impl Engine {
     }
 }
 
-/// What came of an attempt. Addresses are shown masked, and headers never.
+/// Logs the result of an attempt. Addresses are masked, and headers are never shown.
 fn tell(
     delivery: &Delivery,
     attempt: u32,
@@ -474,7 +476,7 @@ fn tell(
     }
 }
 
-/// Another process has written something.
+/// Applies what another process has written.
 fn heed(scheduler: &mut DeliveryScheduler, operation: &Operation) {
     match operation {
         Operation::Retry { deliveries, .. } => {
@@ -486,7 +488,7 @@ fn heed(scheduler: &mut DeliveryScheduler, operation: &Operation) {
     }
 }
 
-/// The meaning of an answer, with its error in words.
+/// Returns the meaning of an answer, and its error in words.
 fn judge(answer: &Answer, may_try_again: bool, tries: u32) -> (DeliveryOutcome, Option<String>) {
     if answer.is_refused {
         return (DeliveryOutcome::Refused, answer.error.clone());
@@ -522,7 +524,7 @@ fn health(answer: &Answer) -> Health {
     }
 }
 
-/// A stored time as a pause from now, never longer than the longest that can have been stored: the clock may
+/// Turns a stored time into a pause from now, at most the longest that can have been stored: the clock may
 /// have been set back since.
 fn bounded(ms: i64, longest: Duration) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(longest)
@@ -539,8 +541,8 @@ pub(super) fn take_lock(dir: &StateDir, purpose: &str) -> Result<FileLock, Engin
     Ok(lock)
 }
 
-/// For the holder of the lock: no other process sends, so every attempt that is recorded as under way is
-/// lost. Returns those.
+/// Marks every attempt that is recorded as under way as interrupted, and returns them. Only the holder of the
+/// lock calls this: no other process sends, so each of these attempts is lost.
 pub(super) fn interrupt_lost(
     log: &mut DeliveryLog,
     settings: &Settings,
@@ -555,7 +557,7 @@ pub(super) fn interrupt_lost(
     })
 }
 
-/// Sends one delivery at once, once, and records nothing: to see whether a receiver can be reached.
+/// Sends one delivery once, without a record, to see whether a receiver can be reached.
 pub(crate) fn deliver_test(
     settings: &Settings,
     delivery: &Delivery,

@@ -10,7 +10,7 @@ use crate::findings::{Finding, Object, catalogue};
 use crate::losses::Found;
 use crate::state::{Timestamp, human};
 
-/// Parked deliveries that are named one by one.
+/// How many parked deliveries are named one by one.
 const NAMED: usize = 20;
 
 pub(crate) fn findings(survey: &Survey, is_delivering: bool) -> Vec<Finding> {
@@ -60,7 +60,7 @@ fn parked_finding(u: &Undelivered) -> Finding {
     }
 }
 
-/// Damage of the delivery log.
+/// Returns findings about damage of the delivery log.
 pub(crate) fn problem_findings(problems: &Problems) -> Vec<Finding> {
     let of_loss = |loss: Found| {
         let finding = Finding::new(&catalogue::WEBHOOK_LOG_DAMAGED, loss.object, loss.sentence);

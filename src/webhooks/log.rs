@@ -2,7 +2,7 @@
 //!
 //! Reading starts at the newest whole compaction, or at the first record. A compaction writes everything
 //! still needed at the end of the log, in one piece, syncs it, and only then removes the segments before it;
-//! after a kill in between both are there and say the same.
+//! after a kill in between, both are there and give the same state.
 //!
 //! Records are appended without waiting for the disk: a killed process loses none, and a power loss loses
 //! only that something was tried, so it is tried again. [`DeliveryLog::commit`] makes them durable; that
@@ -52,7 +52,7 @@ impl From<LossesError> for DeliveryLogError {
 }
 
 impl DeliveryLogError {
-    /// Whether the disk refuses changes: the log can still be read.
+    /// Whether the error is that the disk refuses changes: the log can still be read.
     fn is_refused_change(&self) -> bool {
         match self {
             DeliveryLogError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
@@ -63,14 +63,14 @@ impl DeliveryLogError {
     }
 }
 
-/// Damage of the log.
+/// The damage of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems {
     /// Bytes that are no record, without a half-written end.
     pub damage: Vec<Damage>,
-    /// Sequence numbers that no file has and no compaction made superfluous.
+    /// Sequence numbers that no file has and that no compaction made superfluous.
     pub missing: Vec<(u64, u64)>,
-    /// Whole records that did not fit the state before them.
+    /// Records that are whole but did not fit the state before them, with the reason.
     pub refused: Vec<(u64, DeliveryRefusal)>,
     /// Whole records that this version does not understand.
     pub unknown: Vec<u64>,
@@ -132,12 +132,12 @@ impl DeliveryView {
         Ok(DeliveryView(pass))
     }
 
-    /// The state.
+    /// Returns the state.
     pub(crate) fn state(&self) -> &DeliveryLogState {
         &self.0.state
     }
 
-    /// The damage.
+    /// Returns the damage.
     pub(crate) fn problems(&self) -> &Problems {
         &self.0.problems
     }
@@ -153,7 +153,7 @@ struct Pass {
     begun: u64,
     records: u64,
     counts: AttemptCounts,
-    /// The attempts in a compaction that is being read.
+    /// The counts of attempts in a compaction that is being read.
     kept: AttemptCounts,
 }
 
@@ -170,7 +170,7 @@ impl Pass {
         self.apply(seq, record).then_some(operation)
     }
 
-    /// Whether it fitted.
+    /// Applies a record; true when it fitted the state.
     fn apply(&mut self, seq: u64, record: Record) -> bool {
         self.records += 1;
         let at = record.at;
@@ -206,8 +206,8 @@ impl Pass {
     }
 }
 
-/// The attempts that a compaction writes: those that are shown, and those with a `Retry-After` that still
-/// holds.
+/// Returns the attempts that a compaction writes: those that are shown, and those with a `Retry-After` that
+/// still holds.
 fn kept_attempts(
     past: Vec<PastAttempt>,
     shown: Vec<PastAttempt>,
@@ -221,7 +221,7 @@ fn kept_attempts(
         })
     };
     past.into_iter().filter(counts).chain(shown).map(move |mut a| {
-        // One that an operator has passed over, or that a later one replaced, must not come back.
+        // A `Retry-After` that an operator has overridden, or that a later one replaced, must not come back.
         a.attempted.not_before = a.attempted.not_before.filter(|_| counts(&a));
         Operation::KeptAttempt { ended_at: a.ended_at, attempted: a.attempted }
     })
@@ -238,7 +238,7 @@ fn open_log(dir: &StateDir) -> Result<Log, DeliveryLogError> {
 }
 
 impl DeliveryLog {
-    /// Reads the log. Everything shown afterwards was synced before.
+    /// Reads the log. Everything that is shown afterwards is synced before this returns.
     ///
     /// # Errors
     /// The system's error. Damage is no error; see [`DeliveryLog::problems`].
@@ -258,8 +258,9 @@ impl DeliveryLog {
         Ok(opened)
     }
 
-    /// Its state, for a report; `None`, and nothing created, where there never was a delivery. Where the disk
-    /// cannot be written the files are read as they are, perhaps with records that were never synced.
+    /// Returns the state for a report; `None`, without creating anything, when there never was a delivery.
+    /// When the disk cannot be written, the files are read as they are, perhaps with records that were never
+    /// synced.
     pub(crate) fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryView>, DeliveryLogError> {
         if !dir.paths.webhooks_log().join("append.lock").exists() {
             return Ok(None);
@@ -297,45 +298,47 @@ impl DeliveryLog {
         Ok(())
     }
 
-    /// The state.
+    /// Returns the state.
     pub fn state(&self) -> &DeliveryLogState {
         &self.pass.state
     }
 
-    /// The damage.
+    /// Returns the damage.
     pub fn problems(&self) -> &Problems {
         &self.pass.problems
     }
 
-    /// Records since the newest compaction.
+    /// Returns the number of records since the newest compaction.
     pub fn records_since_compaction(&self) -> u64 {
         self.pass.records
     }
 
-    /// Whether so much of the past is in it that is not to be shown any more that it is worth a compaction.
+    /// Whether the log holds so many attempts that are not shown any more that a compaction is worth its
+    /// cost.
     pub(crate) fn is_worth_shortening(&self, retention: AttemptRetention, now: Timestamp) -> bool {
         let settled = self.pass.state.settled().len() as u64;
         self.pass.problems.unknown.is_empty() && retention.is_exceeded(&self.pass.counts, settled, now)
     }
 
-    /// The log behind it.
+    /// Returns the log behind it.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
     }
 
-    /// Whether others have appended since the last look. Costs a look at memory.
+    /// Whether others have appended since the last look. Costs one read of memory.
     pub(crate) fn is_behind(&self) -> bool {
         self.log.end() != self.position
     }
 
-    /// Follows the log; `seen` is called with the records of other processes.
+    /// Follows the log; calls `seen` with the records of other processes.
     pub(crate) fn refresh(&mut self, seen: &mut dyn FnMut(&Operation)) -> Result<(), DeliveryLogError> {
         let until = self.log.end();
         self.log.commit(until.last_seq)?;
         self.read_until(until, seen)
     }
 
-    /// Appends and applies, not yet synced. `seen` is called with earlier records of other processes.
+    /// Appends operations and applies them; they are not synced yet. Calls `seen` with earlier records of
+    /// other processes.
     ///
     /// # Errors
     /// Nothing was appended then, as far as is known.
@@ -347,7 +350,8 @@ impl DeliveryLog {
         self.decide(seen, |_, _| (operations.to_vec(), ()))
     }
 
-    /// Decides what to append while no other process can; appended and applied, not yet synced.
+    /// Decides what to append while no other process can append, then appends and applies it; it is not
+    /// synced yet.
     ///
     /// # Errors
     /// Nothing was appended then, as far as is known.
@@ -375,7 +379,7 @@ impl DeliveryLog {
         })
     }
 
-    /// Returns when all that was read and appended so far is synced.
+    /// Returns when everything read and appended so far is synced.
     pub fn commit(&self) -> Result<(), DeliveryLogError> {
         Ok(self.log.commit(self.position.last_seq)?)
     }
@@ -396,7 +400,7 @@ impl DeliveryLog {
         if !self.pass.problems.unknown.is_empty() {
             return Ok(false);
         }
-        // Before what proves it goes.
+        // The losses are recorded before the evidence of them is removed.
         let lost: Vec<Found> = self.pass.problems.losses().collect();
         losses::record(&self.dir, "deliveries", &lost, &[])?;
         let (past, shown) = retention.split(attempts_in(&self.dir)?, self.dir.clock.now());

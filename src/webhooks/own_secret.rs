@@ -14,22 +14,22 @@ use base64::engine::general_purpose::STANDARD;
 use crate::durable::{DiskError, IoContext, replace};
 use crate::state::{Secret, StateDir};
 
-/// Random bytes in a secret.
+/// How many random bytes a secret has.
 const BYTES: usize = 32;
 
-/// The directory's own secret, if it has one that is believed.
+/// Returns the directory's own secret, if there is one that is trusted.
 pub(crate) fn own_secret(dir: &StateDir) -> Result<Option<Secret>, DiskError> {
     let is_secret = |text: &str| Secret::parse(text).is_some();
     let held = dir.held_in(&dir.paths.signing_secret(), is_secret)?;
     Ok(held.ok().and_then(|text| Secret::parse(&text)))
 }
 
-/// The directory's own secret, made first when there is none that is trusted. Receivers then need the new
-/// one.
+/// Returns the directory's own secret. If there is none that is trusted, a new one is made, which the
+/// receivers then need.
 pub fn make_own_secret(dir: &StateDir) -> Result<Secret, DiskError> {
     let path = dir.paths.signing_secret();
     if let Some(secret) = own_secret(dir)? {
-        // Its maker may have died, or been told of an error, before its name was synced.
+        // The maker of the file may have died, or got an error, before the file's name was synced.
         dir.disk.sync_dir(&dir.paths.webhooks())?;
         return Ok(secret);
     }

@@ -13,18 +13,18 @@ pub(super) struct ParsedUrl {
 }
 
 impl ParsedUrl {
-    /// Of an address that the client could call.
+    /// Parses an address; `None` when the client could not call it.
     pub(super) fn of(url: &str) -> Option<ParsedUrl> {
         let url = Url::parse(url).ok()?;
         let mut names: Vec<String> = url.path_segments()?.map(str::to_owned).collect();
-        // A slash at the end names nothing.
+        // A slash at the end adds no name.
         if names.last().is_some_and(String::is_empty) {
             names.pop();
         }
         Some(ParsedUrl { url, names })
     }
 
-    /// How many names its path has.
+    /// Returns how many names the path has.
     pub(super) fn depth(&self) -> usize {
         self.names.len()
     }

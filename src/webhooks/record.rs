@@ -49,35 +49,35 @@ impl DeliveryOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempted {
     pub delivery: DeliveryId,
-    /// Which attempt, counted from 1 over everything.
+    /// The number of the attempt, counted from 1 over the delivery's whole life.
     pub attempt: u32,
-    /// The job that it is about.
+    /// The job that the event is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
     /// What kind of thing happened.
     pub event: Event,
-    /// Where to, as reports show it.
+    /// The receiver's address, as reports show it.
     pub url: String,
     /// How it ended.
     pub outcome: DeliveryOutcome,
     /// What the receiver answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_code: Option<u16>,
-    /// From begin to end.
+    /// How long it took, in milliseconds.
     pub duration_ms: u64,
-    /// What went wrong.
+    /// The error, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// When it is tried again.
+    /// When the delivery is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<Timestamp>,
-    /// Until when the receiver asked for its endpoint to be left alone.
+    /// Until when the receiver asked that nothing be sent to its endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
 }
 
 impl Attempted {
-    /// The endpoint that asked to be left alone, and until when.
+    /// Returns the endpoint that asked for a pause, and until when.
     pub(crate) fn retry_after(&self) -> Option<(String, Timestamp)> {
         self.not_before.map(|until| (endpoint_of(&self.url), until))
     }
@@ -89,17 +89,17 @@ impl Attempted {
 pub enum DeliveryState {
     /// An attempt is under way, or was when its sender died.
     InFlight {
-        /// Since when.
+        /// When that attempt began.
         since: Timestamp,
     },
-    /// It is tried again.
+    /// The delivery is tried again.
     Waiting {
-        /// Not before.
+        /// The time of the next try at the earliest.
         next_try_at: Timestamp,
     },
-    /// It waits for an operator.
+    /// The delivery waits for an operator.
     Parked {
-        /// Because its address must not be called.
+        /// Whether it waits because its address must not be called.
         refused: bool,
     },
 }
@@ -107,11 +107,11 @@ pub enum DeliveryState {
 /// The progress of an undelivered delivery that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryProgress {
-    /// Attempts begun, over everything.
+    /// Attempts begun, over the delivery's whole life.
     pub attempts: u32,
-    /// Attempts since it was last set free by an operator; interrupted ones do not count.
+    /// Attempts since an operator last released the delivery; interrupted ones do not count.
     pub tries: u32,
-    /// Where it stands.
+    /// The delivery's state.
     #[serde(flatten)]
     pub standing: DeliveryState,
     /// The error of the last attempt that ended.
@@ -129,20 +129,20 @@ pub enum Operation {
     Attempted(Attempted),
     /// Attempts were under way when their sender ended: whether they were delivered is unknown.
     Interrupted {
-        /// Which deliveries.
+        /// The deliveries of these attempts.
         deliveries: Vec<DeliveryId>,
     },
-    /// An operator wants them tried again now.
+    /// An operator wants deliveries tried again now.
     Retry {
         deliveries: Vec<DeliveryId>,
-        /// Their endpoints, which are asked again whatever their circuits and wishes say.
+        /// Their endpoints, which are tried whatever their circuits and `Retry-After` say.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         endpoints: Vec<String>,
         by: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
-    /// An operator gives them up: they count as settled.
+    /// An operator gives deliveries up: they count as settled.
     Discard {
         deliveries: Vec<DeliveryId>,
         by: String,
@@ -154,21 +154,21 @@ pub enum Operation {
         endpoint: String,
         /// Failures in a row.
         failures: u32,
-        /// Until when nothing is sent there; absent when it closed.
+        /// Until when nothing is sent to the endpoint; absent when the circuit closed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         open_until: Option<Timestamp>,
         /// The error of the last failure.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
-    /// A configured endpoint was seen for the first time: what happens from now on is for it.
+    /// A configured endpoint was seen for the first time: it receives all events from now on.
     Endpoint { name: String },
-    /// A compaction begins: what follows up to its end replaces everything before.
+    /// A compaction begins: everything up to its end replaces everything before it.
     CompactionBegin,
     /// Part of a compaction: an undelivered delivery.
     Kept {
         delivery: DeliveryId,
-        /// Its progress.
+        /// The delivery's progress.
         #[serde(flatten)]
         progress: DeliveryProgress,
     },
@@ -182,7 +182,7 @@ pub enum Operation {
     /// Part of a compaction: since when an endpoint receives events.
     KeptEndpoint {
         name: String,
-        /// Since when.
+        /// Since when the endpoint receives events.
         since: Timestamp,
     },
     /// Part of a compaction: an attempt that is still to be shown.
@@ -197,7 +197,7 @@ pub enum Operation {
     CompactionEnd { records: u64 },
 }
 
-/// A whole record.
+/// A complete record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Version of the format.
@@ -208,7 +208,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The line of an operation.
+    /// Returns the line of an operation.
     ///
     /// # Errors
     /// Never for the types here, as far as is known.

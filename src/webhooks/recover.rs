@@ -17,7 +17,7 @@ use crate::durable::LockError;
 use crate::queue::QueueState;
 use crate::state::StateDir;
 
-/// Deliveries that are named one by one; the counts include all.
+/// How many deliveries are named one by one; the counts include all.
 const NAMED: usize = 1000;
 
 /// Where a recovery found a delivery.
@@ -39,17 +39,17 @@ pub enum Was {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FoundDelivery {
     pub delivery_id: DeliveryId,
-    /// The job that it is about.
+    /// The job that the event is about.
     pub job_id: Option<String>,
-    /// What kind of thing happened.
+    /// What kind of event it is.
     pub event: Event,
-    /// Where to, as reports show it.
+    /// The receiver's address, as reports show it.
     pub url: String,
-    /// Attempts begun.
+    /// How many attempts were begun.
     pub attempts: u32,
-    /// Where it stood.
+    /// The state in which the recovery found it.
     pub was: Was,
-    /// What the last attempt said.
+    /// The error of the last attempt.
     pub last_error: Option<String>,
 }
 
@@ -57,17 +57,17 @@ pub(crate) struct FoundDelivery {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct DeliveryLogRecovery {
-    /// The oldest of them.
+    /// The oldest undelivered deliveries.
     pub deliveries: Vec<FoundDelivery>,
-    /// How many were undelivered.
+    /// How many deliveries were undelivered.
     pub total: u64,
-    /// Of these, never tried.
+    /// How many of them were never tried.
     pub pending: u64,
-    /// Of these, under way when their sender died.
+    /// How many of them were under way when their sender died.
     pub in_flight: u64,
-    /// Of these, waiting for their next try.
+    /// How many of them wait for their next try.
     pub waiting: u64,
-    /// Of these, waiting for an operator.
+    /// How many of them wait for an operator.
     pub parked: u64,
     /// Another process was delivering, so nothing was changed.
     pub was_delivering: bool,
@@ -139,7 +139,7 @@ fn counted(undelivered: &[Undelivered], lost: &HashSet<DeliveryId>) -> DeliveryL
     found
 }
 
-/// Compacts a damaged log; also a long one, without deliveries that can no longer be derived.
+/// Compacts a damaged log; also a long one, which then loses the deliveries that can no longer be derived.
 fn compact_if_worth_it(
     dir: &StateDir,
     settings: &Settings,

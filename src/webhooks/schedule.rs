@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// Where chance comes from; a test brings its own.
+/// The source of random numbers; tests pass their own.
 type Chance = fn() -> f64;
 
-/// From 0 up to but without 1, as random as the hash maps' seeds are.
+/// Returns a random number from 0 up to, but without, 1. It is as random as the seeds of hash maps.
 pub(super) fn chance() -> f64 {
     let bits = RandomState::new().hash_one(0u8) >> 11;
     #[allow(clippy::cast_precision_loss)] // A double holds 53 bits.

@@ -1,7 +1,7 @@
-//! Chooses the next delivery. Pure: the caller passes events and a monotonic time, so that a jump of the wall
-//! clock neither releases everything nor holds anything up.
+//! Chooses the next delivery. The code is pure: the caller passes events and a monotonic time, so a jump of
+//! the wall clock neither releases everything nor delays anything.
 //!
-//! Every endpoint has a line of its own, so that a dead one does not hold up others. The endpoint that was
+//! Every endpoint has a line of its own, so that a dead one does not delay others. The endpoint that was
 //! served longest ago goes first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,34 +14,35 @@ use crate::state::Timestamp;
 
 type Order = (Timestamp, DeliveryId);
 
-/// How many at a time, and in which order.
+/// How many deliveries are tried at a time, and in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Attempts under way at one endpoint.
+    /// How many attempts may be under way at one endpoint.
     pub per_endpoint: usize,
-    /// Whether a delivery that waits for its next try holds up those behind it; then one at a time.
+    /// Whether a delivery that waits for its next try blocks those behind it; then only one attempt at a time
+    /// is under way.
     pub strict_order: bool,
     /// When an endpoint counts as dead.
     pub breaker: BreakerSettings,
 }
 
-/// How an endpoint did.
+/// What an attempt showed about its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// It answered.
+    /// The endpoint answered.
     Answers,
-    /// It did not answer, or is in trouble.
+    /// The endpoint did not answer, or is in trouble.
     Fails,
-    /// That was not to be learnt from the attempt.
+    /// The attempt shows nothing about the endpoint.
     NotKnown,
 }
 
 /// Deliveries of one endpoint, by when they may be tried.
 #[derive(Debug)]
 enum Line {
-    /// The earliest due goes first; of equals, the older.
+    /// The delivery that is due first goes first; of equals, the older.
     Free(BTreeSet<(Instant, Order)>),
-    /// The oldest goes first, when it is due.
+    /// The oldest delivery goes first, when it is due.
     Strict(BTreeMap<Order, Instant>),
 }
 
@@ -73,7 +74,7 @@ struct Endpoint {
     line: Line,
     in_flight: usize,
     breaker: Breaker,
-    /// It asked to be left alone until then.
+    /// Until when the endpoint asked that nothing be sent.
     not_before: Option<Instant>,
     served: Option<Instant>,
     /// Its key in [`DeliveryScheduler::due`].
@@ -81,7 +82,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// When its next delivery may go; `None` while it has no room or nothing to do.
+    /// Returns when the next delivery may go; `None` while the endpoint has no free slot or no delivery.
     fn next_time(&self, limits: &Limits) -> Option<Instant> {
         let one_at_a_time = limits.strict_order || self.breaker.open_until().is_some();
         let room = if one_at_a_time { 1 } else { limits.per_endpoint };
@@ -93,11 +94,11 @@ impl Endpoint {
 #[derive(Debug)]
 struct Held {
     delivery: Arc<Delivery>,
-    /// When it may be tried; `None` while it is under way or parked.
+    /// When the delivery may be tried; `None` while it is under way or parked.
     due: Option<Instant>,
 }
 
-/// All that is undelivered.
+/// All undelivered deliveries.
 #[derive(Debug)]
 pub struct DeliveryScheduler {
     limits: Limits,
@@ -109,7 +110,7 @@ pub struct DeliveryScheduler {
 }
 
 impl DeliveryScheduler {
-    /// An empty one.
+    /// Makes an empty scheduler.
     pub fn new(limits: Limits) -> DeliveryScheduler {
         DeliveryScheduler {
             limits,
@@ -121,8 +122,8 @@ impl DeliveryScheduler {
         }
     }
 
-    /// A delivery that may be tried from `due` on; `None` for a parked one. One that is already known is
-    /// ignored.
+    /// Adds a delivery that may be tried from `due` on; `None` for a parked one. A delivery that is already
+    /// known is ignored.
     pub fn add(&mut self, delivery: Arc<Delivery>, due: Option<Instant>) {
         let (id, order, endpoint) = (delivery.id, delivery.order(), delivery.target.endpoint.clone());
         if self.held.contains_key(&id) {
@@ -135,17 +136,17 @@ impl DeliveryScheduler {
         }
     }
 
-    /// Puts the endpoint's circuit where it was when its process ended.
+    /// Restores the endpoint's circuit as it was when its process ended.
     pub(crate) fn restore_circuit(&mut self, endpoint: &str, failures: u32, until: Instant) {
         self.change(endpoint, |e, _| e.breaker = Breaker::opened(failures, until));
     }
 
-    /// The endpoint asked to be left alone until then, when its process had not ended yet.
+    /// Restores the pause that the endpoint asked for before its process ended.
     pub(crate) fn restore_retry_after(&mut self, endpoint: &str, until: Instant) {
         self.change(endpoint, |e, _| e.not_before = Some(until));
     }
 
-    /// The next delivery to try now; it counts as under way until its result is passed.
+    /// Returns the next delivery to try now; it counts as under way until its result is passed.
     pub fn next(&mut self, now: Instant) -> Option<Arc<Delivery>> {
         let (time, endpoint) = self.due.first()?.clone();
         if time > now {
@@ -166,34 +167,34 @@ impl DeliveryScheduler {
         taken
     }
 
-    /// When something can be done next, as far as is known now.
+    /// Returns when something can be done next, as far as is known now.
     pub(crate) fn next_time(&self) -> Option<Instant> {
         self.due.first().map(|(time, _)| *time)
     }
 
-    /// Attempts under way.
+    /// Returns the number of attempts under way.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// Deliveries that are not parked.
+    /// Returns the number of deliveries that are not parked.
     pub(crate) fn pending(&self) -> usize {
         self.held.len() - self.parked
     }
 
-    /// Whether it is known, delivered or not.
+    /// Whether the delivery is known, delivered or not.
     pub(crate) fn knows(&self, id: DeliveryId) -> bool {
         self.held.contains_key(&id)
     }
 
-    /// The attempt under way has arrived.
+    /// Notes that the attempt under way has arrived.
     pub(crate) fn delivered(&mut self, id: DeliveryId) {
         if let Some(held) = self.held.remove(&id) {
             self.landed(&held.delivery.target.endpoint);
         }
     }
 
-    /// The attempt under way has failed; the next may come at `due`.
+    /// Notes that the attempt under way has failed; the next may begin at `due`.
     pub(crate) fn try_again(&mut self, id: DeliveryId, due: Instant) {
         let Some(held) = self.held.get_mut(&id) else { return };
         held.due = Some(due);
@@ -202,7 +203,7 @@ impl DeliveryScheduler {
         self.change(&endpoint, |e, _| e.line.insert(due, order));
     }
 
-    /// The attempt under way has failed, and an operator has to say when the next comes.
+    /// Notes that the attempt under way has failed; an operator decides when the next begins.
     pub(crate) fn park(&mut self, id: DeliveryId) {
         let Some(held) = self.held.get(&id) else { return };
         let endpoint = held.delivery.target.endpoint.clone();
@@ -215,7 +216,7 @@ impl DeliveryScheduler {
         self.change(endpoint, |e, _| e.in_flight = e.in_flight.saturating_sub(1));
     }
 
-    /// An operator wants it tried now, and the endpoint too, whatever its circuit says.
+    /// Makes a delivery due now at an operator's wish, and its endpoint too, whatever its circuit says.
     pub(crate) fn retry(&mut self, id: DeliveryId, now: Instant) {
         let Some(held) = self.held.get_mut(&id) else { return };
         let (order, endpoint) = (held.delivery.order(), held.delivery.target.endpoint.clone());
@@ -231,7 +232,7 @@ impl DeliveryScheduler {
         });
     }
 
-    /// An operator has given it up. One that is under way comes to its end.
+    /// Forgets a delivery that an operator has given up. An attempt that is under way goes on to its end.
     pub(crate) fn forget(&mut self, id: DeliveryId) {
         let Some(held) = self.held.get(&id) else { return };
         let (order, endpoint) = (held.delivery.order(), held.delivery.target.endpoint.clone());
@@ -242,7 +243,8 @@ impl DeliveryScheduler {
         self.held.remove(&id);
     }
 
-    /// How an endpoint did; `not_before` is how long it asked to be left alone.
+    /// Notes what an attempt showed about its endpoint; `not_before` is how long the endpoint asked to be
+    /// left alone.
     pub(crate) fn learn(
         &mut self,
         endpoint: &str,

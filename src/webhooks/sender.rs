@@ -1,8 +1,8 @@
-//! The HTTP side: one request, one answer, and no forbidden address.
+//! The HTTP side: sends one request, reads one answer, and calls no forbidden address.
 //!
 //! The addresses of a name are checked when it is resolved, and only those are connected to: there is no
 //! second look-up, which a name's owner could answer differently. If one of a name's addresses is forbidden,
-//! none is called. Redirects are not followed and proxies of the environment not used.
+//! none is called. Redirects are not followed, and proxies from the environment are not used.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -22,13 +22,13 @@ use super::template::{body_of, fill};
 use crate::durable::{causes, error_chain};
 use crate::state::Timestamp;
 
-/// Bytes of an answer's body that are read, so that the connection can be used again; a longer body is cut
-/// off.
+/// How many bytes of an answer's body are read, so that the connection can be used again; a longer body is
+/// cut off.
 const MOST_OF_AN_ANSWER: usize = 64 << 10;
-/// And for so long.
+/// How long an answer's body is read.
 const LONGEST_READING: Duration = Duration::from_secs(2);
 /// The part of an attempt's time that connecting may take. The addresses of a name share it evenly, with the
-/// two families in parallel: where one does not answer, the next is tried within the same attempt.
+/// two families in parallel: when one does not answer, the next is tried within the same attempt.
 const CONNECTING: f64 = 0.75;
 
 /// A request that can be sent.
@@ -45,9 +45,9 @@ pub struct Prepared {
 pub struct Answer {
     /// The status, if there was an answer.
     pub status: Option<u16>,
-    /// The header of this name.
+    /// The value of the header `Retry-After`.
     pub retry_after: Option<String>,
-    /// The receiver does not want this one again.
+    /// The receiver does not want this delivery again.
     pub is_unwanted: bool,
     /// Why there was no answer. Shows no secret.
     pub error: Option<String>,
@@ -60,7 +60,7 @@ pub struct Answer {
 /// Makes the request of an attempt.
 ///
 /// # Errors
-/// Why no request can be made of it, in words that show no secret.
+/// Why no request can be made, in words that show no secret.
 pub(super) fn prepare(settings: &Settings, delivery: &Delivery, now: Timestamp) -> Result<Prepared, String> {
     let target = &delivery.target;
     let url = Url::parse(&target.url).map_err(|e| format!("its address cannot be used: {e}"))?;
@@ -104,7 +104,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// One that follows these settings.
+    /// Makes a sender that follows these settings.
     pub(crate) fn new(settings: &Settings) -> Sender {
         Sender {
             rules: settings.addresses.clone(),
@@ -140,7 +140,8 @@ impl Sender {
         }
     }
 
-    /// Reading the system's certificates takes time, and there may be none: only https needs them.
+    /// Returns the client for https or http. Reading the system's certificates takes time, and there may be
+    /// none: only https needs them.
     fn client(&self, is_secure: bool) -> Result<&Client, &String> {
         let client = if is_secure { &self.secure } else { &self.plain };
         client.get_or_init(|| self.build(is_secure)).as_ref()
@@ -149,7 +150,7 @@ impl Sender {
     fn build(&self, is_secure: bool) -> Result<Client, String> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
-            // The process may already have chosen one; that will do.
+            // The process may already have chosen a provider, which is as good.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
         let mut builder = Client::builder()
@@ -189,7 +190,7 @@ async fn answered(mut response: reqwest::Response) -> Answer {
             }
         }
     };
-    // The status has said everything; what follows it changes nothing.
+    // The status decides the result; the body changes nothing.
     let _ = tokio::time::timeout(LONGEST_READING, read).await;
     answer
 }
@@ -202,7 +203,7 @@ fn failed(error: reqwest::Error) -> Answer {
     let text = match (error.is_timeout(), error.is_connect()) {
         (true, true) => "no connection in time".to_owned(),
         (true, false) => "no answer in time".to_owned(),
-        // The errors above it only say how the client is built.
+        // The errors above this one only tell how the client is built.
         (false, true) => causes(&error)
             .last()
             .map_or_else(|| error.to_string(), |e| format!("no connection: {}", plain(e))),
@@ -211,7 +212,7 @@ fn failed(error: reqwest::Error) -> Answer {
     Answer { error: Some(refused.unwrap_or(text)), is_refused, is_hopeless, ..Answer::default() }
 }
 
-/// Without the number that the system has for it.
+/// Returns the error's text without the system's number for it.
 fn plain(error: &(dyn Error + 'static)) -> String {
     let text = error.to_string();
     text.split_once(" (os error").map_or(text.clone(), |(text, _)| text.to_owned())

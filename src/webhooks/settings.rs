@@ -11,27 +11,26 @@ use super::parsed_url::ParsedUrl;
 use super::target::{DeliveryTarget, endpoint_of};
 use crate::state::Secret;
 
-/// An operator's own receiver.
+/// A receiver that the operator configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its name, unique.
+    /// Its name, which is unique.
     pub name: String,
     pub url: String,
-    /// The events that it receives; none when empty: then it only gives its secrets to callbacks below its
-    /// address.
+    /// The events that it receives. Without any, it only gives its secrets to callbacks below its address.
     pub events: Vec<Event>,
-    /// The newest first; while they are changed, two.
+    /// Its secrets, the newest first; there are two while the secret is being changed.
     pub secrets: Vec<Secret>,
-    /// `POST` when not given.
+    /// The HTTP method; `POST` when not given.
     pub method: Option<String>,
-    /// Sent in addition to our own headers; also with callbacks below its address.
+    /// Headers sent in addition to our own, also with callbacks below its address.
     pub headers: BTreeMap<String, String>,
     /// The template of the body.
     pub body: Option<String>,
 }
 
 impl Endpoint {
-    /// As the receiver of a delivery.
+    /// Returns the endpoint as the receiver of a delivery.
     pub(crate) fn target(&self) -> DeliveryTarget {
         DeliveryTarget {
             endpoint: endpoint_of(&self.url),
@@ -47,37 +46,37 @@ impl Endpoint {
 /// How deliveries are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The pauses before the second, third … try. When they are used up the delivery is parked.
+    /// The pauses before the second, third … try. When they are used up, the delivery is parked.
     pub pauses: Vec<Duration>,
-    /// The longest time of an attempt, from name to last byte.
+    /// The longest time of an attempt, from name resolution to the last byte.
     pub timeout: Duration,
     /// The longest `Retry-After` that is honoured.
     pub retry_after_max: Duration,
-    /// How many attempts are under way at most, without those that wait for a slow receiver.
+    /// How many attempts may be under way, without those that wait for a slow receiver.
     pub concurrency: usize,
-    /// How many of them at one endpoint.
+    /// How many attempts may be under way at one endpoint.
     pub per_endpoint: usize,
-    /// Whether a delivery that waits for its next try holds up those behind it at the same endpoint.
+    /// Whether a delivery that waits for its next try blocks those behind it at the same endpoint.
     pub strict_order: bool,
-    /// Failures of an endpoint in a row that open its circuit.
+    /// How many failures of an endpoint in a row open its circuit.
     pub breaker_failures: u32,
-    /// How long it stays open at first; doubles up to [`Settings::breaker_pause_max`].
+    /// How long a circuit stays open at first; the time doubles up to [`Settings::breaker_pause_max`].
     pub breaker_pause: Duration,
-    /// How long it stays open at most.
+    /// How long a circuit stays open at most.
     pub breaker_pause_max: Duration,
     /// The addresses that may be called.
     pub addresses: AddressRules,
-    /// With which deliveries are signed, unless an endpoint has its own. The newest first.
+    /// The secrets that sign deliveries, unless an endpoint has its own; the newest first.
     pub secrets: Vec<Secret>,
     /// Certificates trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// Operators' own receivers.
+    /// The receivers that operators configured.
     pub endpoints: Vec<Endpoint>,
     /// How long attempts stay in the log.
     pub keep: Duration,
     /// How many attempts stay in the log at most.
     pub keep_entries: usize,
-    /// Records since the last compaction that make the next one due.
+    /// How many records since the last compaction make the next one due.
     pub compact_records: u64,
 }
 
@@ -105,14 +104,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The secrets that a delivery is signed with.
+    /// Returns the secrets that sign a delivery.
     pub(crate) fn secrets_for(&self, target: &DeliveryTarget) -> &[Secret] {
         let by_name = || self.endpoints.iter().find(|e| target.name.as_ref() == Some(&e.name));
         let own = by_name().or_else(|| self.covering(target)).map(|e| e.secrets.as_slice());
         own.filter(|s| !s.is_empty()).unwrap_or(&self.secrets)
     }
 
-    /// The endpoint that gives a callback its headers and secrets: the one with the longest path.
+    /// Returns the endpoint that gives a callback its headers and secrets: the one with the longest path.
     pub(super) fn covering(&self, target: &DeliveryTarget) -> Option<&Endpoint> {
         let other = ParsedUrl::of(&target.url).filter(|_| target.name.is_none())?;
         let places = self.endpoints.iter().filter_map(|e| ParsedUrl::of(&e.url).map(|own| (own, e)));
@@ -120,12 +119,12 @@ impl Settings {
         covering.max_by_key(|(own, e)| (own.depth(), e.url.len())).map(|(_, e)| e)
     }
 
-    /// How much of the past is kept.
+    /// Returns how long and how many attempts are kept.
     pub(crate) fn retention(&self) -> AttemptRetention {
         AttemptRetention { keep: self.keep, entries: self.keep_entries }
     }
 
-    /// The longest time that a delivery can have to wait for its next try.
+    /// Returns the longest time that a delivery can have to wait for its next try.
     pub(super) fn longest_pause(&self) -> Duration {
         self.pauses.iter().copied().max().unwrap_or_default().max(self.retry_after_max)
     }

@@ -1,5 +1,5 @@
 //! Signatures of [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0: HMAC-SHA256 over
-//! `id.timestamp.body`, in base64, one a secret.
+//! `id.timestamp.body`, in base64, one for each secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ fn sign(secret: &Secret, content: &[u8]) -> String {
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// The value of `webhook-signature`; `None` without secrets.
+/// Returns the value of `webhook-signature`; `None` without secrets.
 pub(super) fn signature(secrets: &[Secret], id: &str, timestamp_s: i64, body: &[u8]) -> Option<String> {
     let mut content = format!("{id}.{timestamp_s}.").into_bytes();
     content.extend_from_slice(body);

@@ -12,10 +12,10 @@ use crate::state::Timestamp;
 /// Why a record changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryRefusal {
-    /// It has arrived or was given up.
+    /// The delivery has arrived or was given up.
     #[error("delivery {0} has arrived or was given up")]
     Settled(DeliveryId),
-    /// It waits for an operator.
+    /// The delivery waits for an operator.
     #[error("delivery {0} is parked")]
     Parked(DeliveryId),
     /// Nothing was tried yet, so there is nothing to try again: it is due anyway.
@@ -31,7 +31,7 @@ pub enum DeliveryRefusal {
         /// Which attempt the record names.
         attempt: u32,
     },
-    /// A piece of a compaction that has no begin, or an end that does not fit.
+    /// A record of a compaction that has no begin, or an end that does not fit.
     #[error("it is part of a compaction that is not whole")]
     Compaction,
 }
@@ -39,9 +39,9 @@ pub enum DeliveryRefusal {
 /// An endpoint to which nothing is sent for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circuit {
-    /// Failures in a row.
+    /// How many failures there were in a row.
     pub failures: u32,
-    /// Until when.
+    /// Until when nothing is sent.
     pub open_until: Timestamp,
     /// The error of the last failure.
     pub error: Option<String>,
@@ -52,16 +52,16 @@ pub struct Circuit {
 pub struct DeliveryLogState {
     in_progress: HashMap<DeliveryId, DeliveryProgress>,
     settled: HashSet<DeliveryId>,
-    /// Of these, those that were given up.
+    /// Settled deliveries that were given up.
     discarded: HashSet<DeliveryId>,
     circuits: BTreeMap<String, Circuit>,
-    /// Endpoints that asked to be left alone, and until when.
+    /// The endpoints that asked for a pause, and until when.
     retry_after: BTreeMap<String, Timestamp>,
     endpoints: BTreeMap<String, Timestamp>,
     compaction: Option<Box<Compaction>>,
 }
 
-/// A compaction that is being read: it counts when it is whole.
+/// A compaction that is being read; it takes effect only when it is complete.
 #[derive(Debug, Default)]
 struct Compaction {
     state: DeliveryLogState,
@@ -69,42 +69,42 @@ struct Compaction {
 }
 
 impl DeliveryLogState {
-    /// The progress of an undelivered delivery that was tried.
+    /// Returns the progress of an undelivered delivery that was tried.
     pub(crate) fn progress(&self, id: DeliveryId) -> Option<&DeliveryProgress> {
         self.in_progress.get(&id)
     }
 
-    /// Whether it has arrived, or an operator has given it up.
+    /// Whether the delivery has arrived, or an operator has given it up.
     pub(crate) fn is_settled(&self, id: DeliveryId) -> bool {
         self.settled.contains(&id)
     }
 
-    /// Whether an operator has given it up.
+    /// Whether an operator has given the delivery up.
     pub(crate) fn is_discarded(&self, id: DeliveryId) -> bool {
         self.discarded.contains(&id)
     }
 
-    /// The deliveries that were tried and have not arrived.
+    /// Returns the deliveries that were tried and have not arrived.
     pub(crate) fn in_progress(&self) -> impl ExactSizeIterator<Item = (DeliveryId, &DeliveryProgress)> {
         self.in_progress.iter().map(|(id, progress)| (*id, progress))
     }
 
-    /// The deliveries that have arrived or were given up, as far back as the log goes.
+    /// Returns the deliveries that have arrived or were given up, as far back as the log goes.
     pub fn settled(&self) -> impl ExactSizeIterator<Item = DeliveryId> {
         self.settled.iter().copied()
     }
 
-    /// The endpoints to which nothing is sent for a while.
+    /// Returns the endpoints to which nothing is sent for a while.
     pub(crate) fn circuits(&self) -> &BTreeMap<String, Circuit> {
         &self.circuits
     }
 
-    /// Until when endpoints asked to be left alone (`Retry-After`); that may be over.
+    /// Returns until when endpoints asked for a pause (`Retry-After`); that time may be over.
     pub(crate) fn retry_after(&self) -> &BTreeMap<String, Timestamp> {
         &self.retry_after
     }
 
-    /// Since when each endpoint that was ever configured receives events.
+    /// Returns since when each endpoint that was ever configured receives events.
     pub fn endpoints(&self) -> &BTreeMap<String, Timestamp> {
         &self.endpoints
     }
@@ -117,7 +117,7 @@ impl DeliveryLogState {
         let Record { at, operation, .. } = record;
         match operation {
             Operation::CompactionBegin => {
-                // An interrupted one counts for nothing: the records that it would have replaced are still
+                // An interrupted compaction has no effect: the records that it would have replaced are still
                 // there.
                 self.compaction = Some(Box::default());
                 return Ok(());
@@ -132,7 +132,7 @@ impl DeliveryLogState {
         {
             return self.keep(operation);
         }
-        // A compaction is written in one piece, so another record says that it was cut short.
+        // A compaction is written in one piece, so any other record shows that it was cut short.
         self.compaction = None;
         match operation {
             Operation::Begin { delivery, attempt } => self.begin(delivery, attempt, at),
@@ -150,7 +150,7 @@ impl DeliveryLogState {
                 endpoints.iter().for_each(|endpoint| self.ask_again(endpoint, at));
                 let mut applied = Ok(());
                 for id in deliveries {
-                    // One that does not fit holds up no other.
+                    // A delivery that does not fit does not stop the others.
                     applied = applied.and(self.retry(id, at));
                 }
                 applied
@@ -158,7 +158,7 @@ impl DeliveryLogState {
             Operation::Discard { deliveries, .. } => {
                 let mut applied = Ok(());
                 for id in deliveries {
-                    // One that does not fit holds up no other.
+                    // A delivery that does not fit does not stop the others.
                     applied = applied.and(self.discard(id));
                 }
                 applied
@@ -208,7 +208,7 @@ impl DeliveryLogState {
     fn attempted(&mut self, attempted: Attempted) -> Result<(), DeliveryRefusal> {
         let Attempted { delivery: id, attempt, outcome, error, next_try_at, .. } = attempted;
         if outcome == DeliveryOutcome::Delivered {
-            // That it has arrived is certain, whatever else was lost.
+            // It is certain that the delivery has arrived, whatever other records were lost.
             self.in_progress.remove(&id);
             self.settled.insert(id);
             return Ok(());
@@ -229,7 +229,7 @@ impl DeliveryLogState {
         Ok(())
     }
 
-    /// The newest wish of an endpoint counts; those that are over are of no use.
+    /// Keeps the newest `Retry-After` of an endpoint, and drops those that are over.
     fn note_retry_after(&mut self, wish: Option<(String, Timestamp)>, at: Timestamp) {
         if let Some((endpoint, until)) = wish {
             self.retry_after.retain(|_, until| *until > at);
@@ -244,7 +244,7 @@ impl DeliveryLogState {
         }
     }
 
-    /// Not its fault: the try does not count.
+    /// Makes an interrupted delivery due again. The try does not count, because the receiver is not to blame.
     fn interrupted(&mut self, id: DeliveryId, at: Timestamp) {
         if let Some(progress) = self.in_progress.get_mut(&id)
             && let DeliveryState::InFlight { .. } = progress.standing
@@ -254,7 +254,7 @@ impl DeliveryLogState {
         }
     }
 
-    /// Whether an operator can give it up.
+    /// Checks that an operator can give a delivery up.
     ///
     /// # Errors
     /// [`DeliveryRefusal`], with the reason.
@@ -283,7 +283,7 @@ impl DeliveryLogState {
         Ok(())
     }
 
-    /// Whether an operator can have it tried again.
+    /// Checks that an operator can have a delivery tried again.
     ///
     /// # Errors
     /// [`DeliveryRefusal`], with the reason.
@@ -323,14 +323,14 @@ impl DeliveryLogState {
         if read != records {
             return Err(DeliveryRefusal::Compaction);
         }
-        // Circuits are of the moment; the compacting process has them still.
+        // Circuits describe the moment; the compacting process still has them.
         let circuits = std::mem::take(&mut self.circuits);
         *self = DeliveryLogState { circuits, ..state };
         Ok(())
     }
 
-    /// The operations that a compaction writes, without begin and end. `is_wanted` says of a settled delivery
-    /// whether it could be derived again.
+    /// Returns the operations that a compaction writes, without begin and end. `is_wanted` says of a settled
+    /// delivery whether it could be derived again.
     pub(super) fn kept(&self, is_wanted: &dyn Fn(DeliveryId) -> bool) -> Vec<Operation> {
         let endpoints = self.endpoints.iter();
         let endpoints =
@@ -458,7 +458,7 @@ mod tests {
         assert_eq!(state.circuits()["http://x"].open_until, at(7), "it is probed");
     }
 
-    /// Everything that one operator, two senders and a compaction could write, in any order.
+    /// Generates everything that one operator, two senders and a compaction could write, in any order.
     fn operation() -> impl Strategy<Value = Operation> {
         let outcome = prop::sample::select(vec![
             DeliveryOutcome::Delivered,
@@ -508,7 +508,7 @@ mod tests {
                 let read: Record = serde_json::from_slice(&written).unwrap();
                 prop_assert_eq!(&read.operation, &operation);
                 let applied = state.apply(record(i64::try_from(n).unwrap(), operation));
-                // A whole compaction of nothing replaces everything: it is never written.
+                // A complete but empty compaction would replace everything; none is ever written.
                 if is_compaction && applied.is_ok() && state.settled.is_empty() {
                     arrived.clear();
                 }

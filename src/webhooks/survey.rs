@@ -20,7 +20,7 @@ pub struct Undelivered {
 }
 
 impl Undelivered {
-    /// Whether it would be sent now: its endpoint asked for no pause, and its own pause is over.
+    /// Whether the delivery would be sent now: its endpoint asked for no pause, and its own pause is over.
     pub(crate) fn is_due(&self, survey: &Survey) -> bool {
         let endpoint = &self.delivery.target.endpoint;
         let own = self.progress.as_ref().and_then(|c| match c.standing {
@@ -33,7 +33,7 @@ impl Undelivered {
         !self.is_parked() && [own, wished, circuit].into_iter().flatten().all(is_over)
     }
 
-    /// Whether it waits for an operator.
+    /// Whether the delivery waits for an operator.
     pub(crate) fn is_parked(&self) -> bool {
         self.progress.as_ref().is_some_and(|c| matches!(c.standing, DeliveryState::Parked { .. }))
     }
@@ -42,23 +42,23 @@ impl Undelivered {
 /// The undelivered deliveries at one moment.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// When it was taken.
+    /// When the survey was taken.
     pub at: Timestamp,
-    /// All of them, the oldest first.
+    /// All undelivered deliveries, the oldest first.
     pub undelivered: Vec<Undelivered>,
     /// The endpoints to which nothing is sent for a while.
     pub circuits: BTreeMap<String, Circuit>,
-    /// The endpoints that asked to be left alone, and until when.
+    /// The endpoints that asked for a pause, and until when.
     pub retry_after: BTreeMap<String, Timestamp>,
     /// Damage of the delivery log.
     pub problems: Problems,
 }
 
 impl Survey {
-    /// Looks. Where nothing was ever delivered nothing is made.
+    /// Takes a survey. Where nothing was ever delivered, no file is made.
     ///
     /// # Errors
-    /// When the delivery log cannot be read. Damage is no error.
+    /// The delivery log cannot be read. Damage is no error.
     pub fn take(
         dir: &StateDir,
         queue: &QueueState,
@@ -83,7 +83,7 @@ impl Survey {
     }
 }
 
-/// What follows and has not arrived, in no order.
+/// Returns the deliveries that follow from events and have not arrived, in no order.
 pub(super) fn undelivered_of(
     deriver: &mut Deriver<'_>,
     state: &DeliveryLogState,
@@ -100,8 +100,8 @@ pub(super) fn undelivered_of(
     found
 }
 
-/// How many of a job's deliveries have not arrived, parked ones included: while there are any, the job must
-/// stay in the queue, for they follow from it. An operator can give parked ones up.
+/// Returns how many of a job's deliveries have not arrived, parked ones included. While there are any, the
+/// job must stay in the queue, because they are derived from it. An operator can give parked ones up.
 pub(crate) fn undelivered(
     dir: &StateDir,
     state: &DeliveryLogState,

@@ -1,4 +1,4 @@
-//! The receiver of a delivery. Many deliveries share one.
+//! The receiver of a delivery. Many deliveries share one receiver.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -9,31 +9,31 @@ use crate::queue::{Callback, masked_url};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryTarget {
     pub url: String,
-    /// Scheme, host and port, which fail together: the unit of breaker, order and concurrency.
+    /// Scheme, host and port, which fail together: circuit, order and concurrency apply to them.
     pub endpoint: String,
     /// The configured endpoint's name; `None` for a job's callback.
     pub name: Option<String>,
     pub method: Option<String>,
-    /// Sent in addition to our own headers.
+    /// Headers sent in addition to our own.
     pub headers: BTreeMap<String, String>,
     /// The template of the body.
     pub body: Option<String>,
 }
 
 impl DeliveryTarget {
-    /// A job's callback.
+    /// Makes the receiver of a job's callback.
     pub(crate) fn of_callback(callback: Callback) -> DeliveryTarget {
         let Callback { url, method, headers, body } = callback;
         DeliveryTarget { endpoint: endpoint_of(&url), url, name: None, method, headers, body }
     }
 
-    /// Its address as reports show it.
+    /// Returns the address as reports show it.
     pub(crate) fn shown(&self) -> String {
         masked_url(&self.url)
     }
 }
 
-/// Scheme, host and port of an address, in lower case and without the usual port.
+/// Returns scheme, host and port of an address, in lower case and without the default port.
 pub(super) fn endpoint_of(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
@@ -43,20 +43,20 @@ pub(super) fn endpoint_of(url: &str) -> String {
     format!("{scheme}://{}", place.strip_suffix(usual).unwrap_or(&place))
 }
 
-/// Shares equal targets: a hundred thousand jobs may have the same callback. Those that no delivery has any more
-/// are forgotten, because every job may have a callback of its own.
+/// Shares equal targets: a hundred thousand jobs may have the same callback. Targets that no delivery uses
+/// any more are dropped, because every job may have a callback of its own.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryTargets {
     known: HashSet<Arc<DeliveryTarget>>,
-    /// Unused ones are looked for when there are so many.
+    /// Unused targets are searched when there are this many targets.
     sweep_at: usize,
 }
 
 impl DeliveryTargets {
-    /// Below it no sweep is worth its time.
+    /// With fewer targets than this, a search for unused ones is not worth its time.
     const FEW: usize = 64;
 
-    /// The one that is equal to this.
+    /// Returns the shared target that is equal to this one.
     pub(crate) fn shared(&mut self, target: DeliveryTarget) -> Arc<DeliveryTarget> {
         if let Some(shared) = self.known.get(&target) {
             return Arc::clone(shared);

@@ -16,7 +16,7 @@ struct Document<'a> {
     data: &'a Facts,
 }
 
-/// The body of a delivery; the same bytes at every attempt.
+/// Returns the body of a delivery; every attempt has the same bytes.
 pub(super) fn body_of(delivery: &Delivery) -> Vec<u8> {
     let target = &delivery.target;
     let bodyless = matches!(target.method.as_deref(), Some("GET" | "DELETE"));
@@ -34,7 +34,8 @@ pub(super) fn body_of(delivery: &Delivery) -> Vec<u8> {
     }
 }
 
-/// A template with its names replaced. A value that does not exist (`exit_code` of a killed job) is `null`.
+/// Replaces the names in a template. A value that does not exist (`exit_code` of a killed job) becomes
+/// `null`.
 pub(super) fn fill(template: &str, delivery: &Delivery) -> String {
     let facts = serde_json::to_value(&delivery.facts).unwrap_or_default();
     let value = |name: &str| match name {

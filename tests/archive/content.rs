@@ -1,4 +1,4 @@
-//! What is in an archive: all of the work, once, and no more.
+//! Checks what is in an archive: all of the work, once, and nothing else.
 
 use std::process::Command;
 
@@ -6,7 +6,8 @@ use recovery::archive::archive;
 
 use super::{Scene, has_git_program};
 
-/// What git says that has nothing to do with what was asked does not make it keep all files; each is counted once.
+/// When git prints remarks that have nothing to do with the question, not all files are kept; each file is
+/// counted once.
 #[test]
 fn files_alone_are_kept_whatever_git_remarks() {
     if !has_git_program() {
@@ -26,7 +27,7 @@ fn files_alone_are_kept_whatever_git_remarks() {
     }
 }
 
-/// Nothing but the messages of tags is kept, with those that they are tags of.
+/// Only the messages of tags are kept, with the tags that they point to.
 #[test]
 fn tags_of_a_clone_are_kept_alone() {
     if !has_git_program() {
@@ -38,14 +39,14 @@ fn tags_of_a_clone_are_kept_alone() {
     assert!(scene.has_kept_the_work());
     let found = archive(&scene.dir, "w.1").unwrap().unwrap();
     assert_eq!((found.entries, found.repositories[0].whole), (1, false), "{found:#?}");
-    // As the manual has it.
+    // The script is the one in the manual.
     scene.sh("git clone -q up.git again; cd again; while read -r id kind size; do head -c \"$size\" | git hash-object -t tag -w --stdin; \
               read -r end; done <$TOP/restored/workspace/repo/.git.tags >$TOP/ids; \
               for id in $(cat $TOP/ids); do git tag $(git cat-file tag $id | sed -n 's/^tag //p') $id; done; \
               git cat-file tag in | grep -q precious-work; git cat-file tag out | grep -q outer");
 }
 
-/// Two names that the check sum of names could not tell apart.
+/// Two names with the same checksum.
 #[test]
 fn files_are_told_apart_by_their_whole_names() {
     if !has_git_program() {

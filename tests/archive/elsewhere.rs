@@ -1,4 +1,4 @@
-//! What is elsewhere, or does not count, is not kept.
+//! Work that exists elsewhere, or does not count, is not kept.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use recovery::state::Clock;
 
 use super::{Scene, has_git_program};
 
-/// What is elsewhere: a copy of it would take room for nothing.
+/// What people do that leaves nothing to keep: a copy of what is elsewhere would only take space.
 const NOTHING: &[(&str, &str)] = &[
     (
         "packed tags that are older than the clone",
@@ -97,7 +97,7 @@ fn rules_tell_which_ignored_files_and_how_old_reflogs_count() {
     let mut scene = Scene::with(ignored);
     scene.rules.keep_ignored = vec!["notes.*".to_owned()];
     assert!(scene.has_kept_the_work());
-    // An entry's own date may be any; when its commit was written, the system knows.
+    // The date of an entry is arbitrary; the system knows when its commit was written.
     let old = "export GIT_COMMITTER_DATE='2001-01-01T00:00:00Z'; echo precious-work >>f; git commit -qam two; \
                git reset -q --hard HEAD~1; rm .git/ORIG_HEAD";
     let scene = Scene::with(old);

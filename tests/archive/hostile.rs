@@ -1,5 +1,5 @@
-//! Trees whose author means harm: whatever lies in the place of git's files, nothing is waited for, nothing of the tree
-//! is run, and nothing is read that its author could not have read.
+//! Hostile trees: whatever stands in the place of git's files, no test waits, nothing of the tree is run, and
+//! nothing is read that its author could not have read.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -12,9 +12,9 @@ use super::{Scene, has_git_program};
 use crate::common::{is_root, skipped_by_the_machine};
 
 const SECRET: &str = "top-secret-of-root";
-/// The number of a user that nobody has.
+/// The number of a user that does not exist.
 const OTHER: u32 = 61_000;
-/// Less than what git is waited for.
+/// Less than the time limit of git.
 const SOON: Duration = Duration::from_secs(25);
 
 /// What lies in the place of a file that git, or this program, would open.
@@ -192,7 +192,7 @@ fn tree_of_another_user_leads_to_nothing_that_the_user_could_not_read() {
             "ln -s $TOP/secret .git/refs/heads/s; ln -s $TOP/secret s; ln -sf $TOP/secret .git/packed-refs",
             true,
         ),
-        // Its work is there, but what the user may not read proves nothing.
+        // The work is kept there, because what the user may not read proves nothing.
         (
             "echo w >>f; git commit -qam w; git push -q $TOP/private/repo HEAD:w; git remote add p $TOP/private/repo; \
           git fetch -q p; rm .git/FETCH_HEAD",
@@ -215,7 +215,7 @@ fn tree_of_another_user_leads_to_nothing_that_the_user_could_not_read() {
 fn further_name_of_a_secret_in_a_tree_of_another_user_is_not_copied() {
     for link in ["ln $TOP/secret new/s", "ln $TOP/secret .git/refs/heads/s", "ln $TOP/secret .git/lfs"] {
         let Some(scene) = of_another(&format!("mkdir new; {link}")) else { return };
-        // `chown` went through the name: it is root's again.
+        // `chown` followed the name, so the file belongs to root again.
         scene.sh("chown 0 secret");
         let why = scene.keep().unwrap_err();
         assert!(matches!(why, CannotKeep::Unread { .. }) && !why.may_pass(), "{link}: {why}");
@@ -228,7 +228,7 @@ fn further_name_of_a_secret_in_a_tree_of_another_user_is_not_copied() {
     }
 }
 
-/// A program in place of git tells as whom and with what it is run.
+/// A program in place of git reports as which user and with which environment it runs.
 #[test]
 fn git_runs_as_the_author_with_nothing_but_what_it_is_handed() {
     let Some(mut scene) = of_another("echo precious-work >>f") else { return };
@@ -263,7 +263,8 @@ fn git_runs_as_the_author_with_nothing_but_what_it_is_handed() {
     }
 }
 
-/// What a tree could have run that is asked as git usually is.
+/// The state of a repository is reported, and nothing that the tree could have run by the usual git commands
+/// is run.
 #[test]
 fn state_of_a_repository_is_told_and_nothing_of_it_is_run() {
     if !has_git_program() {
@@ -298,11 +299,11 @@ fn state_of_a_repository_is_told_and_nothing_of_it_is_run() {
     assert!(told().ends_with(", branch fix/one, 5 uncommitted changes"), "{}", told());
     assert_eq!(ran(), 0, "nothing was run");
     scene.sh("cd w/repo; git status --porcelain >$TOP/status 2>&1 || true; test $(ls $TOP/ran | wc -l) -ge 2; rm -f $TOP/ran/*");
-    // What a partial clone lacks would be fetched, and the tree be another one.
+    // git would fetch the objects that a partial clone lacks, and would look into another tree.
     scene.sh("rm -rf w/repo/.git/objects/??; git -C w/repo config core.worktree /");
     assert!(told().contains("not known") || told().contains("uncommitted"), "{}", told());
     assert_eq!(ran(), 0, "nothing was run, nor fetched");
-    // Without git HEAD is told all the same.
+    // Without git, HEAD is reported all the same.
     let without = recovery::archive::KeepRules {
         tools: SearchPath::new(vec![scene.place.path().to_owned()]).unwrap(),
         ..scene.rules.clone()

@@ -25,7 +25,7 @@ fn lender_that_goes_too_is_kept_with_its_borrower() {
               test \"$(git log --format=%s | tr '\\n' ' ')\" = 'n one '; git fsck --full");
 }
 
-/// What a kept repository borrows from and nobody can open is said.
+/// The archive's note names a lender that nobody can open.
 #[test]
 fn lender_that_cannot_be_opened_is_named() {
     if !has_git_program() {
@@ -43,7 +43,7 @@ fn lender_that_cannot_be_opened_is_named() {
     }
 }
 
-/// What another workspace has in the place of git's files holds no folder but one that it names.
+/// Whatever another workspace has in the place of git's files, it only blocks a folder that it names.
 #[test]
 fn folder_is_not_held_by_what_another_workspace_has_in_the_place_of_a_file() {
     if !has_git_program() {
@@ -70,7 +70,7 @@ fn folder_is_not_held_by_what_another_workspace_has_in_the_place_of_a_file() {
     assert!(matches!(stopped, Err(CannotKeep::Stopped)), "{stopped:?}");
 }
 
-/// What has its objects in a folder, or its own folder, holds it.
+/// A repository that has its objects, or its own folder, in a folder blocks the removal of that folder.
 #[test]
 fn folder_stays_while_a_repository_in_another_workspace_needs_it() {
     if !has_git_program() {
@@ -93,7 +93,7 @@ fn folder_stays_while_a_repository_in_another_workspace_needs_it() {
         assert!(why.may_pass() && why.to_string().contains("jobs/b/"), "{why}");
         request("b.1", "b").unwrap();
         scene.sh("rm -rf state/jobs/b");
-        // As of now, whatever was found before.
+        // The judgement is made anew, whatever was found before.
         request("a.1", "a").unwrap();
     }
 }
@@ -135,7 +135,7 @@ fn folder_stays_while_a_working_tree_elsewhere_has_its_repository_in_it() {
         let scene = scene.then(end);
         assert!(scene.keep().is_ok(), "{script}: {:?}", scene.keep());
     }
-    // In a trash by now.
+    // The folder is in a trash by now.
     let scene =
         Scene::with("git worktree add -q -b x $TOP/out; cd $TOP/state/cleanup; mkdir trash; mv $TOP/w trash");
     let trash = scene.dir.paths.cleanup_trash().join("w");

@@ -1,4 +1,5 @@
-//! Git work of folders that go: whatever a repository alone has is kept, and what others have is not.
+//! Git work of folders that are removed: everything that only one repository has is kept, and what others
+//! have is not.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 mod content;
@@ -22,7 +23,7 @@ use recovery::state::{Clock, StateDir};
 
 const WORK: &str = "precious-work";
 
-/// A state directory, an origin with one commit, and a folder `w` that is to go.
+/// A state directory, an origin with one commit, and a folder `w` that is to be removed.
 struct Scene {
     w: PathBuf,
     place: tempfile::TempDir,

@@ -1,4 +1,5 @@
-//! Remotes that are on this machine: what counts is what they will have tomorrow, with all that it consists of.
+//! Remotes on this machine: a remote counts by what it will have tomorrow, with all the objects that this
+//! consists of.
 
 use recovery::archive::KeepOutcome;
 
@@ -10,7 +11,7 @@ const PUSHED: &str = "git checkout -qb x; echo precious-work >>f; git commit -qa
 const MORE: &str = "git checkout -qb x; for i in 1 2; do echo precious-work $i >f; git commit -qam $i; done; \
     git push -q origin x; git -C $TOP/up.git config uploadpack.allowFilter true";
 
-/// What the remote does with it, so that it is kept.
+/// What happens to the remote, so that the work must be kept.
 const LACKING: &[(&str, &str, &str)] = &[
     ("branch was deleted", PUSHED, "git -C $TOP/up.git branch -qD x"),
     ("branch was overwritten", PUSHED, "git -C $TOP/first push -qf origin HEAD:x"),

@@ -1,4 +1,4 @@
-//! Folders in a trash: judged as where they were, and again when they were changed.
+//! Folders in a trash are judged by their former place, and again when they were changed.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ fn fingerprint_tells_what_was_changed_and_not_what_was_moved() {
     assert_eq!(fingerprint(&scene.w.join("gone")).unwrap(), None);
 }
 
-/// What moved into a trash is judged as where it was, and what came later is kept.
+/// A folder that was moved to a trash is judged by its former place, and later work in it is kept.
 #[test]
 fn folder_in_a_trash_is_judged_as_where_it_was() {
     if !has_git_program() {
@@ -92,7 +92,7 @@ fn note_of_a_judgement_holds_while_its_archives_are_there() {
     assert!(lacks(&judged));
     scene.sh("rm -r w; mv u w");
     assert!(holds(&judged));
-    // What is proven needs none.
+    // Work that is proven elsewhere needs no archive.
     scene.sh("rm w/repo/n");
     assert!(!holds(&judged));
     let judged = noted(&judged);

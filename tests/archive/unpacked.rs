@@ -1,4 +1,4 @@
-//! What is unpacked is what was there, and works.
+//! An unpacked archive has the former content, and works.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Archives on the disk: made once, never replaced by less, whole or not there.
+//! Archives on the disk are made once, never replaced by one with less, and complete or absent.
 
 use recovery::archive::{KeepOutcome, KeepRequest, archive, archives, keep, remove, restore};
 use recovery::durable::Disk;

@@ -15,11 +15,11 @@ pub const ENOSPC: i32 = 28;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refuse {
     Nothing,
-    /// One effect, by its number from 0.
+    /// One effect, by its number, counted from 0.
     Only(u64),
     /// That effect and everything after it: the disk is gone.
     From(u64),
-    /// The next so many syncs of files.
+    /// The next syncs of files, this many.
     Syncs(u64),
 }
 
@@ -87,7 +87,7 @@ impl Observer for Faults {
     }
 }
 
-/// Runs `act` on a thread of its own and fails the test when it does not return in time.
+/// Runs `act` on a separate thread and fails the test when it does not return in time.
 pub fn within<T: Send + 'static>(seconds: u64, act: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, receive) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -96,20 +96,21 @@ pub fn within<T: Send + 'static>(seconds: u64, act: impl FnOnce() -> T + Send + 
     receive.recv_timeout(std::time::Duration::from_secs(seconds)).expect("it did not return in time")
 }
 
-/// A folder that is gone afterwards; in memory where that can be, so that a thousand syncs cost little.
+/// Returns a folder that is removed at the end; it is in memory where possible, so that a thousand syncs cost
+/// little.
 pub fn scratch() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
     tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// Says that a test does not run here; where all must run it fails.
+/// Reports that a test does not run here; where all tests must run, it fails.
 pub fn skipped(why: &str) {
     let must_run = std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_some_and(|set| !set.is_empty());
     assert!(!must_run, "RECOVERYCTL_TESTS_MUST_RUN is set, and this test cannot run: {why}");
     skipped_by_the_machine(why);
 }
 
-/// The same for what no installation gives: a kernel, a file system, a privilege of this machine's.
+/// The same for what no installation provides: a kernel, a file system, a privilege on this machine.
 pub fn skipped_by_the_machine(why: &str) {
     use std::io::Write;
     let test = std::thread::current().name().unwrap_or("a test").to_owned();

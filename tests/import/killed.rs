@@ -1,4 +1,4 @@
-//! An import that is killed at any effect on the disk and repeated ends as an undisturbed one.
+//! An import that is killed at any effect on the disk, and repeated, ends like an undisturbed one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -56,7 +56,7 @@ fn imports_in_a_process_of_its_own() {
     take_over(&dir, Path::new(&variable(WORKSPACE)), &options()).unwrap();
 }
 
-/// True when it was killed.
+/// Returns true when the import was killed.
 fn import_killed_at(legacy: &Legacy, at: usize) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "import::killed::imports_in_a_process_of_its_own", "--ignored"])

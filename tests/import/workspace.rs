@@ -1,4 +1,4 @@
-//! Builds workspaces as the former server leaves them, and looks at what became of them.
+//! Builds workspaces as the former server leaves them, and reads the results.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
@@ -96,7 +96,7 @@ impl Legacy {
         take_over(&self.state_dir(), &self.root, options)
     }
 
-    /// Imports; the workspace must be as it was.
+    /// Imports, and checks that the workspace did not change.
     pub(crate) fn import(&self) -> ImportReport {
         let before = tree(&self.root);
         let report = self.import_with(&options()).unwrap();

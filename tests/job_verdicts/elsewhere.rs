@@ -58,7 +58,7 @@ fn free_after_a_reboot_is_dead_whatever_has_those_pids_now() {
     }
 }
 
-/// The file with the boot's id may be hidden from one of two, or mounted over.
+/// The file with the boot's id may be hidden from one of two processes, or mounted over.
 #[test]
 fn another_boot_id_proves_no_death_while_the_recorded_process_lives() {
     let mut world = World::new();

@@ -1,4 +1,4 @@
-//! Nothing of an attempt is seen any more: its files say whether it ended, crashed or never began.
+//! Nothing of an attempt is left but its files: they show whether it ended, crashed or never began.
 
 use std::time::Duration;
 
@@ -137,7 +137,8 @@ fn damaged_files_are_kept_and_judged_by_what_is_left() {
     record.write(&world.dir.disk, &paths.command()).unwrap();
     assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()));
     drop(command);
-    // What other tests start is this process for a moment, until its exec: with all that was open here.
+    // What other tests start is this process for a moment, until its exec, with everything that was open
+    // here.
     let begun = std::time::Instant::now();
     let mut verdict = world.judge(&job).verdict;
     while verdict != Verdict::Crashed && begun.elapsed() < Duration::from_secs(10) {

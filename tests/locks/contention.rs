@@ -42,12 +42,12 @@ fn there_is_never_a_second_holder_and_tokens_strictly_rise_under_random_kills() 
         seed ^= seed << 17;
         let before = grants();
         until("somebody is granted the lock", || grants() > before);
-        // Every other time the one that holds it now, if that can be told.
+        // Every second time, the present holder is killed, if it can be determined.
         let owner = std::fs::read_to_string(bench.file("owner")).unwrap();
         let of_owner = contenders.iter().position(|c| owner.starts_with(&format!("{} ", c.child.id())));
         let random = usize::try_from(seed % 20).unwrap();
         let victim = contenders.swap_remove(of_owner.filter(|_| seed.is_multiple_of(2)).unwrap_or(random));
-        // Another part of the cycle each time.
+        // Each kill comes at another part of the cycle.
         for _ in 0..seed % 5_000 {
             std::hint::spin_loop();
         }

@@ -51,7 +51,7 @@ fn another_boot_id_alone_gives_no_lock_away_while_its_process_lives() {
 fn another_machine_and_another_namespace_are_unknown() {
     let bench = Bench::new();
     drop(bench.take().unwrap());
-    // No namespace has this number: that nobody is in it is seen by who sees all of them.
+    // No namespace has this number: a process that sees all namespaces sees that none has it.
     bench.edit(|m| m["host"]["pid_namespace"] = 1.into());
     let sees_all =
         recovery::system::Host::this().sees_all_namespaces() && rustix::process::geteuid().is_root();

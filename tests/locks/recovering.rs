@@ -42,8 +42,8 @@ fn a_recovery_that_was_cut_short_is_repeated() {
     assert_eq!(bench.recover(JobLiveness::Unknown), Some(LockOutcome::Released));
 }
 
-/// One recovery of many locks: those of the living are kept, those of the dead given back, and each is
-/// told with its evidence.
+/// A recovery of many locks keeps those of the living and gives back those of the dead, and reports each with
+/// its evidence.
 #[test]
 fn a_recovery_tells_the_living_from_the_dead_among_many() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Giving back in the holder's stead.
+//! Gives a lock back in the holder's name.
 
 use super::bench::{Bench, until};
 use super::other::Other;

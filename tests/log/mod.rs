@@ -312,7 +312,7 @@ fn a_foreign_segment_is_not_read_and_not_touched() {
     }
 }
 
-/// What a run under a failing disk did; goes on after each error as a careful program would.
+/// Returns what a run on a failing disk did; it goes on after each error, as a careful program would.
 fn run(root: &Path, disk: &Disk, acknowledged: &mut Vec<String>, tried: &mut Vec<String>) {
     let mut log = None;
     let batches: [&[&str]; 7] = [
@@ -401,8 +401,8 @@ fn after_a_failed_sync_nobody_acknowledges_until_it_is_verified() {
         third.append(&["three"]).unwrap();
         let mut expected = vec!["one", "two", "three"];
         if fresh_segment {
-            // What is suspect begins its segment then, and is written anew under the same name, while
-            // the third has the old file of that name open.
+            // The suspect part then begins its segment, and is written anew under the same name, while the
+            // third has the old file of that name open.
             failing.rotate().unwrap();
             third.locked::<_, LogError>(|l| l.append(&["not synced"])).unwrap();
             expected.push("not synced");

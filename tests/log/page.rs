@@ -31,7 +31,8 @@ fn a_lost_or_damaged_page_is_rebuilt() {
     }
 }
 
-/// Whatever somebody writes into the page: no number is left out, and nothing counts as synced that is not written.
+/// Whatever is written into the page, no number is left out, and nothing counts as synced that is not
+/// written.
 #[test]
 fn no_number_is_taken_from_a_damaged_page() {
     let root = scratch();
@@ -75,8 +76,8 @@ fn a_page_that_is_damaged_while_it_is_used_is_mended() {
                 page.read_exact_at(&mut bytes, word * 8).unwrap();
                 page.write_all_at(&(u64::from_le_bytes(bytes) ^ change).to_le_bytes(), word * 8).unwrap();
                 let what = format!("word {word} ^ {change:x}, rotated: {is_rotated}");
-                // Readers look at the end and have it synced; a failed sync, which the page may tell of now, is for
-                // those who write to get over.
+                // Readers look at the end and have it synced; writers must recover from a failed sync, which
+                // the page may report now.
                 assert_eq!(log.end().last_seq, count, "{what}");
                 if log.commit(count).is_err() {
                     log.verify().unwrap();

@@ -19,7 +19,7 @@ use recovery::recovery::{
 };
 use recovery::state::{Clock, StateDir};
 
-/// A state directory that goes away with the test.
+/// Returns a state directory that is removed with the test.
 fn state() -> (tempfile::TempDir, StateDir) {
     let folder = tempfile::tempdir().unwrap();
     let dir = StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
@@ -52,7 +52,7 @@ fn broken(_: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     Err(PhaseError::failed("cannot mend the roof", "no ladder"))
 }
 
-/// A phase that writes its name down when it runs.
+/// Makes a phase that notes its name when it runs.
 fn noting(name: &'static str, notes: &Arc<Mutex<Vec<&'static str>>>) -> Phase {
     let notes = Arc::clone(notes);
     Phase::new(name, "items", move |_| {

@@ -31,7 +31,7 @@ fn independent_phases_run_side_by_side() {
     let meeting = Arc::new(Barrier::new(2));
     let meets = |name| {
         let meeting = Arc::clone(&meeting);
-        // Neither gets past without the other: one after the other would hang.
+        // Neither can go on without the other: in sequence they would hang.
         Phase::new(name, "items", move |_| {
             meeting.wait();
             Ok(PhaseOutcome::default())

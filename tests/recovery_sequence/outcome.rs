@@ -53,7 +53,7 @@ fn a_broken_resource_is_named() {
     assert_eq!(record.snapshot.degraded_resources().collect::<Vec<_>>(), [&web]);
 }
 
-/// It was called completed beside a finding that acknowledged records are lost.
+/// A recovery was called completed although a finding said that acknowledged records were lost.
 #[test]
 fn a_recovery_that_found_a_loss_is_degraded() {
     let (_folder, dir) = state();

@@ -110,7 +110,7 @@ fn gone_process() -> u32 {
     child.id()
 }
 
-/// Its process cannot be seen from here, but the lock that it holds can.
+/// The process cannot be seen from here, but the lock that it holds can be.
 #[test]
 fn what_another_host_claims_is_believed_while_the_lock_is_held() {
     let (_folder, dir) = state();

@@ -1,5 +1,5 @@
-//! The disk gives out at each effect in turn, for good: what lies there then is what a kill at that
-//! place leaves. The next run must find its way from every one of them.
+//! The disk fails at each effect in turn, for good: what it then holds is what a kill at that place leaves.
+//! The next run must recover from each of them.
 
 use std::io;
 use std::sync::Arc;
@@ -40,12 +40,12 @@ fn from_wherever_the_disk_gave_out_the_next_run_finds_its_way() {
         effects += 1;
         assert!(effects < 500, "the run never came to its end");
     }
-    // The holder's hint 2, three files replaced 5 each, the request removed 2; the progress in between
-    // comes on top, as often as the writer gets to it.
+    // The holder's hint takes 2 effects, three replaced files 5 each, the removed request 2; the progress in
+    // between adds more, depending on the writer.
     assert!(effects >= 19, "only {effects} effects: was everything written?");
 }
 
-/// True when the disk did give out.
+/// Returns true when the disk did fail.
 fn given_out_after(effects: usize) -> bool {
     let (_folder, dir) = state();
     let before = run_all(&dir, vec![Phase::new("locks", "locks", fine)]);

@@ -39,7 +39,7 @@ fn a_phase_that_recovers_in_a_later_try_has_succeeded() {
         (PhaseStatus::Succeeded, 3, 3, Some(10))
     );
     assert_eq!(phase.message.as_deref(), Some("3 locks"));
-    // What the tries before it found would be told twice.
+    // The findings of earlier tries would be reported twice.
     let sentences: Vec<&str> = phase.findings.iter().map(|f| f.sentence.as_str()).collect();
     let retried = "Phase locks of the recovery needed 3 tries; before the last one: cannot read the locks: disk asleep.";
     assert_eq!(sentences, ["Seen in try 2.", retried]);

@@ -28,7 +28,7 @@ fn layers() -> Vec<Vec<String>> {
     all
 }
 
-/// What stands on one line does not know each other.
+/// Layers on the same line do not use each other.
 #[test]
 fn layers_arrows_go_down_only() {
     let layers = layers();
@@ -69,7 +69,7 @@ fn files_form_no_circle() {
     }
 }
 
-/// The sets of files of which each leads to each other.
+/// Returns the sets of files in which each leads to every other.
 fn circles_in<'a>(uses: &BTreeMap<&'a Module, BTreeMap<Module, String>>) -> Vec<Vec<&'a Module>> {
     let modules: Vec<&'a Module> = uses.keys().copied().collect();
     let place = |module: &Module| modules.binary_search(&module).ok();
@@ -100,10 +100,11 @@ fn reached_from(from: usize, next: &[Vec<usize>]) -> Vec<bool> {
     reached
 }
 
-/// The table of findings is offered whole.
+/// The table of findings is exported as a whole.
 const OFFERED_WHOLE: &str = "src/findings/catalogue";
 
-/// Rustc finds what is `pub` and not exported (`unreachable_pub`); this, what is exported for nobody.
+/// Rustc finds what is `pub` and not exported (`unreachable_pub`); this test finds what is exported and used
+/// by nobody.
 #[test]
 fn pub_functions_are_used_by_other_crates() {
     let named: BTreeSet<String> = ["commands", "tui", "lab", "xtask", "tests", "benches"]
@@ -146,7 +147,7 @@ fn files_are_short() {
     assert!(long.is_empty(), "files of more than {LONGEST} lines:\n{}", long.join("\n"));
 }
 
-/// The list of files in CONTRIBUTING.md is what the next owner goes by.
+/// CONTRIBUTING.md must name existing files, because the next maintainer relies on its list.
 #[test]
 fn contributing_names_files_that_are_there() {
     let page = std::fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();

@@ -1,4 +1,4 @@
-//! What the files of a crate say of one another, read from their text: imports, paths, definitions.
+//! Reads from their text what the files of a crate say about each other: imports, paths, definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ impl Crate {
         };
         for import in &source.imports {
             let Some(path) = self.absolute(module, &import.path) else { continue };
-            // A parent that offers what its children define does not use it.
+            // A parent that re-exports what its children define does not use it.
             let is_offered = import.is_public && path.starts_with(module);
             if !is_offered && import.name != "*" {
                 add(self.definition_of(&path, 0), import.path.join("::"));

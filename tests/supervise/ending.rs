@@ -61,7 +61,8 @@ pub(super) fn a_cancelled_job_is_ended() {
     assert_eq!(world.exit("a").signal, Some(15));
 }
 
-/// As when who cancels is killed before it signals, is in another process namespace, or may not signal.
+/// The process that cancels may be killed before it signals, be in another process namespace, or not be
+/// allowed to signal.
 pub(super) fn cancel_in_the_log_alone_ends_the_job() {
     let mut world = World::new();
     let started = world.file("started");
@@ -109,8 +110,8 @@ pub(super) fn signal_without_a_wish_interrupts_the_job() {
     }
 }
 
-/// As at a shutdown, where the supervisor may be the last that is signalled. One command handles the signal and
-/// ends in order, which by its exit status might be its own end; the other dies of it.
+/// This is as at a shutdown, where the supervisor may be the last to be signalled. One command handles the
+/// signal and ends in order, which by its exit status might be its own end; the other dies of it.
 pub(super) fn command_that_ends_before_its_supervisor_is_signalled_is_interrupted() {
     let handles = "trap 'exit 0' TERM; echo $$ > STARTED; while :; do sleep 0.01; done";
     let dies = "echo $$ > STARTED; exec sleep 600";
@@ -155,7 +156,7 @@ pub(super) fn end_that_nothing_asked_for_is_recorded_at_once() {
     };
     let pause = Duration::from_millis(400);
     assert!(taken("trap : TERM") >= pause, "it is not asked whether the command has a handler");
-    // On a busy machine one may take longer.
+    // On a busy machine, single ones may take longer.
     assert!((0..20).any(|_| taken(":") < pause), "each of them waited for a signal");
 }
 

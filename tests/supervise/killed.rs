@@ -24,7 +24,7 @@ pub(super) fn supervisor_killed_while_interrupted_leaves_that_word() {
     });
     supervisor.kill();
     end_process(command, 5_000).unwrap();
-    // What the command has started last may live a moment longer.
+    // The last process that the command started may live a moment longer.
     wait_until("a recovery finds it gone", || {
         reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
         world.status("a") != JobStatus::Running
@@ -79,7 +79,7 @@ pub(super) fn killed_at_any_moment_nothing_runs_twice() {
             2 => wait_until("the command is recorded", || paths.command().exists()),
             _ => wait_until("the command runs", || ran.exists()),
         }
-        // The moment is what is tried here, not waited for.
+        // The test tries this moment; it does not wait for anything.
         std::thread::sleep(Duration::from_micros(u64::from(round / 4) * 600));
         supervisor.kill();
         wait_until("its end is certain", || {

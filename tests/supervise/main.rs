@@ -142,7 +142,7 @@ fn be_supervisor(arguments: &[OsString]) -> ExitCode {
         kill_grace: Duration::from_millis(300),
         heartbeat: Duration::from_millis(50),
         lock_wait: Duration::from_millis(300),
-        // Those that are killed here leave nobody who would remove a control group.
+        // Processes that are killed here leave nobody who would remove a control group.
         cgroup: false,
         ..SuperviseSettings::new(job, claim, trampoline)
     };

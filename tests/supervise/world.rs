@@ -99,7 +99,7 @@ impl World {
     }
 }
 
-/// Ended with the test, if it has not ended by itself.
+/// A supervisor that is ended with the test, if it has not ended by itself.
 pub(super) struct Supervisor(pub(super) Child);
 
 impl Supervisor {

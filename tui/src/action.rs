@@ -5,7 +5,7 @@ use recovery::operations::{Entry, Offer, TABLE};
 
 use crate::views::View;
 
-/// How much it may destroy.
+/// How it must be confirmed, by the harm that it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Weight {
     /// To be confirmed.
@@ -23,7 +23,7 @@ pub struct Action {
     pub verb: &'static str,
     /// The words after `recoveryctl`.
     pub words: Vec<String>,
-    /// What it does, in a sentence.
+    /// A sentence that says what it does.
     pub does: String,
     /// How it is confirmed.
     pub weight: Weight,
@@ -61,7 +61,7 @@ impl Action {
         action
     }
 
-    /// Names come last; one that looks like an option is kept from being one.
+    /// Adds names, which come last; a name that looks like an option is kept from being one.
     fn name(&mut self, names: &[String]) {
         if names.iter().any(|name| name.starts_with('-')) {
             self.words.push("--".to_owned());
@@ -90,7 +90,7 @@ impl Action {
         )
     }
 
-    /// Say that a loss was seen.
+    /// Acknowledges a loss.
     pub fn acknowledge(finding: &str) -> Action {
         let does = "The loss is told no more; who acknowledged it, when and why stays on the list and in the audit \
                     trail.";
@@ -100,7 +100,7 @@ impl Action {
         Action { can_rehearse: false, reason: "seen", ..action }
     }
 
-    /// Pass a phase over.
+    /// Skips a phase.
     pub fn skip_phase(phase: &str) -> Action {
         let does = "The recovery that is under way passes it over at its next safe point; else the next \
                     recovery does. What waits for it goes on without it.";
@@ -122,20 +122,20 @@ impl Action {
         Action { can_rehearse: false, ..Action::new("Leave safe mode", "Clear", &words, does) }
     }
 
-    /// Queue the next attempt.
+    /// Queues the next attempt of jobs.
     pub fn resume(jobs: &[String]) -> Action {
         let does = "Queues the next attempt, from the checkpoint if the job has saved one.";
         Action::of_many(titled("Resume", "job", jobs), "Resume", &["resume"], jobs, does)
     }
 
-    /// Queue the next attempt without the checkpoint.
+    /// Queues the next attempt of jobs without the checkpoint.
     pub fn resume_fresh(jobs: &[String]) -> Action {
         let does = "Queues the next attempt, from the beginning: the checkpoint is not used.";
         let title = format!("{} from the beginning", titled("Resume", "job", jobs));
         Action::of_many(title, "Resume", &["resume", "--fresh"], jobs, does)
     }
 
-    /// End jobs.
+    /// Cancels jobs.
     pub fn cancel(jobs: &[String]) -> Action {
         let does = "Queued jobs are over at once, running ones are ended. They can be resumed.";
         Action::of_many(titled("Cancel", "job", jobs), "Cancel job", &["jobs", "cancel"], jobs, does)
@@ -176,7 +176,7 @@ impl Action {
         Action { can_rehearse: false, ..action }
     }
 
-    /// Pass a phase of a cleanup over.
+    /// Skips a phase of a cleanup.
     pub fn skip_cleanup(cleanup: &str, phase: &str) -> Action {
         let does = "Passes the phase over for good: what it would have removed stays.";
         let title = format!("Skip phase {phase} of cleanup {cleanup}");
@@ -192,14 +192,14 @@ impl Action {
         Action { can_rehearse: false, is_long: true, ..action }
     }
 
-    /// Look for orphans.
+    /// Scans for orphans.
     pub fn scan() -> Action {
         let does =
             "Looks for damage and for what no job owns any more. It changes nothing but the saved plan.";
         Action { can_rehearse: false, is_long: true, ..Action::new("Scan", "Scan", &["scan"], does) }
     }
 
-    /// Carry a part of a plan out.
+    /// Executes a part of a plan.
     pub fn remove_orphans(plan: &str, ids: &[String], size: &str) -> Action {
         let does =
             format!("Removes them, {size}. Each check is made again right before; folders go to the trash.");
@@ -208,7 +208,7 @@ impl Action {
         Action::new(titled("Remove", "orphan", ids), "Remove", &words, does)
     }
 
-    /// Carry a whole plan out.
+    /// Executes a whole plan.
     pub fn carry_out_plan(plan: &str) -> Action {
         let does = "Removes what the plan calls safe. Each check is made again right before; folders go to the trash.";
         let words = ["orphans", "cleanup", "--plan", plan];
@@ -229,7 +229,7 @@ impl Action {
         Action::new("Replay all parked deliveries", "Replay", &words, does)
     }
 
-    /// Give deliveries up.
+    /// Discards deliveries.
     pub fn discard_webhooks(ids: &[String]) -> Action {
         let does = "Gives it up for good: its receiver is never told.";
         let title = titled("Give up", "delivery", ids).replace("deliverys", "deliveries");
@@ -263,15 +263,15 @@ fn titled(verb: &str, noun: &str, names: &[String]) -> String {
 /// The meaning of a command line of recoveryctl.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Meant {
-    /// To be confirmed and run.
+    /// An action, to be confirmed and run.
     Action(Box<Action>),
-    /// To be shown.
+    /// A view to show.
     Show(View),
-    /// Evidence to be shown.
+    /// An object whose evidence to show.
     Why(String),
-    /// A job to be shown.
+    /// A job to show.
     Job(String),
-    /// Only a shell can do that.
+    /// Only a shell can run this.
     Nothing,
 }
 
@@ -326,7 +326,7 @@ pub fn meant(line: &str) -> Meant {
     }
 }
 
-/// The operation that a command line offers to do with jobs, and the jobs.
+/// Returns the operation that a command line offers to do with jobs, and the jobs.
 fn offered<'a, 'b>(words: &'a [&'b str]) -> Option<(&'static Entry, Offer, &'a [&'b str])> {
     TABLE.iter().find_map(|row| {
         let jobs = words.strip_prefix(row.entry.words)?;

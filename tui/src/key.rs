@@ -1,4 +1,4 @@
-//! Keys, and the one table of their commands: the update obeys it, the help shows it, and a test compares it
+//! Keys, and the one table of their commands: the update uses it, the help shows it, and a test compares it
 //! with `docs/tui.md`.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -31,7 +31,7 @@ impl Key {
         }
         let control = event.modifiers.contains(KeyModifiers::CONTROL);
         Some(match event.code {
-            // Text typed before the terminal was raw ends its lines so.
+            // Text that was typed before the terminal was raw ends its lines with this.
             KeyCode::Char('j') if control => Key::Enter,
             KeyCode::Char(c) if control => Key::Control(c.to_ascii_lowercase()),
             KeyCode::Char(c) => Key::Char(c),

@@ -12,7 +12,7 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use crate::key::Key;
 use crate::message::Message;
 
-/// How long it waits for a key before it checks whether the dashboard is over, in nanoseconds.
+/// How long the thread waits for a key before it checks whether the dashboard is over, in nanoseconds.
 const TURN: i64 = 100_000_000;
 
 /// Sends typed keys until `over`; reports when the terminal is gone.
@@ -39,13 +39,13 @@ const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR).union(PollFlags::NV
 fn wait(nanoseconds: i64) -> PollFlags {
     let stdin = io::stdin();
     let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-    // Interrupted by a signal: looked at again.
+    // A signal may interrupt the wait; the caller looks again.
     let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: nanoseconds }));
     fds[0].revents()
 }
 
 /// Makes crossterm look at the terminal again. It waits for new events: when a change of size and a key come
-/// at once it reports the size, and the key only when the next one comes. Setting the terminal's present
+/// at once, it reports the size, and the key only when the next event comes. Setting the terminal's present
 /// modes wakes that wait.
 fn wake() {
     let stdin = io::stdin();
@@ -54,13 +54,13 @@ fn wake() {
     }
 }
 
-/// Takes everything that waits, a change of size too; how much there was.
+/// Takes all waiting events, also a change of size; returns their number.
 fn take(messages: &Sender<Message>) -> io::Result<usize> {
     let mut taken = 0;
     while event::poll(Duration::ZERO)? {
         let event = event::read()?;
         taken += 1;
-        // Escape and the key after it, when they come together: on a slow line they do.
+        // Escape and the next key came together, as they do on a slow line.
         if matches!(event, Event::Key(key) if key.modifiers.contains(KeyModifiers::ALT)) {
             let _ = messages.send(Message::Key(Key::Escape));
         }

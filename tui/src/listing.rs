@@ -24,7 +24,7 @@ pub enum Tone {
 /// A field of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell<'a> {
-    /// As it comes: made safe where it is drawn.
+    /// The text as it comes; it is made safe where it is drawn.
     pub text: Cow<'a, str>,
     /// How it looks.
     pub tone: Tone,
@@ -53,7 +53,8 @@ pub struct Column {
     pub grow: usize,
     /// Whether its texts are aligned to the right.
     pub right: bool,
-    /// Columns of a higher rank are left out first when there is no room; 0 is always there.
+    /// Columns of a higher rank are left out first when there is no room; a column of rank 0 is never left
+    /// out.
     pub rank: u8,
 }
 
@@ -74,7 +75,7 @@ impl Column {
     }
 }
 
-/// Something that can be opened, and is read again while it is open.
+/// Something that can be opened, and that is read again while it is open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Object {
     /// A job, by its id.
@@ -89,9 +90,9 @@ pub enum Object {
 
 /// What opening a line shows.
 pub enum Open {
-    /// To be read.
+    /// An object that must be read.
     Object(Object),
-    /// All is known already.
+    /// A document that needs no further read.
     Document(Arc<dyn Document>),
 }
 
@@ -101,17 +102,17 @@ pub trait Listing: Send + Sync {
     fn columns(&self) -> &'static [Column];
     /// How many lines.
     fn len(&self) -> usize;
-    /// Whether there is none.
+    /// Whether there is no line.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
     /// The identity of a line: the selection and the marks stay with it.
     fn key(&self, row: usize) -> Cow<'_, str>;
-    /// A field.
+    /// The content of a field.
     fn cell(&self, row: usize, column: usize, now: Timestamp) -> Cell<'_>;
     /// The order of two lines by a column.
     fn compare(&self, a: usize, b: usize, column: usize) -> Ordering;
-    /// Whether a line has this text, which is in lower case.
+    /// Whether a line contains this text, which is in lower case.
     fn matches(&self, row: usize, needle: &str) -> bool {
         let mut columns = 0..self.columns().len();
         has(&self.key(row), needle)
@@ -133,13 +134,13 @@ pub trait Listing: Send + Sync {
     }
     /// The actions on these lines.
     fn actions(&self, rows: &[usize]) -> Vec<Action>;
-    /// The line that most likely matters, as long as the operator has not chosen one.
+    /// The line that most likely matters, until the operator selects one.
     fn most_telling(&self) -> usize {
         0
     }
 }
 
-/// Whether a text has another in it, which is in lower case.
+/// Whether a text contains another one, which is in lower case.
 pub(crate) fn has(text: &str, needle: &str) -> bool {
     match text.is_ascii() && needle.is_ascii() {
         true => {
@@ -150,12 +151,12 @@ pub(crate) fn has(text: &str, needle: &str) -> bool {
     }
 }
 
-/// A line of a document, broken where it is drawn.
+/// A line of a document; it is broken where it is drawn.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DocumentLine {
     /// How it looks.
     pub tone: Tone,
-    /// As it comes: made safe where it is drawn.
+    /// The text as it comes; it is made safe where it is drawn.
     pub text: String,
     /// The indentation of continuation lines.
     pub indent: usize,
@@ -185,11 +186,11 @@ impl DocumentLine {
 
 /// Something to read.
 pub trait Document: Send + Sync {
-    /// Above it.
+    /// The text above it.
     fn title(&self) -> String;
     /// Its lines.
     fn lines(&self, now: Timestamp) -> Vec<DocumentLine>;
-    /// Whether its end is shown and followed, as long as the operator does not scroll.
+    /// Whether its end is shown and followed until the operator scrolls.
     fn follows(&self) -> bool {
         false
     }
@@ -201,7 +202,7 @@ pub trait Document: Send + Sync {
 
 /// A document whose lines are known.
 pub struct Text {
-    /// Above it.
+    /// The text above it.
     pub title: String,
     /// Its lines.
     pub lines: Vec<DocumentLine>,

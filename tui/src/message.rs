@@ -17,7 +17,7 @@ use crate::views::View;
 pub enum Ask {
     /// The overview.
     Overview,
-    /// How far the recovery is; cheap.
+    /// How far the recovery is; a cheap read.
     Progress,
     /// The list of a view other than the overview.
     List(View),
@@ -43,7 +43,7 @@ pub enum Answer {
 pub enum Trouble {
     /// The reason why a requested thing cannot be shown.
     NotRead(String),
-    /// The source does not answer: the screen is as old as the last answer.
+    /// The source does not answer: the screen shows the last answer.
     Unreachable(String),
 }
 
@@ -87,7 +87,7 @@ pub enum Message {
     Click(u16),
     /// The terminal has this size now: columns, rows.
     Size(u16, u16),
-    /// It is this late now.
+    /// The present time.
     Time(Timestamp),
     /// Something was read.
     Answer(Answer),

@@ -21,12 +21,12 @@ pub struct ListState {
     pub(crate) order: Vec<u32>,
     /// The selected one.
     pub(crate) selected: usize,
-    /// The key of the selected line, once the operator has selected: it stays selected wherever it moves to.
+    /// The key of the selected line, when the operator has selected one: it stays selected when it moves.
     pub(crate) chosen: Option<String>,
     /// The first line on the screen.
     pub(crate) top: usize,
     pub(crate) filter: String,
-    /// By which column, and whether the other way round.
+    /// The column by which the list is sorted, and whether in reverse.
     pub(crate) sort: Option<(usize, bool)>,
     pub(crate) marks: BTreeSet<String>,
     pub(crate) trouble: Option<String>,
@@ -43,7 +43,7 @@ impl ListState {
         Some(self.data.as_ref()?.key(self.row()?))
     }
 
-    /// The lines that an action is about: the marked ones, else the selected one.
+    /// The lines that an action is about: the marked ones, or else the selected one.
     pub(crate) fn meant(&self) -> Vec<usize> {
         let Some(data) = &self.data else { return Vec::new() };
         if self.marks.is_empty() {
@@ -67,7 +67,7 @@ pub enum Overlay {
     Menu {
         /// The choice.
         actions: Vec<Action>,
-        /// The selected one.
+        /// The selected action.
         selected: usize,
     },
     /// A question before something is done.
@@ -101,16 +101,16 @@ pub enum Focus {
 pub struct Dialog {
     pub(crate) action: Action,
     pub(crate) focus: Focus,
-    /// The typed text where the name is required.
+    /// The typed text, where the name must be typed.
     pub(crate) typed: String,
-    /// For the audit trail.
+    /// The reason for the audit trail.
     pub(crate) reason: String,
     /// The result of the rehearsal.
     pub(crate) rehearsal: Option<Ran>,
 }
 
 impl Dialog {
-    /// Whether this very moment Enter would do it.
+    /// Whether Enter would now run the action.
     pub fn is_about_to_act(&self) -> bool {
         self.focus == Focus::Do && self.is_named()
     }
@@ -150,9 +150,9 @@ pub struct Setting {
     pub program: String,
     /// The observed state directory or daemon, for the header.
     pub source: String,
-    /// Nothing may be changed.
+    /// Whether nothing may be changed.
     pub read_only: bool,
-    /// A recovery runs in this process: the dashboard ends with it.
+    /// Whether a recovery runs in this process: the dashboard ends with it.
     pub is_recovering: bool,
 }
 
@@ -170,11 +170,11 @@ pub struct Model {
     pub(crate) notice: Option<(String, Tone)>,
     pub(crate) is_paused: bool,
     pub(crate) has_mouse: bool,
-    /// The commands that run.
+    /// The commands that are running.
     pub(crate) at_work: Vec<Action>,
     /// The operator has asked the recovery of this process to end.
     pub(crate) is_cancelling: bool,
-    /// When something was read last.
+    /// When something was last read.
     pub(crate) read_at: Option<Timestamp>,
     /// Set while the source does not answer.
     pub(crate) lost: Option<Lost>,
@@ -183,14 +183,14 @@ pub struct Model {
 /// The source does not answer: the screen is outdated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
-    /// Since when, as far as is known: since the last answer.
+    /// The time of the last answer: the source has not answered since, as far as is known.
     pub(crate) since: Timestamp,
     /// The failed request, with its error.
     pub(crate) why: String,
 }
 
 impl Model {
-    /// Before anything was read.
+    /// Makes a model before anything was read.
     pub fn new(setting: Setting, view: View, size: (u16, u16), now: Timestamp) -> Model {
         Model {
             setting,
@@ -257,7 +257,7 @@ impl Model {
         if self.view != View::Overview {
             wanted.push(Ask::List(self.view));
         }
-        // How far a recovery is can be read where everything else waits for a disk.
+        // The progress of a recovery can be read even where everything else waits for a disk.
         let is_watched = self.overview.is_none() || self.is_recovery_running();
         if is_watched && !self.setting.is_recovering {
             wanted.push(Ask::Progress);

@@ -20,18 +20,18 @@ use crate::view::{Theme, draw};
 use crate::views::View;
 use crate::watch::{Sources, Watch};
 
-/// How often clocks on the screen go on.
+/// How often the clocks on the screen are updated.
 const CLOCK: Duration = Duration::from_secs(1);
-/// How often is looked whether a signal wants an end.
+/// How often the loop checks whether a signal asks for the end.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long the thread that reads keys may take to end: it looks ten times a second.
+/// How long the thread that reads keys may take to end: it checks ten times a second.
 const READING: Duration = Duration::from_secs(1);
 /// How long the last read of a recovery's result may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs commands of recoveryctl and returns their output; nothing of it reaches the terminal.
 pub trait Runner: Send + Sync {
-    /// Runs one to its end: the arguments, without the options that name the state directory.
+    /// Runs a command to its end. The arguments do not include the options that name the state directory.
     fn run(&self, words: &[String]) -> Ran;
 }
 
@@ -53,7 +53,7 @@ pub struct Options {
     pub view: View,
     /// Whether the mouse is on from the start.
     pub mouse: bool,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
     /// A recovery to show.
     pub own: Option<OwnRecovery>,
@@ -99,7 +99,7 @@ pub fn run<W: Write>(
     let cancel = own.as_ref().map(|own| own.cancel.clone());
     let typing = Typing::start(&sender, &over);
     let end = std::thread::scope(|scope| {
-        // Also when drawing panics: the scope waits for its threads.
+        // The threads end also when drawing panics: the scope waits for them.
         let _ending = EndThreads { over: &over };
         if let Some(own) = own {
             let telling = sender.clone();
@@ -124,8 +124,8 @@ pub fn run<W: Write>(
     end
 }
 
-/// The thread that reads keys. A terminal that goes while crossterm reads from it keeps that thread reading nothing for
-/// ever (crossterm takes the end of the file for nothing yet): then it ends with the process.
+/// The thread that reads keys. When the terminal goes while crossterm reads from it, that thread reads
+/// nothing for ever (crossterm takes the end of the file for no input yet): it then ends with the process.
 struct Typing {
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
@@ -142,7 +142,7 @@ impl Typing {
         Typing { ended }
     }
 
-    /// Waits for its end, for it may set the terminal's modes until then.
+    /// Waits for the thread's end, because it may set the terminal's modes until then.
     fn end(self) {
         let _ = self.ended.recv_timeout(READING);
     }
@@ -158,7 +158,7 @@ fn read_the_end(model: &mut Model, sources: &Sources) {
     }
 }
 
-/// Tells the threads to end when it goes.
+/// Tells the threads to end when it is dropped.
 struct EndThreads<'a> {
     over: &'a AtomicBool,
 }
@@ -216,7 +216,7 @@ impl Turn<'_> {
                 Err(RecvTimeoutError::Disconnected) => return Ok(End::Lost),
             };
             is_new = true;
-            // All that waits is taken in before it is drawn.
+            // All waiting messages are taken in before the screen is drawn.
             for message in std::iter::once(first).chain(messages.try_iter()) {
                 if matches!(message, Message::Lost) {
                     return Ok(End::Lost);
@@ -257,11 +257,11 @@ impl Turn<'_> {
         }
     }
 
-    /// On a detached thread: a recovery that was started goes on when the dashboard is left.
+    /// Starts a command on a detached thread: a recovery that was started goes on when the dashboard is left.
     fn start(&self, words: Vec<String>, told: impl FnOnce(Ran) -> Message + Send + 'static) {
         let (runner, sender) = (Arc::clone(self.runner), self.sender.clone());
         std::thread::spawn(move || {
-            // The screen may have been left.
+            // The dashboard may have ended.
             let _ = sender.send(told(runner.run(&words)));
         });
     }

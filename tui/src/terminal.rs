@@ -69,7 +69,7 @@ impl<W: Write> Screen<W> {
         if std::mem::replace(&mut self.is_given_back, true) {
             return Ok(());
         }
-        // While this thread panics the hook may not be changed; the process is about to end then.
+        // While this thread panics, the hook may not be changed; the process is about to end then.
         if !std::thread::panicking() {
             drop(std::panic::take_hook());
             let previous = Arc::clone(&self.previous);

@@ -46,7 +46,7 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     out
 }
 
-/// The safe text in exactly so many columns.
+/// Cuts the safe text to exactly this many columns, or fills it with blanks.
 pub(crate) fn pad(text: &str, columns: usize) -> String {
     let mut text = fit(text, columns);
     let missing = columns.saturating_sub(width(&text));

@@ -14,23 +14,23 @@ use crate::listing::Object;
 use crate::message::{Ask, Message, Trouble};
 use crate::source::Source;
 
-/// How often is looked whether something has changed.
+/// How often the threads check whether something has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// After this time everything is read again, whether it seems changed or not.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 /// Time between two tries of a source that does not answer.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
-/// Something that takes long to read is not read again before this many times as long: without a change, and
-/// after one.
+/// Content that took long to read is not read again before this many times that duration: without a change,
+/// and after one.
 const IDLE_SHARE: u32 = 200;
 const BUSY_SHARE: u32 = 10;
-/// From then on it is said that reading takes long.
+/// A read that takes longer than this is reported as slow.
 const LONG: Duration = Duration::from_secs(2);
 
 /// Makes the sources that the threads read from, each its own.
 pub type Sources = Arc<dyn Fn() -> Box<dyn Source> + Send + Sync>;
 
-/// The thread that reads it: cheap reads never wait for expensive ones.
+/// Returns the thread that reads it: cheap reads never wait for expensive ones.
 fn lane(ask: &Ask) -> usize {
     match ask {
         Ask::Progress => 0,
@@ -42,7 +42,7 @@ fn lane(ask: &Ask) -> usize {
 #[derive(Default)]
 struct Orders {
     wanted: Vec<Ask>,
-    /// Everything is to be read now.
+    /// Whether everything must be read now.
     is_forced: bool,
     is_over: bool,
     /// The present read, and its begin.
@@ -65,7 +65,7 @@ impl Watch {
         watch
     }
 
-    /// From now on this is on the screen. New parts are read at once.
+    /// Sets what is on the screen. New parts are read at once.
     pub(crate) fn want(&self, wanted: &[Ask]) {
         for (number, thread) in self.lanes.iter().enumerate() {
             let own: Vec<Ask> = wanted.iter().filter(|ask| lane(ask) == number).cloned().collect();
@@ -127,7 +127,7 @@ impl Lane {
                 }
                 let begun = Instant::now();
                 self.orders().reading = Some((ask.clone(), begun));
-                // A panic there is reported, and costs no more than that read.
+                // A panic in the source is reported, and costs only that read.
                 let read_now = catch_unwind(AssertUnwindSafe(|| source.read(&ask)));
                 let fault = || Err("a fault of this program, told when it ends".into());
                 let read_now = read_now.unwrap_or_else(|_| fault());
@@ -179,7 +179,7 @@ impl Read {
         let age = self.at.elapsed();
         match ask {
             _ if self.is_lost => age >= RETRY_EVERY,
-            // Its file is not looked at by the stamp, and it is a small one.
+            // The stamp does not cover this file, which is small.
             Ask::Progress | Ask::Object(Object::Output(_)) => age >= self.took * BUSY_SHARE,
             _ if self.is_old => age >= self.took * BUSY_SHARE,
             _ => age >= AT_LEAST_EVERY.max(self.took * IDLE_SHARE),

@@ -1,5 +1,5 @@
-//! What can be done, in every view: the dialog shows the command that is run, the harmless answer has the keys,
-//! and what may do harm wants a text typed.
+//! The actions in every view: the dialog shows the command that is run, the harmless answer has the keys, and
+//! an action that may do harm needs a typed text.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
@@ -41,7 +41,7 @@ fn questions() -> Vec<Model> {
                 press(&mut model, &vec![Key::Down; choice]);
                 press(&mut model, &[Key::Enter]);
                 let action = model.dialog().map(|dialog| dialog.action().clone());
-                // Behind the last one it stays on the last one.
+                // After the last one, it stays on the last one.
                 if action.is_none() || action == last {
                     break;
                 }
@@ -57,7 +57,7 @@ fn action(model: &Model) -> Action {
     model.dialog().unwrap().action().clone()
 }
 
-/// Without what stands between the pieces of a text that is broken to fit into a box.
+/// Returns the text without the signs between its pieces, when it is broken to fit into a box.
 fn joined(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace() && *c != '│').collect()
 }

@@ -1,5 +1,5 @@
-//! The update, with keys and messages in any order: it never panics, what is selected is there, and nothing
-//! is done that was not confirmed.
+//! The update, with keys and messages in any order: it never panics, the selected line exists, and nothing is
+//! done that was not confirmed.
 
 use crate::support;
 use recovery::queue::JobStatus;
@@ -74,7 +74,7 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// What has to be so after every message, by what was before it.
+/// Checks what must hold after every message, by the model before it.
 fn check(before: &Model, message: &Message, effects: &[Effect], after: &Model) {
     let (selected, shown) = after.selection();
     assert!(selected < shown || (selected, shown) == (0, 0), "line {selected} of {shown} is selected");
@@ -127,7 +127,7 @@ proptest! {
             let effects = update(&mut model, message.clone());
             check(&before, &message, &effects, &model);
         }
-        // Whatever came of it can be drawn.
+        // Every result can be drawn.
         drop(picture(&model, Theme { colors: true, ascii: false }));
     }
 

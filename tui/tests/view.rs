@@ -192,7 +192,7 @@ fn everything() -> Vec<Model> {
     all
 }
 
-/// Where there is no line above the list, the bottom line says what that one would have to say first.
+/// Where there is no line above the list, the bottom line shows the most important part of it.
 #[test]
 fn a_low_terminal_says_why_a_list_is_old_and_what_narrows_it() {
     let mut jobs = showing(View::Jobs, reports::list(View::Jobs, Names::Plain, 50));

@@ -66,11 +66,11 @@ impl Context<'_> {
         self.bar.suspend(|| say(&row.line()));
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         rows.push(row);
-        // What cannot be written now is told at the end, when it is written whole.
+        // What cannot be written now is reported at the end, when the whole table is written.
         let _ = self.arguments.table.as_ref().map(|path| write_table(path, &render(&rows)));
     }
 
-    /// Whether everything is to be tried.
+    /// Whether everything is tried.
     pub(crate) fn is_full(&self) -> bool {
         self.arguments.full
     }
@@ -80,12 +80,12 @@ impl Context<'_> {
         self.arguments.every
     }
 
-    /// The only operation that is wanted, and the fault of the library that is switched on.
+    /// The only operation to try, if one was named, and the fault of the library that is turned on.
     pub(crate) fn operation_and_bug(&self) -> (Option<String>, Option<String>) {
         (self.arguments.operation.clone(), self.arguments.mutation.clone())
     }
 
-    /// What is random follows from it, in all parts.
+    /// The seed from which all parts derive their random choices.
     pub(crate) fn seed(&self) -> u64 {
         self.seed
     }
@@ -99,19 +99,19 @@ impl Context<'_> {
 /// A part of the laboratory.
 #[derive(Clone, Copy)]
 pub(crate) struct Part {
-    /// For `--only`.
+    /// Its name for `--only`.
     pub(crate) name: &'static str,
-    /// Tells each row when it is finished, and what did not hold as it is found.
+    /// Reports each row when it is finished, and each failed condition when it is found.
     pub(crate) run: fn(&Context<'_>) -> Result<(), Error>,
 }
 
 /// All parts, in the order in which they run.
 const PARTS: &[Part] =
     &[Part { name: "crash-images", run: crash_images }, Part { name: "shutdown", run: shutdown::shut_down }];
-/// Runs only when it is asked for: `crash-images` tells the same.
+/// This part runs only on request: `crash-images` shows the same.
 const WRITE_PATHS: Part = Part { name: "write-paths", run: recordings };
 
-/// Runs what was asked for; success when nothing failed.
+/// Runs the requested parts; returns success when nothing failed.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let outcome = match &arguments.image {
         Some(image) if image.parse::<usize>().is_err() => again(Path::new(image)),
@@ -123,7 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     })
 }
 
-/// An image that was kept.
+/// Tries an image again that was kept.
 fn again(folder: &Path) -> Result<ExitCode, Error> {
     let again = try_kept(folder)?;
     say(&format!("{} ({}): {}", again.operation, again.moment, again.then));
@@ -200,7 +200,7 @@ fn crash_images(context: &Context<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Only the recordings: whether they pass every write path.
+/// Runs only the recordings: checks that they pass every write path.
 fn recordings(context: &Context<'_>) -> Result<(), Error> {
     let mut passed = BTreeSet::new();
     for operation in operations::ALL {

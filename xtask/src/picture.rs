@@ -15,10 +15,10 @@ use recovery::system::{end_process, marked_processes};
 use recovery_tui::view::Theme;
 use recovery_tui::{Directory, Model, OperationSource, Setting, View, picture, read_once, svg};
 
-/// As jobs have them in their environment.
+/// The variable with the job's id, which jobs have in their environment.
 const JOB_ID: &str = "RECOVERYCTL_JOB_ID";
 const STATE_DIR: &str = "RECOVERYCTL_STATE_DIR";
-/// In the environment of everything that runs for the picture.
+/// The variable in the environment of everything that runs for the picture.
 const MARK: &str = "RECOVERY_PICTURE";
 
 #[derive(Args)]
@@ -70,7 +70,7 @@ fn built(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
     Ok(target.join("debug/recoveryctl"))
 }
 
-/// Where it happens; what was started there is ended when it goes.
+/// The folder in which it happens; what was started there is ended when this is dropped.
 struct Stage {
     binary: PathBuf,
     state: PathBuf,
@@ -90,7 +90,7 @@ impl Stage {
         Ok(())
     }
 
-    /// A server in full work, killed; two of its jobs with it; a lock's file damaged; then a recovery.
+    /// Kills a busy server and two of its jobs, damages a lock's file, and recovers.
     fn crash(&self) -> Result<StateDir, Box<dyn Error>> {
         self.run(&["init"])?;
         let dir = StateDir::open(&self.state, Disk::real(), Clock::system())?;

@@ -14,7 +14,7 @@ use recovery_lab::{Error, Tally};
 
 use crate::crash_lab::{Context, Part, tell};
 
-/// In the order in which they run.
+/// The parts, in the order in which they run.
 pub(crate) const PARTS: [Part; 4] = [
     Part { name: "kill", run: killed },
     Part { name: "torture", run: tortured },
@@ -121,7 +121,7 @@ pub(crate) fn row(context: &Context<'_>, tally: &Tally) -> Row {
     }
 }
 
-/// Builds the binary as users have it.
+/// Builds the binary in the form that users have.
 fn binary() -> Result<PathBuf, Error> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("there is no workspace")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

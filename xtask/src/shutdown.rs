@@ -1,4 +1,4 @@
-//! The part that shuts real file systems down.
+//! The part of the laboratory that shuts real file systems down.
 
 use std::sync::Mutex;
 

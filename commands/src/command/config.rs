@@ -1,4 +1,4 @@
-//! `config show|check`: what is configured, by whom, and whether all of it makes sense.
+//! `config show|check`: the settings, their origins, and whether all of them are valid.
 
 use clap::{Args, Subcommand};
 use recovery::state::config::{KEYS, NO_DOCKER, Origin};
@@ -14,7 +14,7 @@ use crate::table::{Cell, Table};
 use recovery::operations::settings::delivering;
 use recovery::operations::settings::docker_client;
 
-/// Variables of ours that are no settings: two that name files, and what jobs get.
+/// Variables with our prefix that are no settings: two that name files, and those that jobs get.
 const OTHER_VARIABLES: [&str; 6] = [
     "RECOVERYCTL_CONFIG",
     "RECOVERYCTL_JOB_ID",
@@ -48,7 +48,7 @@ pub(crate) fn cmd_config(context: &mut Context, args: &ConfigArgs) -> Result<End
 
 #[derive(Debug, Serialize)]
 struct ShowReport {
-    /// The file that is looked for.
+    /// The configuration file's path.
     file: Option<String>,
     file_read: bool,
     settings: Vec<Setting>,
@@ -61,7 +61,7 @@ struct Setting {
     key: &'static str,
     value: String,
     origin: Origin,
-    /// What is the matter with it.
+    /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     variable: String,
@@ -109,7 +109,7 @@ fn show(context: &mut Context) -> Result<Ending, CliError> {
     Ok(Ending::Done)
 }
 
-/// Where the engine is that was found, and what named it.
+/// Notes which engine was found, and what named it.
 fn found_engine(setting: &mut Setting, found: FoundEngine) {
     let origin = |source| match source {
         AddressSource::Variable(name) => Origin::Environment { name: name.to_owned() },

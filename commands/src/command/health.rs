@@ -75,7 +75,8 @@ impl HealthArgs {
         self.require_daemon && !report.daemon
     }
 
-    /// What the plugin says: the worst, which may be that the daemon is missing, and what leads out.
+    /// Returns the plugin's line: the worst finding, which may be that the daemon is missing, and the way
+    /// out.
     fn told(&self, report: &Health) -> String {
         let is_calm = matches!(report.state, State::Healthy | State::Attention);
         match self.misses_daemon(report) && is_calm {
@@ -88,7 +89,8 @@ impl HealthArgs {
 pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<Ending, CliError> {
     let looked = carry_out(context, &HealthRequest {});
     let done = match looked {
-        // A plugin's caller reads its line and its status, not ours. What was looked at and is damaged is no riddle.
+        // A plugin's caller reads the plugin's line and status, not ours. A state that was read and is
+        // damaged is not unknown.
         Err(error) if args.nagios && !context.output.is_json() => {
             let is_damaged = error.status() == Ending::Damaged.status();
             let service = if is_damaged { Service::Critical } else { Service::Unknown };
@@ -112,7 +114,7 @@ pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<End
     Ok(if args.nagios { Ending::Command(service.status()) } else { done.ending })
 }
 
-/// The state in a sentence, and what leads out. A bar would begin the figures.
+/// Returns the state in a sentence, and the way out. A bar would begin the plugin's performance data.
 fn told(report: &Health) -> String {
     let next = report.action.as_ref().map_or_else(String::new, |action| format!("; next: {action}"));
     let told = match report.state {

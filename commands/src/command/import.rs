@@ -13,7 +13,7 @@ use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
 
-/// So many jobs are listed; `--json` has all.
+/// How many jobs are listed; `--json` has all.
 const LISTED: usize = 40;
 
 /// Take over the jobs of another server that has crashed
@@ -67,7 +67,8 @@ fn target(context: &mut Context, dry_run: bool) -> Result<(StateDir, Option<temp
     Ok((dir, Some(scratch)))
 }
 
-/// Damage, or a job that stayed behind; a finding about a process or a folder alone is none.
+/// Whether something is damaged or a job was left out; a finding about a process or a folder alone does not
+/// count.
 fn left_something_out(report: &ImportReport) -> bool {
     let codes = [catalogue::IMPORT_JOB_FILE_DAMAGED.code, catalogue::IMPORT_JOB_LEFT_OUT.code];
     !report.quarantined.is_empty() || report.findings.iter().any(|f| codes.contains(&f.code.as_ref()))

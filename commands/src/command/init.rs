@@ -34,7 +34,7 @@ pub(crate) fn cmd_init(context: &mut Context, _args: &InitArgs) -> Result<Ending
     };
     let created = existing.is_none();
     let dir = match existing {
-        // Opened so that what is said of it lasts.
+        // The directory is opened so that it is durable when it is reported.
         Some(_) if !context.is_dry_run() => Some(context.operation()?.make_state_dir()?),
         Some(dir) => Some(dir),
         None if context.is_dry_run() => {

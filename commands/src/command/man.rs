@@ -42,7 +42,7 @@ pub(crate) fn cmd_man(
     for (name, page) in &pages {
         let path = folder.join(name);
         replace(&disk, &path, page)?;
-        // Not state of ours: for everybody who reads manuals.
+        // Manual pages are not part of our state: everybody may read them.
         disk.set_mode(&path, 0o644)?;
     }
     let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();

@@ -1,4 +1,5 @@
-//! A file a command, a folder a group of commands: its arguments as `<Name>Args`, what it does as `cmd_<name>`.
+//! Each command has a file, each group of commands a folder: its arguments are `<Name>Args`, and `cmd_<name>`
+//! runs it.
 
 pub(crate) mod audit;
 pub(crate) mod cleanup;

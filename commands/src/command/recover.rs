@@ -42,7 +42,7 @@ fn in_full_screen(context: &mut Context, request: &Recover) -> Result<Ending, Cl
         let directory = Directory::new(dir.clone(), context.site().clone());
         let cancel = options.cancel.clone();
         let full_screen = FullScreen { directory, interruption: interruption.clone(), theme };
-        // From here on signals ask; before, they have ended the process.
+        // From here on, signals only request the end; before, they end the process.
         interruption.catch();
         cancellable(&interruption, &cancel, || tui_recovery::run(dir, recovery, options, full_screen))
     });

@@ -152,7 +152,7 @@ impl Show for DashboardRequest {
     }
 }
 
-/// The status has shown them.
+/// Leaves the findings out: the status has shown them.
 fn without_findings(phases: &Phases) -> Phases {
     let quiet = |phase: &PhaseProgress| PhaseProgress { findings: Vec::new(), ..phase.clone() };
     Phases {

@@ -1,4 +1,4 @@
-//! `repair`: mends damage, and says what it did about each thing.
+//! `repair`: repairs damage, and says what it did about each thing.
 
 use recovery::operations::queue::{RepairAnswer, RepairRequest};
 use recovery::state::human;

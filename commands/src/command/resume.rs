@@ -16,7 +16,7 @@ impl Show for ResumeJobs {
     }
 
     fn remark(&self, report: &ResumeReport, output: &mut Output) {
-        // Of one job that was not resumed the error says why.
+        // When one job was not resumed, the error says why.
         let is_told = !report.resumed.is_empty() || report.refused.len() > 1;
         if is_told && !output.is_json() {
             for refused in &report.refused {

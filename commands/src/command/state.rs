@@ -1,4 +1,4 @@
-//! `state …`: what the state directory is, and what becomes of a copy.
+//! `state …`: what the state directory is, and the ways to deal with a copy.
 
 use clap::{Args, Subcommand};
 use recovery::operations::state::{AdoptReport, AdoptState, StateRequest};

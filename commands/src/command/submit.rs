@@ -1,4 +1,4 @@
-//! `submit -- CMD ARG…`: one job enters the queue; `submit --from FILE`: many.
+//! `submit -- CMD ARG…`: enters one job into the queue; `submit --from FILE`: enters many.
 
 use std::path::PathBuf;
 
@@ -77,7 +77,7 @@ impl Show for SubmitJob {
     }
 }
 
-/// Each line was told when it was settled.
+/// Each line was reported when it was settled.
 impl Show for SubmitJobs {
     fn show(&self, _report: &SubmitManyReport, _text: &mut Text) {}
 }

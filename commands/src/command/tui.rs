@@ -60,7 +60,7 @@ fn size(text: &str) -> Result<(u16, u16), String> {
         .ok_or_else(|| format!("columns and rows, from {}x{} to 500x500", SMALLEST.0, SMALLEST.1))
 }
 
-/// `--once --json`.
+/// The document of `--once --json`.
 #[derive(Debug, Serialize)]
 struct Picture {
     columns: u16,
@@ -106,7 +106,7 @@ fn is_elsewhere(context: &Context) -> bool {
     context.globals().url.is_some() || context.globals().socket.is_some()
 }
 
-/// What is shown, and who changes it.
+/// What is shown, and who runs commands.
 struct Asked {
     name: String,
     /// The options that name it in a command.
@@ -117,7 +117,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// The state directory, with or without a daemon.
+    /// Shows the state directory, with or without a daemon.
     fn directory(context: &mut Context) -> Result<Asked, CliError> {
         let dir = context.state_dir()?;
         let site = context.operation()?.site().clone();
@@ -133,7 +133,7 @@ impl Asked {
         Ok(Asked { name, options: Vec::new(), clock, sources, runner })
     }
 
-    /// A daemon elsewhere. It need not be there yet.
+    /// Shows a daemon elsewhere. It need not run yet.
     fn daemon(context: &Context) -> Result<Asked, CliError> {
         let globals = context.globals();
         let daemon = WatchedDaemon::named(globals)?;
@@ -158,14 +158,14 @@ impl Asked {
         Ok(Asked { name, options, clock: Clock::system(), sources, runner })
     }
 
-    /// How its commands begin.
+    /// Returns how its commands begin.
     fn program(&self) -> String {
         let words = std::iter::once("recoveryctl".to_owned()).chain(self.options.iter().cloned());
         quoted(&words.collect::<Vec<_>>())
     }
 }
 
-/// Where a source could not be made.
+/// Stands for a source that could not be made.
 struct NoSource(String);
 
 impl Source for NoSource {
@@ -178,7 +178,7 @@ impl Source for NoSource {
     }
 }
 
-/// One picture. Where nobody answers there is none.
+/// Prints one picture. When the source does not answer, there is none.
 fn once(
     context: &mut Context,
     args: &TuiArgs,

@@ -46,7 +46,7 @@ pub(crate) struct RunArgs {
     pub(crate) log: LogArgs,
 }
 
-/// What was run.
+/// What the command ran.
 #[derive(Debug, Serialize)]
 struct WorkReport {
     started: Vec<Outcome>,
@@ -90,7 +90,7 @@ pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending,
     let dir = context.notice_restore(dir)?;
     log::keep_in(&dir);
     let report = run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
-    // What became of the jobs is theirs: the queue was worked off.
+    // The results of the jobs are their own: the queue was worked off.
     Ok(if report.host_cannot_start.is_some() { Ending::Degraded } else { Ending::Done })
 }
 
@@ -164,7 +164,7 @@ fn refuse_in_safe_mode(dir: &StateDir) -> Result<(), CliError> {
     })
 }
 
-/// With a living daemon the queue is recovered already.
+/// Returns the queue. With a living daemon it is recovered already.
 fn recovered_queue(context: &mut Context, dir: &StateDir) -> Result<Queue, CliError> {
     if running_daemon(dir)?.is_some() {
         return Ok(Queue::open(dir)?);
@@ -194,7 +194,7 @@ fn report(
     let host_cannot_start = scheduler.why_host_cannot_start().map(str::to_owned);
     let outcome = |id: &JobId| {
         let job = state.get(id)?;
-        // One that waits again because the host could not start it did not run.
+        // A job that is queued again because the host could not start it did not run.
         let has_run = job.status != JobStatus::Queued || host_cannot_start.is_none();
         has_run.then(|| Outcome {
             job_id: id.to_string(),
@@ -223,7 +223,7 @@ fn report(
     })
 }
 
-/// What is waited for is what this command runs inside of: it would be for ever.
+/// Returns why a job cannot be waited for: this command runs inside of it, so it would wait for ever.
 fn why_not_by_caller(context: &mut Context, dir: &StateDir, job: &Job) -> Option<String> {
     if job.status == JobStatus::Running && context.runs_inside_job(dir, &job.id) {
         return Some("it is the job that this command runs inside".to_owned());

@@ -10,16 +10,16 @@ use super::problem::Problem;
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
-/// An answer that can be given to many.
+/// An answer that can be sent to many clients.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     pub(super) body: Bytes,
-    /// Where what was made is found.
+    /// The address of what was made.
     pub(super) location: Option<String>,
     pub(super) retry_after: Option<u32>,
-    /// It was given before, to a request with the same `Idempotency-Key`.
+    /// Whether it was sent before, to a request with the same `Idempotency-Key`.
     pub(super) replayed: bool,
     /// Its entity tag, when it was made already: once for all who get this answer.
     pub(super) tag: Option<HeaderValue>,
@@ -44,7 +44,7 @@ impl Answer {
         Answer::new(status, content_type, body)
     }
 
-    /// As it goes to a client that sent these headers.
+    /// Makes the response for a client that sent these headers.
     pub(super) fn respond(&self, asked: &HeaderMap, is_get: bool) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body.clone()));
         *response.status_mut() =
@@ -93,7 +93,7 @@ impl From<Problem> for Answer {
 fn entity_tag(body: &[u8]) -> HeaderValue {
     let digest = Sha256::digest(body);
     let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    // Digits and quotes: it always is one.
+    // The text has only hexadecimal digits and quotes, so it is always a valid value.
     HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
@@ -103,7 +103,7 @@ fn names(value: &HeaderValue, tag: &HeaderValue) -> bool {
     value.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
 }
 
-/// What every answer bears.
+/// Adds the headers of every answer.
 pub(super) fn guard(headers: &mut HeaderMap, request_id: &str) {
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

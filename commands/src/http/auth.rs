@@ -1,4 +1,5 @@
-//! Who asks, and what they may: a token over TCP, the user behind the socket; and whether a browser was tricked.
+//! Finds out who makes a request, and what they may do: a token over TCP, the user behind the socket; and
+//! whether a browser was tricked.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -23,8 +24,8 @@ pub(super) enum Peer {
 }
 
 impl Peer {
-    /// Whom it counts as among those who want places: an address of IPv4, a network of IPv6, in which one machine has
-    /// as many addresses as it likes.
+    /// Returns the origin by which connections are counted: an IPv4 address, or an IPv6 network, in which one
+    /// machine has as many addresses as it likes.
     pub(super) fn origin(self) -> IpAddr {
         let address = match self {
             Peer::Tcp(address) => address.ip().to_canonical(),
@@ -37,7 +38,7 @@ impl Peer {
     }
 }
 
-/// Who asks.
+/// Who makes a request.
 #[derive(Debug, Clone)]
 pub(super) struct Principal {
     pub(super) role: Role,
@@ -47,7 +48,7 @@ pub(super) struct Principal {
 }
 
 impl Principal {
-    /// A probe, which shows no token and is told next to nothing.
+    /// A probe, which shows no token and gets almost no information.
     pub(super) fn probe() -> Principal {
         let peer = Peer::Socket { uid: rustix::process::geteuid().as_raw() };
         Principal { role: Role::Viewer, sees_output: false, peer }
@@ -140,7 +141,7 @@ pub(super) fn check_host_of_probe(head: &Head, names: &[String]) -> Result<(), P
     }
 }
 
-/// Tells who asked what they are: the dashboard offers no changes to whom they would be refused.
+/// Adds the role to the answer: the dashboard then offers no changes that would be refused.
 pub(super) fn tell_role(headers: &mut HeaderMap, principal: &Principal) {
     headers.insert("recoveryctl-role", HeaderValue::from_static(principal.role.as_str()));
 }

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 
 use super::shared::Shared;
 
-/// Around everything: what is routed has no base any more.
+/// This layer surrounds everything: inside of it, no path has the base any more.
 pub(super) async fn apply(
     State(shared): State<Arc<Shared>>,
     mut request: Request<Body>,

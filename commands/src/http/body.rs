@@ -1,9 +1,10 @@
-//! The bodies of requests: read only for those who may send them, never more than fits, and only so many at a time.
+//! The bodies of requests are read only for clients that may send them, within a size limit, and only a
+//! limited number at a time.
 //!
-//! A client that may do nothing with a body is refused before any of it is read; so is a body whose length, as its
-//! head tells, is too large. What is read stays below a bound for all requests together: a small body counts for
-//! nothing, a larger one needs one of [`LARGE`] places. The input of a command is not kept: it goes on to the command
-//! part by part.
+//! A client that may do nothing with a body is refused before any of it is read; so is a body whose length,
+//! as its head declares it, is too large. What is read stays below a bound for all requests together: a small
+//! body does not count, a larger one needs one of [`LARGE`] places. The input of a command is not stored: it
+//! is passed on to the command part by part.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -20,18 +21,18 @@ use super::problem::Problem;
 
 /// The largest body of a request, bytes.
 const LARGEST: usize = 1 << 20;
-/// One that may be larger than this needs a place.
+/// A body that may be larger than this needs a place.
 const SMALL: usize = 64 << 10;
-/// So many of these are read, and worked on, at a time.
+/// How many of these are read and worked on at a time.
 const LARGE: usize = 32;
-/// How long a client may take to send one, or to get a place for it.
+/// How long a client may take to send a body, or to get a place for it.
 const TIME: Duration = Duration::from_secs(30);
 /// The most that a command line, with its input, may have: of those who may do everything, for many jobs at once; of
 /// those who look, whose commands read nothing.
 const LARGEST_COMMAND: usize = 64 << 20;
 const LARGEST_COMMAND_OF_VIEWERS: usize = SMALL;
-/// So many units of input are worked on at a time: a command takes one, and one that keeps all of it until its end two.
-/// Each has some ten thousand jobs in memory.
+/// How many units of input are worked on at a time: a command takes one, and a command that keeps all of it
+/// until its end takes two. Each has some ten thousand jobs in memory.
 const INPUTS: usize = 2;
 /// Parts of an input that wait for its command.
 const PARTS: usize = 2;
@@ -57,8 +58,8 @@ impl Bodies {
     /// Reads the body of a request, which keeps its place until it is dropped.
     ///
     /// # Errors
-    /// 413 for one that is too large, before it is read where its head tells; 408 for one that comes too slowly; 503
-    /// when there is no place for it.
+    /// 413 for a body that is too large, before it is read when its head declares it; 408 for one that comes
+    /// too slowly; 503 when there is no place for it.
     pub(super) async fn whole(&self, body: Body) -> Result<Whole, Problem> {
         let length = body.size_hint();
         if length.lower() > LARGEST as u64 {
@@ -140,7 +141,7 @@ async fn next_part(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     loop {
         match body.frame().await?.map(hyper::body::Frame::into_data) {
             Ok(Ok(part)) => return Some(Ok(part)),
-            // Trailers.
+            // The part holds trailers.
             Ok(Err(_)) => {}
             Err(e) => return Some(Err(e)),
         }
@@ -173,7 +174,7 @@ async fn pump(mut body: Body, mut left: usize, send: mpsc::Sender<io::Result<Byt
             Err(_) => broken("it came too slowly".to_owned()),
         };
         let is_last = part.is_err();
-        // Who reads it may have seen enough.
+        // The reader may have seen enough.
         if send.send(part).await.is_err() || is_last {
             return;
         }

@@ -27,11 +27,11 @@ use super::shared::Shared;
 use crate::error::{CliError, ErrorKind};
 use crate::wire::{Asked, Ended, Told};
 
-/// Frames that may wait for a slow client before the operation waits for it.
+/// How many frames may wait for a slow client before the operation waits for it.
 const FRAMES: usize = 16;
 /// What is printed waits until it is so much, bytes, or is to be handed on.
 const PART: usize = 64 << 10;
-/// How often one that has no patience hears that the daemon lives.
+/// How often a client without patience is told that the daemon lives.
 const ALIVE_EVERY: Duration = Duration::from_millis(20);
 /// How long an answer waits for its first frame before it begins.
 const SOON: Duration = Duration::from_millis(100);
@@ -105,14 +105,14 @@ async fn start(
     }
     let (shared, head) = (shared.clone(), head.clone());
     tokio::spawn(async move {
-        // Who may not ask any more is as one who has left.
+        // A client that may not ask any more is treated as one that has left.
         tokio::select! {
             _ = carried => {}
             () = dismissed(&shared, &head, &principal) => gone.store(true, Ordering::SeqCst),
         }
     });
-    // Proxies made with Go's server (Caddy) end an answer that begins while they still look whether the request goes on:
-    // an operation that has something to tell soon is waited for.
+    // Proxies made with Go's server (Caddy) end an answer that begins while they still check whether the
+    // request goes on, so the first frame of an operation is awaited briefly.
     let first = tokio::time::timeout(SOON, frames.recv()).await.ok().flatten();
     Ok(Received { first, frames, _gone: Some(at_the_end) })
 }
@@ -122,7 +122,7 @@ async fn tell_often(tell: mpsc::WeakSender<Bytes>) {
     loop {
         tokio::time::sleep(ALIVE_EVERY).await;
         let Some(tell) = tell.upgrade() else { return };
-        // A frame that waits tells the same.
+        // A frame that waits says the same.
         let _ = tell.try_send(Told::Other.frame().into());
     }
 }

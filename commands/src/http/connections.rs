@@ -1,4 +1,4 @@
-//! Connections: taken in, served one request after the other, and let go.
+//! Connections: accepted, served one request after the other, and closed.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,11 +26,11 @@ const MOST: usize = 2048;
 const MOST_FIELDS: usize = 64;
 /// Of a request's head, bytes.
 const LARGEST_HEAD: usize = 16 << 10;
-/// How often it is looked whose time is over.
+/// How often overdue connections are searched.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After connections that could not be taken.
+/// The pauses after connections that could not be accepted.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-/// What is under way at the end may go on for so long.
+/// How long requests under way may go on at the end.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Half of the descriptors are for everything else.
@@ -93,7 +93,8 @@ impl Connections {
         }
     }
 
-    /// A connection could not be taken in: out of descriptors, for one. It is asked for again, but not at once.
+    /// Handles a connection that could not be accepted, for example because no descriptor is free: the next
+    /// try comes after a pause.
     async fn refused(&self, error: &io::Error, backoff: &mut Backoff) {
         use rustix::io::Errno;
         if matches!(Errno::from_io_error(error), Some(Errno::CONNABORTED | Errno::INTR)) {
@@ -105,7 +106,7 @@ impl Connections {
     }
 
     fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, kind: Kind) {
-        // All are in use: the client is let go at once and may come again.
+        // All places are in use: the connection is closed at once, and the client may come again.
         let Some(holder) = self.places.enter(kind, peer.origin()) else { return };
         tokio::spawn(converse(stream, self.router.clone(), peer, holder, self.stop.subscribe()));
     }
@@ -122,7 +123,8 @@ async fn converse(
     let stream = WatchedStream::new(stream, place.clone());
     let service = ToRouter { router, peer, place: place.clone() };
     let connection = hyper::server::conn::http1::Builder::new()
-        // Our places have these times: they tell an idle connection from a request that does not come to its end.
+        // The places have these time limits: they distinguish an idle connection from a request that does not
+        // end.
         .header_read_timeout(None)
         .max_headers(MOST_FIELDS)
         .max_buf_size(LARGEST_HEAD)
@@ -162,7 +164,7 @@ impl hyper::service::Service<Request<Incoming>> for ToRouter {
                 place.leaves_unread();
             }
             if response.status() == StatusCode::UNAUTHORIZED {
-                // Who comes again, with a token that counts, takes another place.
+                // When the client comes again with a valid token, it takes another place.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response.map(|body| Body::new(Answer { body, _busy: busy })))

@@ -34,7 +34,7 @@ pub(super) enum Shape {
     Texts,
 }
 
-/// What becomes of it on the command line.
+/// What it becomes on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum To {
     /// `--name VALUE`; a list gives one for each.

@@ -29,13 +29,13 @@ use super::serving::admitted;
 use super::shared::Shared;
 use super::stage::Stage;
 
-/// A silent stream says so often that it lives.
+/// How often a silent stream shows that it lives.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
-/// Whether a client may still listen is looked at so often: its token may have been rotated away.
+/// How often it is checked whether a client may still listen: its token may have been rotated.
 const ADMITTED_EVERY: Duration = Duration::from_secs(10);
-/// How often the recovery's progress is looked at.
+/// How often the recovery's progress is read.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
-/// Proxies are not to hold a stream back, keep it or change it: nginx reads the last of these.
+/// Headers that keep proxies from holding back, storing or changing a stream: nginx reads the last of them.
 const OF_STREAMS: [(HeaderName, &str); 3] = [
     (header::CONTENT_TYPE, "text/event-stream"),
     (header::CACHE_CONTROL, "no-cache, no-transform"),
@@ -140,8 +140,9 @@ async fn stream(shared: &Arc<Shared>, place: Option<u64>, tell: mpsc::Sender<Byt
     }
 }
 
-/// Whether the log has come to a number. Who has it from an answer may be a moment before the one who follows the
-/// log; who has it from another log would wait for ever.
+/// Waits until the log has reached a number, and returns whether it has. A client that has the number from an
+/// answer may be a moment ahead of the thread that follows the log; one that has it from another log would
+/// wait for ever.
 async fn reached(last: &mut watch::Receiver<Option<u64>>, seq: u64) -> bool {
     let come = last.wait_for(|last| last.is_some_and(|last| last >= seq));
     tokio::time::timeout(LOOK_EVERY, come).await.is_ok_and(|come| come.is_ok())
@@ -149,7 +150,7 @@ async fn reached(last: &mut watch::Receiver<Option<u64>>, seq: u64) -> bool {
 
 /// Waits for the daemon's end.
 async fn ended(stage: &mut watch::Receiver<Stage>) {
-    // No sender any more is an end as well.
+    // It is also an end when no sender is left.
     let _ = stage.wait_for(|stage| *stage == Stage::Ending).await;
 }
 

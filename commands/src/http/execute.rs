@@ -141,8 +141,8 @@ pub(super) fn members(answered: &Answered) -> Option<Map<String, Value>> {
     }
 }
 
-/// Nobody reads along: a client gets the report, and the log what is told besides. The client has said what is to be
-/// done, so it agrees.
+/// A front end without a person: a client gets the report, and everything else goes to the log. The client
+/// has said what is to be done, so every question counts as agreed to.
 struct Unattended;
 
 impl FrontEnd for Unattended {

@@ -99,7 +99,7 @@ impl Feed {
     }
 }
 
-/// Somebody follows the log as long as this is there.
+/// The log is followed as long as this value exists.
 struct Following(Arc<AtomicBool>);
 
 impl Drop for Following {

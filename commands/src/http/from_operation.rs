@@ -10,7 +10,7 @@ use super::endpoint::{Endpoint, Parameter, Place, Shape, To};
 
 /// The endpoint of an operation. Made once, kept as long as the process lives.
 pub(super) fn endpoint(row: &'static Row) -> Endpoint {
-    // The members of a document are the operation's to read.
+    // The operation itself reads the members of a document.
     let parameters = if row.entry.is_document { Vec::new() } else { parameters(row) };
     Endpoint { row, parameters: Vec::leak(parameters) }
 }

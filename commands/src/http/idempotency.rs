@@ -56,7 +56,7 @@ pub(super) fn carry_out(write: &Write<'_>, key: &str) -> Answer {
 
 fn finish(write: &Write<'_>, open: &OpenKey<'_>, pins: &Value, again: bool) -> Answer {
     let answer = write.run_pinned(pins, again);
-    // What failed by a fault of ours, or came too early, may go well when it is sent again.
+    // A request that failed by our fault, or came too early, may succeed when it is sent again.
     if answer.status < 500 {
         let kept = StoredAnswer {
             status: answer.status,
@@ -65,7 +65,7 @@ fn finish(write: &Write<'_>, open: &OpenKey<'_>, pins: &Value, again: bool) -> A
             location: answer.location.clone(),
         };
         if let Err(e) = open.answer(pins, &kept) {
-            // It counts as unfinished: sent again, it is found done by its pins.
+            // The request counts as unfinished: sent again, it is found done by its pins.
             warn!(
                 event = events::TROUBLE,
                 "the answer to a request with a key is not kept: {}",

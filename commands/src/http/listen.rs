@@ -21,7 +21,7 @@ const MODE: u32 = 0o600;
 /// How long a process that serves a socket may take until it is known.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Why a socket is not had; with [`io::Error`] around it.
+/// Why a socket cannot be used; wrapped in an [`io::Error`].
 #[derive(Debug)]
 pub(crate) struct SocketRefused {
     pub(crate) path: PathBuf,
@@ -30,13 +30,13 @@ pub(crate) struct SocketRefused {
 
 #[derive(Debug)]
 pub(crate) enum Why {
-    /// Something else has its name.
+    /// Something that is not a socket has its name.
     NoSocket(&'static str),
-    /// A socket of another user has it.
+    /// A socket of another user has its name.
     OfAnother(u32),
     /// A process serves it.
     Served,
-    /// What was made is not there, or not as it was made.
+    /// The new socket is not there, or was replaced.
     Replaced,
     /// Another user could replace it.
     Exposed(Exposed),
@@ -66,7 +66,7 @@ impl SocketRefused {
 
 impl From<SocketRefused> for io::Error {
     fn from(refused: SocketRefused) -> io::Error {
-        // Of no kind that an address has that is in use.
+        // The error has a kind that an address in use does not have.
         io::Error::other(refused)
     }
 }
@@ -83,11 +83,11 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// Begins to listen. The caller holds the daemon's lock.
     ///
-    /// A socket that cannot be had is an error when it was asked for; else the daemon does without, and
-    /// `without_socket` says why.
+    /// A socket that cannot be used is an error when it was requested; otherwise the daemon goes on without
+    /// it, and `without_socket` says why.
     ///
     /// # Errors
-    /// What the system says; [`SocketRefused`].
+    /// The system's error; [`SocketRefused`].
     pub(crate) fn bind(
         dir: &StateDir,
         address: Option<&str>,
@@ -153,7 +153,8 @@ fn found_at(socket: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// What a process that has ended left may go: nobody can be reached by it any more.
+/// Checks that nobody serves a socket: then what an ended process left may be removed, because it leads to
+/// nobody.
 fn check_that_nobody_serves(socket: &Path, found: &Metadata) -> Result<(), Why> {
     if !found.file_type().is_socket() {
         return Err(Why::NoSocket(kind_of(found.file_type())));
@@ -163,9 +164,10 @@ fn check_that_nobody_serves(socket: &Path, found: &Metadata) -> Result<(), Why> 
     }
     match connected(socket) {
         Some(Err(e)) if Errno::from_io_error(&e) == Some(Errno::CONNREFUSED) => Ok(()),
-        // Gone meanwhile.
+        // The socket is gone meanwhile.
         Some(Err(e)) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        // Reached, or too busy to answer, or a socket of another kind: somebody has it.
+        // The socket was reached, or its process is too busy to answer, or it is of another kind: somebody
+        // uses it.
         _ => Err(Why::Served),
     }
 }
@@ -176,7 +178,7 @@ fn connected(socket: &Path) -> Option<io::Result<()>> {
     let socket = socket.to_owned();
     let connect = move || {
         let connected = SocketPath::of(&socket).and_then(|path| UnixStream::connect(path.as_path()));
-        // Nobody waits for it any more.
+        // The receiver does not wait any more.
         let _ = tell.send(connected.map(drop));
     };
     std::thread::Builder::new().name("connect".to_owned()).spawn(connect).ok()?;

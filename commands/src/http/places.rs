@@ -1,14 +1,14 @@
 //! Places for connections: counted by what their other ends have shown, so that those who have shown nothing take
 //! nothing from those who may ask.
 //!
-//! A connection of the unix socket has a place of its own kind from the beginning, for only the daemon's user and
-//! root get there. One of TCP begins among those that have shown nothing, and moves when a request on it shows a
-//! token that counts. Where all places of a kind are taken, one that is not in use goes: among those that have shown
-//! nothing it is the oldest of the address that has most of them. So a newcomer finds a place, however many another
-//! address holds, and has the time to show a token.
+//! A connection of the unix socket has a place of its own kind from the beginning, because only the daemon's
+//! user and root can connect there. One of TCP begins among those that have shown nothing, and moves when a
+//! request on it shows a token that counts. Where all places of a kind are taken, one that is not in use is
+//! closed: among those that have shown nothing it is the oldest of the address that has most of them. So a
+//! newcomer finds a place, however many another address holds, and has the time to show a token.
 //!
-//! [`Places::close_overdue`] is called again and again: it closes what is only begun, idle, or does not take its
-//! answer.
+//! [`Places::close_overdue`] is called again and again: it closes connections that have only begun a request,
+//! are idle, or do not take their answer.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 /// From the first byte of a request to the end of its head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// A connection on which nothing is asked for so long is closed, and one that takes nothing of its answer.
+/// A connection without a request, or whose client takes nothing of its answer, is closed after this time.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// What the other end of a connection has shown.
@@ -51,7 +51,7 @@ impl Kind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing is asked.
+    /// No request is under way.
     Idle,
     /// A request has begun to come.
     Head,
@@ -158,7 +158,7 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection that has come; `None` when all of its kind are in use.
+    /// Returns a place for a new connection; `None` when all of its kind are in use.
     pub(super) fn enter(self: &Arc<Places>, kind: Kind, origin: IpAddr) -> Option<Holder> {
         let mut taken = self.taken();
         self.make_room(&mut taken, kind)?;
@@ -179,7 +179,8 @@ impl Places {
         Some(())
     }
 
-    /// Closes one connection that has shown nothing, where there is one: this process may open no more files.
+    /// Closes one connection that has shown nothing, if there is one, because this process may open no more
+    /// files.
     pub(super) fn close_one(&self) {
         let mut taken = self.taken();
         if let Some(least) = taken.least(Kind::Nobody) {
@@ -187,7 +188,7 @@ impl Places {
         }
     }
 
-    /// Closes all whose time is over.
+    /// Closes all connections whose time is over.
     pub(super) fn close_overdue(&self) {
         let at = Instant::now();
         let mut taken = self.taken();
@@ -227,7 +228,7 @@ impl Place {
         if self.seat.now().kind == kind {
             return true;
         }
-        // Closed meanwhile, to make room.
+        // The connection was closed meanwhile, to make room.
         if !taken.seats.contains_key(&self.seat.number) {
             return false;
         }
@@ -327,13 +328,13 @@ mod tests {
         let other = places.enter(Kind::Nobody, address(2)).unwrap();
         let many: Vec<_> = (0..8).map(|_| places.enter(Kind::Nobody, address(1)).unwrap()).collect();
         many[0].place().has_read();
-        // An answer is under way on the oldest: the next one goes.
+        // An answer is under way on the oldest connection, so the next one is closed.
         let busy = many[0].place().busy();
         let new = places.enter(Kind::Nobody, address(1)).unwrap();
         assert!(is_open(&other) && is_open(&new) && is_open(&many[0]));
         assert!(!is_open(&many[1]) && many[2..].iter().all(is_open));
         drop(busy);
-        // Where all are in use, one that has shown nothing goes all the same.
+        // When all are in use, one that has shown nothing is closed all the same.
         let _busy: Vec<_> = many.iter().map(|one| one.place().busy()).collect();
         let last = places.enter(Kind::Nobody, address(3)).unwrap();
         assert!(is_open(&last) && is_open(&other));

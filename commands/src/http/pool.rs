@@ -8,7 +8,7 @@ use tracing::Span;
 
 use super::problem::Problem;
 
-/// Looks and writes that run at a time.
+/// How many reads and writes run at a time.
 const LOOKS: usize = 16;
 const WRITES: usize = 32;
 /// Commands that a client follows, such as `jobs output -f`: of those who may do everything, and of those who look.

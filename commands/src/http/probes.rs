@@ -25,7 +25,7 @@ use crate::error::Ending;
 use recovery::operations::health::HealthRequest;
 use recovery::operations::{Context, Done, Method, Operation};
 
-/// See [`ready`].
+/// How long a probe waits for the recovery's last step; see [`ready`].
 const LAST_STEP: Duration = Duration::from_millis(200);
 
 type Routes = MethodRouter<Arc<Shared>>;
@@ -51,7 +51,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
             refuse(shared, request, 405)
         })
         .with_state(shared.clone());
-    // A layer of the router itself would come behind its choice of a route.
+    // A layer of the router itself would run only after the route is chosen.
     let base = from_fn_with_state(shared.clone(), base_path::apply);
     Router::new().fallback_service(router).layer(base)
 }
@@ -132,14 +132,14 @@ fn json_line(status: u16, value: &impl Serialize) -> Answer {
 
 /// 200 when it takes jobs; else 503, while it recovers with the progress.
 async fn ready(shared: &Arc<Shared>) -> Answer {
-    // The last step of a recovery takes a moment after others can see it.
+    // The last step of a recovery ends a moment after others can see it.
     recovered(&shared.stage, LAST_STEP).await;
     let with = shared.clone();
     let make = move || {
         let with = with.clone();
         async move { Some(readiness(&with).await) }
     };
-    // However many ask, without any token: one look at a time.
+    // However many clients ask, without any token: one look at a time.
     shared.single_flight.share("/readyz".to_owned(), make).await.unwrap_or_else(|| not_made().into())
 }
 

@@ -102,10 +102,10 @@ pub(super) fn not_made() -> Problem {
     Problem::new(500, "internal", "internal", "the answer could not be made; the daemon's log says why")
 }
 
-/// The status of an error of the command line.
+/// Returns the HTTP status of an error of the command line.
 fn status_of(error: &CliError) -> u16 {
     match (error.kind(), error.code_name()) {
-        // Decided against by the state of the thing, not by a fault of ours.
+        // The state of the object was the reason, not a fault of ours.
         (
             ErrorKind::Failed,
             "job-exists"

@@ -45,7 +45,7 @@ impl Given {
             given.add(&parameter, values)?;
         }
         match endpoint.is_document {
-            // Its members are checked where they are read.
+            // The operation checks the members where it reads them.
             true => check_json(parts.body)?,
             false if endpoint.method.changes() => given.read_body(endpoint, parts.body)?,
             false => {}
@@ -66,7 +66,7 @@ impl Given {
             let parameter = find(endpoint, &name, &[Place::Body, Place::Either]);
             let parameter = parameter.ok_or_else(|| unknown(&name, "body"))?;
             let Some(values) = texts(parameter, &value)? else { continue };
-            // What the body says counts, should the query say it too; but no rehearsal becomes a change by it.
+            // The body overrides the query; but it never turns a rehearsal into a change.
             if parameter.name != DRY_RUN || !self.is_on(DRY_RUN) {
                 self.enter(&parameter, values)?;
             }
@@ -123,7 +123,7 @@ impl Given {
     /// The command line behind the program's name that asks for the same, for the audit trail.
     pub(super) fn command_line(&self, endpoint: &Endpoint) -> Vec<OsString> {
         if endpoint.is_document {
-            // It may hold secrets: the trail gets the words that make the object, not what it is.
+            // The body may hold secrets: the trail gets the words that make the object, not its content.
             return endpoint.words.iter().map(OsString::from).collect();
         }
         let mut line: Vec<OsString> = vec!["--json".into()];
@@ -189,7 +189,7 @@ fn texts(parameter: Parameter, value: &Value) -> Result<Option<Vec<String>>, Pro
         (Shape::Text | Shape::Name | Shape::Like(_) | Shape::OneOf(_), value) => vec![text(value)?],
         (Shape::Flag, Value::Bool(on)) => vec![on.to_string()],
         (Shape::Count, Value::Number(number)) => vec![whole(number)],
-        // Nothing chosen must not come to mean everything, as a list that is not given does.
+        // An empty choice must not come to mean everything, as a list that is not given does.
         (Shape::Texts | Shape::SomeOf(_), Value::Array(values)) if values.is_empty() => {
             return Err(Problem::invalid(format!("'{}' is empty: it chooses nothing", parameter.name)));
         }
@@ -221,7 +221,7 @@ fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
         Shape::Count => value.parse::<u32>().is_ok_and(|n| n > 0) && !value.starts_with('+'),
         Shape::Flag => value == "true" || value == "false",
     };
-    // An empty name is nobody's, and an empty path part has come here by an encoded nothing.
+    // No object has an empty name; an encoded path part may be empty.
     let fits = fits && !(value.is_empty() && parameter.required);
     if fits {
         return Ok(());

@@ -16,11 +16,11 @@ use recovery::state::StateDir;
 
 use super::answer::Answer;
 
-/// How old an answer may be that is given again.
+/// The largest age of an answer that is given again.
 const LONGEST: Duration = Duration::from_secs(1);
 /// The same while the next one is being made: nobody waits for that, even where it takes long.
 const LONGEST_MEANWHILE: Duration = Duration::from_secs(3);
-/// From this age on another one is made beside, so that nobody waits for it.
+/// From this age on, a new answer is made in the background, so that nobody waits for it.
 const FRESH: Duration = Duration::from_millis(400);
 /// So many are kept, of at most so many bytes each.
 const KEPT: usize = 64;
@@ -58,7 +58,7 @@ pub(super) enum Known {
     Fresh(Answer),
     /// It is given again, and another one is to be made beside by the one who asked.
     Ageing(Answer, Renewal),
-    /// It is to be made.
+    /// A new answer must be made.
     Nothing,
 }
 
@@ -78,7 +78,7 @@ impl ResponseCache {
     }
 
     fn moment(&self, dir: &StateDir) -> Option<Moment> {
-        // In this order: what is written after it is another generation.
+        // The order matters: what is written after this is another generation.
         let end = self.queue.end()?;
         Some(Moment { generation: self.watch.generation(dir)?, end })
     }
@@ -168,7 +168,7 @@ mod tests {
             };
             String::from_utf8(answer.body.to_vec()).unwrap()
         };
-        // What was made a moment ago is not relied on.
+        // A result that was made a moment ago is not relied on.
         assert_eq!((ask(), ask()), ("0".to_owned(), "1".to_owned()));
         let settle = || {
             while kept.generation(&dir).is_none() {

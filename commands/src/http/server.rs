@@ -40,7 +40,7 @@ impl Server {
         let most = pool::MOST + 8;
         builder.worker_threads(THREADS).max_blocking_threads(most);
         builder.thread_name("http").enable_io().enable_time();
-        // It panics where there is no thread for it.
+        // The builder panics when there is no thread for it.
         let runtime = std::panic::catch_unwind(AssertUnwindSafe(|| builder.build()))
             .unwrap_or_else(|_| Err(io::Error::other("no thread can be made for it")))?;
         let HttpSettings { dir, loaded, log } = settings;
@@ -94,7 +94,7 @@ impl Drop for Server {
         self.stop.send_replace(true);
         if let Some(runtime) = self.runtime.take() {
             runtime.block_on(async {
-                // Who is not done by then is cut off.
+                // Requests that are not done by then are cut off.
                 let _ = tokio::time::timeout(LAST_WORDS, self.stop.closed()).await;
             });
             runtime.shutdown_timeout(LAST_WORDS);

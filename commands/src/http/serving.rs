@@ -136,7 +136,7 @@ async fn look(
     principal: &Principal,
 ) -> Result<Answer, Problem> {
     let asked = head.uri.path_and_query().map_or("", |p| p.as_str());
-    // Who sees less shares no answer with those who see more.
+    // Clients that see less share no answer with those that see more.
     let question = format!("{} {asked}", principal.sees_output);
     let (with, principal, given) = (shared.clone(), principal.clone(), Arc::new(given));
     let make = move || carry_out(&with, &principal, endpoint, &given, &[]).tagged();
@@ -184,7 +184,8 @@ async fn write(
     let target = format!("{} {}", head.method, head.uri);
     let carried = shared.pool.run_write(move || {
         let dry_run = given.is_on(DRY_RUN);
-        // What is written from here on would go into another directory than the one that was asked.
+        // Otherwise, what is written from here on would go into another directory than the one that was asked
+        // for.
         with.dir.disk.check_its_home().map_err(|e| Problem::of(&CliError::from(e), None))?;
         let book = with.book()?;
         let write = Write { shared: &with, principal: &principal, endpoint, given, body, book, target };

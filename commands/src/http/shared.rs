@@ -30,8 +30,8 @@ use crate::configuration::Loaded;
 use crate::internal::keeper_command;
 use crate::wire::Nearby;
 
-/// How long tokens are not read again while nothing happens to the files: what makes one count no more may also be
-/// above the state directory.
+/// How long tokens are not read again while nothing happens to the files: the reason that makes a token
+/// invalid may also lie above the state directory.
 const TOKENS_TIME: Duration = Duration::from_secs(1);
 
 /// Takes a line a request.
@@ -148,7 +148,7 @@ impl Shared {
             let with = with.clone();
             async move {
                 let read = move || Tokens::read(&with.dir).map_err(|e| not_readable(&e));
-                // Apart from the looks: those who may ask nothing do not wait for them.
+                // These reads are separate from the others: a client without rights does not wait for them.
                 tokio::task::spawn_blocking(read).await.ok()
             }
         };
@@ -184,7 +184,7 @@ impl Shared {
                 let with = self.clone();
                 tokio::spawn(async move {
                     let _renewal = renewal;
-                    // Who asks next finds it, or makes it.
+                    // The next request finds the answer, or makes it.
                     let _ = with.pool.run(keep).await;
                 });
                 Ok(answer)
@@ -205,7 +205,7 @@ impl Shared {
         let opened = IdempotencyStore::open(&self.dir).map_err(|e: DiskError| {
             Problem::new(507, "disk", "kept answers cannot be opened", format!("{e}: {}", e.source))
         })?;
-        // Another request may have been quicker: its book is as good.
+        // Another request may have opened the store first; either will do.
         Ok(self.book.get_or_init(|| opened))
     }
 

@@ -1,8 +1,8 @@
-//! Requests that ask the same, at the same time, share one answer.
+//! Requests that ask the same at the same time share one answer.
 //!
-//! An answer is begun only after every request that it is for has come: a request that comes while one is being made
-//! waits for the next one. So nobody sees less than was acknowledged before they asked, however many ask, and
-//! the disk is looked at once for all of them: as group commit does for writes.
+//! An answer is begun only after every request that it is for has come: a request that comes while one is
+//! being made waits for the next one. So nobody sees less than was acknowledged before they asked, however
+//! many ask, and the disk is read once for all of them, as group commit does for writes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +38,7 @@ impl<T: Clone + Send + 'static> SingleFlight<T> {
             is_first
         };
         if is_first {
-            // A task of its own: it must go on for the others when this one's client has left.
+            // The task is separate: it must go on for the others when this client has left.
             tokio::spawn(answer_all(self.waiting.clone(), question, make));
         }
         told.await.ok()
@@ -65,7 +65,7 @@ where
         let answer = make().await;
         for waiter in asked {
             if let Some(answer) = &answer {
-                // A client that has left needs none.
+                // A client that has left needs no answer.
                 let _ = waiter.send(answer.clone());
             }
         }

@@ -1,8 +1,8 @@
 //! A connection's stream, which tells its place what happens on it, and is closed so that the last answer arrives.
 //!
-//! A connection on which something has come that nobody reads is reset when it is closed, and the other end may lose
-//! the answer by which it was refused. So what comes is read and thrown away for a moment: less of those who have shown
-//! no right.
+//! A connection on which something has come that nobody reads is reset when it is closed, and the other end
+//! may lose the answer by which it was refused. So what still comes is read and thrown away for a moment,
+//! with a smaller limit for clients that have shown no token.
 
 use std::io;
 use std::pin::Pin;
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
                 Ok(()) if !buffer.filled().is_empty() => {
                     lingering.left = lingering.left.saturating_sub(buffer.filled().len() as u64);
                 }
-                // The other end has closed it.
+                // The other end has closed the connection.
                 Ok(()) | Err(_) => break,
             }
         }

@@ -34,7 +34,7 @@ impl Journal {
     pub(super) fn connect(path: &Path) -> io::Result<Journal> {
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        // Whether anybody listens there.
+        // This checks whether anybody listens there.
         UnixDatagram::unbound()?.connect(path)?;
         Ok(Journal { socket, path: path.to_owned(), hung: Mutex::default() })
     }

@@ -89,7 +89,7 @@ impl Target {
         let shaken = tokio::time::timeout(CONNECT_TIME, http1::handshake(TokioIo::new(stream))).await;
         let (mut sender, connection) =
             shaken.map_err(|e| self.unreachable(&e))?.map_err(|e| self.unreachable(&e))?;
-        // The reader of the body sees its end.
+        // The reader of the body sees the end of the connection.
         tokio::spawn(connection);
         let base = match self {
             Target::Tcp { base, .. } => base,

@@ -29,7 +29,7 @@ pub(crate) fn carry_out<O: Operation>(
     }
     let root = context.settings().ok()?.state_dir.clone()?;
     let socket = recovery::state::StatePaths::new(root.clone()).admin_socket();
-    // What another user could have put there is not asked.
+    // A socket that another user could have put there is not asked.
     if !socket.exists() || check_way(&socket).is_err() {
         return None;
     }

@@ -12,7 +12,7 @@ use crate::globals::Globals;
 /// The daemon that the globals name.
 pub(crate) fn target(globals: &Globals) -> Result<Target, CliError> {
     if let Some(socket) = &globals.socket {
-        // Those who can replace the socket hear everything, and answers what they like.
+        // Those who can replace the socket hear everything, and can answer as they like.
         check_way(socket).map_err(|by| exposed(&format!("the socket {}", socket.display()), &by))?;
         return Ok(Target::Socket(socket.clone()));
     }
@@ -52,7 +52,7 @@ fn read_token(file: &Path) -> Result<String, CliError> {
     check_way(file).and_then(|()| check_file(file, &found)).map_err(|by| exposed(&what, &by))?;
     let text = io::read_to_string(opened).map_err(cannot)?;
     let token = text.trim();
-    // It becomes a header: nothing else may come in with it.
+    // The token becomes a header: nothing else may come in with it.
     if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
         let message = format!("there is no token in {}", file.display());
         return Err(CliError::new(ErrorKind::NotAuthorised, message));

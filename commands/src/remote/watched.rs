@@ -140,7 +140,7 @@ async fn follow(target: &Target, told: &Weak<Told>) {
                     return;
                 }
             }
-            // What a stream told that has ended is not known any more.
+            // What an ended stream reported is not known any more.
             let _ = tell(told, None);
         }
         tokio::time::sleep(RETRY_EVERY).await;

@@ -56,7 +56,7 @@ impl Place {
             self.write("config.toml", "");
         }
         command.env("RECOVERYCTL_STATE_DIR", self.state()).env("RECOVERYCTL_CONFIG", config);
-        // The machine's own engine is nothing to tests.
+        // Tests use no engine of the machine.
         command.env("RECOVERYCTL_DOCKER_HOST", "none");
         command
     }
@@ -81,8 +81,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // A supervisor that was killed does not remove its job's control group; with the state directory gone
-        // nobody does, and every recovery looks through all groups.
+        // A supervisor that was killed does not remove its job's control group. When the state directory is
+        // gone nobody does, and every recovery would look through all groups.
         for entry in std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
             let text = std::fs::read_to_string(entry.path().join("state.json")).unwrap_or_default();
             let identity = serde_json::from_str::<Value>(&text).unwrap_or_default();
@@ -95,7 +95,8 @@ impl Drop for Place {
     }
 }
 
-/// Ends what a test has left in a group, and removes it: what was killed is in it for a moment longer.
+/// Ends what a test has left in a group, and removes the group: a killed process is in it for a moment
+/// longer.
 fn end_group(group: &recovery::system::Cgroup) {
     let begun = std::time::Instant::now();
     let _ = group.kill();
@@ -104,8 +105,8 @@ fn end_group(group: &recovery::system::Cgroup) {
     }
 }
 
-/// Says past what the test harness catches that this test cannot run here. Where all that tests need is installed
-/// (`.ci/run`, which sets `RECOVERYCTL_TESTS_MUST_RUN`), that is a failure.
+/// Prints, past the test harness's capture, that this test cannot run here. Where everything that tests need
+/// is installed (`.ci/run`, which sets `RECOVERYCTL_TESTS_MUST_RUN`), that is a failure.
 ///
 /// # Panics
 /// As above.
@@ -116,19 +117,19 @@ pub fn skipped(why: &str) {
     skipped_by_the_machine(why);
 }
 
-/// The same for what no installation gives: a kernel, a file system, a privilege of this machine's.
+/// The same for what no installation provides: a kernel, a file system, a privilege on this machine.
 pub fn skipped_by_the_machine(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     told(&format!("SKIPPED {test}: {why}"));
 }
 
-/// Says something past what the test harness catches: a figure that was measured.
+/// Prints a measured figure, past the test harness's capture.
 pub fn told(what: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{what}");
 }
 
-/// What a run left.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Ran {
     pub stdout: String,
@@ -181,19 +182,20 @@ pub fn is_untouched(folder: &Path) -> bool {
     std::fs::read_dir(folder).map_or(true, |mut names| names.next().is_none())
 }
 
-/// How long a test waits for a condition before it fails. Far longer than anything takes, also on a machine whose
-/// processors are all busy: a test that is right never waits so long.
+/// How long a test waits for a condition before it fails. This is far longer than anything takes, also on a
+/// machine whose processors are all busy: a correct test never waits so long.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
 
-/// Copies a program that is to be run. Not in this process: what another thread starts meanwhile would have the copy open
-/// for writing, and until it is its own program nobody could run the copy ("Text file busy").
+/// Copies a program that is to be run. The copy is not made in this process: another thread that starts a
+/// process meanwhile would pass it the copy open for writing, and until that process has called exec nobody
+/// could run the copy ("Text file busy").
 #[track_caller]
 pub fn copy_program(from: impl AsRef<OsStr>, to: &Path) {
     assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success(), "{}", to.display());
 }
 
-/// Waits until something is so. A question that takes long is asked less often: those who wait would take the
-/// processors from those that they wait for.
+/// Waits until a condition holds. A check that takes long is made less often: it would take the processors
+/// from the processes that are awaited.
 #[track_caller]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
@@ -207,7 +209,7 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Rests until something is asked again that was asked at that time.
+/// Rests before a check is repeated that was last made at that time.
 pub fn rest_after(asked: std::time::Instant) {
     let (least, most) = (std::time::Duration::from_millis(10), std::time::Duration::from_millis(300));
     std::thread::sleep((asked.elapsed() * 3).clamp(least, most));

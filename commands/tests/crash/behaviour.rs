@@ -1,4 +1,4 @@
-//! What jobs do and what is done to them, run by `work --once` unless a daemon is needed.
+//! The behaviour of jobs and of commands on them, run by `work --once` unless a daemon is needed.
 
 use std::time::Duration;
 
@@ -181,7 +181,7 @@ fn work_that_is_interrupted() {
     assert_eq!(scene.status("job"), JobStatus::Running);
     scene.open_gate("open");
     scene.wait_for_status("job", JobStatus::Succeeded);
-    // What a second one finds is nothing, and at once.
+    // A second one finds nothing, and ends at once.
     let begun = std::time::Instant::now();
     scene.work();
     assert!(begun.elapsed() < Duration::from_secs(30));

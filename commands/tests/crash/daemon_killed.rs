@@ -1,4 +1,4 @@
-//! A daemon that is killed in full work: its jobs go on, and nothing of them is lost.
+//! A daemon is killed while jobs run: its jobs go on, and nothing of them is lost.
 
 use recovery::daemon::running_daemon;
 use recovery::durable::{FileLock, is_held};
@@ -98,7 +98,7 @@ fn signals_to_the_daemons_whole_group_do_not_reach_jobs() {
         let daemon = scene.daemon(5);
         five_running(&scene);
         if signal == Signal::HUP {
-            // It reads its configuration again and lives on.
+            // The daemon reads its configuration again and goes on.
             let group = rustix::process::Pid::from_child(&daemon.child);
             rustix::process::kill_process_group(group, signal).unwrap();
             daemon.kill();
@@ -121,7 +121,7 @@ fn a_sentinel_whose_number_belongs_to_another_process_is_dead() {
     scene.wait_for_witness("job");
     daemon.kill();
     scene.kill_all_of("job");
-    // As after a wrap-around: the numbers are those of this test's process now.
+    // The PIDs have wrapped around: the numbers belong to this test's process now.
     for (file, members) in [("sentinel.json", ["supervisor", "command"]), ("command.json", ["command"; 2])] {
         let path = scene.job_file("job", file);
         let mut document = read_json(&path);

@@ -8,10 +8,10 @@ use recovery::queue::JobStatus;
 
 use crate::crash::scene::Scene;
 
-/// The jobs of the state before it is damaged, in their order, and how they stand.
+/// The jobs of the state before it is damaged, in their order, with their status.
 ///
-/// `early` and `bad` are in both snapshots, `middle` in the newer one, `later` only in the log; `first`
-/// and `second` wait.
+/// `early` and `bad` are in both snapshots, `middle` in the newer one, `later` only in the log; `first` and
+/// `second` wait.
 const JOBS: [(&str, JobStatus); 6] = [
     ("early", JobStatus::Succeeded),
     ("bad", JobStatus::Failed),
@@ -38,16 +38,16 @@ fn undamaged() -> Scene {
     scene
 }
 
-/// Damages a state directory, and gives bytes that must be in quarantine afterwards; none when there is
+/// Damages a state directory, and returns bytes that must be in quarantine afterwards; empty when there is
 /// nothing to keep.
 type Damage = Box<dyn Fn(&Path) -> Vec<u8>>;
 
-/// A damage, and what is to be said about it.
+/// A damage, and the expected report.
 struct Case {
     name: &'static str,
     damage: Damage,
     codes: &'static [&'static str],
-    /// Jobs of which no other copy tells.
+    /// Jobs that no other copy knows.
     lost: &'static [&'static str],
 }
 
@@ -137,7 +137,7 @@ fn play_all(cases: &[Case]) {
         std::fs::remove_dir_all(scene.place.state()).unwrap();
         std::fs::remove_dir(&own).unwrap();
         copy(&original.place.state(), &scene.place.state());
-        // Each is to pass for the original, not for a copy of it.
+        // Each copy must pass for the original.
         std::fs::remove_file(scene.place.state().join("place.json")).unwrap();
         copy(&kept, &own);
         // The queued jobs write where the original's folder was.

@@ -1,4 +1,4 @@
-//! Damage to what tells of jobs that run, or ended while nobody looked.
+//! Damage to the files of jobs that run, or that ended while nobody looked.
 
 use recovery::queue::JobStatus;
 

@@ -1,4 +1,4 @@
-//! What a crash does to a whole product: real daemons, supervisors and jobs, killed and damaged.
+//! The effects of a crash on the whole product: real daemons, supervisors and jobs, killed and damaged.
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests damage files.
 #![allow(clippy::print_stdout)] // Which case of a table it was.

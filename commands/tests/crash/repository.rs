@@ -61,7 +61,8 @@ fn recovery_gives_it_back_when_all_of_the_job_is_gone() {
     assert_eq!(scene.status("next"), JobStatus::Succeeded);
 }
 
-/// Many at once: what one phase of the recovery does to judge a job is no life to another phase.
+/// Many locks at once: the lock that one phase takes to judge a job must not be taken for life by another
+/// phase.
 #[test]
 fn recovery_gives_every_lock_back_of_jobs_that_are_gone() {
     let scene = Scene::new();
@@ -80,7 +81,7 @@ fn recovery_gives_every_lock_back_of_jobs_that_are_gone() {
     assert_eq!(scene.json(&["locks", "active"], 0)["total"], 0);
 }
 
-/// The log has lost the claim, and the supervisor is gone: the command still has the repository.
+/// The log has lost the claim, and the supervisor is gone, but the command still has the repository.
 #[test]
 fn a_lock_is_kept_for_a_command_whose_claim_is_damaged() {
     let scene = Scene::new();

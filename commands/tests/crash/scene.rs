@@ -129,7 +129,7 @@ impl Scene {
         self.json(&["work", "--once"], 0)
     }
 
-    /// What is in quarantine: the bytes of every file but the notes.
+    /// Returns what is in quarantine: the bytes of every file except the notes.
     pub fn quarantined(&self) -> Vec<Vec<u8>> {
         let folder = self.place.state().join("quarantine");
         let entries = std::fs::read_dir(folder).map_or_else(|_| Vec::new(), |e| e.flatten().collect());
@@ -191,7 +191,7 @@ impl Drop for Scene {
             };
             pid != std::process::id() && (names_it("cmdline") || names_it("environ"))
         };
-        // A supervisor that is killed leaves its command: until nobody is left.
+        // A supervisor that is killed leaves its command, so the loop runs until no process is left.
         for _ in 0..50 {
             let all = process_table();
             let left: Vec<_> = all.iter().map(|p| p.identity).filter(|p| belongs(p.pid)).collect();
@@ -235,13 +235,13 @@ impl Daemon {
         self
     }
 
-    /// As a crash: SIGKILL.
+    /// Kills the daemon with SIGKILL, as a crash does.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// In order: SIGTERM; its exit status.
+    /// Ends the daemon in order with SIGTERM; returns its exit status.
     #[allow(dead_code)] // Not every test that shares this scene ends a daemon in order.
     pub fn terminate(mut self) -> Option<i32> {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), Signal::TERM).unwrap();

@@ -37,7 +37,7 @@ fn can_run() -> bool {
     rustix::process::geteuid().is_root() && has("dockerd") && has("busybox") && has("docker")
 }
 
-/// Tests that kill or crowd an engine take turns: two engines at a time are enough for a small machine.
+/// Tests that kill or fill an engine take turns: two engines at a time are enough for a small machine.
 static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -73,14 +73,14 @@ impl Engine {
         Engine { folder, address, runtime, client }
     }
 
-    /// `kill`, `again`: see the script.
+    /// Runs the script with `kill` or `again`: see there.
     pub fn word(&self, word: &str) {
         let ended =
             Command::new(script()).arg(word).arg(&self.folder).stdout(Stdio::null()).status().unwrap();
         assert!(ended.success(), "{word}");
     }
 
-    /// The engine's own client: a process for each call, where what people type matters.
+    /// Runs the engine's own client, with a process for each call, where it matters what people type.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> String {
         let output =
@@ -157,7 +157,7 @@ impl Engine {
         names
     }
 
-    /// How often the engine says that it destroyed each thing since a moment, by kind and name or id.
+    /// Returns how often the engine says that it destroyed each thing since a moment, by kind and name or id.
     #[track_caller]
     pub fn destroyed_since(&self, since: &str) -> Vec<String> {
         let filters = HashMap::from([("event".to_owned(), vec!["destroy".to_owned()])]);

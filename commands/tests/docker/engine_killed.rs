@@ -31,7 +31,7 @@ fn a_cleanup_goes_on_when_a_killed_engine_is_back() {
             state["counts"]["completed"] == 1
                 || phase["status"] == "failed" && !phase["next_try_at"].is_null()
         });
-        // What it cannot prove gone keeps its files.
+        // The files stay while the containers cannot be proven gone.
         let is_over = engine.json(&place, &["cleanup", "state"])["counts"]["completed"] == 1;
         assert!(is_over || place.state().join("jobs/x").exists());
         engine.word("again");
@@ -42,7 +42,7 @@ fn a_cleanup_goes_on_when_a_killed_engine_is_back() {
     });
 }
 
-/// Without an engine: one that is away, and one that takes a connection and says nothing.
+/// An engine may be away, or accept a connection and say nothing.
 #[test]
 fn an_engine_that_is_away_or_silent_makes_the_files_wait_and_nothing_is_parked() {
     let place = Place::new();

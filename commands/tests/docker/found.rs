@@ -67,7 +67,7 @@ fn engine_of_a_context_is_asked_before_files_go() {
         let report = json_of(client(&place, &[]), &["cleanup", "run"]);
         assert_eq!(report["completed"], 1, "{report}");
         assert!(engine.names("container").is_empty() && !place.state().join("jobs/web").exists());
-        // A job that was given another address of its own is asked about there.
+        // A job that was given its own address is asked about at that address.
         let given = format!("DOCKER_HOST=unix://{}", place.path("nobody.sock").display());
         ended_job(|| client(&place, &[]), "own", &["--env", &given]);
         let report = json_of(client(&place, &[]), &["cleanup", "run"]);
@@ -96,7 +96,7 @@ fn sockets_of_rootless_engines_and_variables_name_the_engine() {
     let value = found["value"].as_str().unwrap();
     assert!(sockets.iter().all(|path| value.contains(&format!("unix://{}", path.display()))), "{found}");
     assert_eq!(found["origin"]["from"], "found", "{found}");
-    // An operator's word counts before all of them.
+    // The operator's setting overrides all of them.
     let mut command = client(&place, &[host]);
     command.env("RECOVERYCTL_DOCKER_HOST", "none");
     assert_eq!(shown(command)["value"], "none");
@@ -124,7 +124,7 @@ fn engine_that_is_nowhere_to_be_found_is_not_absent() {
     assert_eq!(shown(client(&place, &[]))["value"], "unknown");
     let kept = json_of(client(&place, &[]), &["jobs", "prune", "--keep-days", "0"]);
     assert_eq!(kept["kept"][0]["code"], "job-cleanup-pending", "{kept}");
-    // The operator's word leads out.
+    // The operator's setting is the way out.
     let mut command = client(&place, &[]);
     command.env("RECOVERYCTL_DOCKER_HOST", "none");
     assert_eq!(json_of(command, &["cleanup", "run"])["completed"], 1);

@@ -37,7 +37,8 @@ fn has_strace() -> bool {
 fn killed_at(engine: &Engine, place: &Place, calls: &str, n: usize) -> bool {
     let plain = engine.command(place);
     let mut command = Command::new("strace");
-    // Without `--seccomp-bpf`: a process that stops for that filter does not get the signal that is injected.
+    // `--seccomp-bpf` is not used: a process that stops for that filter does not get the signal that is
+    // injected.
     command.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={calls}"));
     command.arg("-e").arg(format!("inject={calls}:signal=KILL:when={n}"));
     command.arg(plain.get_program()).args(["cleanup", "run"]);
@@ -65,8 +66,8 @@ fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
         let mut kills = 0;
         let mut resumed = 0;
         let mut untold = 0;
-        // A third of the renames, which the laboratory also has, and every other call of the engine, which only this
-        // has: neighbours differ by the thing that they are for.
+        // The test tries a third of the renames, which the laboratory also has, and every second call of the
+        // engine, which only this test has: neighbouring calls are for different things.
         let (renames, connections): (Vec<usize>, Vec<usize>) =
             ((1..200).step_by(3).collect(), (1..200).step_by(2).collect());
         // Each of four threads deletes a quarter of the files.
@@ -96,8 +97,9 @@ fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
                 destroyed.sort();
                 let number = destroyed.len();
                 destroyed.dedup();
-                // The engine tells of no volume whose remover hung up before its answer (seen with 20.10.24):
-                // of the one request that was in the air. That the volume is gone was looked at above.
+                // The engine reports no destroyed volume when its remover hung up before the answer (seen
+                // with 20.10.24); that is the one request that was under way. The check above has shown that
+                // the volume is gone.
                 assert_eq!(number, destroyed.len(), "{calls} {n}: removed twice: {destroyed:?}");
                 let volumes = destroyed.iter().filter(|what| what.starts_with("volume ")).count();
                 assert!(number == 7 || (number == 6 && volumes == 1), "{calls} {n}: {destroyed:?}");

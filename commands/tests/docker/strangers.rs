@@ -28,7 +28,7 @@ fn of_fifty_orphans_fifty_living_and_fifty_strangers_exactly_the_orphans_go() {
         };
         make("orphan", &|n| labels(&place, &format!("gone-{n}")));
         make("live", &|_| labels(&place, "living"));
-        // The same job ids, another state directory; and a name that our pattern would fit.
+        // The same job ids in another state directory, and a name that our pattern would match.
         make("cidx-living-strange", &|n| strange_labels(&format!("gone-{n}")));
         let scan = engine.json(&place, &["scan", "--kind", "container"]);
         assert_eq!(scan["candidates_total"], EACH, "{scan}");
@@ -44,7 +44,7 @@ fn of_fifty_orphans_fifty_living_and_fifty_strangers_exactly_the_orphans_go() {
             assert_eq!(why["plan_id"].is_string(), against.is_none(), "{why}");
             let reason = why["reason"].as_str().unwrap_or_default();
             assert!(reason.starts_with(against.unwrap_or_default()), "{why}");
-            // Its id, whole or short, means the same.
+            // Its id, whole or short, means the same object.
             let id = why["object"].as_str().unwrap();
             assert_eq!(engine.json(&place, &["why", &id[.."container:".len() + 12]])["object"], id);
         }
@@ -65,7 +65,7 @@ fn of_fifty_orphans_fifty_living_and_fifty_strangers_exactly_the_orphans_go() {
             jobs["jobs"].as_array().unwrap().iter().all(|j| j["status"] == "succeeded")
         });
         drop(daemon);
-        // Now both jobs are over: what they left is nobody's.
+        // Both jobs are over now, so what they left belongs to nobody.
         engine.run(&place, &["scan"]).ends_with(0);
         let done = engine.json(&place, &["orphans", "cleanup", "--yes"]);
         assert_eq!(done["removed"].as_array().unwrap().len(), EACH + 1, "{done}");

@@ -61,7 +61,7 @@ fn folder_above_that_others_may_write_is_refused_until_it_is_closed() {
         for folder in [&above.a, &above.b] {
             give_mode(folder, mode);
             above.is_refused(&state, folder, "chmod go-w");
-            // What it says to type works.
+            // The command that it suggests works.
             assert!(Command::new("chmod").arg("go-w").arg(folder).status().unwrap().success());
             above.run(&state, &["status"]).ends_with(0);
         }
@@ -98,11 +98,11 @@ fn folder_above_that_belongs_to_another_user_is_refused() {
         }
     }
     above.run(&state, &["status"]).ends_with(0);
-    // Outside of a user namespace nobody's account is one as any other.
+    // Outside of a user namespace, the account of nobody is like any other.
     give(&above.a, (65_534, 65_534), 0o755);
     above.is_refused(&state, &above.a, "chown root");
     give(&above.a, (0, 0), 0o755);
-    // A sticky folder of root is right; what another user has made in it is not.
+    // A sticky folder of root is accepted; what another user has made in it is not.
     give(&above.a, (0, 0), 0o1777);
     above.run(&state, &["status"]).ends_with(0);
     give(&above.b, (STRANGER, 0), 0o755);
@@ -115,7 +115,7 @@ fn folder_above_that_belongs_to_another_user_is_refused() {
     above.is_refused(&link.join("state"), &link, "chown root");
 }
 
-/// Also where a link of the operator's leads to another disk.
+/// The folder may also lie on another disk, behind a link of the operator.
 #[test]
 fn folder_of_its_own_that_others_can_change_is_refused() {
     let above = Above::new();
@@ -149,7 +149,7 @@ fn group_of_others_is_refused_and_a_list_that_names_another_user_too() {
     above.is_refused(&state, &above.b, "chmod go-w");
     give(&above.b, (0, STRANGER), 0o755);
     above.run(&state, &["status"]).ends_with(0);
-    // A list gives a user the right to write: the mode's group bits are its mask.
+    // An access control list gives a user the right to write: the mode's group bits are its mask.
     let entry = |tag: u16, rights: u16, id: u32| {
         [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
     };
@@ -215,7 +215,8 @@ fn ordinary_user_is_refused_what_others_can_change_and_not_what_is_roots() {
     assert_eq!(run(&["--json", "status"]).ends_with(12).error()["code"], "path-exposed");
 }
 
-/// Where the machine's owner of the folders above has no number: nobody in here can change them.
+/// Where the machine's owner of the folders above has no number in the container, nobody in it can change
+/// them.
 #[test]
 fn container_of_an_ordinary_user_works_below_folders_whose_owner_it_does_not_have() {
     let above = Above::new();
@@ -232,7 +233,7 @@ fn container_of_an_ordinary_user_works_below_folders_whose_owner_it_does_not_hav
     {
         return skipped_by_the_machine("no user namespace can be made");
     }
-    // Where root makes the namespace it has root's number, and the stranger's is missing.
+    // When root makes the namespace, root has its number in it, and the stranger's is missing.
     if rustix::process::geteuid().is_root() {
         give(&above.a, (STRANGER, STRANGER), 0o755);
         above.run(&state, &["init"]).ends_with(12);
@@ -291,7 +292,7 @@ fn configuration_that_others_can_write_is_refused_by_root_and_the_daemon() {
     for arguments in words {
         run(arguments).ends_with(0);
     }
-    // Wrong usage, and not refused.
+    // The usage is wrong, but nothing is refused.
     run(&daemon).ends_with(2);
     // A device keeps nothing that is written to it.
     Ran::of(place.command().args(["--config", "/dev/null", "status"])).ends_with(0);
@@ -314,7 +315,8 @@ fn reload_refuses_a_configuration_that_others_can_write() {
     std::fs::write(&config, "[daemon]\nhosts = [\"two.example\"]\n").unwrap();
     give_mode(&config, 0o666);
     reload();
-    // Not taken over: what is submitted meanwhile goes through the loop that looks for the signal.
+    // The configuration is not taken over: what is submitted meanwhile goes through the loop that checks for
+    // the signal.
     let id = served.submit(&serde_json::json!({ "command": ["true"] }));
     served.wait_for(&id, "succeeded");
     assert_eq!((answers("one.example"), answers("two.example")), (200, 421));

@@ -1,4 +1,4 @@
-//! Bodies: refused by their heads, and never more of them in memory than fits.
+//! Bodies are refused by their heads, and at most a fixed amount of them is in memory.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -47,7 +47,8 @@ fn head_alone_is_refused_whatever_body_is_to_follow() {
     }
 }
 
-/// Who may not send it is told so also when it was sent at once, and the daemon is asked as before.
+/// A client that may not send a body is told so also when it has sent it at once, and the daemon goes on
+/// answering.
 #[test]
 fn body_that_nobody_reads_costs_its_answer_nothing() {
     let served = Served::new();
@@ -76,7 +77,7 @@ fn many_large_bodies_stay_below_the_bound() {
         let Ok(mut stream) = TcpStream::connect(&served.address) else { return };
         stream.set_write_timeout(Some(crate::common::PATIENCE)).unwrap();
         let head = head_of("POST", path, bearer, length);
-        // It may be refused before it has all come.
+        // The body may be refused before all of it has come.
         let part = vec![b'x'; 1 << 20];
         let _ = stream.write_all(head.as_bytes());
         for _ in 0..length >> 20 {
@@ -101,7 +102,7 @@ fn many_large_bodies_stay_below_the_bound() {
     served.get("/api/jobs").is(200);
 }
 
-/// 60 MiB of jobs: rehearsed, for then the queue is not what takes the memory; and some of them for good.
+/// 60 MiB of jobs: most are only rehearsed, so that the queue does not take the memory; some are submitted.
 #[test]
 fn many_jobs_at_once_go_through_the_daemon_and_not_through_its_memory() {
     let served = Served::new();
@@ -121,7 +122,7 @@ fn many_jobs_at_once_go_through_the_daemon_and_not_through_its_memory() {
     assert_eq!(rehearsed.stdout.lines().count(), 3000);
     let most = peak(served.pid());
     assert!(most < MOST, "{most} bytes");
-    // Nothing of it is started meanwhile.
+    // None of the jobs is started meanwhile.
     served.hold("first", "web");
     served.hold("second", "api");
     place.write("some.jsonl", &lines(0, 300));
@@ -132,7 +133,7 @@ fn many_jobs_at_once_go_through_the_daemon_and_not_through_its_memory() {
     assert_eq!(served.scene.queue().state().counts().queued, 600);
 }
 
-/// What came before the input broke off is in, and the half line is not taken for a whole one.
+/// The jobs that came before the input broke off are in the queue, and the half line does not count as a job.
 #[test]
 fn input_that_breaks_off_ends_the_command_and_half_a_line_is_no_job() {
     let served = Served::new();

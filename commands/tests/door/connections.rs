@@ -1,4 +1,4 @@
-//! Connections: who has shown nothing takes nothing from those who may ask.
+//! Connections that have shown nothing take nothing from clients that may ask.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ fn connect(served: &Served) -> TcpStream {
 fn half_open(served: &Served, number: usize) -> Vec<TcpStream> {
     let one = |_| {
         let mut stream = connect(served);
-        // It may be closed already, to make room.
+        // The connection may be closed already, to make room.
         let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: loc");
         stream
     };
@@ -35,7 +35,7 @@ fn socket_and_tokens_find_a_place_beside_any_number_of_half_open_connections() {
     for _ in 0..10 {
         served.over_socket("GET", "/healthz").is(200);
         served.get("/api/jobs").is(200);
-        // More come all the time.
+        // More connections come all the time.
         held.extend(half_open(&served, 60));
         let viewer = format!("Bearer {}", served.token("viewer"));
         served.ask_with("GET", "/api/jobs", None, &[("Authorization", &viewer)]).is(200);
@@ -96,7 +96,7 @@ fn half_open_request_is_let_go_in_seconds_and_an_idle_connection_is_not() {
     trickling.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
     let begun = Instant::now();
     let mut rest = Vec::new();
-    // A byte now and then is no head.
+    // One byte now and then is no complete head.
     trickling.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let trickled = loop {
         if trickling.write_all(b"X").is_err() || matches!(trickling.read(&mut [0; 8]), Ok(0)) {
@@ -114,7 +114,7 @@ fn half_open_request_is_let_go_in_seconds_and_an_idle_connection_is_not() {
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
 }
 
-/// All descriptors that the daemon may have are taken: it does not spin, and goes on when there are some again.
+/// When the daemon has no free descriptors, it does not spin, and goes on when some are free again.
 #[test]
 fn daemon_without_descriptors_rests_and_goes_on() {
     // The daemon itself has 28 of them.
@@ -126,7 +126,7 @@ fn daemon_without_descriptors_rests_and_goes_on() {
         // utime and stime, without the state's letter before them.
         fields[10] + fields[11]
     };
-    // So many connections that even those which wait to be taken in are more than it may have.
+    // There are so many connections that even those that wait to be accepted are more than it may have.
     let mut held = half_open(&served, 200);
     let mut sockets: Vec<UnixStream> = Vec::new();
     for _ in 0..100 {

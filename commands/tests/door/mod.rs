@@ -1,5 +1,5 @@
-//! The door: who may not come in, and what they can do outside. Real daemons and sockets, other users where that
-//! matters.
+//! Access: who may not enter, and what they can do outside. The tests use real daemons and sockets, and other
+//! users where that matters.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 mod ancestors;

@@ -35,7 +35,7 @@ fn refused(scene: &Scene, socket: &Path, status: i32, code: &str) {
     assert!(error["hint"].as_str().unwrap().contains("--socket"), "{error}");
 }
 
-/// One that comes up; who asks there is answered.
+/// A daemon on this socket comes up; clients are answered there.
 #[track_caller]
 fn serves(scene: &Scene, socket: &Path) {
     let mut command = scene.place.command();
@@ -58,7 +58,7 @@ fn socket_that_nobody_serves_is_replaced_and_what_is_served_is_not() {
     std::fs::remove_file(&socket).unwrap();
     let other = UnixListener::bind(&socket).unwrap();
     refused(&scene, &socket, 11, "socket-in-use");
-    // Somebody who is too busy to take the connection serves it all the same.
+    // A process that is too busy to accept the connection serves the socket all the same.
     let full: Vec<_> = (0..).map_while(|_| connect_now(&socket)).collect();
     refused(&scene, &socket, 11, "socket-in-use");
     assert!(socket.exists());
@@ -66,7 +66,7 @@ fn socket_that_nobody_serves_is_replaced_and_what_is_served_is_not() {
     serves(&scene, &socket);
 }
 
-/// A connection that is made at once, or none: a socket whose line is full would be waited for.
+/// Connects at once or not at all: a socket with a full line would block.
 fn connect_now(
     socket: &Path,
 ) -> Option<std::thread::JoinHandle<std::io::Result<std::os::unix::net::UnixStream>>> {
@@ -126,7 +126,7 @@ fn socket_or_folder_of_another_user_is_refused() {
     }
 }
 
-/// The socket that nobody asked for is done without.
+/// The daemon starts without its default socket.
 #[test]
 fn daemon_does_without_its_own_socket_where_something_else_has_the_name() {
     let scene = Scene::new();

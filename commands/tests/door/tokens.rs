@@ -1,4 +1,4 @@
-//! Token files that the daemon did not make: nobody is admitted by them, and it is told.
+//! Token files that the daemon did not make admit nobody, and a finding reports them.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn spoil(served: &Served, what: &str) {
     }
 }
 
-/// Ends what makes the file wrong beside it.
+/// Undoes what makes the file wrong besides its content.
 fn tidy(served: &Served) {
     let _ = std::fs::remove_file(served.scene.place.state().join("daemon/other"));
 }
@@ -77,7 +77,7 @@ fn token_that_is_not_as_the_daemon_made_it_counts_for_nobody_until_it_is_rotated
             (Some("token:admin"), Some("warning")),
             "{told}"
         );
-        // What it says to type works.
+        // The command that it suggests works.
         let next = told["next"].as_str().unwrap();
         let words: Vec<&str> = next.strip_prefix("recoveryctl ").unwrap().split(' ').collect();
         served.scene.run(&words).ends_with(0);
@@ -108,7 +108,7 @@ fn daemon_that_starts_makes_new_tokens_in_the_place_of_those_that_it_does_not_be
     }
 }
 
-/// The daemon believes the folder that it opened, not the one that has its path by now.
+/// The daemon trusts the folder that it opened, not the one that has its path by now.
 #[test]
 fn tokens_of_a_folder_that_takes_the_place_of_the_daemons_are_not_believed() {
     let served = Served::new();

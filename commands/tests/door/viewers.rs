@@ -1,4 +1,4 @@
-//! What jobs print is for those who may do everything, unless the configuration says otherwise.
+//! The output of jobs is for admins, unless the configuration says otherwise.
 
 use serde_json::json;
 
@@ -32,9 +32,9 @@ fn viewers_see_everything_but_what_jobs_print() {
     let refused = as_viewer(&served, "/api/jobs/loud/output").problem(403, "output-not-for-viewers");
     assert!(refused["detail"].as_str().unwrap().contains("daemon.viewer_output"), "{refused}");
     assert!(refused["next"].as_str().unwrap().contains("viewer_output = true"), "{refused}");
-    // By its head: whether there is such a job is not told either.
+    // The request is refused by its head, so that it does not show whether such a job exists.
     as_viewer(&served, "/api/jobs/gone/output?tail=1KiB").problem(403, "output-not-for-viewers");
-    // Asked for by both, again and again and at the same time: nobody gets the other's answer.
+    // Both roles ask again and again at the same time: nobody gets the other's answer.
     std::thread::scope(|scope| {
         for role in ["admin", "viewer", "viewer"] {
             let served = &served;
@@ -56,7 +56,7 @@ fn viewers_see_everything_but_what_jobs_print() {
             });
         }
     });
-    // No other report has any of it.
+    // No other report contains any of the output.
     for path in [
         "/api/jobs/loud",
         "/api/jobs",
@@ -102,7 +102,7 @@ fn viewers_see_the_output_where_the_configuration_says_so_and_only_as_long() {
     follow.args(["jobs", "output", "-f", "long"]).stderr(std::process::Stdio::null());
     let mut follow = follow.stdout(std::fs::File::create(&seen).unwrap()).spawn().unwrap();
     wait_for("the output to come", || std::fs::read_to_string(&seen).unwrap() == "begun\n");
-    // From the reload on it is not for them any more; who follows is sent away.
+    // After the reload, viewers may not see it any more; a viewer that follows the output is disconnected.
     served.scene.place.write("config.toml", "[daemon]\nlisten = \"127.0.0.1:0\"\n");
     let pid = rustix::process::Pid::from_raw(i32::try_from(served.pid()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();

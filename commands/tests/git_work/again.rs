@@ -1,4 +1,4 @@
-//! Work that came to a folder after it was looked at, or whose archive is gone.
+//! Work that was added to a folder after it was looked at, or whose archive is gone.
 
 use std::process::Command;
 
@@ -32,7 +32,7 @@ impl Scene {
     }
 }
 
-/// A try that failed says nothing about what it saw.
+/// A failed try leaves no note about what it saw.
 #[test]
 fn work_is_kept_by_the_try_after_one_that_could_not() {
     if !has_program("git") {
@@ -134,7 +134,7 @@ fn work_in_a_code_index_is_kept_before_the_index_goes() {
         let check = candidate["checks"].as_array().unwrap().iter().find(|c| c["check"] == "no-work").unwrap();
         assert_eq!(check["passed"], kept.is_none(), "{check}");
         assert_eq!(candidate["safe"], kept.is_none(), "{candidate}");
-        // The tool fails once, with the index half gone.
+        // The tool fails once, when half of the index is gone.
         scene.run(&mut scene.command(), &["cleanup", "start", "j"]).ends_with(0);
         let run_with = |tool: &str| {
             let mut run = scene.command();

@@ -1,4 +1,4 @@
-//! Trees that mean harm: nothing of them is run, nothing is waited for, and memory and time have an end.
+//! Hostile trees: nothing of them is run, nothing is waited for, and memory and time are limited.
 
 use std::process::Command;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Scene, has_program};
 use crate::common::{Ran, skipped};
 
-/// The number of a user that nobody has.
+/// The number of a user that does not exist.
 const OTHER: u32 = 61_000;
 
 impl Scene {
@@ -28,7 +28,7 @@ const MADE: &str = "git init -q -b main r; cd r; \
     g() { git -c user.name=a -c user.email=a@b -c core.fsmonitor=false \"$@\"; }; \
     echo a >f; echo b >g; g add .; g commit -qm one; echo more >>f; echo new >n";
 
-/// What is larger than this program may take is told by a limit of its addresses.
+/// A limit of the address space shows when this program takes too much memory.
 #[test]
 fn huge_files_in_a_tree_take_neither_memory_nor_time() {
     if !has_program("git") {
@@ -84,7 +84,7 @@ fn huge_files_in_a_tree_take_neither_memory_nor_time() {
     assert!(gone >= trees.len() - 1, "{gone} went: {state}");
 }
 
-/// What a record was lost of is looked at by git too.
+/// git also looks at a folder whose record was lost.
 #[test]
 fn nothing_of_a_tree_is_run_when_its_job_is_reconstructed() {
     if !has_program("git") {
@@ -112,7 +112,7 @@ fn nothing_of_a_tree_is_run_when_its_job_is_reconstructed() {
     assert!(!ran.exists(), "{}", std::fs::read_to_string(&ran).unwrap_or_default());
 }
 
-/// Of a workspace of another user the daemon of root keeps what that user could have read, and nothing else.
+/// From the workspace of another user, root's daemon keeps what that user could have read, and nothing else.
 #[test]
 fn workspace_of_another_user_waits_with_a_finding_for_a_name_of_a_secret() {
     if !has_program("git") || !rustix::process::geteuid().is_root() {
@@ -143,7 +143,7 @@ fn workspace_of_another_user_waits_with_a_finding_for_a_name_of_a_secret() {
     assert_eq!((mode(&scene.archive("j")), mode(&scene.place.state())), (0o600, 0o700));
 }
 
-/// The folders in which git is looked for are the configuration's.
+/// The configuration names the folders in which git is searched.
 #[test]
 fn git_is_never_taken_from_a_folder_that_others_write() {
     if !has_program("git") {
@@ -164,7 +164,7 @@ fn git_is_never_taken_from_a_folder_that_others_write() {
     };
     mode(&git, 0o755);
     mode(git.parent().unwrap(), 0o777);
-    // In front of all others in the daemon's own path, too.
+    // The folder comes first in the daemon's own path, too.
     let open = git.parent().unwrap().display().to_string();
     let mut command = scene.command();
     command

@@ -1,4 +1,5 @@
-//! Git work of workspaces that go: whatever fails while it is looked for, proven or kept, nothing of it is lost.
+//! Git work of workspaces that are removed: whatever fails while it is searched, proven or kept, nothing of
+//! it is lost.
 #![allow(clippy::disallowed_methods)] // Tests make what is to be kept.
 
 mod again;
@@ -32,7 +33,8 @@ const AGAIN: &str = "set -e; cp -a $MADE/. .; read from <$MADE.from; \
 
 struct Scene {
     place: Place,
-    /// Whose the state directory is, when that is somebody else.
+    /// The words before each command that run it as the owner of the state directory, when that is another
+    /// user.
     before: Vec<String>,
     jobs: usize,
 }
@@ -85,7 +87,7 @@ impl Scene {
         self.place.state().join(format!("cleanup/archive/{id}.1.tar"))
     }
 
-    /// The workspace is there with all its work, or all its work is in the archive.
+    /// Whether the workspace is there with all its work, or the archive has all its work.
     #[track_caller]
     fn has_all(&self, id: &str, what: &str) -> bool {
         let is_there = self.workspace(id).exists();
@@ -133,7 +135,7 @@ fn has_program(name: &str) -> bool {
 /// A folder with a `git` in place of the real one that does something else at one of its runs.
 fn shim(place: &Place, act: &str) -> String {
     let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout;
-    // The shell alone, without a process: it runs a thousand times.
+    // The script uses the shell alone, without further processes: it runs a thousand times.
     let script = format!(
         "#!/bin/sh\nread n <{0}; read at <{0}.at; n=$((n + 1)); echo $n >{0}\n\
          [ $n = $at ] && {{ {act}; }}\nexec {1} \"$@\"\n",
@@ -150,7 +152,7 @@ fn workspace_stays_or_is_kept_whichever_run_of_git_fails_or_is_killed() {
     if !has_program("git") {
         return;
     }
-    // Each run of git once: every other one fails, those between are killed.
+    // Each run of git fails once: every second one exits with an error, those between are killed.
     for (act, first) in [("exit 128", 1), ("kill -KILL $$", 2)] {
         let mut scene = Scene::new(&[]);
         let path = shim(&scene.place, act);
@@ -184,14 +186,15 @@ fn workspace_is_kept_whole_without_git() {
     assert!(!scene.has_all(&id, "no git"));
 }
 
-/// As an ordinary user: root may read everything.
+/// The test runs as an ordinary user, because root may read everything.
 #[test]
 fn workspace_stays_whichever_of_its_entries_cannot_be_read() {
     if !has_program("git") || !has_program("setpriv") || !rustix::process::geteuid().is_root() {
         return skipped("it needs root, git and setpriv");
     }
     let (uid, gid) = (format!("--reuid={OTHER}"), format!("--regid={OTHER}"));
-    // Alone in a process namespace: what root does meanwhile, and may not be looked at, would hold the cleanup up.
+    // The command is alone in a process namespace: processes of root that cannot be examined would delay the
+    // cleanup.
     let alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--"];
     let mut scene = Scene::new(&[&alone[..], &["setpriv", &uid, &gid, "--clear-groups"]].concat());
     let top = scene.place.path("");
@@ -336,7 +339,7 @@ fn archives_are_listed_shown_unpacked_and_removed() {
     assert!(audit.contains("cleanup archive prune") && audit.contains("cleanup archive restore"), "{audit}");
 }
 
-/// Passing the phase over is no word about the work: the removal of the job keeps it.
+/// Skipping the phase says nothing about the work: the removal of the job keeps it.
 #[test]
 fn work_is_kept_when_a_job_goes_whose_cleanup_was_passed_over() {
     if !has_program("git") {
@@ -351,7 +354,7 @@ fn work_is_kept_when_a_job_goes_whose_cleanup_was_passed_over() {
     assert!(!scene.workspace(&id).exists());
     let list = scene.run(scene.command().arg("--json"), &["cleanup", "archive", "list"]).ends_with(0).json();
     assert_eq!((&list["total"], &list["archives"][0]["source"]), (&1.into(), &"prune".into()), "{list}");
-    // It was judged as where it was: the linked tree has nothing of its own.
+    // The folder was judged by its former place: the linked tree has nothing of its own.
     assert_eq!(list["archives"][0]["folder"], scene.workspace(&id).to_str().unwrap(), "{list}");
     let kept = list["archives"][0]["repositories"].as_array().unwrap();
     assert!(kept.iter().all(|repository| repository["path"] != "tree"), "{list}");
@@ -359,7 +362,8 @@ fn work_is_kept_when_a_job_goes_whose_cleanup_was_passed_over() {
     assert_eq!(trash.count(), 0);
 }
 
-/// The objects of one workspace's repository are another one's: that one goes first, and then this one by itself.
+/// The repository of one workspace borrows the objects of another one: the borrower goes first, and then the
+/// lender by itself.
 #[test]
 fn workspace_waits_while_a_repository_in_another_one_borrows_from_it() {
     if !has_program("git") {
@@ -416,7 +420,7 @@ fn work_that_came_to_the_trash_is_kept_before_that_is_emptied() {
     assert!(kept.iter().any(|r| r["path"] == "repo/.git" && r["whole"] == true), "{list}");
 }
 
-/// What a working tree in an orphan's folder belongs to may be gone by the time that the trash is emptied.
+/// The repository of a working tree in an orphan's folder may be gone when the trash is emptied.
 #[test]
 fn work_that_was_kept_of_an_orphan_is_not_judged_again_unless_somebody_changed_it() {
     if !has_program("git") {

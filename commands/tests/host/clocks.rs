@@ -1,5 +1,5 @@
-//! Clocks that are wrong, or set right: nothing waits for a date of another clock, and no duration is a difference of
-//! dates.
+//! Clocks that are wrong, or are set right: nothing waits for a date of another clock, and no duration is a
+//! difference of dates.
 
 use std::process::Command;
 

@@ -11,7 +11,7 @@ use super::starts::has_finding;
 use crate::common::skipped_by_the_machine;
 use crate::crash::scene::{Daemon, Scene, wait_for};
 
-/// Longer than a daemon that is told to end may take, on a machine that is busy.
+/// More than the time in which a daemon that is told to end must have ended, on a busy machine.
 const ENDS_WITHIN: Duration = Duration::from_secs(40);
 
 fn ends(mut daemon: Daemon, what: &str) -> Option<i32> {
@@ -82,7 +82,7 @@ fn daemon_with_few_processes_works_or_ends_and_obeys() {
             assert!(!status.success(), "{limit}: it ended as if all were well");
             continue;
         }
-        // As its user may: the hard limit stays.
+        // The user may do this: the hard limit stays.
         let pid = daemon.child.id().to_string();
         let mut lift = Command::new("prlimit");
         lift.args(["--pid", &pid, "--nproc=5000:"]).uid(uid).gid(uid);
@@ -105,7 +105,7 @@ fn stopped_daemon_is_told_by_health_and_goes_on() {
     wait_for("a turn to be written down", || turn.exists());
     assert!(!has_finding(&scene, "daemon-hangs"));
     kill_process(pid, Signal::STOP).unwrap();
-    // As if it had been stopped for long: the time is of the clock of this boot.
+    // The loop seems to have been stopped for long: the time is by the clock of this boot.
     let text = format!("{:<63}\n", format!("{{\"pid\":{},\"boot_ms\":1}}", daemon.child.id()));
     std::fs::write(&turn, text).unwrap();
     let status = scene.json(&["status"], 3);

@@ -8,7 +8,7 @@ use super::hang_the_loop;
 use crate::common::{Place, until};
 use crate::crash::scene::{Daemon, Scene, wait_for};
 
-/// A daemon whose last words can be read.
+/// Starts a daemon whose last output can be read.
 fn daemon(place: &Place) -> Daemon {
     let mut command = place.command();
     command.args(["daemon", "--listen", "none"]).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -43,14 +43,14 @@ fn daemon_of_a_directory_that_was_renamed_ends_and_the_next_one_goes_on() {
     let (state, moved) = (scene.place.state(), scene.place.path("moved"));
     scene.submit("before", &[], "touch \"$W/runs\"; until [ -e \"$W/go\" ]; do sleep 0.05; done");
     let first = daemon(&scene.place);
-    // What is about to start when the directory goes finds nothing to start in.
+    // The job that is about to start when the directory goes finds nothing to start in.
     wait_for("the job's command to run", || scene.witness("runs").exists());
     std::fs::rename(&state, &moved).unwrap();
     let (status, said) = ended(first);
     assert_eq!(status, Some(12), "{said}");
     assert!(said.contains("it was moved or removed"), "{said}");
     assert!(!state.exists());
-    // Its job is with its supervisor, and who works in the directory from now on runs the others.
+    // Its job stays with its supervisor, and the next process that works in the directory runs the others.
     std::fs::rename(&moved, &state).unwrap();
     scene.open_gate("go");
     scene.submit("after", &[], "true");
@@ -65,7 +65,7 @@ fn daemon_of_a_directory_that_was_removed_ends() {
     let place = Place::new();
     place.run(["init"]).ends_with(0);
     let daemon = daemon(&place);
-    // It may write there meanwhile, and see one of its files gone first.
+    // The daemon may write there meanwhile, and see first that one of its files is gone.
     until("the directory to be gone", || {
         std::fs::remove_dir_all(place.state()).is_ok() || !place.state().exists()
     });
@@ -95,7 +95,7 @@ fn daemon_below_which_a_backup_was_put_back_in_place_ends_and_leaves_its_files_a
     assert_eq!(status, Some(12), "{said}");
     assert!(said.contains("is not the file that this process has locked"), "{said}");
     assert_eq!(std::fs::read_to_string(place.state().join("daemon/daemon.json")).unwrap(), told);
-    // The next one is alone.
+    // The next daemon is the only one.
     drop(daemon(&place));
 }
 
@@ -104,7 +104,7 @@ fn request_to_a_daemon_whose_directory_is_gone_makes_no_new_one() {
     let scene = Scene::new();
     let (state, moved) = (scene.place.state(), scene.place.path("moved"));
     let daemon = scene.daemon(1);
-    // Its loop does not turn, and so does not see that.
+    // The loop of the daemon runs no rounds, so it does not see that.
     let _writer = hang_the_loop(&scene);
     std::fs::rename(&state, &moved).unwrap();
     let socket = moved.join("daemon/admin.sock");

@@ -1,4 +1,4 @@
-//! System calls that are refused, as a container's profile, an old kernel or a file system refuses them.
+//! System calls that fail as under a container's profile, an old kernel or a certain file system.
 #![allow(unsafe_code)] // Between fork and exec only.
 
 use std::io;
@@ -55,7 +55,7 @@ fn program(refused: &[Refused]) -> Vec<libc::sock_filter> {
     steps
 }
 
-/// The command, and all that it starts, may not do these.
+/// Makes these calls fail for the command and all that it starts.
 pub fn refuse(command: &mut Command, refused: &[Refused]) {
     let mut steps = program(refused);
     let install = move || {

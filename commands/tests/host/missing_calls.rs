@@ -1,5 +1,5 @@
-//! What a file system or a container does not offer is done in another way, or refused at the start; it is not found
-//! out at work.
+//! What a file system or a container does not offer is done in another way, or refused at the start, not
+//! during the work.
 
 use std::process::Stdio;
 
@@ -77,7 +77,7 @@ fn jobs_locks_and_removals_work_where_system_calls_are_missing() {
 #[test]
 fn folder_whose_file_system_cannot_keep_names_apart_is_refused_at_init_and_at_start() {
     let place = Place::new();
-    // Neither way to a name that is given once: FAT and some FUSE file systems.
+    // There is no way to give a name only once: FAT and some FUSE file systems.
     let refused = [
         Refused::rename_flags(libc::EINVAL),
         Refused::always(libc::SYS_linkat, libc::EOPNOTSUPP),
@@ -111,14 +111,14 @@ fn limit_of_file_sizes_begins_a_segment_or_is_a_refusal_and_ends_nothing() {
         command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(scene.place.path("")).output().unwrap()
     };
-    // More than two such files hold.
+    // This is more than two such files hold.
     for _ in 0..60 {
         let output = submit(6000);
         assert!(output.status.success(), "{output:?}");
     }
     // No file can take a record.
     let refused = submit(64);
-    // Not ended by the signal.
+    // The signal has not ended it.
     assert!(refused.status.code().is_some_and(|code| code != 0), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("File too large"), "{refused:?}");
     let jobs = scene.json(&["jobs", "list"], 0);

@@ -1,4 +1,4 @@
-//! A host that is weak for a while: it costs no job anything, and no part of the daemon is missing unseen.
+//! A host that is weak for a while: no job suffers from it, and no part of the daemon is silently missing.
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests take files away and put others in their place.
 
@@ -12,8 +12,8 @@ mod starts;
 
 use crate::crash::scene::{Scene, wait_for};
 
-/// Keeps the loop of a daemon from turning, by a file that does not answer, as on a broken mount; until what this returns
-/// is dropped.
+/// Stops the rounds of a daemon's loop by a file that does not answer, as on a broken mount, until the
+/// returned file is dropped.
 fn hang_the_loop(scene: &Scene) -> std::fs::File {
     use std::os::unix::fs::OpenOptionsExt;
     let metadata = scene.place.state().join("locks/web.lock.json");

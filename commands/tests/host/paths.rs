@@ -47,7 +47,8 @@ fn daemon_does_without_a_socket_that_cannot_be_made_unless_it_was_asked_for() {
     assert!(asked_for.stderr.contains("admin.sock"), "{}", asked_for.stderr);
 }
 
-/// A mount in a namespace that goes with the command; `None`, and said, where there can be none.
+/// Runs with a mount in a namespace that ends with the command; `None`, with a printed reason, where there
+/// can be none.
 fn with_mount(place: &Place, at: &std::path::Path, words: &[&str]) -> Option<Ran> {
     let probe = Command::new("unshare").args(["--mount", "true"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
@@ -97,7 +98,7 @@ fn work_says_that_the_host_can_start_nothing() {
     place.run(["work", "--once"]).ends_with(0);
 }
 
-/// On a disk that is frozen for a snapshot even making what is there waits.
+/// On a disk that is frozen for a snapshot, even making an existing folder waits.
 #[test]
 fn look_makes_no_folder() {
     if !Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success()) {

@@ -1,4 +1,4 @@
-//! What keeps every job from starting is told from what keeps one.
+//! Causes that keep every job from starting are distinguished from causes that keep one.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -72,8 +72,8 @@ fn supervisors_that_all_die_at_once_cost_no_job_its_starts() {
     let (_daemon, program) = daemon_of_a_copy(&scene);
     let away = scene.place.path("bin/away");
     std::fs::rename(&program, &away).unwrap();
-    // As a library that is missing: the program can be executed, and ends; the second job's takes its time for it, and
-    // until then the first one's failures could count against it.
+    // The program can be executed and ends, as when a library is missing. For the second job it takes its
+    // time, and until then the failures of the first one could count against that job.
     let script = "#!/bin/sh\ncase \"$*\" in *'--job b'*) sleep 1;; esac\nexit 127\n";
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,5 +1,5 @@
-//! A job of root gives its workspace to another user, who forges, exchanges and links what is in it: nothing outside is
-//! read, written, made or signalled, and what the server knows is not changed.
+//! A job of root gives its workspace to another user, who forges, exchanges and links files in it: nothing
+//! outside is read, written, made or signalled, and what the server knows does not change.
 
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::common::skipped;
 use crate::crash::scene::{Scene, kill, read_json, wait_for};
 
-/// A user that nobody has.
+/// A user that does not exist.
 const SOMEBODY: u32 = 61_235;
 
 fn is_root() -> bool {
@@ -54,7 +54,7 @@ fn forged_and_linked_files_of_a_workspace_change_no_attempt() {
     scene.submit("it", &[], "echo first; exit 1");
     scene.run(&["work", "--once"]);
     give_away(&scene, "it");
-    // As if of the attempt that is to come.
+    // The sentinel seems to belong to the next attempt.
     let mut forged = read_json(&scene.job_file("it", "sentinel.json"));
     forged["attempt"] = json!(2);
     forged["claim"] = json!(forged["claim"].as_u64().unwrap() + 3);

@@ -1,5 +1,6 @@
-//! Each kind of thing in the place of each file that is kept about an attempt, put there by a job of the server's own
-//! user: nothing waits, nothing else is touched, other jobs go on, and the daemon ends and starts.
+//! Each kind of thing in the place of each file that is kept about an attempt, put there by a job of the
+//! server's own user: nothing waits, nothing else is touched, other jobs go on, and the daemon can end and
+//! start.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -14,7 +15,7 @@ use crate::crash::scene::{Scene, wait_for};
 const NAMES: [&str; 6] =
     ["sentinel.lock", "sentinel.json", "command.json", "exit.json", "output.log", "checkpoint"];
 const KINDS: [&str; 8] = ["pipe", "folder", "socket", "dangling", "itself", "secret", "endless", "sparse"];
-/// A question that is not answered by then hangs, also on a machine with other work.
+/// A command that has not answered by then hangs, also on a machine with other work; seconds.
 const ANSWERED: &str = "30";
 
 /// Puts something of this kind where the path is.
@@ -125,7 +126,7 @@ fn everything_is_answered_and_jobs_are_cancelled_whatever_stands_in_the_place_of
     let daemon = stage.scene.daemon(4);
     wait_for("the jobs to be over", || {
         let over = |id: &String| stage.scene.status(id) != JobStatus::Running;
-        // Of one whose records are both gone nothing can be proven; it is told.
+        // When both records of a job are gone nothing can be proven, and a finding says so.
         stage.jobs.iter().all(|id| over(id) || stage.asked(&["findings"]).contains(id.as_str()))
     });
     stage.others_run("after");
@@ -144,7 +145,7 @@ fn after_a_crash_the_daemon_starts_and_other_jobs_run_whatever_stands_in_the_pla
     let daemon = stage.scene.daemon(4);
     stage.others_run("after");
     stage.ask_everything();
-    // Each of them is over, or told; what is over is started again, or says why not.
+    // Each of them is over, or reported; a job that is over is started again, or the command says why not.
     for job in &stage.jobs {
         stage.asked(&["resume", "-q", job]);
     }
@@ -158,7 +159,7 @@ fn marked(stage: &Stage) -> Vec<ProcessIdentity> {
     let mark = format!("RECOVERYCTL_STATE_ID={}", stage.scene.dir().identity.state_id);
     let (mut found, _) = recovery::system::marked_processes(&[&mark], None);
     assert!(found.len() >= stage.jobs.len() * 2, "{} processes", found.len());
-    // Supervisors first: none is left that would record an end.
+    // Supervisors come first: none is left that would record an end.
     found.sort_by_key(|process| process.start_time);
     found
 }

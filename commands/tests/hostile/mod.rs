@@ -1,4 +1,5 @@
-//! What jobs, and users to whom they give their workspaces, put in the place of files: it costs their job alone.
+//! Jobs, and users to whom they give their workspaces, put things in the place of files: only their own job
+//! suffers.
 
 mod another_user;
 mod kinds;

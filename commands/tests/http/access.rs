@@ -78,7 +78,7 @@ fn a_rotated_token_counts_no_more_at_once() {
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600, "{}", file.display());
     }
-    // One that others could read is as good as known to them.
+    // A token that others could read counts as known to them.
     let file = served.scene.place.state().join("daemon/viewer.token");
     let viewer = format!("Bearer {}", served.token("viewer"));
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();

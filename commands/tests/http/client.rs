@@ -12,13 +12,13 @@ use crate::crash::scene::{Daemon, Scene, read_json, wait_for};
 
 /// A scene with a daemon that listens on a free port.
 pub struct Served {
-    // Ended before its scene.
+    // The daemon ends before its scene.
     pub daemon: Daemon,
     pub scene: Scene,
     pub address: String,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
@@ -49,7 +49,7 @@ impl Reply {
         self
     }
 
-    /// Asserts that it is a problem of this status and code, with all that a problem has.
+    /// Asserts a problem with this status and code, and with all members of a problem.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.head);
@@ -162,7 +162,7 @@ impl Served {
         parse(&bytes).unwrap()
     }
 
-    /// Submits a job over HTTP; its id.
+    /// Submits a job over HTTP; returns its id.
     #[track_caller]
     pub fn submit(&self, body: &Value) -> String {
         let reply = self.post("/api/jobs", body).is(201);
@@ -217,10 +217,10 @@ pub fn exchange(
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).ok()?;
-    // It may be refused before it has all come.
+    // The request may be refused before all of it has come.
     let _ = stream.write_all(body.unwrap_or_default().as_bytes());
     let (mut bytes, mut chunk) = (Vec::new(), [0; 16 << 10]);
-    // Up to the length that is told: not everybody closes a connection that is to be closed.
+    // The answer is read up to its declared length, because not every server closes the connection.
     while !is_whole(&bytes) {
         match stream.read(&mut chunk) {
             Ok(0) | Err(_) => break,

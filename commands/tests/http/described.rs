@@ -1,5 +1,5 @@
-//! `docs/openapi.json` is true: real answers of every operation, full and empty ones, good and bad ones, are held
-//! against it, with nothing in them that it does not name.
+//! `docs/openapi.json` is true: real answers of every operation, full and empty, good and bad, are checked
+//! against it, and contain nothing that it does not name.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::crash::scene::{Scene, read_json, wait_for};
 use crate::http::client::{Reply, Served, exchange};
 
-/// The description, and what was held against it.
+/// The description, and what was checked against it.
 struct Described {
     document: Value,
     seen: RefCell<BTreeSet<String>>,
@@ -48,7 +48,7 @@ impl Described {
         Rc::clone(self.validators.borrow_mut().entry(schema.to_string()).or_insert_with(make))
     }
 
-    /// Holds an answer against its description: status, headers, media type, body.
+    /// Checks an answer against its description: status, headers, media type, body.
     #[track_caller]
     fn hold(&self, method: &str, template: &str, reply: &Reply) {
         let what = format!("{method} {template} {}", reply.status);
@@ -116,7 +116,7 @@ fn look_at_all(described: &Described, served: &Served, is_there: bool) {
     }
 }
 
-/// Asks for each change with a body that does not fit, and with none that is JSON.
+/// Requests each change with a body that does not fit, and with one that is no JSON.
 fn refuse_all(described: &Described, served: &Served) {
     for (method, template) in described.operations().filter(|(method, _)| method != "GET") {
         let path = named(template, false);
@@ -199,7 +199,7 @@ fn every_answer_is_as_described() {
         let good = |status: &&str| seen.contains(&format!("{method} {template} {status}"));
         assert!(["200", "201"].iter().any(good), "{method} {template} was never done: {seen:?}");
     }
-    // What is described is met with something in it, too.
+    // The described lists must be met with items, too.
     for (path, list) in FULL {
         let report = served.get(path).is(200).json();
         assert!(!report[list].as_array().unwrap().is_empty(), "{path}: {list} is empty: {report:#}");
@@ -236,7 +236,7 @@ const FULL: &[(&str, &str)] = &[
     ("/api/jobs", "jobs"),
 ];
 
-/// Makes each change once, rehearsed and in earnest, with success and without.
+/// Makes each change once, as a rehearsal and for real, with success and without.
 fn change_all(described: &Described, served: &Served) {
     let post = |template: &str, body: Value| {
         let reply = served.post(&named(template, true), &body);

@@ -271,7 +271,7 @@ fn every_change_can_be_done_and_be_only_shown() {
         .problem(409, "lock-id-mismatch");
     let stale = served.post("/api/admin/locks/detect-stale", &json!({ "release": true })).is(200).json();
     assert_eq!((&stale["stale"], &stale["live"]), (&json!([]), &json!(1)), "{stale}");
-    // Rehearsed, then done.
+    // The change is rehearsed, then made.
     let would = served.post("/api/jobs/long/cancel?dry_run=true", &json!({})).is(200).json();
     assert_eq!(would["cancelled"][0]["outcome"], "would_cancel");
     served.post("/api/jobs/long/cancel", &json!({ "reason": "enough" })).is(200);
@@ -298,7 +298,7 @@ fn every_change_can_be_done_and_be_only_shown() {
     {
         assert!(scan.get(member).is_some(), "{member}: {scan}");
     }
-    // A rehearsal if either says so.
+    // It is a rehearsal if either says so.
     for (query, body) in [("", true), ("?dry_run=true", false), ("?dry_run=false", true)] {
         let plan = json!({ "plan_id": scan["plan_id"], "dry_run": body });
         let shown = served.post(&format!("/api/admin/orphans/cleanup{query}"), &plan).is(200).json();

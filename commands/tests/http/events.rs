@@ -47,7 +47,7 @@ impl Listener {
             match line.trim_end().split_once(": ") {
                 Some(("id", value)) => id = value.parse().unwrap(),
                 Some(("event", value)) => event = value.to_owned(),
-                // The end of its recovery may still be told.
+                // The end of the recovery may still be sent.
                 Some(("data", _)) if event == "recovery" => event.clear(),
                 Some(("data", value)) => return (id, event, serde_json::from_str(value).unwrap()),
                 _ => {}
@@ -75,7 +75,7 @@ fn events_come_in_order_and_go_on_where_a_client_left() {
     let actions: Vec<&str> = seen.iter().map(|(_, action)| action.as_str()).collect();
     assert_eq!((actions[0], actions[1]), ("submit", "claim"), "{seen:?}");
     assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0), "{seen:?}");
-    // Somebody who was away since the first of them.
+    // This client was away since the first of them.
     let mut back = Listener::new(&served, Some(seen[0].0));
     for (number, _) in &seen[1..] {
         assert_eq!(back.next().0, *number);
@@ -110,12 +110,12 @@ fn a_number_that_the_log_has_not_reached_is_reset_to_its_end() {
     let (begin, kind, data) = lost.next();
     assert_eq!((kind.as_str(), &data["seq"]), ("reset", &json!(begin)));
     let submitted = served.post("/api/jobs", &json!({ "id": "two", "command": ["true"] })).is(201).json();
-    // The supervisor of the first may still have had something to say.
+    // The supervisor of the first job may still write records.
     let next = std::iter::repeat_with(|| lost.next()).find(|(_, _, data)| data["seq"] == submitted["seq"]);
     let (number, kind, _) = next.unwrap();
     assert!(number > begin, "{number}");
     assert_eq!(kind, "queue");
-    // A number that was just given is none of those, though the daemon may not have read it yet.
+    // A number that was just given is not one of those, although the daemon may not have read it yet.
     let submitted = served.post("/api/jobs", &json!({ "id": "three", "command": ["true"] })).is(201).json();
     let mut right = Listener::new(&served, submitted["seq"].as_u64());
     assert_eq!(right.next().1, "queue");

@@ -22,7 +22,8 @@ impl Served {
     }
 }
 
-/// Looks, and changes that can be made again with the same end; `!` as first word: only with --json.
+/// Commands that read, and changes that can be repeated with the same result; `!` as the first word: only
+/// with --json.
 const COMMANDS: &[&[&str]] = &[
     &["status"],
     &["health"],
@@ -107,7 +108,7 @@ fn ageless(text: &str) -> String {
     words.join(" ")
 }
 
-/// Nothing of this shell goes along, so what asks for it is refused and not passed over.
+/// No variable of this shell is sent, so a command that asks for it is refused, not silently changed.
 #[test]
 fn variables_are_not_sent_to_a_daemon() {
     let served = Served::new();
@@ -161,7 +162,7 @@ fn input_is_read_where_the_command_is_given() {
     let trail = served.get("/api/admin/audit?object=job:a&action=submit").is(200).json();
     let entry = &trail["entries"][0];
     assert!(entry["terminal"].as_str().unwrap().starts_with("http 127.0.0.1:"), "{entry}");
-    // What needs agreement, and nobody can be asked.
+    // This command needs agreement, and there is nobody to ask.
     served.hold("held", "web");
     served.forwarded(true, &["release", "web", "--force"]).ends_with(16);
     served.forwarded(true, &["release", "web"]).ends_with(11);
@@ -212,7 +213,7 @@ fn a_daemon_that_cannot_be_asked_has_its_exit_status() {
     run(&[&url, &viewer, "jobs", "list"]).ends_with(0);
     assert_eq!(run(&[&url, &viewer, "submit", "--", "true"]).ends_with(17).error()["code"], "not-authorised");
     assert_eq!(served.get("/api/jobs").is(200).json()["total"], 0);
-    // What works where it is given is not done elsewhere.
+    // A command that works where it is given is not run elsewhere.
     for words in [&["work", "--once"][..], &["lock", "web", "--", "true"], &["init"], &["demo"]] {
         run(&[&[url.as_str(), token_file.as_str()], words].concat()).ends_with(2);
     }

@@ -1,5 +1,5 @@
-//! Kill -9 under load: what was answered 2xx is there afterwards, once; and the daemon can be asked while it
-//! recovers.
+//! Kill -9 under load: what was answered with 2xx exists afterwards, once; and the daemon can be asked while
+//! it recovers.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

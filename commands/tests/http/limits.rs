@@ -101,14 +101,14 @@ fn a_daemon_that_is_to_end_does_so_in_time_although_clients_listen() {
     let begun = Instant::now();
     assert_eq!(daemon.terminate(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
-    // The job is its supervisor's.
+    // The job belongs to its supervisor.
     let served = Served::with(scene, 1);
     assert_eq!(served.get("/api/jobs/stays").is(200).json()["status"], "running");
     served.post("/api/jobs/stays/cancel", &json!({})).is(200);
     served.wait_for("stays", "cancelled");
 }
 
-/// Both limits at once: a head that never ends is let go, a body that never ends is told so.
+/// Both limits together: a head that never ends is disconnected, a body that never ends gets an answer.
 #[test]
 fn who_never_ends_a_request_is_let_go() {
     let served = Served::new();

@@ -13,7 +13,8 @@ use crate::http::client::Served;
 
 const DASHBOARD: &str = "/api/admin/recovery/dashboard-data";
 
-/// Asks for the dashboard's data on many connections, as often as it is answered, while `beside` runs; how often.
+/// Requests the dashboard's data on many connections, as often as it is answered, while `beside` runs;
+/// returns how often.
 fn under_load(served: &Served, clients: usize, beside: impl FnOnce(&AtomicU64)) -> u64 {
     let (over, answered) = (AtomicBool::new(false), AtomicU64::new(0));
     let ask = format!(
@@ -77,7 +78,7 @@ fn load_delays_neither_heartbeats_nor_jobs() {
             oldest = oldest.max(beaten.elapsed().unwrap_or_default());
             jobs += 1;
         }
-        // A quarter of what makes it stale.
+        // This is a quarter of the age that makes it stale.
         assert!(oldest < Duration::from_secs(30), "a heartbeat every second was {oldest:?} old");
     });
     served.cancel("long");
@@ -118,7 +119,7 @@ fn a_thousand_idle_connections_cost_nobody_anything() {
     let id = served.submit(&json!({ "command": ["sh", "-c", "ulimit -S -n"] }));
     served.wait_for(&id, "succeeded");
     assert_eq!(served.get(&format!("/api/jobs/{id}/output")).is(200).json()["output"], "1024\n");
-    // None was let go.
+    // No connection was closed.
     for stream in &mut idle {
         stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
         stream.write_all(ask).unwrap();
@@ -128,7 +129,7 @@ fn a_thousand_idle_connections_cost_nobody_anything() {
     }
 }
 
-/// This process has a thousand clients in it.
+/// Raises this process's limit, because it has a thousand clients.
 fn raise_own_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -145,7 +146,7 @@ fn one_connection_more_than_there_may_be_takes_the_place_of_one_that_is_not_used
         asked.is_ok() && stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0)
     };
     let mut held: Vec<TcpStream> = Vec::new();
-    // Each is asked, so that it is known to be there.
+    // Each connection is used once, so that it is known to be accepted.
     for _ in 0..57 {
         let mut stream = TcpStream::connect(&served.address).unwrap();
         assert!(lives(&mut stream), "connection {}", held.len());

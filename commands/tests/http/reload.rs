@@ -1,4 +1,4 @@
-//! SIGHUP: what the daemon works by is taken over while it works; what cannot be is named.
+//! SIGHUP: the daemon takes its settings over while it works, and names those that it cannot.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -57,7 +57,7 @@ fn what_works_is_taken_over_and_what_is_not_is_named() {
         ),
     );
     served.wait_for("two", "running");
-    // Somebody else hears of ends, from a moment on that nobody outside knows.
+    // Another receiver gets the ends, from a moment on that nobody outside knows.
     receiver.set_nonblocking(true).unwrap();
     let mut accepted = None;
     wait_for("a delivery to the new endpoint", || {

@@ -1,4 +1,5 @@
-//! Requests that are sent again with their `Idempotency-Key` are not done again, also when the daemon died.
+//! Requests that are sent again with their `Idempotency-Key` are not executed again, also when the daemon
+//! died.
 
 use serde_json::{Value, json};
 
@@ -43,7 +44,7 @@ fn a_key_is_answered_once_and_replayed_after() {
     assert_eq!(total(&served), 3);
 }
 
-/// As if the daemon had died after the request was carried out and before that was written down.
+/// Removes the stored answer, as if the daemon had died between executing the request and storing the answer.
 fn forget_the_answer(served: &Served) {
     let folder = served.scene.place.state().join("daemon/answered");
     let newest = std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path());
@@ -74,7 +75,7 @@ fn what_was_begun_before_a_crash_is_finished_and_not_repeated() {
     let again = keyed(&served, "POST", path, Some(&resume), "resume").is(200).json();
     assert_eq!(again["resumed"], resumed["resumed"]);
     assert_eq!(served.get(&format!("/api/jobs/{id}")).is(200).json()["attempt"], 2);
-    // The grant that a first try gave back; the present holder of the repository keeps it.
+    // A first try gave this grant back; the present holder of the repository keeps its own.
     served.hold("before", "web");
     let release = "/api/admin/locks/web?force=true";
     let released = keyed(&served, "DELETE", release, None, "release").is(200).json();

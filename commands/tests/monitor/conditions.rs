@@ -1,4 +1,4 @@
-//! What is not as it should be with jobs that live: the right verdict, and the right finding.
+//! Conditions of living jobs: the right verdict, and the right finding.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +28,7 @@ fn stop(process: ProcessIdentity) {
     wait_for("the stop", || process_stat(process.pid).unwrap().is_stopped);
 }
 
-/// The job is alive by this verdict, and this is the matter with it, in every report.
+/// Checks that every report shows the job alive by this verdict, with this condition.
 #[track_caller]
 fn is(scene: &Scene, verdict: &str, code: &str) {
     let why = scene.json(&["why", "job:it"], 0);
@@ -70,7 +70,7 @@ fn a_stopped_command_is_cancelled_all_the_same() {
     scene.wait_for_status("it", JobStatus::Cancelled);
 }
 
-/// As a cancel is: neither hangs on one process.
+/// A cancel works in the same way: neither depends on one process.
 #[test]
 fn time_limit_is_carried_out_while_the_supervisor_is_stopped() {
     for is_reattached in [false, true] {

@@ -1,4 +1,4 @@
-//! Deaths after a re-attachment: each is noticed by its event, not by the look that is taken in any case.
+//! Deaths after a re-attachment: each is noticed by its event, not by the periodic look.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn reattached(jobs: &[&str], options: &[&str], config: &str) -> (Scene, crate::c
     (scene, daemon)
 }
 
-/// How long it takes until the queue says so, from now.
+/// Returns how long it takes, from now, until the queue says so.
 #[track_caller]
 fn until(scene: &Scene, id: &str, status: JobStatus) -> Duration {
     let begun = Instant::now();
@@ -66,7 +66,7 @@ fn every_death_is_recorded_at_once() {
     let took = until(&scene, "both", JobStatus::Crashed);
     assert!(took < PROMPT, "both killed: {took:?}");
 
-    // The supervisor alone: the command is adopted, and its end recorded.
+    // Only the supervisor is killed: the command is adopted, and its end recorded.
     let command = scene.command_of("later");
     kill_at_once(scene.supervisor_of("later"));
     wait_for("the finding", || {

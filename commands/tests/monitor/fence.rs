@@ -77,7 +77,7 @@ fn without_groups_everything_else_is_the_same() {
     assert_eq!(exit["tree_empty"], true, "{exit}");
 }
 
-/// Files in a workspace are the job's own: what they say is not to end somebody else.
+/// Files in a workspace belong to the job: what they say must not end another process.
 #[test]
 fn a_group_that_a_job_has_made_up_is_left_alone() {
     let scene = Scene::new();

@@ -1,5 +1,5 @@
-//! A number that belongs to another process by now, provoked for real: in a process namespace of its own
-//! the next number can be chosen.
+//! A PID that belongs to another process by now, provoked for real: in a separate process namespace, the next
+//! PID can be chosen.
 
 use std::process::{Command, Stdio};
 
@@ -123,7 +123,7 @@ fn job_whose_group_has_processes_is_alive_also_where_they_cannot_be_seen() {
     assert!(format!("{}{}", refused.stdout, refused.stderr).contains("it is alive"), "{refused:?}");
     json_elsewhere(&scene.place, &["recover"]);
     assert_eq!((scene.status("it"), presence(command)), (JobStatus::Running, Presence::Alive));
-    // Whose end is wanted is ended through its group.
+    // A job whose end is requested is ended through its group.
     json_elsewhere(&scene.place, &["jobs", "cancel", "it"]);
     assert_eq!((scene.status("it"), presence(command)), (JobStatus::Cancelled, Presence::Gone));
 }
@@ -142,7 +142,7 @@ fn lock_of_a_process_namespace_that_is_gone_is_given_back() {
     holder.kill();
     let metadata = place.state().join("locks/web.lock");
     wait_for("the flock to be free", || recovery::durable::is_held(&metadata).is_ok_and(|held| !held));
-    // Where not all namespaces are seen nobody can say it, and that is told before any recovery.
+    // Where not all namespaces can be seen, nothing can be proven, and that is reported before any recovery.
     let found = json_elsewhere(&place, &["findings"]);
     let unavailable = |found: &Value| {
         let all = found["findings"].as_array().unwrap();

@@ -18,7 +18,7 @@ fn the_oldest_output_goes_and_a_note_says_so() {
     scene.submit("it", &[], script);
     scene.wait_for_witness("it");
     let file = scene.job_file("it", "output.log");
-    // While it runs: the room is given back, and the command goes on writing behind.
+    // While the job runs, the disk space is freed, and the command goes on writing at the end.
     wait_for("the room to be given back", || {
         std::fs::metadata(&file).unwrap().blocks() * 512 <= LIMIT + 8192
     });

@@ -1,4 +1,4 @@
-//! A supervisor that cannot come up is started again ever later, and not for ever.
+//! A supervisor that cannot start is started again after growing pauses, and not for ever.
 
 use recovery::queue::{Actor, JobStatus, Operation, append};
 use serde_json::json;

@@ -5,13 +5,13 @@ use serde_json::json;
 use super::{Running, Stop, after_a_crash};
 use crate::crash::scene::{Scene, wait_for};
 
-/// A lock that somebody keeps is given up soon, and no second try is made.
+/// A lock that another process holds is given up soon, and there is no second try.
 const QUICK: &str = "lock_wait = \"50ms\"\n[recovery]\ntries = 1\n";
 
 #[test]
 fn only_the_phase_and_what_waits_for_it_run_again() {
     let scene = Scene::new();
-    // Nothing was ever recovered: nothing can be carried over.
+    // There was no recovery yet, so nothing can be carried over.
     let rehearsed = scene.json(&["retry", "phase", "locks", "--dry-run"], 0);
     assert_eq!(
         (&rehearsed["status"], &rehearsed["outcome"]),
@@ -54,7 +54,7 @@ fn what_cannot_be_tried_again_is_said() {
     assert!(error["message"].as_str().unwrap().contains("startup, queue, jobs, locks"), "{error}");
     scene.run(&["retry", "phase", "locks", "--dry-run"]).ends_with(0);
     assert_eq!(scene.json(&["recovery", "history"], 0)["total"], 0);
-    // The queue cannot be read at all: what waits for it cannot be tried before it.
+    // The queue cannot be read at all: its dependents cannot be tried before it.
     scene.submit("a", &[], "true");
     scene.place.write("config.toml", QUICK);
     let stop = Stop::in_phase(&scene, "queue");
@@ -76,7 +76,7 @@ fn what_cannot_be_tried_again_is_said() {
 #[test]
 fn a_phase_that_waits_for_its_next_try_is_tried_at_once() {
     let scene = after_a_crash();
-    // Pauses that nobody can wait for.
+    // The pauses are longer than any test waits.
     scene.place.write("config.toml", &QUICK.replace("tries = 1", "pause = \"1h\""));
     let stop = Stop::in_phase(&scene, "queue");
     let recover = Running::start(&scene, &["recover", "--json"]);

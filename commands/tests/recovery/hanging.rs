@@ -90,7 +90,7 @@ fn what_was_cancelled_is_taken_up_by_the_next_recovery() {
     let unfinished =
         |r: &serde_json::Value| r["code"] == "recovery-unfinished" && r["next"] == "recoveryctl recover";
     assert!(shown["reasons"].as_array().unwrap().iter().any(unfinished), "{shown:#}");
-    // Nobody vanished: it gave up in order.
+    // The process did not vanish: it gave up in order.
     assert_eq!(scene.json(&["startup", "detection"], 0)["current"]["outcome"], "failed");
     let recovered = scene.recover();
     assert_eq!(recovered.document["outcome"], "completed", "{:#}", recovered.document);
@@ -130,7 +130,7 @@ fn a_phase_that_waits_for_a_stuck_docker_is_skipped() {
     assert!(scene.job_file("over", "file").exists(), "what Docker was not asked about keeps its files");
 }
 
-/// Told to end while it recovers, a daemon ends well: the next start recovers.
+/// A daemon that is told to end while it recovers ends well: the next start recovers.
 #[test]
 fn a_daemon_that_is_told_to_end_while_it_recovers_ends_well() {
     let scene = after_a_crash();

@@ -56,7 +56,7 @@ fn a_kill_in_each_phase_is_told_and_the_next_start_completes() {
         let detection = scene.json(&["startup", "detection"], 0);
         assert_eq!((&detection["aborted"], &detection["consecutive_aborts"]), (&json!(true), &json!(0)));
         assert_eq!(detection["current"]["startup_id"], now["startup_id"]);
-        // What the killed one had done was done once.
+        // What the killed recovery had done was done once.
         assert_eq!(scene.status("done"), JobStatus::Succeeded);
         assert_eq!(scene.status("gone"), JobStatus::Crashed);
         assert_eq!(scene.job("gone").run_state().attempts.len(), 1, "{phase}");

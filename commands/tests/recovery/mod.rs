@@ -21,20 +21,20 @@ use crate::crash::scene::{Scene, wait_for};
 use recovery::durable::FileLock;
 use serde_json::Value;
 
-/// Where a recovery can be made to wait in a phase, for real.
+/// A real obstacle at which a recovery waits in a phase.
 struct Stop {
     pipe: Option<PathBuf>,
     _lock: Option<FileLock>,
 }
 
 impl Stop {
-    /// So that the next recovery does not get past this phase: another process keeps a log's append lock, or
-    /// a file is a pipe that nobody writes to, as a disk that does not answer.
+    /// Makes the next recovery wait in this phase: another process holds a log's append lock, or a file is a
+    /// pipe that nobody writes to, as on a disk that does not answer.
     fn in_phase(scene: &Scene, phase: &str) -> Stop {
         let dir = scene.dir();
         match phase {
             "startup" => {
-                // Something to clean, whose act cannot be logged.
+                // There is something to clean, and the act cannot be logged.
                 std::fs::write(dir.paths.jobs().join(".tmp-aB3dE9"), "half").unwrap();
                 Stop::at_log(scene, &dir.paths.startup_log())
             }

@@ -19,7 +19,7 @@ fn the_second_one_is_told_who_is_at_it() {
     let error = scene.json(&["retry", "phase", "locks"], 11)["error"].clone();
     assert!(error["message"].as_str().unwrap().contains(&pid), "{error}");
     drop(stop);
-    // The first one goes on as if nothing had been.
+    // The first one goes on undisturbed.
     scene.wait_for_status("waits", JobStatus::Succeeded);
     for second in ["daemon", "recover"] {
         let error = scene.json(&[second], 11)["error"].clone();

@@ -39,7 +39,7 @@ fn what_would_happen_is_said_and_nothing_is_changed() {
     assert_eq!(rehearsed["rehearsal"], true);
     let proof = &rehearsed["proof"];
     assert_eq!((&proof["unchanged"], &proof["before"]), (&json!(true), &proof["after"]), "{proof}");
-    // Nobody looks into workspaces: each counts as one.
+    // The copy has no content of workspaces: each counts as one entry.
     let jobs = scene.dir().paths.jobs();
     let is_outside = |path: &&PathBuf| path.parent() == Some(&jobs) || !path.starts_with(&jobs);
     let folders = std::fs::read_dir(&jobs).unwrap().flatten().filter(|entry| entry.path().is_dir()).count();
@@ -55,7 +55,7 @@ fn what_would_happen_is_said_and_nothing_is_changed() {
         "{rehearsed:#}"
     );
     assert!(changed("locks/web.lock.json", "changed"), "{rehearsed:#}");
-    // In earnest it goes the same way.
+    // The real recovery goes the same way.
     let done = scene.recover();
     for phase in ["startup", "queue", "jobs", "locks", "webhooks", "cleanup", "orphans"] {
         let (would, did) = (phase_of(&rehearsed, phase), phase_of(&done.document, phase));
@@ -66,7 +66,7 @@ fn what_would_happen_is_said_and_nothing_is_changed() {
     assert_eq!(again["details"]["jobs"]["crashed"], 0);
 }
 
-/// What lives is seen by the locks that it holds and by its processes, though the copy is elsewhere.
+/// Living processes are seen by the locks that they hold and by their identity, though the copy is elsewhere.
 #[test]
 fn living_jobs_are_alive_in_the_rehearsal_too() {
     let scene = Scene::new();
@@ -111,7 +111,8 @@ fn a_damaged_queue_is_rehearsed_without_mending_it() {
     assert_eq!(everything(&scene.place.state()), before);
 }
 
-/// Whether a process has the lock of a copy below this folder, without touching it: a probe could be in its way.
+/// Whether a process holds the lock of a copy below this folder, without touching the lock: a probe could get
+/// in its way.
 fn is_copy_held(place: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let copies = std::fs::read_dir(place).unwrap().flatten();
@@ -120,7 +121,7 @@ fn is_copy_held(place: &Path) -> bool {
     inodes.into_iter().any(|inode| locks.contains(&format!(":{inode} ")))
 }
 
-/// A rehearsal that is killed leaves its copy; the next one takes it away, and leaves those alone that are in use.
+/// A rehearsal that is killed leaves its copy; the next one removes it, and leaves copies in use alone.
 #[test]
 fn what_a_killed_rehearsal_left_goes_with_the_next_one() {
     let scene = after_a_crash();

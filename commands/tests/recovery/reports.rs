@@ -112,7 +112,7 @@ fn what_cannot_be_judged_stays_named_until_it_is_given_back() {
     let status = scene.json(&["status"], 3);
     assert!(named(&status), "{status:#}");
     assert!(status["findings"].as_array().unwrap().iter().any(|f| f["object"] == "lock:web"), "{status:#}");
-    // Passing the phase over proves nothing.
+    // Skipping the phase proves nothing.
     scene.json(&["skip", "locks"], 0);
     let skipped = scene.recover();
     assert_eq!(skipped.document["outcome"], "degraded", "{:#}", skipped.document);
@@ -134,7 +134,7 @@ fn from_elsewhere(path: &std::path::Path) {
     if document.get("checksum").is_some() {
         document["boot_id"] = document["host"]["boot_id"].clone();
     }
-    // With white space it is somebody's own text, which needs no checksum.
+    // Metadata with white space was written by a person, and needs no checksum.
     std::fs::write(path, serde_json::to_string_pretty(&document).unwrap()).unwrap();
 }
 

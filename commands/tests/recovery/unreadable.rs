@@ -1,6 +1,8 @@
-//! What another user may not read: phases degrade, name it, and are not stuck; repaired, they say so.
+//! Files that another user may not read: phases degrade, name the file, and do not hang; after a repair, they
+//! say so.
 //!
-//! The program runs as the user `nobody`, who is refused what root never is. Without root, as it is.
+//! The program runs as the user `nobody`, who is refused what root never is. Without root, it runs as the
+//! present user.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -106,7 +108,7 @@ fn a_phase_that_always_fails_degrades_and_jobs_run_all_the_same() {
     let succeeded = || scene.json(&["jobs", "show", "a"], 0)["status"] == JobStatus::Succeeded.as_str();
     wait_for("the job to run under a daemon that came up degraded", succeeded);
     scene.allow("locks");
-    // The cleaning could not look into it either; what waits for it is tried again too.
+    // The cleaning could not read it either; the dependents are tried again, too.
     let mended = scene.json(&["retry", "phase", "startup"], 0);
     assert_eq!((&mended["status"], &mended["by"]), (&json!("succeeded"), &json!("daemon")));
     let status = scene.json(&["status"], 0);

@@ -1,6 +1,6 @@
-//! What every command says, in one small state directory: exit status, standard output, standard error, and the report
-//! that `--json` prints. The snapshots lie beside this file; `INSTA_UPDATE=always cargo test -p recoveryctl texts` writes
-//! them anew, and their difference is to be read before it is committed.
+//! What every command says, in one small state directory: exit status, standard output, standard error, and
+//! the report that `--json` prints. The snapshots lie beside this file; `INSTA_UPDATE=always cargo test -p
+//! recoveryctl texts` writes them anew; read the difference before you commit it.
 //!
 //! What differs from run to run (times, ids, processes, places) is replaced, and runs of spaces by two.
 
@@ -70,7 +70,7 @@ const COMMANDS: &[&[&str]] = &[
     &["state", "adopt", "--as-new"],
     &["config", "check"],
     &["explain", "job-crashed"],
-    // Changes.
+    // These commands change something.
     &["init"],
     &["scan"],
     &["repair"],
@@ -103,7 +103,7 @@ const COMMANDS: &[&[&str]] = &[
     &["import", "claude-batch-server", "nowhere"],
 ];
 
-/// Commands whose text is long, or a picture, or none: other tests have them.
+/// Commands whose output is long, a picture, or empty: other tests have them.
 const ELSEWHERE: &[&str] =
     &["daemon", "demo", "tui", "completions", "man", "openapi", "config show", "recover"];
 
@@ -119,9 +119,9 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\b\d+(\.\d+)? (B|KiB|MiB|GiB)\b", "[size]"),
     (r"(process|pid|inode|uid:?|boot) ?\d+", "$1 [n]"),
     (r"boot [0-9a-f-]+", "boot [id]"),
-    // The log of what runs beside each other.
+    // The log of what runs in parallel.
     (r"(?m)^\[time\] INFO .*\n", ""),
-    // Processes, ports, sizes: no count here is so large.
+    // Processes, ports, sizes: no count here is this large.
     (r"\b\d{3,}\b", "[n]"),
     (r"(?m) +$", ""),
     (r"  +", "  "),
@@ -188,7 +188,7 @@ fn blank(value: &mut Value) {
                     true => blank_numbers(value),
                     false => blank(value),
                 }
-                // Phases run beside each other.
+                // Phases run in parallel.
                 if let (true, Value::Array(phases)) = (name == "phases_done", value) {
                     phases.sort_by_key(ToString::to_string);
                 }
@@ -207,7 +207,7 @@ fn blank_numbers(value: &mut Value) {
     }
 }
 
-/// A command that is added is either in the table or told apart.
+/// A new command must be in the table or in the list of exceptions.
 #[test]
 fn every_command_is_in_the_table() {
     let scene = Scene::new();

@@ -1,5 +1,5 @@
-//! The dashboard of a daemon elsewhere: over `--url` and `--socket` it is as over the directory, and the daemon
-//! may die and come back under it.
+//! The dashboard of a daemon elsewhere: over `--url` and `--socket` it shows the same as over the directory,
+//! and the daemon may die and come back meanwhile.
 
 use serde_json::json;
 
@@ -147,7 +147,7 @@ fn the_daemon_is_killed_and_comes_back() {
         let lost = terminal.wait_for("NO ANSWER  since ");
         assert!(lost.contains(" UTC, ") && lost.contains("all below is old"), "{lost}");
         assert!(lost.contains("old  ") && lost.contains("broken"), "what was known stays: {lost}");
-        // What is pressed now is refused: nobody answers.
+        // A key that is pressed now is refused: no daemon answers.
         terminal.press(&["a", "Enter"]);
         terminal.wait_for("error: the daemon at ");
         terminal.press(&["Escape", "1"]);

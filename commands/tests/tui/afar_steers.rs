@@ -1,5 +1,4 @@
-//! What an operator does with a daemon elsewhere: every command goes to that daemon, and what comes of it is
-//! seen.
+//! An operator steers a daemon elsewhere: every command goes to that daemon, and its result is shown.
 
 use recovery::durable::{Disk, FileLock};
 use recovery::state::{Clock, StateDir};
@@ -26,7 +25,7 @@ fn a_recovery_is_watched_and_a_phase_of_it_that_hangs_is_skipped() {
     let place = with_a_failed_job();
     let (mut first, _) = daemon(&place, "127.0.0.1:0");
     first.kill();
-    // Another process keeps the deliveries' log, as a disk that does not answer.
+    // Another process holds the lock of the deliveries' log, as with a disk that does not answer.
     let dir = StateDir::open(&place.state(), Disk::real(), Clock::system()).unwrap();
     let log = dir.paths.webhooks_log().join("append.lock");
     let held = FileLock::try_acquire(&dir.disk, &log).unwrap();
@@ -34,7 +33,7 @@ fn a_recovery_is_watched_and_a_phase_of_it_that_hangs_is_skipped() {
     let Some(terminal) = Terminal::open(&place) else { return };
     terminal.start(&format!("tui {}", over_tcp(&place, &address, "admin")));
     terminal.wait_for("RECOVERING");
-    // What is done and what hangs; the phase that hangs is selected.
+    // The screen shows what is done and what hangs; the phase that hangs is selected.
     terminal.wait_for("webhooks    running");
     let seen = terminal.wait_for("jobs          succeeded");
     assert!(seen.contains("a on a phase: skip it") && seen.contains("a recovery is running"), "{seen}");
@@ -50,7 +49,7 @@ fn a_recovery_is_watched_and_a_phase_of_it_that_hangs_is_skipped() {
     assert!(over.contains(&format!("daemon {}", second.pid())), "{over}");
     drop(held);
     assert_in_the_trail(&place, "skip", "phase:webhooks");
-    // And tried again, now that the disk answers: it is the next step.
+    // It is tried again, because the disk answers: that is the next step.
     terminal.wait_for("recoveryctl retry phase webhooks   (press x)");
     terminal.press(&["x"]);
     terminal.wait_for("Try phase webhooks again");
@@ -58,7 +57,7 @@ fn a_recovery_is_watched_and_a_phase_of_it_that_hangs_is_skipped() {
     terminal.wait_for("webhooks    succeeded");
 }
 
-/// Where the reports wait for the same disk, how far the recovery is is shown all the same.
+/// When the reports wait for the same disk, the progress of the recovery is shown all the same.
 #[test]
 fn a_phase_is_skipped_while_no_report_can_be_read() {
     let place = with_a_failed_job();
@@ -103,7 +102,7 @@ fn a_lock_whose_holder_lives_is_released_when_its_name_is_typed() {
     terminal.press(&["a", "Enter"]);
     let asked = terminal.wait_for("Type “web”");
     assert!(asked.contains("two may work on it at once"), "{asked}");
-    // Neither Enter alone nor the button does it as long as the name is not typed.
+    // Neither Enter alone nor the button runs it while the name is not typed.
     terminal.press(&["Tab", "Enter"]);
     terminal.wait_for("type the name first");
     assert_eq!(verdict(), "live");

@@ -1,4 +1,4 @@
-//! However it ends, the terminal is as it was.
+//! However the dashboard ends, the terminal is as it was.
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -6,7 +6,7 @@ use super::tmux::Terminal;
 use super::with_a_failed_job;
 use crate::common::{Place, until};
 
-/// Also a process that nobody has buried: the first process of a container may bury none.
+/// Whether a process has ended, even if nobody has reaped it: the first process of a container may reap none.
 fn has_ended(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with(['Z', 'X']))
@@ -34,7 +34,7 @@ fn quitting_and_signals_give_the_terminal_back() {
 fn a_terminal_that_is_gone_ends_it() {
     let place = with_a_failed_job();
     let Some(terminal) = Terminal::open(&place) else { return };
-    // Also where nobody tells it: without SIGHUP.
+    // This also holds when no signal announces it: without SIGHUP.
     for before in ["", "trap '' HUP; "] {
         let terminal = if before.is_empty() { &terminal } else { &Terminal::open(&place).unwrap() };
         terminal.enter(&format!("{before}{} tui", env!("CARGO_BIN_EXE_recoveryctl")));

@@ -1,4 +1,4 @@
-//! What an operator does with it.
+//! An operator steers a local state directory.
 
 use std::path::Path;
 
@@ -86,7 +86,7 @@ fn an_orphan_is_found_and_removed() {
 #[test]
 fn a_delivery_is_replayed_and_what_its_job_left_is_cleaned_up() {
     let place = Place::new();
-    // Nobody listens there.
+    // No process listens there.
     let submit = ["submit", "--id", "told", "--callback", "http://127.0.0.1:1/", "--", "true"];
     place.run(submit).ends_with(0);
     place.run(["work", "--once"]).ends_with(0);
@@ -119,8 +119,8 @@ fn a_delivery_is_replayed_and_what_its_job_left_is_cleaned_up() {
     until("its workspace is gone", || !place.state().join("jobs/told").exists());
 }
 
-/// So that a recovery does not get past the locks: a file is a pipe that nobody writes to, as a disk that does
-/// not answer.
+/// Keeps a recovery from getting past the locks: a file is a pipe that nobody writes to, as on a disk that
+/// does not answer.
 pub fn make_slow(place: &Place) {
     let pipe = place.path("slow");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
@@ -147,13 +147,13 @@ fn a_phase_that_hangs_is_seen_and_skipped() {
     terminal.wait_for("phase locks will be passed over");
     assert_eq!(recover.wait(), 0, "the recovery goes on without it");
     terminal.wait_for("skipped");
-    // It can be left although its own reading hangs.
+    // The dashboard can be left although its own reading hangs.
     terminal.press(&["q"]);
     terminal.wait_for("ended with 0");
     terminal.assert_given_back();
 }
 
-/// The first line's next step, done with its key; one that only a shell can do says so.
+/// The first line's next step is run with its key; a step that only a shell can run says so.
 #[test]
 fn a_loss_is_acknowledged_with_the_key_of_the_next_step() {
     let scene = Scene::new();

@@ -153,7 +153,7 @@ impl Terminal {
         assert!(has("icanon") && has("echo") && has("isig") && has("icrnl"), "{modes}");
     }
 
-    /// Takes the terminal away from everything in it.
+    /// Takes the terminal away from all processes in it.
     pub fn close(&self) {
         self.tmux(&["kill-server"]);
     }

@@ -1,4 +1,4 @@
-//! All that can be done from the dashboard is understood by the command line, and by a daemon.
+//! The command line, and a daemon, understand every action of the dashboard.
 
 use recovery::operations::TABLE;
 use recovery_tui::action::Action;
@@ -34,7 +34,7 @@ fn everything() -> Vec<Action> {
     ]
 }
 
-/// Rehearses each that can be rehearsed, and does each.
+/// Rehearses each action that can be rehearsed, and runs each.
 fn try_all(place: &Place, actions: &[Action], options: &str) {
     for action in actions {
         let before = [&["--dry-run"][..], &["--yes", "--reason", "because"]];

@@ -1,4 +1,5 @@
-//! What is changed in the page: each by its dialog, with the command that it is, rehearsed, confirmed, in the trail.
+//! Changes in the page: each has its dialog, shows its command, and is rehearsed, confirmed, and in the
+//! trail.
 
 use serde_json::json;
 
@@ -44,7 +45,7 @@ fn a_lock_is_released_when_its_holder_is_dead_and_by_force_when_it_lives() {
         (&json!("lock:tools"), &json!("its host's gone")),
         "{trail}"
     );
-    // One whose holder lives is refused, unless by force, for which its name is to be typed.
+    // A lock whose holder lives is only released by force, for which its name must be typed.
     view(&browser, "#locks/web", "Evidence");
     browser.press("#main", "Release");
     browser.wait_for_text("#dialog", "which is alive");
@@ -149,7 +150,7 @@ fn what_is_parked_is_sent_again() {
     browser.log_has_only(&[]);
 }
 
-/// Also those whose cause is hard to come by: each says what it is, as a command, and what the daemon thinks of it.
+/// Actions whose cause is hard to produce are included: each shows its command, and what the daemon answers.
 #[test]
 fn every_action_has_its_dialog() {
     let Some((_served, browser)) = opened("admin") else { return };
@@ -184,7 +185,7 @@ fn every_action_has_its_dialog() {
         assert!(!browser.text("#dialog").contains("undefined"), "{action}: {}", browser.text("#dialog"));
         browser.press("#dialog .choices", "Leave it as it is");
     }
-    // What is not there, or not to be done now.
+    // The object does not exist, or the action is not possible now.
     browser.log_has_only(&["404", "409", "412", "423"]);
 }
 

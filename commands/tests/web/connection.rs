@@ -1,4 +1,4 @@
-//! A connection that is lost and comes back; and how much the page asks.
+//! A connection that is lost and comes back; and how often the page asks.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -29,7 +29,7 @@ fn a_killed_daemon_is_said_to_be_gone_and_is_found_again() {
     assert!(browser.js(mark, &[]).as_str().unwrap().contains("old"));
     // What was seen last is still there to be read.
     assert!(browser.text("#main").contains("before"));
-    // Who does not want to wait tries at once; in vain, as long as nobody is there.
+    // A user can try at once; that fails as long as no daemon is there.
     browser.press("#lost", "Try now");
     browser.wait_for_text("#lost", "the daemon cannot be reached");
     let served = serve(scene, &address, "");

@@ -1,4 +1,4 @@
-//! The page itself, and who gets in.
+//! The page itself, and who is admitted.
 
 use serde_json::json;
 
@@ -62,12 +62,12 @@ fn a_token_opens_the_page_for_this_tab() {
     browser.fill("#token", &served.token("admin"));
     browser.press("#door", "Open");
     browser.wait_for_text("#standing", "all is well");
-    // Kept over a reload, and nowhere but in this tab.
+    // The token survives a reload, and is only in this tab.
     browser.go(&url);
     browser.wait_for_text("#standing", "all is well");
     let kept = browser.js("return [localStorage.length, document.cookie, location.href]", &[]);
     assert_eq!(kept, json!([0, "", url]));
-    // A token that was rotated counts no more: back to the door, which says so.
+    // A rotated token is not valid any more: the page returns to the door, which says so.
     served.scene.json(&["token", "rotate", "admin"], 0);
     served.submit(&json!({ "id": "news", "command": ["true"] }));
     browser.wait_for_text("#door-said", "not valid any more");
@@ -94,12 +94,12 @@ fn a_viewer_sees_and_is_offered_no_change() {
         view(&browser, hash, heading);
         assert_eq!(browser.count("[data-changes]"), 0, "{hash}");
     }
-    // What jobs print is not for viewers: it says so once, with what to do.
+    // Viewers may not see the output of jobs: the page says so once, with what to do.
     view(&browser, "#jobs/broken", "Attempts");
     browser.wait_for_text(".output-box", "daemon.viewer_output");
     browser.wait_for_text(".output-box", "daemon/admin.token");
     view(&browser, "#jobs", "broken");
-    // Should it try all the same, it is told why not.
+    // If the page tries all the same, it is told why not.
     let refused =
         browser.js("const { cancelJob } = await import('/assets/actions/jobs.js'); cancelJob('holder')", &[]);
     assert_eq!(refused, json!(null));

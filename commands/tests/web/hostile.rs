@@ -1,4 +1,4 @@
-//! Names, texts and numbers that nobody wishes for: nothing of them is obeyed, and the page stays in shape.
+//! Hostile names, texts and numbers: nothing of them is obeyed, and the page keeps its shape.
 
 use serde_json::{Value, json};
 

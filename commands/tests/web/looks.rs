@@ -1,4 +1,4 @@
-//! How it looks, and how it is used without a mouse, without colours, without seeing it.
+//! How the page looks, and how it is used without a mouse, without colours, and without seeing it.
 
 use recovery::state::{Timestamp, human};
 use serde_json::{Value, json};

@@ -51,7 +51,7 @@ fn a_phase_that_hangs_is_seen_and_skipped() {
     browser.log_has_only(&["503"]);
 }
 
-/// Where the report itself waits for the same disk, the phases are shown all the same.
+/// When the report itself waits for the same disk, the phases are shown all the same.
 #[test]
 fn phases_are_shown_when_the_report_hangs_too() {
     let Some(browser) = Browser::open() else { return };

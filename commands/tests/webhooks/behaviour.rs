@@ -1,4 +1,4 @@
-//! What is sent, when, and that a crash changes neither.
+//! What is sent and when, and that a crash changes neither.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,7 +141,7 @@ fn without_a_configured_secret_deliveries_are_signed_with_the_directory_s_own() 
     office.deliver();
     assert!(verifies(2));
     assert_ne!(std::fs::read(&file).unwrap(), before);
-    // Others may know what others can read.
+    // What others can read, they may know.
     let known = std::fs::read(&file).unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     office.one("third", &receiver.url("/"));
@@ -152,7 +152,7 @@ fn without_a_configured_secret_deliveries_are_signed_with_the_directory_s_own() 
     assert!(!shown.contains("whsec_"), "{shown}");
 }
 
-/// All that the state directory, the reports and the processes show, and none of it a secret.
+/// The state directory, the reports and the processes show no secret.
 #[test]
 fn secrets_are_nowhere_to_be_seen() {
     let receiver = Receiver::start(|_| Reply::Status(410));
@@ -221,7 +221,8 @@ fn operators_endpoints_are_told_of_jobs_and_recoveries_from_then_on() {
     assert_eq!(office.deliver()["delivered"], 0, "nothing comes twice");
 }
 
-/// The client resolves `..` before it calls: what then lies outside of the endpoint gets nothing of it.
+/// The client resolves `..` before it calls: a request that then lies outside of the endpoint gets none of
+/// its secrets.
 #[test]
 fn an_endpoints_secrets_go_to_nothing_outside_of_it() {
     let receiver = Receiver::kind();
@@ -291,8 +292,8 @@ fn the_time_of_the_next_try_survives_a_crash() {
     assert_eq!(receiver.count(), 1);
 }
 
-/// A time that the log has from before the clock was set back lies far in the future: it is waited for no
-/// longer than the longest pause that there is.
+/// A time in the log from before the clock was set back lies far in the future: the wait is at most the
+/// longest possible pause.
 #[test]
 fn a_clock_that_was_set_back_holds_nothing_up() {
     use recovery::webhooks::record::{DeliveryOutcome, Operation};

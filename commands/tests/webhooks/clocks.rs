@@ -1,4 +1,4 @@
-//! A clock that jumps forward lets nothing loose at once, while deliveries run and over a restart.
+//! A clock that jumps forward releases nothing at once, while deliveries run and over a restart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -46,7 +46,7 @@ fn a_clock_that_jumps_forward_does_not_storm() {
     let clock = Clock::fixed(Timestamp::from_millis(1_900_000_000_000));
     let dir = StateDir::open(&office.scene.place.state(), Disk::real(), clock.clone()).unwrap();
     let settings = Settings {
-        // Pauses are anything up to this: of a long one hardly any is as short as this test.
+        // A pause is anything up to this: of a long one, hardly any is as short as this test.
         pauses: vec![Duration::from_secs(300 * 86_400)],
         per_endpoint: 4,
         breaker_failures: 1_000_000,
@@ -55,7 +55,7 @@ fn a_clock_that_jumps_forward_does_not_storm() {
     let over = Arc::new(AtomicBool::new(false));
     let thread = delivering(&dir, &settings, &over);
     wait_for("every first attempt", || busy.count() == WAITING);
-    // While they wait, the clock says that a year has passed: nobody's turn has come.
+    // While they wait, the clock says that a year has passed: none is due.
     clock.set(Timestamp::from_millis(1_900_000_000_000 + YEAR_MS));
     let witness = Receiver::kind();
     let other = Office::new("");

@@ -1,4 +1,4 @@
-//! A damaged delivery log costs a double at most.
+//! A damaged delivery log costs a duplicate at most.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -146,7 +146,7 @@ fn a_compaction_keeps_what_is_needed_and_removes_the_rest() {
     assert_eq!(office.scene.recover().status, 0);
 }
 
-/// With settings as small as these the log neither shows more than it may, nor grows.
+/// With such small settings, the log neither shows more than it may, nor grows.
 #[test]
 fn what_is_shown_and_what_stays_follow_the_configuration() {
     let receiver = Receiver::kind();

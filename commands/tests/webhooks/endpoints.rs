@@ -42,7 +42,7 @@ fn one_that_hangs_is_given_its_time_limit_and_parked() {
     office.finds("webhook-parked");
 }
 
-/// More receivers hang than there are places, each at an endpoint of its own.
+/// More receivers hang than there are slots, each at its own endpoint.
 #[test]
 fn many_that_hang_delay_the_others_by_seconds_and_not_by_the_time_limit() {
     let (hang, kind): (Vec<_>, _) =
@@ -111,7 +111,7 @@ fn retry_after_is_honoured_for_the_whole_endpoint() {
     }
 }
 
-/// Nobody else of the endpoint is sent before its time, whatever happens to the sender meanwhile.
+/// No other delivery to the endpoint is sent before that time, whatever happens to the sender meanwhile.
 #[test]
 fn retry_after_holds_over_a_kill_a_reload_and_a_compaction() {
     let busy = Receiver::start(|_| Reply::With(429, "retry-after", "3600".to_owned()));
@@ -139,7 +139,7 @@ fn retry_after_holds_over_a_kill_a_reload_and_a_compaction() {
     let told = || kind.requests().iter().any(|r| r.path == "/ops");
     let mut ends = (0..).map(|n| format!("end-{n}"));
     wait_for("the reload", || {
-        // A newly configured endpoint is told of what ends from then on.
+        // A newly configured endpoint receives the ends from then on.
         office.ended(ends.next().into_iter(), &|_| recovery::queue::Callback::to(kind.url("/")));
         told()
     });
@@ -159,7 +159,7 @@ fn retry_after_holds_over_a_kill_a_reload_and_a_compaction() {
     assert_eq!(line.unwrap()["not_before"], second["next_try_at"], "{pending}");
     assert_eq!(office.json(&["webhooks", "log"])["total"], 0, "what is kept for that is not shown");
 
-    // An operator who wants one of them tried now is obeyed, also by the next daemon.
+    // An operator's request to try one of them now is obeyed, also by the next daemon.
     daemon.kill();
     let id = first["delivery_id"].as_str().unwrap().to_owned();
     office.scene.run(&["retry", "webhook", &id]).ends_with(0);
@@ -299,7 +299,7 @@ fn a_dead_endpoint_is_probed_seldom_and_the_others_go_on() {
         .iter()
         .find(|e| dead.starts_with(e["endpoint"].as_str().unwrap()));
     assert_eq!(line.unwrap()["circuit"], "open", "{pending}");
-    // It stays open over a crash, and a restart does not storm.
+    // The circuit stays open over a crash, and a restart does not flood the endpoint.
     daemon.kill();
     let _daemon = office.scene.daemon(1);
     office.one("kind-again", &kind.url("/"));
@@ -307,7 +307,8 @@ fn a_dead_endpoint_is_probed_seldom_and_the_others_go_on() {
     assert_eq!(tried(&office), before + 1);
 }
 
-/// As a machine that is switched off: what is sent to it vanishes, for its queue of connections is full.
+/// A receiver like a machine that is switched off: what is sent to it vanishes, because its queue of
+/// connections is full.
 struct Silent {
     _listener: TcpListener,
     _queue: Vec<TcpStream>,

@@ -1,4 +1,5 @@
-//! Jobs stay as long as somebody is to be told of their end; reports of a state directory that cannot be written.
+//! Jobs stay as long as a receiver must be told of their end; reports work on a state directory that cannot
+//! be written.
 
 use super::office::Office;
 use super::receiver::{Receiver, Reply};
@@ -24,10 +25,10 @@ fn a_job_is_pruned_when_its_end_was_told_and_not_before() {
     office.deliver();
     let after = office.json(&prune);
     assert_eq!((ids(&after["removed"]), ids(&after["kept"])), (vec!["told"], vec!["untold"]), "{after}");
-    // Parked is not delivered; given up is.
+    // A parked delivery is not settled; a discarded one is.
     office.scene.run(&["webhooks", "discard", "--all-parked", "--yes"]).ends_with(0);
     assert_eq!(ids(&office.json(&prune)["removed"]), ["untold"]);
-    // A job of that name that ends later is told of as well.
+    // The end of a later job with that name is delivered as well.
     office.one("told", &receiver.url("/"));
     assert_eq!(office.deliver()["delivered"], 1);
     assert_eq!(receiver.by_id().len(), 3);
@@ -60,7 +61,7 @@ fn reports_are_given_of_a_disk_that_cannot_be_written() {
         read_only(&["webhooks", "test", &receiver.url("/gone")]).ends_with(1).json()["status_code"],
         410
     );
-    // What has to be written says that it cannot be.
+    // A command that must write says that it cannot.
     let refused = read_only(&["retry", "webhook", "--all-parked"]);
     assert_eq!(refused.status, 1, "{refused:?}");
     let refused = read_only(&["webhooks", "deliver", "--once"]);

@@ -7,7 +7,7 @@ use super::office::{Office, SECRET};
 use super::receiver::{Receiver, Reply};
 use crate::crash::scene::wait_for;
 
-/// Answers 410 until it is repaired.
+/// Makes a receiver that answers 410 until it is repaired.
 fn broken() -> (Receiver, Arc<AtomicBool>) {
     let mended = Arc::new(AtomicBool::new(false));
     let is_mended = mended.clone();
@@ -140,7 +140,7 @@ fn the_audit_trail_names_twenty_and_counts_the_others() {
     assert_eq!(objects[20..], ["webhooks:3"]);
 }
 
-/// What a circuit says of the next attempt holds at the moment: a time to come, or that nothing waits.
+/// What an open circuit says about the next attempt is true now: a future time, or that nothing waits.
 #[test]
 fn an_open_circuit_names_no_time_that_has_passed() {
     let down = Receiver::start(|_| Reply::Status(500));
@@ -157,7 +157,7 @@ fn an_open_circuit_names_no_time_that_has_passed() {
     assert!(said().contains("no delivery waits for it"), "{}", said());
     office.one("waits", &down.url("/"));
     assert!(said().contains("the next comes at"), "{}", said());
-    // An operator asks for the parked one, and nobody delivers.
+    // An operator requests the parked one, and no process delivers.
     office.scene.run(&["retry", "webhook", "--all-parked"]).ends_with(0);
     assert!(said().contains("as soon as a process delivers"), "{}", said());
 }

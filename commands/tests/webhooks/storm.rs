@@ -11,7 +11,7 @@ use super::office::{Office, SECRET};
 use super::receiver::Receiver;
 use crate::crash::scene::wait_for;
 
-// Of a debug build less is asked: each of its starts reads all of them.
+// A debug build gets fewer deliveries: each of its starts reads all of them.
 const DELIVERIES: usize = if cfg!(debug_assertions) { 4_000 } else { 10_000 };
 const KILLS: usize = 20;
 const PLACES: usize = 16;
@@ -27,7 +27,7 @@ fn every_delivery_arrives_whatever_is_killed() {
     let mut in_flight: HashSet<String> = HashSet::new();
     while kills < KILLS {
         let daemon = office.scene.start_daemon(1);
-        // A little further each time, at a moment that nobody chooses.
+        // Each kill comes a little later, at an arbitrary moment.
         let share = DELIVERIES * (kills + 1) / (KILLS + 2);
         wait_for("deliveries before the next kill", || receiver.count() >= share);
         daemon.kill();

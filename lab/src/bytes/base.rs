@@ -35,7 +35,7 @@ pub(super) fn make(place: &Sandbox) -> io::Result<()> {
     submit("held", "kill -9 $PPID; kill -9 $$")?;
     run(&["work", "--once"], 0)?;
     for _ in 0..2 {
-        // Repairing damage writes a checkpoint: so there are snapshots.
+        // Repairing this damage writes a checkpoint, so that there are snapshots.
         spoil_newest_segment(place)?;
         run(&["recover"], 3).or_else(|_| run(&["recover"], 0))?;
     }
@@ -53,7 +53,7 @@ pub(super) fn make(place: &Sandbox) -> io::Result<()> {
         "{\"pid\":1,\"address\":null,\"socket\":null,\"started_at\":\"2026-03-01T09:30:00.000Z\"}",
     )?;
     let dir = StateDir::open(&place.state(), Disk::real(), Clock::system()).map_err(io::Error::other)?;
-    // Dropped before its end, as if killed.
+    // The startup is dropped before its end, as if its process had been killed.
     drop(Startup::begin(&dir, StartedBy::Recover).map_err(io::Error::other)?);
     place.wait_until_nobody_works().map_err(io::Error::other)?;
     place.keep_as_base()
@@ -72,7 +72,7 @@ fn spoil_newest_segment(place: &Sandbox) -> io::Result<()> {
     fs::write(path, content)
 }
 
-/// As if the supervisor had been killed before it recorded the end.
+/// Removes the recorded end of a job, as if the supervisor had been killed before it recorded the end.
 fn forget_the_end_of(place: &Sandbox, job: &str) -> io::Result<()> {
     let path = newest_segment(place)?;
     let mut content = fs::read(&path)?;
@@ -85,7 +85,7 @@ fn forget_the_end_of(place: &Sandbox, job: &str) -> io::Result<()> {
     fs::remove_file(place.state().join("queue/log/commit.page"))
 }
 
-/// Every file that is damaged, with its kind; those of one kind one after the other.
+/// Returns every file that is damaged, with its kind; files of one kind follow each other.
 pub(super) fn files(place: &Sandbox) -> io::Result<Vec<(String, StateFile)>> {
     let state = place.base().join("state");
     let all = crate::sandbox::tree(&state, &|_| false)?;
@@ -113,7 +113,7 @@ fn kind(path: &Path) -> Option<String> {
         "quarantine" => return None,
         _ if name.ends_with(".lock.json") => "lock metadata".to_owned(),
         _ if folder.starts_with("attempts/") && name.ends_with(".json") => name.to_owned(),
-        // Its content is a hint for people, or the job's own.
+        // The content is a hint for people, or belongs to the job.
         _ if folder.starts_with("jobs/") || folder.starts_with("attempts/") => return None,
         _ if name.ends_with(".lock") || is_log => return None,
         _ => path.display().to_string(),

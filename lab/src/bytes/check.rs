@@ -15,10 +15,10 @@ use crate::Sandbox;
 use crate::recovering::{open, sequence};
 use crate::sandbox::{Seen, tree};
 
-/// No recovery of so small a state takes that long.
+/// No recovery of such a small state takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How the base looks when it was recovered undamaged.
+/// The base after a recovery without damage.
 pub(super) struct Control {
     names: BTreeSet<PathBuf>,
 }
@@ -55,12 +55,13 @@ pub(super) fn damaged(
     check_kept(place, file, content, &after)?;
     let lost: Vec<&PathBuf> =
         control.names.iter().filter(|name| *name != file && !after.contains_key(*name)).collect();
-    // A damaged log is repaired with a checkpoint, and the segments behind it go. With the only record of a job
-    // that never began its name goes too, once the job was told lost: it may be submitted again.
+    // A damaged log is repaired with a checkpoint, which removes the old segments. When the only record of a
+    // job that never began is lost, its name goes too, after the loss of the job was reported: the name may
+    // be submitted again.
     let own = ["jobs/waits.job.json", "jobs/waits"];
     let is_its_own = |path: &Path| own.iter().any(|own| path.ends_with(own)) && !jobs.contains_key("waits");
     let mut lost = lost.into_iter();
-    // A lock that cannot be judged is not given back, and no entry is made about it.
+    // A lock that cannot be judged is not given back, so no entry is made about it.
     let is_of_release = |path: &Path| file.starts_with("locks") && path.starts_with("audit/log");
     if let Some(lost) =
         lost.find(|path| !path.starts_with("queue") && !is_its_own(path) && !is_of_release(path))
@@ -75,13 +76,13 @@ pub(super) fn damaged(
     if changed.is_empty() { Ok(()) } else { Err(format!("the second recovery changed {changed:?}")) }
 }
 
-/// No job goes, and jobs that the damaged file does not describe keep their status.
+/// Checks that no job goes, and that jobs that the damaged file does not describe keep their status.
 fn check_jobs(jobs: &Jobs, file: &Path) -> Result<(), String> {
     let is_log = file.starts_with("queue");
     let mut others = 0;
     for (id, status) in JOBS {
         let Some(found) = jobs.get(*id) else {
-            // Of a job that waits, the log's line may be the only trace.
+            // The log's line may be the only trace of a job that waits.
             if is_log && *id == "waits" {
                 continue;
             }
@@ -95,7 +96,7 @@ fn check_jobs(jobs: &Jobs, file: &Path) -> Result<(), String> {
             }
         }
     }
-    // One damage may tear two lines apart.
+    // One damage may destroy two lines.
     if others > 2 {
         return Err(format!("{others} jobs stand otherwise: {jobs:?}"));
     }
@@ -105,7 +106,7 @@ fn check_jobs(jobs: &Jobs, file: &Path) -> Result<(), String> {
     }
 }
 
-/// Unreadable bytes that are not in their file any more are in quarantine.
+/// Checks that unreadable bytes that are not in their file any more are in quarantine.
 fn check_kept(
     place: &Sandbox,
     file: &StateFile,
@@ -127,11 +128,11 @@ fn check_kept(
     if found || nothing { Ok(()) } else { Err("what cannot be read of it is nowhere".to_owned()) }
 }
 
-/// Whether it can still be read as something of its kind: then it may be written anew like any other.
+/// Whether the content can still be read as its kind: then it may be replaced like any other.
 fn is_readable(file: &Path, content: &[u8]) -> bool {
     let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     match name {
-        // Rebuilt from the log whenever in doubt: nothing in it is worth keeping.
+        // The page is rebuilt from the log whenever it is in doubt: nothing in it is worth keeping.
         "commit.page" => true,
         _ if name.ends_with(".log") || name.contains("snapshot") => {
             let whole = |line: &[u8]| recovery::durable::log::decode(line).is_some();
@@ -154,8 +155,8 @@ fn changed(before: &BTreeMap<PathBuf, Seen>, after: &BTreeMap<PathBuf, Seen>) ->
     all.into_iter().filter(|d| !told(Path::new(d.split(' ').next().unwrap_or_default()))).collect()
 }
 
-/// Recovers within this process, in a thread of its own: a panic and a hang are failures of the recovery,
-/// not of the laboratory.
+/// Recovers within this process, in a separate thread: a panic and a hang are failures of the recovery, not
+/// of the laboratory.
 fn recover(place: &Sandbox) -> Result<Jobs, String> {
     let world = place.root();
     let (sender, receiver) = channel();

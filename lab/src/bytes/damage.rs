@@ -49,7 +49,7 @@ impl fmt::Display for Damage {
 }
 
 impl Damage {
-    /// The damaged content.
+    /// Returns the damaged content.
     pub fn of(&self, content: &[u8]) -> Vec<u8> {
         let mut bytes = content.to_vec();
         match self {
@@ -105,7 +105,7 @@ const NASTY: &[&[u8]] = &[
     b"9999-99-99T99:99:99.999Z",
 ];
 
-/// One at random.
+/// Returns a random damage.
 pub fn random(content: &[u8], seed: &mut Seed) -> Damage {
     let used = used(content);
     if used == 0 {

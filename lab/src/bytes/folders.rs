@@ -19,7 +19,7 @@ pub fn try_folders(binary: &Path, code: &str) -> io::Result<Tally> {
     for file in files {
         place.back_to_base()?;
         let path = place.state().join(&file);
-        // The record of the folder does not come along with a copy of it.
+        // The record of the folder is not valid in a copy of the folder.
         if path.exists() {
             fs::remove_file(&path)?;
         }
@@ -37,9 +37,10 @@ fn check(place: &Sandbox, file: &Path, wanted: &str) -> Result<(), String> {
         if !matches!(code, 0 | 3) {
             return Err(format!("recover ended with {code}: {report}"));
         }
-        // Without its identity a state directory is rebuilt, and that is reported then.
+        // A state directory without its identity is rebuilt, and the report is about that.
         let is_told = report.to_string().contains(&format!("\"code\":\"{wanted}\""));
-        // Where a job's user may have put something, it costs that job: it is damage, and liveness is unknown then.
+        // Where a job's user may have put something, the cost is that job only: the folder counts as damage,
+        // and liveness is unknown then.
         let is_ours = file.components().count() < 3 || !file.starts_with("attempts");
         if is_told != (time == 0) && is_ours && !file.ends_with("state.json") {
             return Err(format!("recovery {time} and {wanted}: {report}"));

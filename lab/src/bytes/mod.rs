@@ -22,7 +22,7 @@ pub enum Extent {
         /// Seed of the random choices.
         seed: u64,
     },
-    /// This many of each kind of file, at random.
+    /// How many damages of each kind of file are tried, at random.
     Sample {
         /// Seed of the choice.
         seed: u64,
@@ -36,8 +36,8 @@ const SMALL: usize = 4096;
 /// Damages of a larger one.
 const AT_RANDOM: usize = 2000;
 
-/// Damages the files of a state directory one after the other; returns a row for each kind. `progress` is
-/// called with each damage.
+/// Damages the files of a state directory one by one; returns a row for each kind. `progress` is called with
+/// each damage.
 pub fn try_files(binary: &Path, extent: Extent, progress: &dyn Fn()) -> io::Result<Vec<Tally>> {
     let place = Sandbox::new(binary)?;
     base::make(&place)?;

@@ -1,4 +1,4 @@
-//! Damaged text straight into each parser, as fuzzing does: none may panic, whatever the input.
+//! Gives damaged text to each parser, as fuzzing does: none may panic, whatever the input.
 
 use std::path::Path;
 
@@ -75,7 +75,7 @@ fn log(bytes: &[u8]) -> bool {
     decode(bytes).is_some()
 }
 
-/// Through a file, as it is read.
+/// Parses a snapshot through a file, as it is read.
 fn snapshot(bytes: &[u8]) -> bool {
     let Ok(folder) = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()) else { return false };
     let path = folder.path().join("snapshot");
@@ -92,7 +92,7 @@ fn configuration(bytes: &[u8]) -> bool {
     configuration.apply_file(Path::new("config.toml"), &text).is_ok() & configuration.check().is_ok()
 }
 
-/// Gives each parser so many texts, each damaged one to four times.
+/// Gives each parser this many texts, each damaged one to four times.
 pub fn try_parsers(seed: u64, texts: usize) -> Vec<Tally> {
     PARSERS.iter().map(|parser| try_parser(parser, seed, texts)).collect()
 }
@@ -138,7 +138,7 @@ pub fn most_memory() -> u64 {
 mod tests {
     use super::*;
 
-    /// Damaging a text that is refused undamaged would prove little.
+    /// If a parser refused an undamaged text, damaging that text would prove little.
     #[test]
     fn every_parser_takes_its_texts_as_they_are() {
         let mut seed = Seed::new(1);

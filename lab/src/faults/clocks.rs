@@ -110,12 +110,12 @@ fn change_evidence(place: &Sandbox, change: fn(&mut Value)) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets every member of this name, however deep.
+/// Sets every member with this name, at any depth.
 fn set(value: &mut Value, name: &str, to: &Value) {
     match value {
         Value::Object(members) => {
             for (key, member) in members.iter_mut() {
-                // A member of the same name may hold the whole of it.
+                // A member with the same name may hold a whole object.
                 if key == name && std::mem::discriminant(member) == std::mem::discriminant(to) {
                     *member = to.clone();
                 } else {

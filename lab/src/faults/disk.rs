@@ -38,8 +38,8 @@ const CHANGES: &[&[&str]] = &[
     &["lock", "web", "--", "true"],
 ];
 
-/// Tries both; `None` where no file system can be mounted. `codes`: findings that a recovery on a full disk
-/// must have.
+/// Tries both; `None` where no file system can be mounted. `codes` are findings that a recovery on a full
+/// disk must have.
 pub fn try_disks(binary: &std::path::Path, codes: &[&str]) -> io::Result<Option<Tally>> {
     let mut tally = Tally::new("disk: full, read-only");
     let place = Sandbox::new(binary)?;
@@ -66,7 +66,7 @@ fn prepare(place: &Sandbox) -> Result<(), String> {
     Ok(())
 }
 
-/// Fills the disk to the last byte, submits until that is refused, recovers, and makes room again.
+/// Fills the disk to the last byte, submits until that is refused, recovers, and frees space again.
 fn full(place: &Sandbox, codes: &[&str], faults: &mut u64) -> Result<(), String> {
     let fill = place.state().join("quarantine/fill");
     let mut file = fs::File::create(&fill).map_err(|e| e.to_string())?;

@@ -1,5 +1,5 @@
-//! Every effect of every operation refused once, and every effect from one on, with each error that a disk
-//! gives: injected at the seam, so that each is hit exactly.
+//! Refuses every effect of every operation once, and every effect from one on, with each error that a disk
+//! gives. The errors are injected at the seam, so that each effect is hit exactly.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +27,7 @@ const ERRORS: [i32; 5] = [5, 28, 30, 24, 13];
 struct Refusal {
     errno: i32,
     number: u64,
-    /// All that follow too: the disk is gone.
+    /// Whether all effects that follow are refused too: the disk is gone.
     for_good: bool,
 }
 
@@ -44,7 +44,7 @@ impl Observer for Refusing {
             return Ok(());
         }
         if let Effect::Write { path, offset, bytes } = effect {
-            // Half of it gets through, as on a disk that fills up.
+            // Half of the write succeeds, as on a disk that fills up.
             let file = std::fs::OpenOptions::new().write(true).open(path)?;
             file.write_all_at(&bytes[..bytes.len() / 2], *offset)?;
         }
@@ -67,7 +67,7 @@ const OPERATIONS: &[(&str, Act)] = &[
     ("recover", recover),
 ];
 
-/// Tries all; with a `stride` only one of so many refusals, chosen by the seed.
+/// Tries all refusals; with a `stride`, one out of this many, chosen by the seed.
 pub fn try_effects(binary: &Path, seed: u64, stride: usize) -> io::Result<Vec<Tally>> {
     let place = Sandbox::new(binary)?;
     kill::base_with_everything(&place)?;
@@ -206,6 +206,6 @@ fn lock(dir: &StateDir) -> Result<Vec<(String, &'static str)>, String> {
 }
 
 fn recover(dir: &StateDir) -> Result<Vec<(String, &'static str)>, String> {
-    // Its record names the parts that it could not do: done in part is no failure.
+    // The record names the parts that failed: a partly done recovery is no failure.
     sequence(dir).map(|_| Vec::new())
 }

@@ -19,11 +19,12 @@ const COMMANDS: &[&[&str]] = &[
     &["status"],
 ];
 
-/// Runs each command with 3 to 24 open files, and with files of at most so many blocks of 512 bytes.
+/// Runs each command with 3 to 24 open files, and with a limited number of blocks of 512 bytes for each file.
 pub fn try_limits(binary: &Path, step: usize) -> io::Result<Tally> {
     let mut tally = Tally::new("limits: open files, file size");
     let files = (3..24).step_by(step).map(|n| format!("ulimit -n {n}"));
-    // Ignored, the signal leaves EFBIG to be met; else it ends the process where it writes.
+    // When the signal is ignored, the write fails with EFBIG; otherwise the signal ends the process where it
+    // writes.
     let sizes = [0, 1, 2, 3, 8]
         .into_iter()
         .flat_map(|blocks| [format!("trap '' XFSZ; ulimit -f {blocks}"), format!("ulimit -f {blocks}")]);
@@ -81,7 +82,7 @@ fn check(place: &Sandbox, ran: &Ran, command: &[&str]) -> Result<(), String> {
         for id in ran.stdout.lines() {
             find(id).ok_or_else(|| format!("{id} was acknowledged, and is lost: {ran:?} {list}"))?;
         }
-        // Nothing acknowledged may be half there; everything present must be whole.
+        // Nothing acknowledged may be half there, and everything present must be complete.
         if let Some(bad) = jobs.iter().find(|j| j["status"].as_str().is_none()) {
             return Err(format!("half a job: {bad}"));
         }

@@ -1,5 +1,5 @@
-//! Bad disks, bad clocks, scarce resources: whatever is refused at whatever moment, acknowledged things are
-//! there, the error names the operation and its object, and when the fault is gone everything works.
+//! Bad disks, bad clocks, scarce resources. Whatever is refused at any moment, acknowledged things stay, the
+//! error names the operation and its object, and everything works when the fault is gone.
 
 pub mod clocks;
 pub mod disk;

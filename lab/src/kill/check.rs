@@ -11,7 +11,7 @@ use super::tracer::Traced;
 use crate::sandbox::{Seen, differences, tree};
 use crate::{Sandbox, witness};
 
-/// `jobs list`.
+/// The document of `jobs list`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Jobs(Vec<Value>);
 
@@ -48,7 +48,7 @@ impl Jobs {
     /// With the job as it is.
     pub fn expect(&self, id: &str, status: &str, attempt: u64) -> Result<(), String> {
         let job = self.find(id).ok_or_else(|| format!("acknowledged, and lost: {id}"))?;
-        // The attempt that runs next is one more than those that were.
+        // A running job's attempt is one more than those that ended.
         let attempts = job["attempt"].as_u64().unwrap_or(0);
         if job["status"] == status && attempts + 1 >= attempt { Ok(()) } else { Err(format!("{job}")) }
     }
@@ -64,7 +64,7 @@ impl Jobs {
     }
 }
 
-/// Files beside the state directory that are not the jobs' own.
+/// Returns the files beside the state directory that are not the jobs' own.
 pub(super) fn outside(place: &Sandbox) -> io::Result<BTreeMap<PathBuf, Seen>> {
     tree(&place.root(), &|path| path.starts_with("state") || path.starts_with("witness"))
 }
@@ -81,7 +81,7 @@ pub(super) fn unchanged_outside(place: &Sandbox, before: &BTreeMap<PathBuf, Seen
 fn lasting(place: &Sandbox) -> Result<BTreeMap<PathBuf, Seen>, String> {
     let told = |path: &Path| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        // These record that there was a recovery, and the audit trail.
+        // These files record that there was a recovery, and the audit trail.
         path.starts_with("audit")
             || path.starts_with("recovery")
             || path.starts_with("startup")
@@ -92,7 +92,7 @@ fn lasting(place: &Sandbox) -> Result<BTreeMap<PathBuf, Seen>, String> {
     tree(&place.state(), &told).map_err(|e| e.to_string())
 }
 
-/// Recovers twice, looks at everything, works off what waits, and looks again.
+/// Recovers twice, checks everything, runs the waiting jobs, and checks again.
 pub(super) fn all(place: &Sandbox, scenario: &Scenario, traced: &Traced) -> Result<(), String> {
     if traced.ran.stderr.contains("panicked") {
         return Err(traced.ran.stderr.clone());
@@ -121,7 +121,7 @@ fn recover(place: &Sandbox) -> Result<(), String> {
     if matches!(status, 0 | 3) { Ok(()) } else { Err(format!("recover ended with {status}: {report}")) }
 }
 
-/// Runs all waiting jobs; each attempt ran at most once, none beside another, and no lock is left.
+/// Runs all waiting jobs: each attempt must run at most once, never beside another, and no lock may be left.
 fn work_off(place: &Sandbox) -> Result<(), String> {
     // An imported job cannot be run here: its program is missing.
     let (report, status) = place.json(&["work", "--once", "--workers", "4"])?;
@@ -151,7 +151,7 @@ fn work_off(place: &Sandbox) -> Result<(), String> {
     }
 }
 
-/// Whether the job is one that witnesses itself.
+/// Whether the job writes a witness file.
 fn witnesses(job: &Value) -> bool {
     !job["title"].is_string()
 }

@@ -21,16 +21,16 @@ pub struct Scenario {
     pub is_enough: Option<fn(&Sandbox) -> bool>,
     /// The promises on its standard output, and the required status of the jobs.
     pub promises: fn(&Sandbox, &str, &Jobs) -> Result<(), String>,
-    /// Jobs of the base that it may leave otherwise than they were.
+    /// Jobs of the base whose status may change.
     pub may: &'static [(&'static str, &'static [&'static str])],
-    /// Only the jobs that wait, nothing crashed: for supervisors.
+    /// Whether the base has only waiting jobs and nothing crashed, for supervisors.
     pub calm: bool,
 }
 
 /// Jobs of a batch: more than one segment holds.
 const BATCH: usize = 60;
 
-/// All of them.
+/// Returns all scenarios.
 pub fn scenarios() -> Vec<Scenario> {
     let plain = |name, arguments: fn(&Sandbox) -> Vec<String>, promises| Scenario {
         name,
@@ -118,7 +118,7 @@ fn nothing(_: &Sandbox, _: &str, _: &Jobs) -> Result<(), String> {
     Ok(())
 }
 
-/// Every whole line is the id of a job that is queued, in the order of the lines.
+/// Checks that every complete line is the id of a queued job, in the order of the lines.
 fn printed_ids_are_there(_: &Sandbox, out: &str, jobs: &Jobs) -> Result<(), String> {
     let whole = out.rfind('\n').map_or("", |end| &out[..end]);
     let ids: Vec<&str> = whole.lines().filter(|l| !l.is_empty()).collect();

@@ -34,12 +34,12 @@ pub enum Target {
 pub struct Plan<'a> {
     /// The process whose system calls count.
     pub target: Target,
-    /// At which it is killed; `None` counts them.
+    /// The number of the system call at which the process is killed; `None` only counts them.
     pub kill_at: Option<u64>,
-    /// Called while it runs: when true, the program is told to end (SIGTERM). For programs that do not end on
-    /// their own.
+    /// Called while the program runs: when it returns true, the program is told to end (SIGTERM). For
+    /// programs that do not end on their own.
     pub is_enough: Option<&'a (dyn Fn() -> bool + Sync)>,
-    /// After this it hangs, and is killed.
+    /// A process that takes longer than this hangs, and is killed.
     pub patience: Duration,
 }
 
@@ -94,7 +94,7 @@ pub fn run(place: &Sandbox, arguments: &[String], plan: &Plan<'_>) -> io::Result
     Ok(Traced { calls: tracer.calls, killed_in: tracer.killed_in, ran })
 }
 
-/// Ends what does not end.
+/// Ends a process that does not end by itself.
 fn watch(main: Pid, plan: &Plan<'_>, is_done: &std::sync::mpsc::Receiver<()>) {
     let begun = std::time::Instant::now();
     let mut asked = false;
@@ -189,7 +189,7 @@ impl<'a> Tracer<'a> {
 
     fn go_on(&self, pid: Pid, signal: Option<Signal>) {
         let counts = !self.counted.is_empty() && self.counted.contains(&process_of(pid));
-        // Gone by now: its end will be reported.
+        // The process may be gone; its end is reported later.
         let _ = if counts { ptrace::syscall(pid, signal) } else { ptrace::cont(pid, signal) };
     }
 }

@@ -26,7 +26,7 @@ fn resumed(stage: &Stage) -> Result<(), Error> {
     let settings = RecoverSettings::new(actor());
     for (attempt, fresh) in [(2, false), (3, true)] {
         let mut queue = Queue::open(&dir)?;
-        // The earlier state may still hold, and the next one already.
+        // The earlier state may still hold, and the next one may already.
         stage.acknowledge(Fact::job("a", attempt - 1, &["failed", "queued", "crashed"]));
         let answer = resume(&dir, &mut queue, &["a".parse()?], fresh, &settings)?;
         if answer.resumed.len() != 1 {

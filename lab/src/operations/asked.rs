@@ -15,8 +15,8 @@ use crate::facts::Fact;
 /// The first start makes the tokens.
 pub(super) const TOKENS: Operation = Operation { name: "tokens", prepare: nothing, run: tokens };
 
-/// A later start finds both, and relies on names that it has to make durable itself: the process that made them
-/// may have died before.
+/// A later start finds both tokens, and relies on names that it must make durable itself: the process that
+/// made them may have died before.
 pub(super) const TOKENS_FOUND: Operation =
     Operation { name: "tokens-found", prepare: made_tokens, run: tokens };
 
@@ -38,7 +38,7 @@ fn tokens(stage: &Stage) -> Result<(), Error> {
 pub(super) const SIGNING_SECRET: Operation =
     Operation { name: "signing-secret", prepare: nothing, run: signing_secret };
 
-/// A later delivery finds it, and relies on a name that it has to make durable itself.
+/// A later delivery finds the secret, and relies on a name that it must make durable itself.
 pub(super) const SIGNING_SECRET_FOUND: Operation =
     Operation { name: "signing-secret-found", prepare: made_secret, run: signing_secret };
 
@@ -68,7 +68,7 @@ fn old_answer(stage: &Stage) -> Result<(), Error> {
     let path = dir.paths.answered().join("old.json");
     let mut options = std::fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // Two days of 1970, whatever the clock says now.
+    // Two days after 1970 began, whatever the clock says now.
     Ok(file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(172_800))?)
 }
 
@@ -94,7 +94,7 @@ fn answers(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// The file that was written last.
+/// Returns the file that was written last, as a fact.
 fn newest(dir: &StateDir) -> Result<Fact, Error> {
     let mut newest = None;
     for entry in std::fs::read_dir(dir.paths.answered())? {

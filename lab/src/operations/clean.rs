@@ -57,11 +57,12 @@ fn clean_up(stage: &Stage) -> Result<(), Error> {
         stage.acknowledge(Fact::job(&job.id.to_string(), 1, &["succeeded", "cancelled"]));
         let Created::New(id) = create(&dir, &CleanupRequest { job, source: Source::Asked, actor: &actor })?
         else {
-            // It was begun before.
+            // The cleanup was begun before.
             continue;
         };
         stage.acknowledge(Fact::Cleanup { id: id.clone() });
-        // Where git work could not be kept, for a disk that failed, it says so until its next try.
+        // When git work could not be kept because the disk failed, the cleanup reports that until its next
+        // try.
         stage.acknowledge(Fact::MayBeDegraded { object: format!("cleanup:{id}") });
         ids.push(id);
     }
@@ -114,7 +115,7 @@ fn remove_strays(stage: &Stage) -> Result<(), Error> {
     restore(&dir, &stray.id, &actor())?;
     let path = Path::new("jobs/stray/checkout/work.txt").to_owned();
     stage.acknowledge(Fact::Content { path: path.clone(), any_of: vec!["not committed".into()] });
-    // It goes again, and from here on it may be gone.
+    // It is removed again, and from here on it may be gone.
     stage.acknowledge(Fact::MayBeGone { path });
     remove(&mut queue)?;
     empty_trash(&dir, &settings, true)?;

@@ -50,7 +50,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             jobs: RecoverSettings::new(actor()),
         },
         webhooks: recovery::webhooks::Settings::default(),
-        // No engine: the objects of the machine's own are outside of the laboratory.
+        // There is no engine: the objects of the machine's own engine are outside of the laboratory.
         cleanup: CleanupSettings { engine: EngineChoice::None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
@@ -61,7 +61,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         config,
         run: RunOptions::default(),
         trouble: std::sync::Arc::new(|_| ()),
-        // No clients.
+        // There are no clients.
         listen: Box::new(|_| Ok(recovery::daemon::Listening::default())),
         reload: Box::new(|| None),
         ending: recovery::daemon::Ending::default(),
@@ -75,7 +75,7 @@ fn daemon(stage: &Stage) -> Result<(), Error> {
     let settings = settings(supervisor::program(stage));
     let all_are_over = when_all(&dir, &|job| job.status.is_over());
     serve(&dir, settings, &mut |_, _| {}, &all_are_over)?;
-    // Done again after a kill, a job may have crashed with the daemon before.
+    // When this runs again after a kill, a job may have crashed with the previous daemon.
     let queue = Queue::open(&dir)?;
     let jobs: Vec<&Job> = queue.state().jobs().collect();
     jobs.iter().for_each(|job| stage.acknowledge(Fact::job(&job.id.to_string(), 1, &[job.status.as_str()])));
@@ -85,8 +85,8 @@ fn daemon(stage: &Stage) -> Result<(), Error> {
     }
 }
 
-/// Whether all jobs are so, by the queue, which is opened at the first look: the records beside it are stale
-/// where a daemon was killed before it wrote them, and stay so until they are rebuilt.
+/// Returns whether `is_so` holds for all jobs in the queue, which is opened at the first look. Their records
+/// are not read: they are outdated where a daemon was killed before it wrote them, until they are rebuilt.
 fn when_all<'a>(dir: &'a StateDir, is_so: &'a dyn Fn(&Job) -> bool) -> impl Fn() -> bool + 'a {
     let opened: RefCell<Option<Queue>> = RefCell::default();
     move || {

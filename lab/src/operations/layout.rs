@@ -30,7 +30,7 @@ fn layout_2(stage: &Stage) -> Result<(), Error> {
         for entry in std::fs::read_dir(&paths.attempts)? {
             let entry = entry?;
             let there = paths.workspace.join(entry.file_name());
-            // The link to it.
+            // The entry is a link to the workspace.
             let _ = std::fs::remove_file(&there);
             std::fs::rename(entry.path(), there)?;
         }
@@ -50,7 +50,7 @@ fn recovered(stage: &Stage) -> Result<(), Error> {
             stage.acknowledge(Fact::Exit { id: id.to_owned(), code: 3 });
         }
     };
-    // They were there before: at every moment they must be.
+    // The files existed before, so they must exist at every moment.
     acknowledge();
     sequence(&stage.dir()?)?;
     if stage.dir()?.identity.moving_attempts {

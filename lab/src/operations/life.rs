@@ -86,10 +86,10 @@ fn to_be_copied(stage: &Stage) -> Result<(), Error> {
     stage.claim("runs")?;
     Queue::open(&stage.dir()?)?.checkpoint()?;
     stage.submit(Some("later"), |_| ())?;
-    // Never given back: the original has it.
+    // The lock is never given back: the original has it.
     std::mem::forget(super::lock::grant(stage)?);
     crate::copy::make(stage.world())?;
-    // It shares a lock with the original, as a copy does that was made of hard links.
+    // The copy shares a lock with the original, like a copy made of hard links.
     let lock = stage.dir()?.paths.names_lock();
     std::fs::hard_link(&lock, stage.world().join("original/names.lock"))?;
     Ok(())

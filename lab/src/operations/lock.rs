@@ -54,7 +54,7 @@ pub(super) const TAKE_OVER: Operation =
     Operation { name: "lock-taken-over", prepare: a_dead_holder, run: grants };
 
 fn a_dead_holder(stage: &Stage) -> Result<(), Error> {
-    // Never given back: the process ends with it.
+    // The lock is never given back: the process ends with it.
     std::mem::forget(grant(stage)?);
     Ok(())
 }
@@ -83,11 +83,11 @@ fn damaged_metadata(stage: &Stage) -> Result<(), Error> {
 fn release_by_force(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::MayBeDegraded { object: "lock:web".into() });
     let dir = stage.dir()?;
-    // An unknown process holds the flock at that moment.
+    // An unknown process holds the flock at this moment.
     let flock = FileLock::acquire(&Disk::real(), &dir.paths.lock("web")?.flock, Duration::ZERO)?;
     release(&dir, "web", None, true, &actor(), &|_, _| JobLiveness::Over)?;
     drop(flock);
-    // It can be had again, by a higher number.
+    // The lock can be taken again, with a higher number.
     grant(stage)?.release()?;
     Ok(())
 }

@@ -18,7 +18,7 @@ fn lost_job(stage: &Stage) -> Result<(), Error> {
     let segment = dir.paths.queue_log().join(format!("{:020}.log", 1));
     let mut bytes = std::fs::read(&segment)?;
     let at = memchr::memmem::find(&bytes, b"\"job\":\"payroll\"").ok_or("the record is not there")?;
-    // Behind the name.
+    // This offset lies behind the name.
     bytes[at + 20] ^= 0x01;
     Ok(std::fs::write(&segment, bytes)?)
 }
@@ -27,7 +27,7 @@ fn found(stage: &Stage) -> Result<(), Error> {
     for id in ["first", "last"] {
         stage.acknowledge(Fact::job(id, 1, &["queued"]));
     }
-    // On every disk something proves it: the record, or the list.
+    // On every disk there is evidence of the loss: the record, or the list.
     stage.acknowledge(Fact::Lost { object: "job:payroll".to_owned(), acknowledged: Some(false) });
     let segment = stage.dir()?.paths.queue_log().join(format!("{:020}.log", 1));
     for object in ["job:payroll".to_owned(), "queue".to_owned(), format!("file:{}", segment.display())] {
@@ -73,7 +73,7 @@ fn losses(stage: &Stage) -> Result<(), Error> {
     let lost = |object: &str, acknowledged| Fact::Lost { object: object.into(), acknowledged };
     for object in ["job:a", "job:b"] {
         record(&dir, "test", &[loss(object)], &[("webhooks", 7)])?;
-        // Done again after a kill, it may be acknowledged already.
+        // When this runs again after a kill, the loss may be acknowledged already.
         let known = Losses::read(&dir)?;
         let is_acknowledged = known.known(&loss(object)).is_some_and(|l| l.acknowledged.is_some());
         stage.acknowledge(lost(object, Some(is_acknowledged)));

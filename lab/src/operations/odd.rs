@@ -38,7 +38,7 @@ fn folders_gone(stage: &Stage) -> Result<(), Error> {
 fn all_the_same(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("claimed", 1, &["queued"]));
     let dir = stage.dir()?;
-    // Opening the state directory makes them; they go once more, with nothing in them.
+    // Opening the state directory makes them; they are removed once more, empty.
     remove_if_empty(&dir, &dir.paths.audit_log())?;
     remove_if_empty(&dir, &dir.paths.locks())?;
     grant(stage, &dir, "web")?.release()?;

@@ -77,7 +77,7 @@ fn a_failed_job(stage: &Stage) -> Result<(), Error> {
 fn resume_it(stage: &Stage) -> Result<(), Error> {
     let (dir, settings) = (stage.dir()?, RecoverSettings::new(actor()));
     let ids = ["a".parse()?];
-    // Done again after a kill, a later attempt may have begun.
+    // When this runs again after a kill, a later attempt may have begun.
     if Queue::open(&dir)?.state().get(&ids[0]).is_some_and(|job| job.attempt == 1) {
         stage.acknowledge(Fact::job("a", 1, &["failed", "queued"]));
     }

@@ -23,7 +23,7 @@ fn jobs(stage: &Stage) -> Result<(), Error> {
         let claim = stage.claim(id)?;
         run_job(stage, id, claim)?;
     }
-    // Writes the records.
+    // The sequence writes the records.
     sequence(&stage.dir()?).map(drop).map_err(Into::into)
 }
 

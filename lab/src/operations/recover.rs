@@ -55,7 +55,7 @@ fn tear_the_log(stage: &Stage) -> Result<(), Error> {
     let segment = dir.paths.queue_log().join(format!("{:020}.log", end.segment));
     let file = std::fs::OpenOptions::new().write(true).open(segment)?;
     file.write_all_at(b"0f0f0f0f 00000099 0000000000000099 {\"at\":\"2026-", end.offset)?;
-    // The hint is of another boot: records behind its end are found by reading.
+    // The hint is from another boot: records behind its end are found by reading.
     let page = std::fs::OpenOptions::new().write(true).open(dir.paths.queue_log().join("commit.page"))?;
     page.write_all_at(&[0x33; 8], 8)?;
     Ok(())
@@ -83,7 +83,7 @@ fn acknowledge(stage: &Stage) -> Result<(), Error> {
 }
 
 fn recover(stage: &Stage) -> Result<(), Error> {
-    // Every disk from here on is recovered to this, however often it was begun.
+    // Every disk from here on is recovered to this state, however often the recovery was begun.
     acknowledge(stage)?;
     let dir = stage.dir()?;
     let (record, _) = sequence(&dir)?;
@@ -94,7 +94,7 @@ fn recover(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A recovery, however it comes out.
+/// Runs a recovery and accepts any outcome.
 pub(super) fn recover_whatever_is_there(stage: &Stage) -> Result<(), Error> {
     let (record, _) = sequence(&stage.dir()?)?;
     stage.acknowledge(Fact::Recovery { id: record.snapshot.recovery_id.to_string() });
@@ -197,7 +197,7 @@ fn lost_records(stage: &Stage) -> Result<(), Error> {
     for job in queue.state().jobs() {
         record::write(&dir, job)?;
     }
-    // The claim's effect is in no record of its own either.
+    // No record holds the claim's effect either.
     std::fs::remove_file(dir.paths.job("claimed")?.record)?;
     stage.submit(Some("last"), |_| {})?;
     let segment = dir.paths.queue_log().join(format!("{:020}.log", queue.log()?.end().segment));
@@ -248,7 +248,7 @@ fn recover_reused(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// In the phase that it dies in.
+/// Returns the phase in which the startup dies.
 fn beginning() -> StartOptions<'static> {
     StartOptions { phase: Some("jobs"), ..StartOptions::default() }
 }

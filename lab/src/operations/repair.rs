@@ -64,7 +64,7 @@ pub(super) const STALE: Operation =
     Operation { name: "locks-detect-stale", prepare: dead_holders, run: give_back_stale };
 
 fn dead_holders(stage: &Stage) -> Result<(), Error> {
-    // Never given back: the process ends with them.
+    // The locks are never given back: the process ends with them.
     let dir = stage.dir()?;
     ["api", "web"].iter().try_for_each(|name| grant(stage, &dir, name).map(std::mem::forget))
 }
@@ -100,7 +100,7 @@ fn damaged_locks(stage: &Stage) -> Result<(), Error> {
 }
 
 fn repair_locks(stage: &Stage) -> Result<(), Error> {
-    // Until it is repaired, recovery finds it so; and to open the directory writes already.
+    // Until it is repaired, recovery reports it; opening the directory also writes already.
     stage.acknowledge(Fact::MayBeDegraded { object: "lock:metadata".into() });
     let dir = stage.dir()?;
     let witness = JobWitness { liveness: &over, running: &|_| None };

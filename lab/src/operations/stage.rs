@@ -52,7 +52,7 @@ impl Stage {
         Ok(recovering::open(&self.world, self.disk.clone())?)
     }
 
-    /// From here on this must survive.
+    /// Acknowledges a fact: from here on it must survive.
     pub fn acknowledge(&self, fact: Fact) {
         if let Some(recorder) = &self.recorder {
             recorder.acknowledge(fact);

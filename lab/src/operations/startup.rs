@@ -22,7 +22,7 @@ fn one_that_died(stage: &Stage) -> Result<(), Error> {
     died.enter("queue")?;
     let half_made = dir.paths.job("half-made")?;
     dir.disk.create_dir(&half_made.workspace)?;
-    // A process that had taken hold of it was killed.
+    // A process that had locked the job was killed.
     dir.disk.create_dir(&half_made.attempts)?;
     dir.disk.create_new(&half_made.sentinel_lock(), 0o600)?;
     let temporary = dir.disk.create_new(&dir.paths.queue().join(".tmp-aB3dE9"), 0o600)?;
@@ -107,7 +107,7 @@ fn layout_1(stage: &Stage) -> Result<(), Error> {
 
 fn migrate(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
-    // They were there before: at every moment they must be.
+    // The records existed before, so they must exist at every moment.
     acknowledge_history(stage, &dir)?;
     let (startup, met) = Startup::begin_in(&dir, StartedBy::Recover, StartOptions::default())?;
     let migrated = met.migrated.ok_or("nothing was migrated")?;

@@ -124,7 +124,7 @@ pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Erro
     let settings = SuperviseSettings {
         kill_grace: Duration::from_millis(300),
         heartbeat: Duration::from_millis(20),
-        // After a kill here no process would remove the control group.
+        // After a kill here, no process would remove the control group.
         cgroup: false,
         output_limit: 64 << 10,
         ..SuperviseSettings::new(job, claim, trampoline)

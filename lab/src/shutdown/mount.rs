@@ -25,7 +25,7 @@ impl Kind {
     /// All of them.
     pub const ALL: [Kind; 2] = [Kind::Ext4, Kind::Xfs];
 
-    /// As it is called.
+    /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Ext4 => "ext4",
@@ -83,7 +83,8 @@ impl Mount {
             .args([&self.image, &self.folder]))
     }
 
-    /// As a boot does after a power loss: everybody is gone, and the file system replays its journal.
+    /// Mounts again as a boot does after a power loss: all processes are gone, and the file system replays
+    /// its journal.
     pub(super) fn mount_again(&self, spare: u32) -> Result<(), String> {
         let mut why = String::new();
         let is_free = wait_until(|| {
@@ -115,7 +116,7 @@ pub(super) fn end_others(spare: u32) -> io::Result<()> {
             continue;
         };
         let is_other = pid != spare && pid != std::process::id();
-        // A process that is gone has none.
+        // A process that is gone has no namespace.
         if is_other && fs::read_link(entry.path().join("ns/mnt")).is_ok_and(|theirs| theirs == own) {
             let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
         }

@@ -1,4 +1,4 @@
-//! One file system through the operations: at each moment the plug is pulled, and the rest is examined.
+//! Plays the operations on one file system: at each moment the plug is pulled, and the rest is checked.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::{Error, Tally};
 /// The operations of a sample.
 pub const SAMPLE: [&str; 6] = ["submit", "submit-batch", "attempt", "checkpoint", "lock", "recover"];
 
-/// How much of it.
+/// How much to try.
 #[derive(Debug, Clone)]
 pub struct Extent {
     /// Of each operation at most so many moments, evenly taken; the first and the last are among them.
@@ -30,7 +30,7 @@ pub struct Extent {
     pub bug: Option<String>,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug)]
 pub enum Tried {
     /// A row for each operation, told when it was finished.
@@ -48,13 +48,13 @@ pub fn try_file_system(
     progress: &(dyn Fn(&str, u64) + Sync),
     finished: &(dyn Fn(&Tally) + Sync),
 ) -> Result<Tried, Error> {
-    // Two that play one operation at the same time have jobs of one name and claim, and a recovery may take a
-    // process of the other for one of its own that is left.
+    // Two runs that play the same operation at the same time have jobs with the same name and claim, and a
+    // recovery may take a process of the other for one of its own that is left.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // The operation has the fault, and not its recovery.
+    // The operation has the fault; its recovery does not.
     let _without_fault = Turn::with("")?;
-    // The namespace of the mounts is a thread's own, from which it does not come back.
+    // The mount namespace belongs to a thread, which cannot leave it.
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let place = crate::run::scratch()?;
@@ -116,7 +116,7 @@ impl Bench<'_> {
         let base = self.player.prepare(operation, &self.world)?;
         end_others(self.hand.id())?;
         self.base = [base.clone(), base.after_reboot(&self.boot_id)];
-        // Once to its end, to count.
+        // The first run goes to its end, to count the effects.
         self.begin(0)?;
         self.play(operation)?;
         tally.effects = self.hand.count()?;
@@ -133,7 +133,7 @@ impl Bench<'_> {
         Ok(tally)
     }
 
-    /// Everything as it was before the operation, and durable.
+    /// Restores everything as it was before the operation, and makes it durable.
     fn begin(&mut self, at: u64) -> Result<(), Error> {
         self.base[0].restore(&self.world)?;
         rustix::fs::syncfs(std::fs::File::open(&self.world)?)?;
@@ -151,7 +151,7 @@ impl Bench<'_> {
         if is_over { Ok(()) } else { Err(format!("{} does not end", operation.name).into()) }
     }
 
-    /// The power goes, if it has not yet, and comes back.
+    /// Cuts the power, if it is not cut yet, and restores it.
     fn power_loss(&self) -> Result<Result<(), String>, Error> {
         self.hand.pull()?;
         self.mount.mount_again(self.hand.id())?;

@@ -36,7 +36,7 @@ while True:
     open(plug + '/pulled', 'w').close()
 ";
 
-/// Polls, for what no call can wait for; false after too long.
+/// Polls, where no call can wait; returns false after too long.
 pub(super) fn wait_until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
     let begun = Instant::now();
     while !is_so()? {
@@ -85,8 +85,8 @@ impl Plug {
     }
 }
 
-/// Pulls, and returns when it is out. In one turn it is pulled once, however many processes ask: one that
-/// asks later, or is killed while it asks, must not shut down the next mount.
+/// Pulls the plug, and returns when it is out. In one turn it is pulled once, however many processes ask: one
+/// that asks later, or is killed while it asks, must not shut down the next mount.
 fn pull(folder: &Path, turn: u64) -> io::Result<()> {
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut pipe = OpenOptions::new();

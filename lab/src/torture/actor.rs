@@ -93,9 +93,9 @@ impl<'a> Actor<'a> {
             self.run(&["daemon", "--workers", "3"], Some(life));
             return;
         }
-        // A process that is killed is killed early or late; most live.
+        // A process that is killed is killed early or late; most are not killed.
         let life = self.seed.once_in(3).then(|| Duration::from_micros(self.seed.below(60_000) as u64));
-        // More than can be run afterwards would only wait.
+        // Jobs beyond what can be run afterwards would only wait.
         let submissions = if self.known.is_full() { 7 } else { 0 };
         match submissions + self.seed.below(14 - submissions) {
             0..=4 => self.submit(life),
@@ -153,7 +153,8 @@ impl<'a> Actor<'a> {
         let _ = fs::remove_file(path);
     }
 
-    /// Each whole line that it printed is a promise, killed afterwards or not.
+    /// Remembers each complete line that the process printed: it is a promise, whether the process was killed
+    /// afterwards or not.
     fn remember(&self, ran: &Ran) {
         let whole = ran.stdout.rfind('\n').map_or("", |end| &ran.stdout[..end]);
         let ids: Vec<String> = whole.lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
@@ -185,7 +186,7 @@ impl<'a> Actor<'a> {
         drop(self.run(&["lock", repository, "--wait", "200ms", "--", "/bin/sh", "-c", &script], life));
     }
 
-    /// Runs it; with a life it is killed with SIGKILL at its end.
+    /// Runs the process; with a `life`, it is killed with SIGKILL at its end.
     fn run(&mut self, arguments: &[&str], life: Option<Duration>) -> Ran {
         self.known.runs.fetch_add(1, Ordering::Relaxed);
         match self.try_run(arguments, life) {

@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::actor::Known;
 use crate::{Sandbox, witness};
 
-/// To work off all that waits takes at most.
+/// Running all waiting jobs takes at most this long.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Recovers, lets everything end, and compares with what was acknowledged.
+/// Recovers, lets everything end, and compares the result with what was acknowledged.
 pub(super) fn at_the_end(place: &Sandbox, known: &Known) -> Result<(), String> {
     let begun = std::time::Instant::now();
-    // Jobs that go on without supervisor or daemon come to their own end.
+    // Jobs that go on without a supervisor or daemon end by themselves.
     place.wait_until_nobody_works()?;
     let mut rounds = 0;
     let jobs = loop {
@@ -64,7 +64,7 @@ fn jobs(place: &Sandbox) -> Result<BTreeMap<String, Value>, String> {
     if jobs.len() == count { Ok(jobs) } else { Err("a job is there twice".to_owned()) }
 }
 
-/// Every id that was printed is there, once, those of one process in their order.
+/// Checks that every id that was printed is there once, and those of one process in their order.
 fn acknowledged(jobs: &BTreeMap<String, Value>, known: &Known) -> Result<(), String> {
     let mut seen = std::collections::BTreeSet::new();
     for ids in known.acknowledged() {
@@ -87,7 +87,7 @@ fn acknowledged(jobs: &BTreeMap<String, Value>, known: &Known) -> Result<(), Str
     }
 }
 
-/// Nothing is damaged, no lock is held, and another recovery finds nothing to do.
+/// Checks that nothing is damaged, no lock is held, and another recovery finds nothing to do.
 fn clean(place: &Sandbox) -> Result<(), String> {
     let (wal, _) = place.json(&["queue", "wal"])?;
     if wal["damaged_records"] != 0 || wal["torn_bytes"] != 0 {

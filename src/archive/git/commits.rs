@@ -10,7 +10,7 @@ use crate::archive::open::Objects;
 use crate::archive::tips::{Id, MOST, Tips, hex, id_of};
 use crate::system::Author;
 
-/// Of so many objects git is asked at a time.
+/// How many objects one run of git is asked about.
 pub(super) const AT_A_TIME: usize = 1_000_000;
 
 impl Git<'_> {
@@ -85,7 +85,7 @@ impl Git<'_> {
         }
     }
 
-    /// Of which kind everything is that is anchored, or that a remote's name says.
+    /// Returns the type of every object that is anchored, or that a remote's name points to.
     fn kinds_of(&self, objects: &Objects, tips: &Tips) -> Result<Known, String> {
         let mut known = Known { elsewhere: tips.stays.clone(), ..Known::default() };
         let own = tips.own.iter().filter(|(id, _)| !tips.stays.contains(*id));
@@ -118,10 +118,10 @@ impl Git<'_> {
 /// The known objects of a repository.
 #[derive(Default)]
 pub(super) struct Known {
-    /// Commits that are anchored, with where their names were found.
+    /// Anchored commits, with the place where each name was found.
     pub(super) own: Vec<(Id, String)>,
     pub(super) tags: BTreeSet<Id>,
-    /// Objects that others have.
+    /// Objects that other repositories have.
     pub(super) elsewhere: BTreeSet<Id>,
 }
 
@@ -131,7 +131,7 @@ struct Commits<'g, 'a> {
     objects: &'g Objects,
     asked: std::io::BufWriter<std::fs::File>,
     open: usize,
-    /// One in each line.
+    /// The commits found, one on each line.
     found: std::io::BufWriter<std::fs::File>,
     total: u64,
     tags: BTreeSet<Id>,

@@ -13,15 +13,15 @@ const LONGEST_NAME: u64 = 1 << 20;
 
 /// Files of a working tree that its index lacks. Each list is a file of names that end with NUL.
 pub(in crate::archive) struct Changes {
-    /// Of files that differ from the index.
+    /// Files that differ from the index.
     pub(in crate::archive) tracked: Option<std::fs::File>,
-    /// Of files that the index says not to look at.
+    /// Files that the index marks as not to be looked at.
     pub(in crate::archive) hidden: Option<std::fs::File>,
     /// Files in its submodules' folders: git does not look into those that are not checked out.
     pub(in crate::archive) submodules: Option<std::fs::File>,
-    /// Of files that it does not know.
+    /// Files that the index does not know.
     pub(in crate::archive) untracked: std::fs::File,
-    /// Of those that the repository says to ignore.
+    /// Files that the repository ignores.
     pub(in crate::archive) ignored: Option<std::fs::File>,
 }
 
@@ -49,7 +49,8 @@ impl Git<'_> {
         }
     }
 
-    /// The names of staged entries: those that differ from the commit, or all before the first commit.
+    /// Returns the names of staged entries: those that differ from the commit, or all before the first
+    /// commit.
     pub(in crate::archive) fn staged(
         &self,
         objects: &Objects,
@@ -69,7 +70,7 @@ impl Git<'_> {
         self.run(command, None)
     }
 
-    /// The files of a working tree that its index lacks.
+    /// Returns the files of a working tree that its index lacks.
     pub(in crate::archive) fn changes(
         &self,
         tree: &Opened,
@@ -83,7 +84,7 @@ impl Git<'_> {
             command.env("GIT_WORK_TREE", ".").folder(tree.as_fd());
             let path = match index {
                 Some(index) => command.hand(index.as_fd()),
-                // One that is not there is empty.
+                // A missing index counts as an empty one.
                 None => format!("{}/no-index", command.hand(self.home()?)),
             };
             command.env("GIT_INDEX_FILE", path).args(arguments);
@@ -110,7 +111,8 @@ impl Git<'_> {
         Ok(Changes { tracked, hidden, submodules, untracked, ignored })
     }
 
-    /// The names that an index says not to look at, and those of submodules, of all that it has.
+    /// Returns the names that an index marks as not to be looked at, and those of submodules, among all its
+    /// names.
     fn listed(&self, listed: &std::fs::File, entries: u64) -> Result<[std::fs::File; 2], String> {
         let mut hidden = std::io::BufWriter::new(self.nameless()?);
         let mut submodules = std::io::BufWriter::new(self.nameless()?);
@@ -138,7 +140,7 @@ impl Git<'_> {
     }
 }
 
-/// How many entries an index says that it has.
+/// Returns how many entries an index claims to have.
 fn entries_of(index: &std::fs::File) -> Result<u64, String> {
     use std::os::unix::fs::FileExt;
     let mut head = [0; 12];

@@ -38,11 +38,11 @@ use crate::system::{Author, Restricted, SearchPath, ToolEnd, wait_for_tool};
 pub(super) use index::{Changes, each_name};
 pub(super) use remote::{Owned, RemoteStore};
 
-/// Without what grows with the size.
+/// The time limit of one run, without the part that grows with the size.
 const BASE_TIME: Duration = Duration::from_secs(30);
-/// Least reading speed of a busy disk, in bytes a second.
+/// The slowest reading speed that a busy disk is given, in bytes per second.
 const BYTES_PER_SECOND: u64 = 4 << 20;
-/// All runs together may take so many times what one may.
+/// All runs together may take this many times as long as one run may.
 const RUNS: u64 = 10;
 
 /// Runs git in our own repository.
@@ -53,18 +53,19 @@ pub(super) struct Git<'a> {
     time_limit: Duration,
     /// Time that all runs took so far, in milliseconds.
     spent: AtomicU64,
-    /// It took too long once: it is not asked again about the same folder.
+    /// A run took too long: git is not asked about this folder again.
     gave_up: AtomicBool,
     stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// A path by which another process of ours can open a descriptor of this one.
+/// Returns a path by which another process of ours can open a descriptor of this process.
 pub(super) fn path_of(fd: impl AsFd) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), fd.as_fd().as_raw_fd())
 }
 
 impl<'a> Git<'a> {
-    /// Makes our repository unless it is there. Other users may read it, by the descriptor that they are handed.
+    /// Makes our repository if it is missing. Other users may read it through the descriptor that they are
+    /// handed.
     pub(super) fn new(
         disk: &Disk,
         home: &Path,
@@ -92,12 +93,12 @@ impl<'a> Git<'a> {
         Ok(Git { program: GitProgram::find(search, opened), time_limit, ..Git::absent(scratch, "", stop) })
     }
 
-    /// The same, with so much time for each answer.
+    /// Sets the time limit for each answer.
     pub(super) fn within(self, time_limit: Duration) -> Git<'a> {
         Git { time_limit, ..self }
     }
 
-    /// One that answers nothing.
+    /// Returns a `Git` that answers nothing, for the reason `why`.
     pub(super) fn absent(scratch: &Path, why: &str, stop: &'a (dyn Fn() -> bool + Sync)) -> Git<'a> {
         Git {
             program: Err(why.to_owned()),
@@ -109,8 +110,8 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// A run that may read some objects, with the rights of their author and of the authors of its other
-    /// inputs.
+    /// Prepares a run that may read some objects, with the rights of their author and of the authors of its
+    /// other inputs.
     fn command<'c>(&'c self, objects: &'c Objects, author: Author) -> Result<Restricted<'c>, String> {
         let program = self.program.as_ref().map_err(Clone::clone)?;
         Ok(program.about(objects.as_fd(), objects.author.and(author), self.time_limit))
@@ -125,7 +126,7 @@ impl<'a> Git<'a> {
         tempfile::tempfile_in(&self.scratch).map_err(|e| format!("{}: {e}", self.scratch.display()))
     }
 
-    /// Lines for git to read, in a file without a name.
+    /// Writes lines for git to read into a file without a name.
     fn lines(&self, lines: impl Iterator<Item = String>) -> Result<std::fs::File, String> {
         let mut file = std::io::BufWriter::new(self.nameless()?);
         let cannot = |e: std::io::Error| e.to_string();
@@ -155,7 +156,7 @@ impl<'a> Git<'a> {
         let mut child = command.spawn().map_err(cannot)?;
         let end = wait_for_tool(&mut child, self.time_limit, self.stop);
         if !matches!(end, Ok(ToolEnd::Exited(_) | ToolEnd::Signaled(_))) {
-            // Not reaped yet: the number is still this one's.
+            // The child is not reaped yet, so the number is still its own.
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait(); // It was killed: there is nothing more to learn.
         }
@@ -181,7 +182,7 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// A folder may have any number of repositories that take long.
+    /// Counts the time of a run. A folder may have any number of repositories that take long.
     fn spend(&self, begun: Instant) {
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let spent = self.spent.fetch_add(took, Ordering::Relaxed).saturating_add(took);

@@ -13,23 +13,23 @@ use crate::archive::open::Objects;
 use crate::archive::tips::{Id, hex, id_of};
 use crate::system::Author;
 
-/// A repository that stays.
+/// A repository that is not removed.
 pub(in crate::archive) struct RemoteStore<'a> {
     pub(in crate::archive) objects: &'a Objects,
-    /// The objects that its names mean.
+    /// The objects that its names point to.
     pub(in crate::archive) names: BTreeSet<Id>,
 }
 
-/// A repository that goes.
+/// A repository that is to be removed.
 pub(in crate::archive) struct Owned<'a> {
     pub(in crate::archive) objects: &'a Objects,
     pub(in crate::archive) shallow: Option<&'a File>,
 }
 
 impl Git<'_> {
-    /// Those of some commits that a repository lacks. A commit that none of its names leads to may be
-    /// collected tomorrow: its branch was deleted or overwritten. When any object of the commits is missing,
-    /// all of them count as lacking.
+    /// Returns those of some commits that a repository lacks. A commit that none of its names leads to counts
+    /// as lacking, because git may delete it tomorrow: its branch was deleted or overwritten. When any object
+    /// of the commits is missing, all of them count as lacking.
     pub(in crate::archive) fn lacking(
         &self,
         remote: &RemoteStore<'_>,
@@ -49,7 +49,7 @@ impl Git<'_> {
         Ok(lacking)
     }
 
-    /// Those that are not there, or no commits.
+    /// Returns those of some ids that are missing, or are not commits.
     fn no_commits(&self, objects: &Objects, ids: &BTreeSet<Id>) -> Result<BTreeSet<Id>, String> {
         let mut command = self.command(objects, Author::Ourselves)?;
         command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
@@ -67,7 +67,7 @@ impl Git<'_> {
         Ok(others)
     }
 
-    /// Those that no name leads to.
+    /// Returns the commits that no name leads to.
     fn unreachable(&self, remote: &RemoteStore<'_>, ids: &BTreeSet<Id>) -> Result<BTreeSet<Id>, String> {
         let names = remote.names.iter().map(|id| format!("^{}", hex(id)));
         let mut command = self.command(remote.objects, Author::Ourselves)?;
@@ -84,7 +84,7 @@ impl Git<'_> {
         Ok(unreachable)
     }
 
-    /// Whether all objects of some commits are there, as far as the repository to be removed has them.
+    /// Whether a repository has all objects of some commits, as far as the repository to be removed has them.
     /// Usually everything is there, which is checked without much memory; otherwise the commits are walked.
     fn has_all_of(&self, objects: &Objects, own: &Owned<'_>, wanted: &[Id]) -> Result<bool, String> {
         if self.has_each(objects, own.objects).unwrap_or(false) {
@@ -96,11 +96,12 @@ impl Git<'_> {
             command.env("GIT_SHALLOW_FILE", path);
         }
         command.args(["rev-list", "--objects", "--quiet", "--stdin"]);
-        // It fails at the first object that is not there.
+        // git fails at the first object that is missing.
         self.run(command, Some(self.lines(wanted.iter().map(hex))?)).map(|_| true)
     }
 
-    /// Whether each object that one folder of objects has itself is in another one, or where that borrows.
+    /// Whether every object that one folder of objects holds itself is also in another one, or where that one
+    /// borrows.
     fn has_each(&self, objects: &Objects, own: &Objects) -> Result<bool, String> {
         let mut asked = BufWriter::new(self.nameless()?);
         let (mut open, mut has_each) = (0, true);

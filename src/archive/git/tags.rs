@@ -61,7 +61,7 @@ impl Git<'_> {
     }
 }
 
-/// The begin of a tag that git printed; the file is behind it afterwards.
+/// Reads the beginning of a tag that git printed; afterwards the file stands behind the tag.
 fn printed_tag(printed: &mut std::fs::File, id: &Id) -> Result<Vec<u8>, String> {
     let strange = || "git did not print the tags that it was asked for".to_owned();
     let begin = printed.stream_position().map_err(|e| e.to_string())?;
@@ -76,7 +76,7 @@ fn printed_tag(printed: &mut std::fs::File, id: &Id) -> Result<Vec<u8>, String> 
     Ok(head)
 }
 
-/// Copies what lies between there and where a file is read, which stays where it was.
+/// Copies what lies between `from` and the file's position, which does not change.
 fn copy_from(file: &mut std::fs::File, from: u64, to: &mut std::fs::File) -> std::io::Result<()> {
     let end = file.stream_position()?;
     file.seek(SeekFrom::Start(from))?;
@@ -84,7 +84,7 @@ fn copy_from(file: &mut std::fs::File, from: u64, to: &mut std::fs::File) -> std
     file.seek(SeekFrom::Start(end)).map(drop)
 }
 
-/// When a tag says that it was made, in seconds since the epoch.
+/// Returns when a tag says that it was made, in seconds since the epoch.
 fn tagged_at(begin: &[u8]) -> Option<i64> {
     // A line that ends beyond what was read may be cut within the number.
     let end = begin.iter().rposition(|byte| *byte == b'\n')?;
@@ -100,7 +100,7 @@ fn is_loose(objects: BorrowedFd<'_>, id: &Id) -> bool {
     rustix::fs::statat(objects, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
-/// The target of a tag.
+/// Returns the target of a tag.
 fn tag_of(begin: &[u8]) -> Result<(String, Id), String> {
     let mut lines = begin.split(|byte| *byte == b'\n');
     let mut line = |word: &[u8]| lines.next().and_then(|line| line.strip_prefix(word).map(<[u8]>::to_vec));
@@ -122,7 +122,7 @@ mod tests {
             )
         };
         assert_eq!(tagged_at(head("v").as_bytes()), Some(1_700_000_000));
-        // Cut within the number, as a long name has it.
+        // A long name makes the text end within the number.
         let long = head(&"n".repeat(426));
         let cut = &long.as_bytes()[..usize::try_from(TAG_BEGIN).unwrap()];
         assert!(cut.ends_with(b" 170000"), "{}", String::from_utf8_lossy(&cut[480..]));

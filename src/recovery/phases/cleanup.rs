@@ -33,7 +33,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
                 completed = pass.worked_on.iter().filter(|r| r.is_over()).count();
                 context.advance(completed as u64);
             }
-            // A daemon does it.
+            // A daemon works on them.
             Err(CleanupError::Busy { .. }) => {}
             Err(e) => return Err(PhaseError::failed("work on the cleanups", e)),
         }

@@ -1,4 +1,5 @@
-//! Whether the jobs that hold locks are alive, for callers outside of a recovery: `lock`, `release`, reports.
+//! Finds out whether the jobs that hold locks are alive, for callers outside of a recovery: `lock`,
+//! `release`, reports.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -12,29 +13,29 @@ use crate::queue::{Claim, Job, JobId, JobStatus, Queue, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
 
-/// How long waiting processes keep the positions of queued jobs when the scheduler has crashed, so that it
-/// can come back.
+/// How long waiting processes leave queued jobs their places when the scheduler has crashed, so that it can
+/// come back.
 const EXPECTED_BACK: Duration = Duration::from_secs(30);
 
-/// Answers by the queue at the moment of the question, so that a claim made since is seen. The queue is
-/// opened on the first question, which most locks do not ask.
+/// Answers from the queue at the moment of the question, so that a claim made since is seen. The queue is
+/// opened at the first question; for most locks there is none.
 pub struct JobHolders {
     dir: StateDir,
     limits: FreshnessLimits,
     queue: RefCell<Option<Queue>>,
-    /// Since when no scheduler is there, though one had not ended in order.
+    /// Since when a scheduler is missing that had not ended in order.
     missed: Cell<Option<Instant>>,
     trouble: Repeats,
 }
 
 impl JobHolders {
-    /// For a state directory.
+    /// For the jobs of a state directory.
     pub(crate) fn new(dir: &StateDir, limits: FreshnessLimits) -> JobHolders {
         let trouble = Repeats::new("the queue cannot be read to judge who holds a lock");
         JobHolders { dir: dir.clone(), limits, queue: RefCell::default(), missed: Cell::default(), trouble }
     }
 
-    /// Whether the attempt that this claim began is alive; unknown when the queue cannot be read.
+    /// Returns whether the attempt that this claim began is alive; unknown when the queue cannot be read.
     pub fn liveness(&self, id: &JobId, claim: Claim) -> JobLiveness {
         let Some(running) = self.running(id) else { return JobLiveness::Unknown };
         let (host, table) = (Host::this(), ProcessTable::new());
@@ -42,13 +43,13 @@ impl JobHolders {
         liveness_of(&look, &running, id, claim)
     }
 
-    /// The job, if it is running; `None` when that cannot be said.
+    /// Returns the job, if it is running; `None` when that cannot be determined.
     fn running(&self, id: &JobId) -> Option<Vec<Job>> {
         let is_running = |job: &&Job| job.status == JobStatus::Running;
         self.with_queue(|state| state.get(id).filter(is_running).cloned().into_iter().collect())
     }
 
-    /// Calls `look_at` with the present queue; `None` when it cannot be read.
+    /// Calls `look_at` with the present queue; returns `None` when the queue cannot be read.
     pub(crate) fn with_queue<T>(&self, look_at: impl FnOnce(&QueueState) -> T) -> Option<T> {
         let mut slot = self.queue.borrow_mut();
         // Another process may change the log in a way that requires opening it again.
@@ -68,7 +69,7 @@ impl JobHolders {
         }
         let is_empty = std::fs::metadata(&path).map_or(true, |file| file.len() == 0);
         if is_empty {
-            // The last one ended in order. The next one may have come between the two looks.
+            // The last scheduler ended in order. The next one may have come between the two looks.
             return is_held(&path).unwrap_or(false);
         }
         let since = self.missed.get().unwrap_or_else(Instant::now);
@@ -76,7 +77,7 @@ impl JobHolders {
         since.elapsed() < EXPECTED_BACK
     }
 
-    /// How far a running job is with its repository.
+    /// Returns how far a running job is with its repository.
     fn stand_of(&self, repository: &str, running: &Job) -> Stand {
         let Ok(paths) = self.dir.paths.lock(repository) else { return Stand::Unknown };
         let metadata = read_metadata(&paths.metadata, repository);
@@ -93,17 +94,18 @@ impl JobHolders {
     }
 }
 
-/// A running job's hold on its repository's lock.
+/// How far a running job is with its repository's lock.
 enum Stand {
-    /// The metadata names its claim: metadata and flock decide, and the queue says who comes next.
+    /// The metadata names the job's claim: metadata and flock decide, and the queue says who comes next.
     HasTaken,
-    /// It was claimed for the repository and has not taken its lock yet.
+    /// The job was claimed for the repository and has not taken its lock yet.
     AboutToTake,
-    /// Whether it lives is unknown.
+    /// Whether the job lives is unknown.
     Unknown,
 }
 
-/// A queue that cannot be read starts no jobs, so none of them goes first.
+/// Queued jobs for a lock's line. When the queue cannot be read, it starts no jobs, so none of them goes
+/// first.
 impl QueuedJobs for JobHolders {
     fn end(&self) -> u64 {
         self.with_queue(QueueState::last_seq).unwrap_or(0)
@@ -125,7 +127,7 @@ impl QueuedJobs for JobHolders {
         })?;
         match running.map(|job| (self.stand_of(repository, &job), job)) {
             Some((Stand::AboutToTake, job)) => Some(job.id),
-            // While it counts as running no other job is started.
+            // While the job counts as running, no other job is started.
             Some((Stand::Unknown, _)) => None,
             Some((Stand::HasTaken, _)) | None => queued,
         }

@@ -12,8 +12,8 @@ use tracing::warn;
 /// How many records that could not be written are named one by one.
 const NAMED: usize = 20;
 
-/// Writes records that are missing, damaged or behind. The queue is the truth and the records follow it: a
-/// record that cannot be written is reported, and stops nothing.
+/// Writes records that are missing, damaged or behind the queue. The queue is the truth and the records
+/// follow it: a record that cannot be written is reported and stops nothing.
 pub(super) fn rebuild_records(
     shared: &Shared,
     context: &PhaseContext,
@@ -54,14 +54,14 @@ pub(super) fn rebuild_records(
     }));
 }
 
-/// A record that had been lost says so.
+/// Reports records that had been lost.
 fn tell_records(shared: &Shared, queue: &mut Queue, lost: &[JobId]) -> Result<(), PhaseError> {
     if lost.is_empty() {
         return Ok(());
     }
     let from = || vec!["queue log".to_owned()];
     let rebuilt = |job: &JobId| Operation::Rebuilt { job: job.clone(), from: from() };
-    // One that was rebuilt from less keeps saying so.
+    // A record that was reconstructed already says so.
     let is_told = |job: &crate::queue::Job| job.run_state().reconstructed.is_some();
     let tells = |id: &&JobId, state: &QueueState| state.get(id).is_some_and(|job| !is_told(job));
     queue
@@ -71,14 +71,14 @@ fn tell_records(shared: &Shared, queue: &mut Queue, lost: &[JobId]) -> Result<()
         .map_err(|e| PhaseError::failed("record which records were lost", e))?;
     for job in lost.iter().filter_map(|id| queue.state().get(id)) {
         if let Err(e) = record::write(&shared.dir, job) {
-            // Derived: the next recovery writes it.
+            // A record is derived: the next recovery writes it.
             warn!(event = events::TROUBLE, job_id = %job.id, "the record of job {} is not written: {}", job.id, error_chain(&e));
         }
     }
     Ok(())
 }
 
-/// Damaged files of jobs that are over go to quarantine. Those of running jobs are part of their verdicts.
+/// Moves damaged files of jobs that are over to quarantine. Those of running jobs are part of their verdicts.
 pub(super) fn check_ended(shared: &Shared, queue: &Queue) -> Result<Vec<Finding>, PhaseError> {
     let found = damaged_files(&shared.dir, queue.state())
         .map_err(|e| PhaseError::failed("look at the workspaces of jobs that are over", e))?;
@@ -98,7 +98,7 @@ fn not_written(outcome: &mut PhaseOutcome, object: Object, why: String) {
     if known == 0 {
         outcome.degraded.push(DegradedResource { object: Object::Disk, why: why.clone() });
     }
-    // One that is full says the same of each.
+    // When the disk is full, every record fails for the same reason.
     if known < NAMED {
         outcome.findings.push(Finding::new(&catalogue::JOB_RECORD_NOT_WRITTEN, object, why));
     }

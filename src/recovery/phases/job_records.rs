@@ -1,7 +1,7 @@
 //! Restores jobs from their own records: the last source, after log and snapshots.
 //!
-//! A record whose job the queue does not know belongs to a job that was lost with the log, because removing a
-//! job from the queue begins with its record. A record that is ahead of the queue has an end, or a
+//! A record whose job the queue does not know belongs to a job that was lost with the log, because the
+//! removal of a job begins with its record. A record that is ahead of the queue has an end, or a
 //! cancellation, whose log record was lost: without it the job would run again.
 
 use crate::findings::{Finding, Object, Severity, catalogue};
@@ -13,7 +13,7 @@ use crate::queue::{
 use crate::recovery::PhaseError;
 use crate::state::StateDir;
 
-/// Also returns the jobs that the queue does not know and whose own records cannot be parsed.
+/// Restores jobs. Also returns the jobs that the queue does not know and whose own records cannot be parsed.
 pub(super) fn restore(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -26,7 +26,7 @@ pub(super) fn restore(
     Ok((findings, damaged))
 }
 
-/// Jobs that only their own records have enter the queue again, in their old order.
+/// Enters jobs that only their own records have into the queue again, in their old order.
 fn restore_unknown(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -44,7 +44,7 @@ fn restore_unknown(
         let sentence =
             "it cannot be understood and the queue knows no such job; it is in quarantine".to_owned();
         match record::job_of(&path) {
-            // Reported once it is known whether a workspace has traces of it.
+            // The loss is reported when it is known whether a workspace has traces of the job.
             Some(id) => lost.push(id),
             None => {
                 let object = Object::file(&path);
@@ -58,7 +58,7 @@ fn restore_unknown(
     }
     let ids = transact(settings, repaired, |state| {
         let lost = documents.into_iter().filter(|d| is_unknown(state, &d.job_id)).map(reconstructed);
-        // A position beyond the log's end belongs to a lost log: its numbers have begun anew.
+        // A position beyond the log's end belongs to a lost log, whose numbers have begun anew.
         let last = state.last_seq();
         let restore = |d: JobDocument| Operation::Restore {
             keeps_place: d.place.seq > 0 && d.place.seq <= last,
@@ -82,7 +82,7 @@ fn reconstructed(mut document: JobDocument) -> JobDocument {
     document
 }
 
-/// Jobs that wait by the log, but have begun or are over by their own records.
+/// Brings jobs up to date that wait by the log, but have begun or are over by their own records.
 fn catch_up(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -105,8 +105,8 @@ fn catch_up(
         .collect())
 }
 
-/// The operations that bring a waiting job where its record says that it was; `None` when the record says
-/// no more than the queue does.
+/// Returns the operations that bring a waiting job to the state in its record; `None` when the record says no
+/// more than the queue.
 fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
     let run = document.run_state.as_deref()?;
     let is_later = run.history.len() > job.run_state().history.len() && document.attempt == job.attempt;
@@ -152,7 +152,7 @@ fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
     }
 }
 
-/// Records the operations of each job; the jobs for which there were any.
+/// Records the operations of each job; returns the jobs that had any.
 fn transact(
     settings: &RecoverSettings,
     repaired: &mut Repaired,

@@ -25,7 +25,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         })
         .map_err(|e| PhaseError::failed("judge the running jobs", e))?;
         sweep_groups(shared, queue)?;
-        // Also after an interruption: the recorded part stays.
+        // The values are kept after an interruption, too: what was recorded stays.
         keep(context, &reattachment);
         safe_point?;
         let mut outcome = outcome(&reattachment, queue);
@@ -39,19 +39,19 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     })
 }
 
-/// Control groups that no attempt uses any more, found by their names.
+/// Removes control groups that no attempt uses any more; they are found by their names.
 fn sweep_groups(shared: &Shared, queue: &mut Queue) -> Result<(), PhaseError> {
     let mut refreshed = Ok(false);
     sweep(&shared.dir, || {
         refreshed = queue.refresh();
-        // If it cannot be read now, all of them are protected.
+        // When the queue cannot be read now, the last known claims protect their groups.
         let of_running = queue.state().running().filter_map(|job| job.run_state().claim);
         of_running.collect()
     });
     refreshed.map(drop).map_err(|e| PhaseError::failed("read the queue", e))
 }
 
-/// Keeps the data of the reports about this recovery and about all of them.
+/// Keeps the data for the reports about this recovery and about all of them.
 fn keep(context: &PhaseContext, found: &Reattachment) {
     context.detail("jobs", serde_json::to_value(found).unwrap_or_default());
     let reconciled: Vec<ReconciledJob> = found.jobs.iter().map(ReconciledJob::of).collect();
@@ -90,7 +90,7 @@ fn object(job: &Reconciled) -> Object {
     Object::job(&job.job_id)
 }
 
-/// A crash of which is known what ended the job.
+/// Returns the finding for a crash whose cause is known.
 fn of_interruption(reconciled: &Reconciled, queue: &Queue) -> Option<Finding> {
     let Reconciliation::Crashed { then } = reconciled.reconciliation else { return None };
     let run = queue.state().get(&reconciled.job_id)?.run_state();
@@ -100,7 +100,7 @@ fn of_interruption(reconciled: &Reconciled, queue: &Queue) -> Option<Finding> {
     Some(with_way(finding, then, &reconciled.job_id))
 }
 
-/// Only what stays crashed can be resumed.
+/// Adds the way to resume a job: only a job that stays crashed can be resumed.
 fn with_way(finding: Finding, then: AfterCrash, job: &JobId) -> Finding {
     match then {
         AfterCrash::Hold => finding,
@@ -157,7 +157,7 @@ fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
     damaged.chain(of_judgement(judgement)).collect()
 }
 
-/// Jobs that would have been tried again, had they not used up their attempts.
+/// Returns findings for jobs that would have been tried again, had they not used up their attempts.
 fn exhausted(found: &Reattachment, queue: &Queue) -> Vec<Finding> {
     let crashed = found
         .jobs

@@ -1,4 +1,5 @@
-//! Phase `locks`: every repository lock is kept by its living holder, given back, or unavailable.
+//! Phase `locks`: finds out of every repository lock whether its living holder keeps it, gives it back if the
+//! holder is gone, or makes it unavailable.
 
 use std::collections::HashMap;
 
@@ -34,7 +35,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         safe_point.is_ok()
     })
     .map_err(|e| PhaseError::failed("list the locks", e))?;
-    // Also after an interruption: locks given back stay so.
+    // The values are kept after an interruption, too: locks that were given back stay so.
     context.detail("locks", serde_json::to_value(&recovered).unwrap_or_default());
     let entered = enter(shared, &recovered);
     safe_point?;
@@ -46,8 +47,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     Ok(outcome)
 }
 
-/// Enters the locks given back, with the evidence, into the audit trail: the lock's own file has it only
-/// until the next grant.
+/// Enters the locks that were given back, with the evidence, into the audit trail: the lock's own file keeps
+/// it only until the next grant.
 fn enter(shared: &Shared, recovered: &LocksRecovered) -> Result<(), AuditError> {
     let (now, actor) = (shared.dir.clock.now(), &shared.settings.jobs.actor);
     let given_back = recovered.locks.iter().filter(|lock| lock.outcome == LockOutcome::Released);
@@ -62,7 +63,8 @@ fn enter(shared: &Shared, recovered: &LocksRecovered) -> Result<(), AuditError> 
     Trail::open(&shared.dir)?.record_all(&entries)
 }
 
-/// A lock belongs to an attempt: when that is not the job's present one, the lock's holder is gone.
+/// Returns whether the holder of a lock lives. A lock belongs to an attempt: when that is not the job's
+/// present one, the holder is gone.
 pub(crate) fn liveness_of(look: &JudgeContext<'_>, running: &[Job], id: &JobId, claim: Claim) -> JobLiveness {
     match running.iter().find(|j| j.id == *id && j.run_state().claim == Some(claim)) {
         None => JobLiveness::Over,
@@ -102,7 +104,8 @@ fn finding(lock: &RecoveredLock) -> Finding {
         }
     };
     let finding = Finding::new(entry, object(lock), sentence);
-    // As in the status: metadata without a readable grant is damaged, and can be rewritten.
+    // The status makes the same distinction: metadata without a readable grant is damaged, and can be
+    // rewritten.
     match lock.outcome == LockOutcome::Unavailable && lock.lock_id.is_none() {
         true => finding.with_next("recoveryctl repair locks"),
         false => finding,

@@ -1,4 +1,4 @@
-//! Enters what a recovery finds lost into the list of losses, with the marks of the logs.
+//! Enters the losses that a recovery finds into the list of losses, with the marks of the logs.
 
 use crate::findings::Finding;
 use crate::losses::{LossCheck, Losses};
@@ -23,12 +23,12 @@ pub(super) fn record_losses(
     }
 }
 
-/// That the queue's log ends before the number that was noted of it.
+/// Returns a finding when the queue's log ends before the number that was noted for it.
 pub(super) fn lost_end(dir: &StateDir, last_seq: u64) -> Result<Vec<Finding>, PhaseError> {
     Ok(LossCheck::default().at_queue(dir, &known_losses(dir)?, last_seq).findings)
 }
 
-/// The last record of the queue that a recovery noted; 0 when there was none.
+/// Returns the number of the queue's last record that a recovery noted; 0 when there was none.
 pub(super) fn noted_end(dir: &StateDir) -> Result<u64, PhaseError> {
     Ok(known_losses(dir)?.marks.get("queue").copied().unwrap_or(0))
 }

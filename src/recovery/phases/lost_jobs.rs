@@ -1,4 +1,5 @@
-//! Jobs with neither log nor record: reconstructed from their attempts' files, or at least named.
+//! Finds jobs with neither log nor record: they are reconstructed from their attempts' files, or at least
+//! named.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
@@ -13,7 +14,7 @@ use crate::state::StateDir;
 
 /// The text before a job's id in every record.
 const ID_MEMBER: &[u8] = b"\"job\":\"";
-/// The longest damaged place that is searched for ids, bytes.
+/// The longest damaged place that is searched for ids, in bytes.
 const SEARCHED: u64 = 64 << 20;
 
 /// Reconstructs the jobs that left files, and names those that left none. `damaged` are jobs whose own
@@ -67,7 +68,7 @@ fn rebuild(
         return Ok(findings);
     }
     findings.extend(documents.iter().map(reconstructed));
-    // A job that is back does not show that part of it is lost.
+    // This comes first: a job that is back does not show that part of it is lost.
     record_losses(dir, &settings.actor.by, &findings, None)?;
     let (_, rebuilt) = repaired
         .queue
@@ -78,7 +79,7 @@ fn rebuild(
             (documents.iter().map(restore).collect(), documents)
         })
         .map_err(|e| PhaseError::failed("record what workspaces tell", e))?;
-    // At once, so that a record that is missing afterwards was lost again.
+    // The records are written at once, so that a record that is missing later was lost again.
     for job in rebuilt.iter().filter_map(|d| repaired.queue.state().get(&d.job_id)) {
         record::write(dir, job).map_err(|e| PhaseError::failed("write a job's own record", e))?;
     }
@@ -98,8 +99,8 @@ fn reconstructed(document: &JobDocument) -> Finding {
 }
 
 /// Whether a damaged place consists of bytes that never reached the disk: they read as zeros, which no record
-/// contains. A power loss leaves that when the parts of an unsynced write reached the disk out of order.
-/// Acknowledged records were synced.
+/// contains. A power loss causes that when the parts of an unsynced write reached the disk out of order.
+/// Acknowledged records were synced, so no such place held one.
 pub(super) fn was_never_written(place: &Damage) -> bool {
     place.kind == DamageKind::Record && bytes_of(place).is_some_and(|bytes| bytes.contains(&0))
 }
@@ -111,8 +112,8 @@ fn bytes_of(place: &Damage) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The jobs that a damaged place names, as far as it can be read, with its other readable parts. A torn end
-/// was never acknowledged.
+/// Returns the jobs that a damaged place names, as far as it can be read, with its other readable parts. A
+/// torn end was never acknowledged.
 fn jobs_in(place: &Damage) -> Vec<(JobId, String)> {
     if place.kind != DamageKind::Record {
         return Vec::new();
@@ -129,8 +130,8 @@ fn jobs_in(place: &Damage) -> Vec<(JobId, String)> {
     found
 }
 
-/// The readable parts of a damaged submission: one flipped bit leaves most of it readable, though none of it
-/// is trusted.
+/// Returns the readable parts of a damaged submission: one flipped bit leaves most of it readable, though
+/// none of it is trusted.
 fn known_of(line: &[u8]) -> String {
     let begin = memchr::memchr(b'{', line).unwrap_or(line.len());
     let mut values = serde_json::Deserializer::from_slice(&line[begin..]).into_iter::<serde_json::Value>();

@@ -1,4 +1,4 @@
-//! Phase `orphans`: finds orphans and saves the plan. Nothing is removed: an operator, or cron, decides that.
+//! Phase `orphans`: finds orphans and saves the plan. It removes nothing: an operator, or cron, decides that.
 
 use super::locks::liveness_of;
 use super::shared::Shared;

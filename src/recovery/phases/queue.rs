@@ -1,5 +1,5 @@
-//! Phase `queue`: reads the newest snapshot, the one before, the whole log, or job records, in this order;
-//! unreadable parts go to quarantine, and the remaining files read clean.
+//! Phase `queue`: reads the newest snapshot, else the one before, else the whole log, else job records.
+//! Unreadable parts go to quarantine, so that the remaining files can be read without errors.
 
 use super::losses::{lost_end, noted_end, record_losses};
 use super::lost_jobs::was_never_written;
@@ -22,7 +22,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let needed_repair = repaired.needs_repair();
     let mut degraded = Vec::new();
     if let Err(e) = repair_files(dir, &mut repaired, needed_repair) {
-        // The queue was read, and it is right: that its files stay damaged is for later.
+        // The queue was read and is right. Its files stay damaged until a later recovery.
         let Some(refused) = e.refused_change() else {
             return Err(PhaseError::failed("repair the queue's files", e));
         };
@@ -39,8 +39,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     Ok(PhaseOutcome { findings, degraded, message: Some(message) })
 }
 
-/// Reports the damage of the queue's files, once jobs are restored from other files. Losses are on their list
-/// before the evidence of them leaves its place.
+/// Reports the damage of the queue's files, after jobs are restored from other files. Losses are on their
+/// list before the evidence of them leaves its place.
 fn bring_back(
     dir: &StateDir,
     settings: &RecoverSettings,
@@ -48,7 +48,7 @@ fn bring_back(
 ) -> Result<Vec<Finding>, PhaseError> {
     let is_torn = is_torn(dir, repaired)?;
     let mut findings = findings(repaired, is_torn);
-    // Before jobs come back, which are records of their own.
+    // This comes before jobs return to the queue, which adds records.
     findings.extend(lost_end(dir, repaired.queue.state().last_seq())?);
     let (restored, damaged) = super::job_records::restore(dir, settings, repaired)?;
     findings.extend(restored);
@@ -65,15 +65,15 @@ fn bring_back(
 
 fn repair_files(dir: &StateDir, repaired: &mut Repaired, needed_repair: bool) -> Result<(), QueueError> {
     queue::repair_files(dir, repaired)?;
-    // Twice, so that the one before is whole again too.
+    // Two snapshots are written, so that the older one is whole again too.
     if needed_repair {
         repaired.queue.checkpoint()?;
     }
     Ok(())
 }
 
-/// Enters the cut and quarantined files into the log of cleaning, and removes the folders of jobs that never
-/// entered the queue.
+/// Logs the files that were cut or moved to quarantine as acts of cleaning, and removes the folders of jobs
+/// that never entered the queue.
 fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding>) {
     let Some(startup) = shared.startup() else { return };
     let mut acts: Vec<CleanupEntry> = repaired
@@ -97,7 +97,7 @@ fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding
     }
     let queue = &mut repaired.queue;
     let mut unknown = |ids: Vec<JobId>| {
-        // Not known for certain is known.
+        // A job that may be known counts as known.
         let is_read = queue.refresh().is_ok();
         ids.into_iter().filter(|id| is_read && queue.state().get(id).is_none()).collect()
     };
@@ -108,7 +108,7 @@ fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding
     }
 }
 
-/// The work of the phase `queue`, without a recovery around it: for `repair queue`.
+/// Does the work of the phase `queue` without a recovery around it, for `repair queue`.
 ///
 /// # Errors
 /// The system's error; the next run repairs the rest.
@@ -131,8 +131,8 @@ fn method_in_words(method: Method) -> &'static str {
     }
 }
 
-/// Whether all that is damaged had never come to the disk, and is of records behind the last one that a recovery noted:
-/// those that it noted were synced.
+/// Whether everything that is damaged never reached the disk and belongs to records behind the last one that
+/// a recovery noted: those that it noted were synced.
 fn is_torn(dir: &StateDir, repaired: &Repaired) -> Result<bool, PhaseError> {
     let of_records = || repaired.damage.iter().filter(|place| place.kind == DamageKind::Record);
     if of_records().next().is_none() || !of_records().all(was_never_written) {

@@ -1,4 +1,4 @@
-//! Assembles the phases, runs them, and tells what came of it.
+//! Assembles the phases, runs them, and reports the result.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -29,7 +29,7 @@ pub struct Recovery {
 type Act = fn(&Shared, &PhaseContext) -> Result<PhaseOutcome, PhaseError>;
 
 impl Recovery {
-    /// The sequence for a state directory.
+    /// Makes the sequence for a state directory.
     pub fn new(dir: &StateDir, settings: Settings) -> Result<Recovery, GraphError> {
         let shared = Arc::new(Shared {
             dir: dir.clone(),
@@ -56,24 +56,24 @@ impl Recovery {
         Ok(Recovery { shared, graph })
     }
 
-    /// The same; its cleanups are worked on once, one try each.
+    /// Makes the recovery work on its cleanups, with one try each.
     pub(crate) fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
         *Shared::lock(&self.shared.cleaning) = Cleaning::Now(Box::new(settings.clone()));
         self
     }
 
-    /// The same; orphans are looked for with these settings.
+    /// Makes the recovery search for orphans with these settings.
     pub(crate) fn scanning(self, settings: &OrphanSettings) -> Recovery {
         *Shared::lock(&self.shared.scanning) = Some(settings.clone());
         self
     }
 
-    /// The phases and their dependencies.
+    /// Returns the phases and their dependencies.
     pub(crate) fn graph(&self) -> &PhaseGraph {
         &self.graph
     }
 
-    /// The names of the phases, in the order in which they were declared.
+    /// Returns the names of the phases, in the order in which they were declared.
     pub(crate) fn phases(&self) -> Vec<&'static str> {
         self.graph.names()
     }
@@ -83,7 +83,7 @@ impl Recovery {
     /// # Errors
     /// When nothing was run; see [`RunError`].
     pub fn run(self, options: &RunOptions) -> Result<(RecoveryRecord, Option<Queue>), RunError> {
-        // Set once: a recovery runs once.
+        // The value is set only once: a recovery runs once.
         let _ = self.shared.retried.set(options.only.clone());
         info!(
             event = events::RECOVERY_BEGAN,
@@ -91,13 +91,13 @@ impl Recovery {
             "a recovery begins, for {}",
             options.purpose
         );
-        // Before anything is read: the first file may be one of them.
+        // This comes before anything is read: the first file may be one of them.
         let misplaced = put_misplaced_away(&self.shared.dir);
         let mut record = run(&self.shared.dir, &self.graph, options)?;
         record.snapshot.findings.extend(told(misplaced));
         let findings: Vec<Finding> = record.snapshot.all_findings().cloned().collect();
         let by = &self.shared.settings.jobs.actor.by;
-        // A phase that was left behind may have it still.
+        // An abandoned phase may still hold it.
         let queue = self.shared.queue.try_lock().ok();
         let end = queue.as_ref().and_then(|queue| Some(queue.as_ref()?.state().last_seq()));
         drop(queue);
@@ -107,7 +107,7 @@ impl Recovery {
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
             let findings = record.snapshot.all_findings().count() as u64;
             if let Err(e) = startup.finish(startup_outcome(record.snapshot.outcome), findings) {
-                // All is done: that it cannot be written down does not undo it.
+                // Everything is done, and an end that cannot be recorded does not undo it.
                 record.snapshot.findings.push(not_ended(&e));
             }
         }
@@ -117,7 +117,7 @@ impl Recovery {
     }
 }
 
-/// How it ended, and a line for each finding.
+/// Logs how the recovery ended, and a line for each finding.
 fn tell(record: &RecoveryRecord) {
     for finding in record.snapshot.all_findings() {
         let (finding_code, object, sentence) =
@@ -160,7 +160,7 @@ fn not_recorded(error: &PhaseError) -> Finding {
     Finding::new(&catalogue::RECOVERY_NOT_RECORDED, Object::Losses, error_chain(error))
 }
 
-/// Reports the moved files; a failure to move them is no reason not to recover.
+/// Reports the files that were moved; a failure to move them does not prevent the recovery.
 fn told(misplaced: Result<Vec<PathBuf>, DiskError>) -> Vec<Finding> {
     let file = |path: &Path| Object::file(path);
     match misplaced {
@@ -220,7 +220,8 @@ mod tests {
     use crate::startup::StartedBy;
     use crate::state::Clock;
 
-    /// Side by side, the lock that `jobs` holds on a dead job's sentinel would pass for a supervisor's.
+    /// If both ran in parallel, the lock that `jobs` holds on a dead job's sentinel would be taken for a
+    /// supervisor's.
     #[test]
     fn graph_locks_after_jobs() {
         let folder = tempfile::tempdir().unwrap();

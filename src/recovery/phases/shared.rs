@@ -1,4 +1,4 @@
-//! The state that the phases pass on, and how they work.
+//! The state that the phases share, and how they work.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
@@ -15,11 +15,11 @@ use crate::state::StateDir;
 /// Settings of a recovery.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The starting command: a daemon, `recover`, `work`.
+    /// The command that starts it: a daemon, `recover`, `work`.
     pub by: StartedBy,
-    /// The actor in the queue's records, and the limits for judging jobs.
+    /// The actor for the queue's records, and the limits for judging jobs.
     pub jobs: RecoverSettings,
-    /// Whether job records are written while recovering; a daemon does that once it is ready.
+    /// Whether the recovery writes job records; a daemon does that after it is ready.
     pub write_records: bool,
     /// How deliveries are made.
     pub webhooks: crate::webhooks::Settings,
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) dir: StateDir,
     pub(super) settings: Settings,
     pub(super) startup: Mutex<Option<Arc<Startup>>>,
-    /// The phases that are tried again, when it is not the whole sequence.
+    /// The phases that are tried again, when this is not the whole sequence.
     pub(super) retried: OnceLock<Vec<String>>,
     pub(super) queue: Mutex<Option<Queue>>,
     pub(super) cleaning: Mutex<Cleaning>,
@@ -41,7 +41,7 @@ pub(super) struct Shared {
 /// How the phase `cleanup` works.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Cleaning {
-    /// Cleanups are only entered: a daemon works on them when it is ready.
+    /// Cleanups are only entered: a daemon works on them after it is ready.
     #[default]
     Later,
     /// Cleanups are done, once each.
@@ -53,7 +53,7 @@ impl Shared {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The queue that the phase `queue` has opened.
+    /// Calls a function with the queue that the phase `queue` has opened.
     pub(super) fn with_queue<T>(
         &self,
         act: impl FnOnce(&mut Queue) -> Result<T, PhaseError>,
@@ -67,7 +67,7 @@ impl Shared {
         match kept.as_mut().and_then(|kept| kept.as_mut()) {
             Some(queue) => act(queue),
             None => {
-                // The phase was skipped, or is not tried again: read the queue all the same, because the
+                // The phase was skipped, or is not tried again. The queue is read all the same, because the
                 // other phases need it.
                 let mut queue =
                     Queue::open(&self.dir).map_err(|e| PhaseError::failed("read the queue", e))?;
@@ -76,21 +76,21 @@ impl Shared {
         }
     }
 
-    /// Hands the queue on to the phases that come after. While a phase that was left behind still has the one
-    /// before, each of them reads its own.
+    /// Passes the queue on to the later phases. While an abandoned phase still holds the previous queue, each
+    /// of them reads its own.
     pub(super) fn keep_queue(&self, queue: Queue) {
         if let Ok(mut kept) = self.queue.try_lock() {
             *kept = Some(queue);
         }
     }
 
-    /// The startup that is under way; `None` when it could not begin.
+    /// Returns the startup that is under way; `None` when it could not begin.
     pub(super) fn startup(&self) -> Option<Arc<Startup>> {
         Shared::lock(&self.startup).clone()
     }
 
-    /// The startup, begun with this phase when the phase `startup` did not: it was skipped, or only other
-    /// phases are tried again.
+    /// Returns the startup. It begins with this phase when the phase `startup` did not begin it: it was
+    /// skipped, or only other phases are tried again.
     pub(super) fn startup_in(
         &self,
         phase: &str,
@@ -104,8 +104,8 @@ impl Shared {
         }
         let retried = self.retried.get().map_or(&[][..], Vec::as_slice);
         let beginning = StartOptions { phase: Some(phase), recovery_id: Some(recovery_id), retried };
-        // The phase `startup` reports it; where that is carried over, a startup that cannot begin is no
-        // reason not to repair the rest.
+        // The phase `startup` reports the error; when that phase is carried over, a startup that cannot begin
+        // does not prevent the repair of the rest.
         *slot = Startup::begin_in(&self.dir, self.settings.by, beginning).ok().map(|(s, _)| Arc::new(s));
         Ok(slot.clone())
     }

@@ -53,8 +53,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     Ok(outcome)
 }
 
-/// Moves the server's files that layout 2 kept in workspaces, where jobs could change them. Files that cannot
-/// be moved are moved by a later startup; returns why the disk refuses writes.
+/// Moves out the server's files that layout 2 kept in workspaces, where jobs could change them. Files that
+/// cannot be moved are moved by a later startup; returns why the disk refuses writes.
 fn move_out_of_workspaces(
     shared: &Shared,
     context: &PhaseContext,
@@ -84,8 +84,8 @@ fn move_out_of_workspaces(
     }
 }
 
-/// Once, with the survivors that there are; whether some are left, of jobs or under locks, is looked at in each
-/// recovery: as long as one is, each start and each grant looks for it.
+/// Reports once that a backup was restored, with the processes that survived. Each recovery looks whether any
+/// are left, of jobs or under locks: as long as one is, each start and each grant searches for it.
 fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
     let Some(restored) = &shared.dir.past.restored else { return };
     if !restored.is_told {
@@ -98,8 +98,8 @@ fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
     let has_survivors = table.living_jobs(&shared.dir).values().any(|living| living.is_of_other_incarnation)
         || table.unnamed_survivors(&shared.dir).is_some()
         || OtherTimes::look(&shared.dir).is_any();
-    // In a rehearsal's copy it is not noted; if it cannot be written it is reported again. All clones of this
-    // directory share the flag.
+    // In a rehearsal's copy the report is not noted; when the note cannot be written, the restore is reported
+    // again. All clones of this directory share the flag.
     if let Err(e) = shared.dir.clone().note_told(has_survivors) {
         debug!(event = events::TROUBLE, "it is not noted that the backup was told of: {}", error_chain(&e));
     }
@@ -111,7 +111,7 @@ fn unrecorded(outcome: &mut PhaseOutcome, why: String) {
 }
 
 fn begin(shared: &Shared, context: &PhaseContext) -> Result<Arc<Startup>, PhaseError> {
-    // Tried again.
+    // The phase is tried again.
     if let Some(startup) = shared.startup() {
         startup.enter(PHASE).map_err(|e| PhaseError::failed("write the startup's marker", e))?;
         return Ok(startup);
@@ -159,8 +159,8 @@ fn report_aborted(context: &PhaseContext, detection: &Detection) {
 
 fn outcome(cleanup: &Cleanup) -> PhaseOutcome {
     let mut outcome = PhaseOutcome::default();
-    // An empty one may belong to a living process that has just made it and not yet locked it (our own
-    // progress writer's, say): that process makes another, and there is nothing to report.
+    // An empty file may belong to a living process that has just made it and not locked it yet (for example,
+    // our own progress writer): that process makes another, and there is nothing to report.
     if cleanup.bytes_freed > 0 {
         let (files, bytes) = (cleanup.removed.len(), cleanup.bytes_freed);
         let sentence = format!("{files} temporary files of dead processes were removed ({bytes} bytes)");

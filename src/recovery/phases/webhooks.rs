@@ -54,8 +54,8 @@ fn outcome(found: &webhooks::DeliveryLogRecovery) -> PhaseOutcome {
     outcome
 }
 
-/// The completed recoveries, as events for receivers. Empty when their record cannot be read: the next
-/// recovery begins a new one.
+/// Returns the completed recoveries as events for receivers. The list is empty when their record cannot be
+/// read: the next recovery begins a new one.
 pub(crate) fn recovery_ends(dir: &StateDir) -> Vec<RecoveryEnd> {
     read_history(dir).unwrap_or_default().iter().filter_map(recovery_end).collect()
 }

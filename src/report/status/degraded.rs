@@ -1,4 +1,4 @@
-//! What cannot be used: what the last recovery called so and still is, and what is so now.
+//! Lists what cannot be used: what the last recovery named and still is unusable, and what is unusable now.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::queue::JobStatus;
 use crate::recovery::{DegradedResource, RecoveryRecord};
 use crate::state::StateDir;
 
-/// What cannot be used, by the findings that say so: each resource once.
+/// Returns what cannot be used, by the findings that say so, each resource once.
 pub(super) fn degraded(raised: &[Raised]) -> Vec<DegradedResource> {
     let mut seen = BTreeSet::new();
-    // How a recovery ended is about no resource, nor is what could not be delivered.
+    // How a recovery ended concerns no resource, nor does what could not be delivered.
     let is_resource = |r: &&Raised| {
         r.finding.code != catalogue::RECOVERY_UNFINISHED.code
             && !matches!(r.finding.object, Object::Webhook(_))
@@ -29,8 +29,8 @@ pub(super) fn degraded(raised: &[Raised]) -> Vec<DegradedResource> {
         .collect()
 }
 
-/// What the last recovery called unusable and may be so still. Of jobs and cleanups, of the disk and of what is lost
-/// something else tells.
+/// Returns what the last recovery named as unusable and may still be so. Other findings report on jobs,
+/// cleanups, the disk and losses.
 pub(super) fn still_unusable<'a>(sources: &'a Sources<'_>) -> impl Iterator<Item = &'a DegradedResource> {
     let lost: BTreeSet<&Object> = sources
         .last
@@ -46,8 +46,8 @@ pub(super) fn still_unusable<'a>(sources: &'a Sources<'_>) -> impl Iterator<Item
     })
 }
 
-/// Whether it is about something that is no longer so: a job that is running or crashed no more, a cleanup of which
-/// nothing is to be told, a lock that was given back.
+/// Whether the cause is over: the job is not running or crashed any more, nothing is left to report of the
+/// cleanup, the lock was given back.
 pub(super) fn is_settled(sources: &Sources<'_>, object: &Object) -> bool {
     match (object, sources.cleanups, sources.last) {
         (Object::Cleanup(_), Some(now), _) => !now.iter().any(|f| f.object == *object),
@@ -60,7 +60,8 @@ pub(super) fn is_settled(sources: &Sources<'_>, object: &Object) -> bool {
     }
 }
 
-/// Whether a lock that the last recovery could not judge is as it found it: the grant of then, not given back.
+/// Whether a lock that the last recovery could not judge is still as it found it: with the same grant, which
+/// was not given back.
 fn is_still_taken(dir: &StateDir, repository: &str, last: &RecoveryRecord) -> bool {
     let Ok(Some(lock)) = inspect(dir, repository, &|_, _| JobLiveness::Unknown) else { return false };
     let ended = last.snapshot.ended_at.unwrap_or_else(|| dir.clock.now());

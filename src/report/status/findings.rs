@@ -1,4 +1,4 @@
-//! What is the matter now, and what the last recovery found that still is.
+//! Lists the present problems, and those that the last recovery found and that still exist.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,13 +22,13 @@ use crate::state::{Distrust, StateDir, human};
 use crate::system::process_stat;
 use crate::webhooks;
 
-/// A loop that has not turned for so long hangs.
+/// A daemon's loop that has run no round for this long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
-/// One that is stopped, after so long.
+/// A daemon's loop that is stopped counts as hanging after this time.
 const STOPPED_FOR: Duration = Duration::from_secs(3);
 
-/// A daemon whose loop does not turn.
+/// A daemon whose loop runs no rounds.
 pub(super) struct Hanging {
     pid: u32,
     why: String,
@@ -38,11 +38,11 @@ pub(super) struct Hanging {
 /// How many crashed jobs are named one by one.
 const NAMED: usize = 20;
 
-/// All of it, the worst first.
+/// Returns all findings, the worst first.
 pub(super) fn findings(sources: &Sources<'_>) -> Vec<Raised> {
     let mut raised: Vec<Raised> = damage(sources);
     if sources.dir.is_copy() {
-        // What runs and what waits is the original's, and for that one to tell.
+        // What runs and waits belongs to the original, which reports on it.
         raised.extend(origin::findings(sources.dir).into_iter().map(Raised::by_kind));
         return raised;
     }
@@ -58,20 +58,21 @@ pub(super) fn findings(sources: &Sources<'_>) -> Vec<Raised> {
     let at = sources.dir.clock.now();
     for Raised { state, finding } in &mut raised {
         way_out(sources, finding);
-        // What is lost or damaged is nothing that could wait.
+        // Losses and damage cannot wait, so they are not muted.
         if *state < State::DataLoss {
             let mute = sources.losses.mute_of(&finding.code, &finding.object, at);
             finding.muted_until = mute.map(|mute| mute.until);
         }
     }
-    // Of what is as bad, a job comes first: it is what people know.
+    // Of findings of the same rank, one about a job comes first: people know their jobs.
     raised.sort_by_key(|r| {
         std::cmp::Reverse((r.state, r.finding.severity, matches!(r.finding.object, Object::Job(_))))
     });
     raised
 }
 
-/// What keeps the queue's files from being read whole. In a copy it is the original's, or left by an adoption.
+/// Returns the findings about damage of the queue's files. In a copy, the damage is the original's, or was
+/// left by an adoption.
 fn damage(sources: &Sources<'_>) -> Vec<Raised> {
     let adopt = catalogue::STATE_DIRECTORY_COPIED.next.filter(|_| sources.dir.is_copy());
     let found = crate::report::queue::findings(sources.queue.replayed()).into_iter();
@@ -82,7 +83,7 @@ fn damage(sources: &Sources<'_>) -> Vec<Raised> {
     found.map(|finding| Raised { state: State::Damaged, finding }).collect()
 }
 
-/// What a look shows to be so now.
+/// Returns the findings about the present state.
 fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = sources.daemon.iter().flat_map(of_daemon).collect();
     found.extend(sources.daemon.iter().flat_map(|_| of_tokens(sources.dir)));
@@ -100,13 +101,13 @@ fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
     found.extend(sources.startups_unreadable.map(|e| {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);
         let finding = Finding::new(&catalogue::STARTUP_LOG_DAMAGED, Object::file(&e.path), sentence);
-        // It could not be read; whether something of it is lost, a recovery finds out.
+        // The file could not be read; a recovery finds out whether something of it is lost.
         finding.with_severity(Severity::Error).with_next("recoveryctl recover")
     }));
     found.extend(of_startups(sources));
     found.extend(unfinished_finding(sources));
     let of_jobs = job_findings::of_running(sources.dir, sources.queue.state(), sources.limits);
-    // A daemon that turns settles a job the moment that its processes are gone.
+    // A working daemon settles a job as soon as its processes are gone.
     let is_watched = sources.daemon.is_some() && hanging(sources).is_none();
     let is_settled_soon = |f: &Finding| is_watched && f.code == catalogue::JOB_PROCESSES_GONE.code;
     let of_jobs: Vec<Finding> = of_jobs.into_iter().filter(|f| !is_settled_soon(f)).collect();
@@ -142,8 +143,8 @@ fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
     all
 }
 
-/// What the last recovery told that nothing else tells of. It is a reason for the state where it is about something that
-/// only another recovery can have changed; what merely happened then is none.
+/// Findings of the last recovery that nothing else reports. Such a finding is a reason for the state when
+/// only another recovery can have changed its cause; findings about mere events of that recovery are none.
 const STILL_SO: [&Entry; 10] = [
     &catalogue::PHASE_FAILED,
     &catalogue::PHASE_SKIPPED,
@@ -157,7 +158,7 @@ const STILL_SO: [&Entry; 10] = [
     &catalogue::NO_STATE_FILE,
 ];
 
-/// What every scan tells anew; the saved plan has it.
+/// Findings that every scan makes anew; the saved plan has them.
 const OF_SCANS: [&Entry; 3] =
     [&catalogue::ORPHAN_FOUND, &catalogue::ORPHAN_UNKNOWN, &catalogue::MOUNT_IN_WORKSPACE];
 
@@ -177,7 +178,8 @@ fn of_the_last_recovery(sources: &Sources<'_>, known: &BTreeSet<(String, Object)
     raised.collect()
 }
 
-/// What the last recovery called unusable, is so still, and has no finding of its own.
+/// Returns findings for what the last recovery named as unusable, that is still so, and that has no finding
+/// of its own.
 fn unusable(sources: &Sources<'_>, raised: &[Raised]) -> Vec<Finding> {
     let is_told =
         |object: &Object| raised.iter().any(|r| r.finding.object == *object && r.state >= State::Degraded);
@@ -185,7 +187,7 @@ fn unusable(sources: &Sources<'_>, raised: &[Raised]) -> Vec<Finding> {
     left.map(|r| Finding::new(&catalogue::RESOURCE_UNUSABLE, r.object.clone(), r.why.clone())).collect()
 }
 
-/// Jobs that wait or run, and nobody who starts or watches them.
+/// Returns the finding that jobs wait or run and no process starts or watches them.
 fn unwatched(sources: &Sources<'_>, of_jobs: &[Finding]) -> Option<Finding> {
     let counts = sources.queue.state().counts();
     let is_gone = |f: &&Finding| f.code == catalogue::JOB_PROCESSES_GONE.code;
@@ -211,13 +213,13 @@ fn unwatched(sources: &Sources<'_>, of_jobs: &[Finding]) -> Option<Finding> {
     });
     let sentence = ended.into_iter().chain(waiting).chain(running).collect::<Vec<_>>().join("; ");
     let finding = Finding::new(&catalogue::JOBS_UNWATCHED, Object::Jobs, sentence);
-    // Those that only wait lose nothing by it.
+    // Jobs that only wait lose nothing by it.
     let is_idle = alive == 0 && gone == 0;
     let finding = if is_idle { finding.with_severity(Severity::Warning) } else { finding };
     Some(if gone > 0 { finding.with_next("recoveryctl recover") } else { finding })
 }
 
-/// Crashed jobs, the first of them by name.
+/// Returns findings for crashed jobs; the first of them are named.
 fn crashed(queue: &Queue) -> Vec<Finding> {
     let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
     let crashed = || queue.state().jobs().filter(is_crashed);
@@ -234,7 +236,8 @@ fn crashed(queue: &Queue) -> Vec<Finding> {
     found
 }
 
-/// What of the log of startups cannot be read, until a recovery has it on the list of losses.
+/// Returns findings for unreadable parts of the startup log, until a recovery has entered them into the list
+/// of losses.
 fn of_startups(sources: &Sources<'_>) -> Vec<Finding> {
     let Ok(log) = StartupLog::read(sources.dir) else { return Vec::new() };
     let places = log.damage.iter().map(|d| {
@@ -250,7 +253,7 @@ fn of_startups(sources: &Sources<'_>) -> Vec<Finding> {
     found.filter(|f| !is_listed(f)).collect()
 }
 
-/// How the last recovery ended, when it did not do all it was to do.
+/// Returns the finding that the last recovery did not do everything that it should.
 fn unfinished_finding(sources: &Sources<'_>) -> Option<Finding> {
     let sentence = match sources.current?.outcome {
         RecoveryOutcome::Failed => "the last recovery failed",
@@ -261,10 +264,10 @@ fn unfinished_finding(sources: &Sources<'_>) -> Option<Finding> {
     Some(Finding::new(&catalogue::RECOVERY_UNFINISHED, Object::Recovery, sentence))
 }
 
-/// What the phase `jobs` mends.
+/// What the phase `jobs` repairs.
 const OF_JOBS: [&Entry; 3] =
     [&catalogue::JOB_RECORD_NOT_WRITTEN, &catalogue::JOB_PROCESSES_GONE, &catalogue::JOBS_UNWATCHED];
-/// What the phase `startup` mends.
+/// What the phase `startup` repairs.
 const OF_STARTUP: [&Entry; 4] = [
     &catalogue::RECOVERY_HISTORY_DAMAGED,
     &catalogue::STARTUP_LOG_DAMAGED,
@@ -272,7 +275,8 @@ const OF_STARTUP: [&Entry; 4] = [
     &catalogue::LOSSES_DAMAGED,
 ];
 
-/// Beside a daemon there is no other recovery: it is asked to try the phase again that deals with it.
+/// Adds the way out: beside a daemon no other recovery can run, so the daemon is asked to try the phase again
+/// that repairs the cause.
 fn way_out(sources: &Sources<'_>, finding: &mut Finding) {
     if sources.daemon.is_none() || finding.next.as_deref() != Some("recoveryctl recover") {
         return;
@@ -294,8 +298,8 @@ fn way_out(sources: &Sources<'_>, finding: &mut Finding) {
     finding.next = Some(format!("recoveryctl retry phase {phase}"));
 }
 
-/// The daemon that lives and whose loop does not turn, and how that is known. While it recovers, the recovery's own
-/// progress tells.
+/// Returns the living daemon whose loop runs no rounds, and how that is known. While it recovers, the
+/// recovery's own progress shows its life.
 pub(super) fn hanging(sources: &Sources<'_>) -> Option<Hanging> {
     let daemon = sources.daemon.as_ref()?;
     let is_recovering = sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running);
@@ -314,7 +318,7 @@ fn hanging_finding(hanging: Hanging) -> Finding {
     finding.with_next(format!("kill -{signal} {pid}"))
 }
 
-/// What is to be known of the daemon that runs.
+/// Returns the findings about the running daemon.
 fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
     let mut found = Vec::new();
     let is_exposed = |a: &&String| a.parse::<SocketAddr>().is_ok_and(|a| !a.ip().is_loopback());
@@ -330,7 +334,7 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
     found
 }
 
-/// The tokens by which nobody is admitted to the daemon that runs.
+/// Returns findings for tokens that admit nobody to the running daemon.
 fn of_tokens(dir: &StateDir) -> Vec<Finding> {
     let files = [("admin", dir.paths.admin_token()), ("viewer", dir.paths.viewer_token())];
     let found = files.into_iter().filter_map(|(role, file)| {
@@ -359,19 +363,20 @@ fn starts_held_finding(held: &StartsHeld) -> Finding {
     Finding::new(&catalogue::HOST_CANNOT_START, Object::Starts, sentence)
 }
 
-/// What keeps jobs from being started, and how to leave.
+/// Returns the finding that safe mode keeps jobs from being started, and how to leave it.
 fn safe_mode_finding(safe: &SafeMode) -> Finding {
     let sentence =
         format!("{}; no job is started until it is cleared or the phase is tried again", safe.sentence());
     let finding = Finding::new(&catalogue::SAFE_MODE, Object::Startups, sentence);
-    // That proves that it works again.
+    // A completed retry of that phase proves that it works again.
     match safe.phase() {
         Some(phase) => finding.with_next(format!("recoveryctl retry phase {phase}")),
         None => finding,
     }
 }
 
-/// Nothing but memory is lost: what past recoveries found is not shown.
+/// Returns the finding that the records of recoveries cannot be read. No job is lost: only what past
+/// recoveries found is not shown.
 fn unreadable(error: &HistoryError) -> Finding {
     let path = match error {
         HistoryError::Damaged { path, .. } | HistoryError::Newer { path, .. } => path,

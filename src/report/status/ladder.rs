@@ -1,5 +1,5 @@
-//! One ladder for the whole: which state a finding is a reason for, and what follows from the worst of them. The first
-//! line, the exit status, the colour, the metric and the action all come from here.
+//! One scale of states for the whole: which state a finding is a reason for, and what follows from the worst
+//! of them. The first line, the exit status, the colour, the metric and the action are all derived from it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub enum State {
 }
 
 impl State {
-    /// All of them, the best first.
+    /// All states, the best first.
     pub const ALL: [State; 8] = [
         State::Healthy,
         State::Attention,
@@ -43,7 +43,7 @@ impl State {
         State::Damaged,
     ];
 
-    /// As written.
+    /// Returns its word.
     pub const fn as_str(self) -> &'static str {
         match self {
             State::Healthy => "healthy",
@@ -57,7 +57,7 @@ impl State {
         }
     }
 
-    /// As the first line of a screen.
+    /// Returns its text for the first line of a screen.
     pub const fn headline(self) -> &'static str {
         match self {
             State::Healthy => "HEALTHY",
@@ -109,12 +109,12 @@ pub(super) struct Raised {
 }
 
 impl Raised {
-    /// As its kind says.
+    /// Makes a finding a reason for the state that its kind implies.
     pub(super) fn by_kind(finding: Finding) -> Raised {
         Raised { state: state_of(&finding), finding }
     }
 
-    /// What was, and is no reason for anything any more.
+    /// Marks a finding as past: it is no reason for any state.
     pub(super) fn past(finding: Finding) -> Raised {
         Raised { state: State::Healthy, finding }
     }
@@ -151,7 +151,7 @@ fn state_of(finding: &Finding) -> State {
     }
 }
 
-/// The reasons for all states but the best, the worst first.
+/// Returns the reasons for all states but the best, the worst first.
 pub(super) fn reasons(raised: &[Raised]) -> Vec<Reason> {
     let counts = |r: &&Raised| r.state > State::Healthy && r.finding.muted_until.is_none();
     let mut worst: Vec<&Raised> = raised.iter().filter(counts).collect();

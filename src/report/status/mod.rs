@@ -1,4 +1,4 @@
-//! The report on one screen: state, what is the matter, what to do.
+//! The report on one screen: the state, what is wrong, what to do.
 
 mod degraded;
 mod findings;
@@ -79,7 +79,7 @@ impl From<&Snapshot> for RecoveryStatus {
     }
 }
 
-/// All that reports on the whole are made of, read once: what is made of one of these is consistent.
+/// The input of all reports on the whole, read once: reports made from one of these are consistent.
 pub struct Gathered {
     /// The state directory.
     pub dir: StateDir,
@@ -87,11 +87,11 @@ pub struct Gathered {
     pub queue: QueueView,
     /// The recovery that runs, or ran last.
     pub current: Option<Snapshot>,
-    /// The last recovery that came to its end, and why it cannot be told.
+    /// The last recovery that came to its end, or why it cannot be read.
     pub last: Result<Option<RecoveryRecord>, HistoryError>,
-    /// The recoveries that were, and why they cannot be told.
+    /// The past recoveries, or why they cannot be read.
     pub history: Result<Vec<HistoryEntry>, HistoryError>,
-    /// The crash loop that keeps jobs from being started, and why it cannot be told.
+    /// The crash loop that keeps jobs from being started, or why that cannot be read.
     pub safe_mode: Result<Option<SafeMode>, DiskError>,
     unavailable: Vec<DegradedResource>,
     cleanups: Option<Vec<Finding>>,
@@ -102,18 +102,18 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// The same, with what is undelivered.
+    /// Adds the undelivered deliveries.
     pub(crate) fn with_webhooks(mut self, webhooks: Option<crate::webhooks::Survey>) -> Gathered {
         self.webhooks = webhooks;
         self
     }
 
-    /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding. The queue is
-    /// opened by the caller, who can tell that it can only be looked at.
+    /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding. The caller opens
+    /// the queue, because only the caller can decide that it may only be read.
     pub fn read(dir: &StateDir, queue: impl Into<QueueView>) -> Gathered {
         let queue = queue.into();
         let cleanups = cleanup::list(dir).ok();
-        // A list that cannot be read protects nothing, and costs nothing but itself.
+        // An unreadable list of losses affects only itself.
         let losses = Losses::read(dir)
             .unwrap_or_else(|e| Losses { damaged: Some(format!("{e}: {}", e.source)), ..Losses::default() });
         Gathered {
@@ -132,17 +132,17 @@ impl Gathered {
         }
     }
 
-    /// What is undelivered, if it was looked at and can be told.
+    /// Returns the undelivered deliveries, if they were read.
     pub(crate) fn survey(&self) -> Option<&crate::webhooks::Survey> {
         self.webhooks.as_ref()
     }
 
-    /// The last recovery that came to its end, if that can be told.
+    /// Returns the last recovery that came to its end, if it could be read.
     pub(crate) fn last(&self) -> Option<&RecoveryRecord> {
         self.last.as_ref().ok()?.as_ref()
     }
 
-    /// Health on one screen.
+    /// Makes the status for one screen.
     pub fn status(&self, daemon: Option<DaemonStatus>, limits: FreshnessLimits) -> Status {
         let unreadable: Vec<_> =
             self.last.as_ref().err().into_iter().chain(self.history.as_ref().err()).collect();
@@ -174,7 +174,7 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
     let mut found: Vec<DegradedResource> = unusable
         .map(|name| DegradedResource { object: Object::lock(&name), why: METADATA_DAMAGED.to_owned() })
         .collect();
-    // Where they cannot be listed, the names above were not to be had either.
+    // When they cannot be listed, the names above could not be read either.
     let undecided = undecided(dir).unwrap_or_default();
     found.extend(undecided.into_iter().map(|(name, why)| DegradedResource {
         object: Object::lock(&name),
@@ -185,7 +185,7 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
 }
 
 impl Status {
-    /// Puts it together.
+    /// Assembles the status.
     pub(crate) fn new(sources: &Sources<'_>) -> Status {
         let raised = findings(sources);
         let mut reasons = reasons(&raised);
@@ -219,7 +219,7 @@ fn progress(sources: &Sources<'_>) -> String {
     format!("a recovery is running: {} of {} phases are done", done.0, done.1)
 }
 
-/// The state in one sentence, of the reasons for it.
+/// Describes the state in one sentence, by the reasons for it.
 fn sentence(
     state: State,
     sources: &Sources<'_>,
@@ -229,7 +229,7 @@ fn sentence(
     let objects = || {
         let mut objects: Vec<&Object> = reasons.iter().map(|reason| &reason.object).collect();
         objects.dedup();
-        // A job is what people know; the files that it was lost from come after it.
+        // Jobs come first, because people know them; the files from which they were lost follow.
         objects.sort_by_key(|object| !matches!(object, Object::Job(_)));
         listed(&objects)
     };
@@ -272,7 +272,7 @@ fn sentence(
     }
 }
 
-/// How many crashed jobs wait, if any do; else the worst that is to be known.
+/// Says how many crashed jobs wait, if any do; else the worst finding.
 fn attention(sources: &Sources<'_>, reasons: &[&Reason]) -> String {
     let worst = || reasons.first().map_or_else(String::new, |r| format!("{}: {}", r.object, r.sentence));
     waiting(sources.queue.state().counts().crashed, "crashed job").unwrap_or_else(worst)
@@ -286,7 +286,7 @@ fn waiting(number: u64, what: &str) -> Option<String> {
     }
 }
 
-/// So many objects are named in a sentence.
+/// How many objects a sentence names.
 const NAMED: usize = 5;
 
 fn listed(objects: &[&Object]) -> String {

@@ -1,4 +1,4 @@
-//! What a status is made of.
+//! The input of a status.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct DaemonStatus {
     pub loop_restarts: u32,
 }
 
-/// What a status is made of.
+/// The input of a status.
 pub struct Sources<'a> {
     /// The state directory.
     pub dir: &'a StateDir,
@@ -40,34 +40,34 @@ pub struct Sources<'a> {
     pub current: Option<&'a Snapshot>,
     /// The last recovery that came to its end.
     pub last: Option<&'a RecoveryRecord>,
-    /// Why what past recoveries left could not be read.
+    /// Why the records of past recoveries could not be read.
     pub unreadable: &'a [&'a HistoryError],
     /// The daemon that lives.
     pub daemon: Option<DaemonStatus>,
-    /// What is undelivered; `None` when that cannot be read.
+    /// The undelivered deliveries; `None` when they cannot be read.
     pub webhooks: Option<&'a crate::webhooks::Survey>,
-    /// When a heartbeat is old.
+    /// The limits at which a heartbeat is old.
     pub limits: FreshnessLimits,
     /// Repositories that cannot be used now, with the reason.
     pub unavailable: &'a [DegradedResource],
-    /// What is to be known of the open cleanups; `None` when they cannot be listed.
+    /// The findings about the open cleanups; `None` when they cannot be listed.
     pub cleanups: Option<&'a [Finding]>,
-    /// What is known to be lost, and what does not count for a while.
+    /// The known losses, and the mutes.
     pub losses: &'a Losses,
-    /// What the files of the logs tell to be lost.
+    /// The losses that the files of the logs show.
     pub look: &'a LossCheck,
     /// The crash loop that keeps jobs from being started.
     pub safe_mode: Option<&'a SafeMode>,
-    /// Why that cannot be told.
+    /// Why the startups cannot be read.
     pub startups_unreadable: Option<&'a DiskError>,
-    /// Why a scheduler that lives starts no job.
+    /// Why a living scheduler starts no job.
     pub starts_held: Option<&'a StartsHeld>,
-    /// How long ago the daemon's loop turned last.
+    /// How long ago the daemon's loop last ran a round.
     pub last_turn: Option<Duration>,
-    /// Jobs that were claimed and are not begun, with the milliseconds since.
+    /// Jobs that were claimed and have not begun, with the milliseconds since the claim.
     pub hanging_starts: &'a [(JobId, i64)],
 }
 
-/// Why a repository is unavailable that `repair locks` opens.
+/// The reason of an unavailable repository that `repair locks` makes available.
 pub(super) const METADATA_DAMAGED: &str =
     "its lock's metadata cannot be understood, so nobody can say who holds it";

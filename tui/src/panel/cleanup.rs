@@ -26,9 +26,9 @@ const COLUMNS: &[Column] = &[
 
 /// Open and completed cleanups.
 pub struct Cleanups {
-    /// Those that are not over.
+    /// The cleanups that are not over.
     pub open: CleanupState,
-    /// Those that are, the newest first.
+    /// The completed cleanups, newest first.
     pub over: CompletedList,
 }
 

@@ -124,15 +124,15 @@ fn line_of_attempt(attempt: &AttemptReport, now: Timestamp) -> DocumentLine {
 
 /// The end of a job's output, as it grows.
 pub struct Output {
-    /// Whose.
+    /// The job's id.
     pub job_id: String,
-    /// Of which attempt, and whether it runs.
+    /// The attempt.
     pub attempt: u32,
     /// The job's status.
     pub status: JobStatus,
-    /// How much it has printed in all, bytes.
+    /// How much it has printed, in bytes.
     pub bytes: u64,
-    /// The end of it.
+    /// The end of the output.
     pub text: String,
 }
 

@@ -27,7 +27,7 @@ pub struct Locks {
 }
 
 impl Locks {
-    /// Of a report.
+    /// Makes the list from a report.
     pub fn new(locks: InspectedLocks) -> Locks {
         let mut order: Vec<usize> = (0..locks.locks.len()).collect();
         order.sort_by_key(|&row| urgency(&locks.locks[row].lock));
@@ -140,7 +140,7 @@ impl Listing for Locks {
     fn actions(&self, rows: &[usize]) -> Vec<Action> {
         match rows {
             [row] => actions(self.lock(*row)),
-            // One at a time: each has its own evidence.
+            // Locks are opened one at a time: each has its own evidence.
             _ => Vec::new(),
         }
     }

@@ -1,4 +1,4 @@
-//! Orphans of the last scan, with every safety check.
+//! The orphans of the last scan, with every safety check.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

@@ -21,13 +21,13 @@ use crate::listing::{Cell, Column, DocumentLine, Listing, Object, Open, Text, To
 /// How far a recovery is.
 #[derive(Debug, Clone)]
 pub struct Progress {
-    /// How it stands.
+    /// Its outcome so far.
     pub outcome: Option<RecoveryOutcome>,
     /// The command that runs it.
     pub purpose: String,
     /// When it began.
     pub started_at: Option<Timestamp>,
-    /// Since then, milliseconds, when it was read.
+    /// How long it had taken when it was read, in milliseconds.
     pub duration_ms: u64,
     /// When it was read.
     pub read_at: Timestamp,
@@ -38,7 +38,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of a recovery that runs, or ran.
+    /// Makes the progress from a snapshot.
     pub fn of(snapshot: &Snapshot, read_at: Timestamp) -> Progress {
         Progress {
             outcome: Some(snapshot.outcome),
@@ -67,8 +67,8 @@ impl Progress {
         if self.is_running() { since(now, self.read_at) } else { 0 }
     }
 
-    /// The time that a phase has taken so far, in milliseconds: also of one that hangs and reports nothing
-    /// any more.
+    /// The time that a phase has taken so far, in milliseconds, also for a phase that hangs and reports
+    /// nothing.
     pub fn elapsed_of(&self, phase: &PhaseProgress, now: Timestamp) -> u64 {
         if phase.status != PhaseStatus::Running || !self.is_running() {
             return phase.duration_ms;
@@ -100,8 +100,8 @@ pub struct Besides {
 }
 
 pub struct Overview {
-    /// Not read yet, or unreadable: where a disk does not answer, the recovery's progress may be all that can
-    /// be read.
+    /// `None` when it was not read yet, or cannot be read: where a disk does not answer, the recovery's
+    /// progress may be all that can be read.
     dashboard: Option<Arc<Dashboard>>,
     besides: Besides,
     progress: Arc<Progress>,
@@ -113,7 +113,7 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// Of a report.
+    /// Makes the overview from a report.
     pub fn new(dashboard: Dashboard, besides: Besides) -> Overview {
         let recovery = dashboard.status.recovery.as_ref();
         let progress = Progress {
@@ -133,7 +133,7 @@ impl Overview {
         Overview::with(self.dashboard.clone(), self.besides, progress)
     }
 
-    /// Only how far the recovery is.
+    /// Makes an overview that only has the progress of the recovery.
     pub fn of_progress(progress: Progress) -> Overview {
         Overview::with(None, Besides::default(), progress)
     }
@@ -232,13 +232,14 @@ impl Overview {
     }
 }
 
-/// Of several that a phase waits for, the one that comes last.
+/// Returns, of several phases that a phase waits for, the one that comes last.
 fn parent(phases: &[PhaseProgress], index: usize) -> Option<usize> {
     let after = &phases[index].depends_on;
     (0..index).rev().find(|&before| after.contains(&phases[before].phase))
 }
 
-/// The phases, each right below the one that it waits for, or below another that waits for the same.
+/// Orders the phases: each comes right below the one that it waits for, or below another that waits for the
+/// same.
 fn tree(phases: &[PhaseProgress]) -> Vec<usize> {
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); phases.len()];
     let mut open: Vec<usize> = Vec::new();
@@ -257,7 +258,7 @@ fn tree(phases: &[PhaseProgress]) -> Vec<usize> {
     order
 }
 
-/// The phase that began last has the newest findings.
+/// Returns the findings, newest first: the phase that began last has the newest.
 fn newest_first(progress: &Progress) -> Vec<Finding> {
     let mut phases: Vec<_> = progress.phases.iter().collect();
     phases.sort_by_key(|p| std::cmp::Reverse(p.started_at));

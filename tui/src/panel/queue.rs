@@ -23,7 +23,7 @@ const COLUMNS: &[Column] = &[
 pub struct Queue {
     /// At a glance.
     pub status: QueueStatus,
-    /// Everybody in the line.
+    /// The jobs in the line.
     pub line: Vec<Waiting>,
 }
 

@@ -24,13 +24,13 @@ const COLUMNS: &[Column] = &[
     Column::new("ID", 12, 4).growing(2),
 ];
 
-/// The startups that were, the newest first.
+/// The past startups, newest first.
 pub struct Startups {
     /// The list.
     pub history: StartupHistory,
-    /// Whether the one before was cut short, and safe mode.
+    /// Whether the previous startup was cut short, and safe mode.
     pub detection: StartupDetection,
-    /// The events of the last ones, phase by phase.
+    /// The events of the last startups, phase by phase.
     pub operations: StartupLogReport,
     /// The acts of cleaning.
     pub cleaned: CleanupLog,

@@ -31,7 +31,7 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Of the reports.
+    /// Makes the list from the reports.
     pub fn new(pending: PendingDeliveries, log: DeliveryLogReport) -> Webhooks {
         let ids = pending.deliveries.iter().map(|d| d.delivery_id.to_string()).collect();
         Webhooks { pending, log, ids }

@@ -20,7 +20,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Reads nothing yet.
+    /// Makes a directory that has read nothing yet.
     pub fn new(dir: StateDir, site: Site) -> Directory {
         Directory { dir, site: Site { queue: Some(Arc::default()), ..site } }
     }
@@ -67,7 +67,7 @@ fn sentence(error: &OperationError) -> String {
     error.message() + &causes.collect::<String>()
 }
 
-/// What operations tell besides is in their reports, too.
+/// The reports hold everything else that operations say.
 struct Silent;
 
 impl FrontEnd for Silent {

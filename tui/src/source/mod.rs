@@ -1,5 +1,5 @@
-//! Where the dashboard's content comes from: operations, carried out in a state directory or by a daemon elsewhere. So
-//! what it shows is what commands and endpoints tell.
+//! Where the dashboard's content comes from: operations, executed in a state directory or by a daemon
+//! elsewhere. So it shows the same as commands and endpoints.
 
 mod directory;
 mod operations;

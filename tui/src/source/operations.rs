@@ -1,4 +1,4 @@
-//! What the dashboard asks for, as operations.
+//! Maps the dashboard's requests to operations.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ use crate::views::View;
 /// How much of the end of a job's output is shown, bytes.
 const SHOWN: u64 = 64 << 10;
 
-/// Carries operations that read out. Blocks, for a bounded time.
+/// Executes operations that read. Blocks, for a bounded time.
 pub trait Operator: Send {
     /// The report of an operation.
     ///
@@ -48,7 +48,7 @@ pub trait Operator: Send {
     /// [`Trouble::Unreachable`] when there is no answer, [`Trouble::NotRead`] for the operation's own failure.
     fn carry_out<O: Operation>(&mut self, request: &O) -> Result<O::Report, Trouble>;
 
-    /// How far the recovery is that is under way, as far as that is known without asking for it.
+    /// The progress of the recovery that is under way, as far as it is known without a request.
     fn recovering(&mut self) -> Option<Arc<Snapshot>>;
 
     /// See [`Source::stamp`].
@@ -61,7 +61,7 @@ pub struct OperationSource<P> {
 }
 
 impl<P: Operator> OperationSource<P> {
-    /// Asks nothing yet.
+    /// Makes a source that has asked nothing yet.
     pub fn new(operator: P) -> OperationSource<P> {
         OperationSource { operator }
     }
@@ -73,7 +73,7 @@ impl<P: Operator> OperationSource<P> {
     fn overview(&mut self) -> Result<Answer, Trouble> {
         let dashboard = self.ask(&DashboardRequest {})?;
         let page = PageRequest { limit: Some(1), ..PageRequest::default() };
-        // Figures only; a view of its own reports what cannot be read.
+        // These are figures only; a view of its own reports what cannot be read.
         let cleanups = self.ask(&CleanupStateRequest { page: page.clone() });
         let cleanups = unless_lost(cleanups)?.map(|state| state.counts).unwrap_or_default();
         let plan = self.ask(&OrphanCandidates { page, ..OrphanCandidates::default() });
@@ -149,7 +149,8 @@ impl<P: Operator> Source for OperationSource<P> {
     fn read(&mut self, ask: &Ask) -> Result<Answer, Trouble> {
         match ask {
             Ask::Overview => self.overview(),
-            // Told without being asked: also where a report waits for a disk that does not answer.
+            // The progress comes without a request, also where a report waits for a disk that does not
+            // answer.
             Ask::Progress => Ok(Answer::Progress(self.operator.recovering())),
             Ask::List(view) => Ok(Answer::List(*view, self.list(*view)?)),
             Ask::Object(object) => Ok(Answer::Object(object.clone(), self.object(object)?)),

@@ -11,7 +11,7 @@ use crate::panel::overview::{Overview, Progress};
 use crate::views::View;
 
 pub(super) fn answered(model: &mut Model, answer: Answer) -> Vec<Effect> {
-    // That no recovery runs may be known without asking anybody.
+    // It may be known without a read that no recovery runs.
     if !matches!(answer, Answer::Progress(None)) {
         model.read_at = Some(model.now);
         model.lost = None;
@@ -59,7 +59,7 @@ fn overview_came(model: &mut Model, overview: Arc<Overview>) {
     list::arrange(model, View::Overview);
 }
 
-/// The shown content stays, with the reason why it is not newer.
+/// Keeps the shown content, and shows why it is not newer.
 pub(super) fn trouble(model: &mut Model, ask: &Ask, trouble: Trouble) -> Vec<Effect> {
     let why = match trouble {
         Trouble::NotRead(why) => why,

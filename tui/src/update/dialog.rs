@@ -33,7 +33,7 @@ pub(super) fn pressed(model: &mut Model, key: Key) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Text at once, where text is typed.
+/// Inserts pasted text, where text can be typed.
 pub(super) fn paste(dialog: &mut Dialog, text: &str) {
     if matches!(dialog.focus, Focus::Name | Focus::Reason) {
         text.chars().for_each(|c| edit(field(dialog), Key::Char(c)));
@@ -60,7 +60,7 @@ pub(super) fn edit(text: &mut String, key: Key) {
     }
 }
 
-/// In the order in which one reads it.
+/// The order in which the parts get the keys.
 fn order(dialog: &Dialog) -> &'static [Focus] {
     match dialog.action.weight {
         Weight::Confirmed => &[Focus::Reason, Focus::Cancel, Focus::Do],

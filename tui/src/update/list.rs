@@ -54,7 +54,7 @@ fn mark(model: &mut Model) {
     }
 }
 
-/// By the next column; behind the last one, in the list's own order again.
+/// Sorts by the next column; after the last one, in the list's own order again.
 fn sort(model: &mut Model) {
     let view = model.view;
     let list = model.list_mut();
@@ -74,7 +74,7 @@ fn sort(model: &mut Model) {
     model.say(said, Tone::Quiet);
 }
 
-/// Finds anew which lines are shown, in which order, and where the selection is.
+/// Determines which lines are shown, in which order, and where the selection is.
 pub(super) fn arrange(model: &mut Model, view: View) {
     let list = &mut model.lists[view.number()];
     let Some(data) = list.data.clone() else { return };
@@ -106,7 +106,7 @@ pub(super) fn arrange(model: &mut Model, view: View) {
     keep_view_in_sight(model, view);
 }
 
-/// Moves the part that is shown as little as needed.
+/// Scrolls as little as needed to show the selected line.
 pub(super) fn keep_in_sight(model: &mut Model) {
     keep_view_in_sight(model, model.view);
 }

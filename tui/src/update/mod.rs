@@ -1,8 +1,8 @@
-//! The effect of a message: the changed model, and effects. Pure: the same model and message give the same
-//! model and effects, and nothing else happens here.
+//! Applies a message: returns the changed model, and effects. The function is pure: the same model and
+//! message give the same model and effects, and nothing else happens here.
 //!
-//! Every change outside of the dashboard is an [`Effect::Act`], and that comes from one place only: Enter on
-//! the button of an open dialog (`dialog.rs`).
+//! Every change outside of the dashboard is an [`Effect::Act`], which comes from one place only: Enter on the
+//! button of an open dialog (`dialog.rs`).
 
 mod answers;
 mod dialog;

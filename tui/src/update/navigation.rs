@@ -1,4 +1,4 @@
-//! Where the operator goes: to another view, into what lies above it, back, and out.
+//! Moves between views, opens and closes what lies above them, and leaves the dashboard.
 
 use super::list;
 use crate::action::Action;

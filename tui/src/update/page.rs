@@ -84,7 +84,7 @@ pub(super) fn told(model: &mut Model, action: &Action, ran: &Ran) {
     lines.extend(ran.text.lines().map(DocumentLine::plain));
     let title = format!("It ended with status {}", ran.status);
     let document = Arc::new(Text { title, lines, actions: Vec::new() });
-    // Below a dialog that was opened since: that one has the keys.
+    // The page goes below a dialog that was opened since: the dialog keeps the keys.
     let at = model.overlays.iter().position(|o| !matches!(o, Overlay::Page(_) | Overlay::Help { .. }));
     let page = PageState { object: None, document: Some(document), trouble: None, top: None };
     model.overlays.insert(at.unwrap_or(model.overlays.len()), Overlay::Page(page));

@@ -20,7 +20,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
             PromptKind::Filter => '/',
             PromptKind::Command => ':',
         };
-        // The end of the typed text is what must be visible.
+        // The end of the typed text must be visible.
         let text = safe(&prompt.text);
         let shown = end_of(&text, room.saturating_sub(3));
         let line = vec![Span::raw(format!("{sign}{shown}")), Span::styled(" ", theme.selected())];
@@ -34,8 +34,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     frame.render_widget(Line::from(line), area);
 }
 
-/// The keys; before them, on a terminal that is too low for a line above the list, the most important part of
-/// that line.
+/// Returns the keys; on a terminal that is too low for a line above the list, the most important part of that
+/// line comes first.
 fn standing(model: &Model, room: usize, theme: Theme) -> Vec<Span<'static>> {
     let is_low = model.view != View::Overview && model.overlays.is_empty() && !shows_summary(model);
     let cells = if is_low { particulars(model.list(), model) } else { Vec::new() };
@@ -89,7 +89,7 @@ fn keys(model: &Model, room: usize) -> String {
         }
     };
     while keys.len() > 1 && keys.iter().map(|k| width(k) + 3).sum::<usize>() > room + 3 {
-        // Help and the way out stay to the last.
+        // Help and the way out are left out last.
         let least = keys.len().saturating_sub(3);
         keys.remove(least);
     }

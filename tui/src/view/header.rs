@@ -11,7 +11,7 @@ use crate::model::{Lost, Model};
 use crate::text::{clock, fit, width};
 use crate::views::View;
 
-/// Below so many columns everything is said in fewer words.
+/// Terminals with fewer columns than this get shorter texts.
 const NARROW: usize = 60;
 
 /// Draws the top line.
@@ -86,7 +86,7 @@ pub(super) fn draw_tabs(frame: &mut Frame<'_>, area: Rect, model: &Model, theme:
     let mut spans = Vec::new();
     for (number, view) in (1..).zip(View::ALL.iter().copied()) {
         let is_shown = view == model.view;
-        // Where there is no room for all the names, numbers do.
+        // Where there is no room for all the names, only numbers are shown.
         let name = if is_shown || all <= room { view.title() } else { "" };
         let text = format!("{number}{name}");
         let style = if is_shown { theme.selected() } else { theme.tone(Tone::Plain) };

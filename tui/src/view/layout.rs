@@ -4,17 +4,17 @@ use ratatui::layout::{Constraint, Layout, Rect};
 
 use crate::model::Model;
 
-/// From this height on there is a line of tabs and one above each list.
+/// From this height on, there is a line of tabs and one above each list.
 const TALL: u16 = 14;
 
-/// The smallest terminal that it makes sense on: columns, rows.
+/// The smallest terminal on which the dashboard makes sense: columns, rows.
 pub const SMALLEST: (u16, u16) = (24, 5);
 
 /// The parts of the screen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts {
     pub(crate) header: Rect,
-    /// Of no height on a low terminal.
+    /// The line of tabs; it has no height on a low terminal.
     pub(crate) tabs: Rect,
     pub(crate) body: Rect,
     pub(crate) footer: Rect,
@@ -63,7 +63,8 @@ pub(crate) fn page_room(model: &Model) -> (usize, usize) {
     (usize::from(body.width), usize::from(body.height).saturating_sub(1).max(1))
 }
 
-/// The first line that is shown, so that the selected one is: as near as possible to where it was.
+/// Returns the first line to show, so that the selected one is visible: as near as possible to the present
+/// one.
 pub(crate) fn first_line(top: usize, selected: usize, lines: usize, room: usize) -> usize {
     let room = room.max(1);
     let lowest = (selected + 1).saturating_sub(room);

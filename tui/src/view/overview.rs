@@ -18,7 +18,7 @@ use crate::panel::finding::tone_of;
 use crate::panel::overview::{Besides, Line, Overview};
 use crate::text::{fit, pad, safe, width, wrapped};
 
-/// From this height on everything is shown; below only state, next step, and the lines.
+/// From this height on, everything is shown; below it only state, next step, and the lines.
 const TALL: u16 = 14;
 /// Width of the labels.
 const LABEL: usize = 10;
@@ -36,7 +36,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     if is_tall {
         lines.push(TextLine::raw(""));
     }
-    // Headings are lines of their own between those that can be selected.
+    // Headings are separate lines between those that can be selected.
     let all = body(overview, model, area, theme);
     let selected = all.iter().position(|(row, _)| *row == Some(model.list().selected)).unwrap_or(0);
     let room = usize::from(area.height).saturating_sub(lines.len());
@@ -248,7 +248,7 @@ fn heading(all: &mut Vec<Selectable>, word: &str, count: Option<usize>, theme: T
     all.push((None, TextLine::styled(text, theme.tone(Tone::Strong))));
 }
 
-/// The phases' names, each standing in behind the one that it waits for.
+/// The phases' names, each indented behind the one that it waits for.
 struct Tree {
     names: Vec<String>,
 }
@@ -291,7 +291,7 @@ const TRIES: usize = 6;
 const TIME: usize = 12;
 const REST: usize = 9;
 
-/// How the columns of a phase are shared out at a width; 0 leaves a column out.
+/// The widths of a phase's columns; 0 leaves a column out.
 struct Columns {
     name: usize,
     bar: usize,

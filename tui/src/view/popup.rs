@@ -11,7 +11,7 @@ use crate::listing::Tone;
 use crate::model::{Dialog, Focus, Model};
 use crate::text::{fit, pad, wrapped};
 
-/// The widest that one gets.
+/// The largest width of an overlay.
 const WIDEST: u16 = 76;
 
 /// Draws the choice.
@@ -65,7 +65,7 @@ pub(super) fn draw_dialog(frame: &mut Frame<'_>, area: Rect, dialog: &Dialog, mo
     }
     let mut room = usize::from(area.height).saturating_sub(2 + fields.len());
     if text.len() > room && dialog.focus != Focus::Reason && dialog.reason.is_empty() {
-        // Seen again when it has the keys.
+        // The field is visible again when it has the keys.
         fields.remove(fields.len() - 2);
         room += 1;
     }

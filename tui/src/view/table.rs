@@ -76,7 +76,7 @@ pub(super) fn particulars<'a>(list: &ListState, model: &Model) -> Vec<Cell<'a>> 
     cells
 }
 
-/// As many of them as there is room for, and the room that is left.
+/// Returns as many columns as there is room for, and the room that is left.
 pub(super) fn columns(cells: &[Cell<'_>], room: usize, theme: Theme) -> (Vec<Span<'static>>, usize) {
     let (mut spans, mut room) = (Vec::new(), room);
     for cell in cells.iter().filter(|cell| !cell.text.is_empty()) {

@@ -20,7 +20,7 @@ impl Theme {
         if self.colors { Style::new().fg(color) } else { Style::new() }
     }
 
-    /// Of a tone.
+    /// Returns the style of a tone.
     pub(crate) fn tone(self, tone: Tone) -> Style {
         match tone {
             Tone::Plain => Style::new(),
@@ -60,7 +60,7 @@ pub(crate) fn tone_of_outcome(outcome: RecoveryOutcome) -> Tone {
     }
 }
 
-/// One column wide in every font.
+/// Returns a sign that is one column wide in every font.
 pub(crate) fn glyph(status: PhaseStatus) -> &'static str {
     match status {
         PhaseStatus::Pending => "·",

@@ -1,4 +1,4 @@
-//! What the daemon works by, out of the configuration.
+//! The daemon's settings, from the configuration.
 
 use std::collections::BTreeSet;
 

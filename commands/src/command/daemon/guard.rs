@@ -1,5 +1,5 @@
-//! Sees to it that SIGTERM is obeyed whatever the daemon's loop does. Every file is safe at every instruction, and
-//! jobs are their supervisors': a daemon that hangs may end at any moment.
+//! Makes sure that SIGTERM is obeyed whatever the daemon's loop does. Every file is safe at every
+//! instruction, and jobs belong to their supervisors, so a daemon that hangs may end at any moment.
 
 use std::process::exit;
 use std::sync::Arc;
@@ -15,13 +15,14 @@ use tracing::{error, warn};
 use crate::error::{CliError, ErrorKind};
 use crate::interruption::Interruption;
 
-/// A loop that was told to end and has not turned for so long hangs. Less than TimeoutStopSec of the unit.
+/// A loop that was told to end and has run no round for this long hangs. Less than TimeoutStopSec of the
+/// unit.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// So many threads a daemon has at its start.
+/// How many threads a daemon has at its start.
 const THREADS: usize = 8;
 
-/// Told of every turn of the loop.
+/// Watches the rounds of the loop.
 pub(crate) struct Guard {
     begun: Instant,
     /// Milliseconds from `begun` to the last turn.
@@ -53,7 +54,7 @@ impl Guard {
         Ok(Guard { begun, turned, writer: writer.ok() })
     }
 
-    /// The loop, or a recovery, gets on.
+    /// Notes progress of the loop, or of a recovery.
     pub(crate) fn turned(&self) {
         self.turned.store(millis(self.begun.elapsed()), Ordering::Relaxed);
         if let Some(writer) = &self.writer {
@@ -86,7 +87,7 @@ fn watch(begun: Instant, turned: &AtomicU64, interruption: &Interruption) {
     }
 }
 
-/// Makes as many threads at once as a daemon will need, and lets them go.
+/// Starts as many threads at once as a daemon will need, and ends them.
 fn try_threads() -> std::io::Result<()> {
     let gate = std::sync::RwLock::new(());
     let held = gate.write();

@@ -57,7 +57,8 @@ fn address(text: &str) -> Result<String, &'static str> {
     fits.then(|| text.to_owned()).ok_or("an address with a port, such as 127.0.0.1:9797, or none")
 }
 
-/// A second signal ends this process where it is; one of another kind ends the wait for running jobs.
+/// Returns how the daemon ends: a second signal ends this process at once; a signal of another kind ends the
+/// wait for running jobs.
 fn ending(interruption: &Interruption, notice: &Notice) -> EndingOfDaemon {
     let (interruption, notice) = (interruption.clone(), notice.clone());
     EndingOfDaemon {
@@ -67,7 +68,7 @@ fn ending(interruption: &Interruption, notice: &Notice) -> EndingOfDaemon {
     }
 }
 
-/// Told at the end.
+/// The report at the daemon's end.
 #[derive(Debug, Serialize)]
 struct DaemonReport {
     pid: u32,
@@ -77,7 +78,7 @@ struct DaemonReport {
     stopped_by: Option<&'static str>,
 }
 
-/// What begins to listen, once this process is the daemon: the server that answers is kept in `server`.
+/// Returns a function that begins to listen when this process is the daemon; it keeps the server in `server`.
 fn listener(
     context: &mut Context,
     args: &DaemonArgs,
@@ -94,7 +95,7 @@ fn listener(
         let listeners = match asked.as_deref() {
             Some("none") => bind(None)?,
             Some(address) => bind(Some(address))?,
-            // Another daemon of this machine may have the usual address: the socket remains.
+            // Another daemon of this machine may have the default address; the socket remains.
             None => match bind(Some(USUAL_ADDRESS)) {
                 Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
                     warn!(event = events::LISTENING, "{e}; only the socket is served");
@@ -110,7 +111,7 @@ fn listener(
         let log = tells_requests.then(|| Box::new(tell_request) as RequestLog);
         let settings = HttpSettings { dir: dir.clone(), loaded, log };
         let started = Server::start(settings, listeners)?;
-        // Nobody else has put one there: this is called once.
+        // The value is set only once, because this is called once.
         let _ = server.set(started);
         Ok(listening)
     }))
@@ -193,7 +194,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         }
     }
     match served {
-        // Told to end while it recovered: the next start recovers.
+        // The daemon was told to end while it recovered: the next start recovers.
         Err(DaemonError::NotRecovered { outcome: RecoveryOutcome::Cancelled, .. })
             if interruption.signal().is_some() => {}
         other => other.map_err(of_daemon)?,

@@ -1,6 +1,6 @@
-//! SIGHUP: the daemon reads its configuration anew. Requests are answered by it from then on, and what works is given
-//! it with its next round; which keys have changed, and which of them count only after a restart, is told in the
-//! daemon's log and in the audit trail. A configuration that cannot be used is told, and the old one kept.
+//! SIGHUP: the daemon reads its configuration anew. Later requests use it at once, and the daemon's work from
+//! its next round on. The daemon's log and the audit trail say which keys have changed, and which of them
+//! count only after a restart. A configuration that cannot be used is reported, and the old one stays.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::http::Server;
 use crate::interruption::Interruption;
 use crate::output::Output;
 
-/// What a daemon has taken hold of when it comes up: its folder, its address, how its queue's log is written.
+/// Settings that a daemon uses only when it starts: its folder, its address, how its queue's log is written.
 const AT_START: &[&str] = &["state_dir", "lock_wait", "daemon.listen", "queue.segment_bytes"];
 
 /// The signal, and what it led to.
@@ -32,7 +32,7 @@ pub(crate) struct Hangup {
     interruption: Interruption,
     actor: Actor,
     dir: StateDir,
-    /// Given on the command line: then the configuration's do not count.
+    /// The number from the command line, if given: it overrides the configuration.
     workers: Option<usize>,
     loaded: RefCell<Loaded>,
     config: RefCell<Option<DaemonConfig>>,
@@ -59,7 +59,7 @@ impl Hangup {
         })
     }
 
-    /// What the daemon is to work by from now on, when there is anything new.
+    /// Returns the configuration to use from now on, when there is a new one.
     pub(crate) fn config(&self) -> Option<DaemonConfig> {
         self.config.borrow_mut().take()
     }
@@ -102,14 +102,14 @@ impl Hangup {
         Ok((loaded, config))
     }
 
-    /// Requests are about this daemon's state directory, wherever the next one is to be.
+    /// Keeps this daemon's state directory: requests are about it, wherever the next daemon's is to be.
     fn at_its_place(&self, mut loaded: Loaded) -> Result<Loaded, CliError> {
         let root = self.dir.paths.root().as_os_str();
         Arc::make_mut(&mut loaded.configuration).apply_flag("state_dir", "--state-dir", root)?;
         Ok(loaded)
     }
 
-    /// One that writes nowhere.
+    /// Returns a context that writes nowhere.
     fn context(&self, loaded: Loaded) -> Context {
         Context::new(Output::nowhere(), self.interruption.clone(), self.globals.clone(), "daemon")
             .configured(loaded)

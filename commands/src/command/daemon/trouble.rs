@@ -1,4 +1,4 @@
-//! What a daemon says of its deliveries and requests: through the log, for it has no terminal.
+//! What a daemon reports about its deliveries and requests: in the log, because it has no terminal.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use recovery::daemon::Trouble;
 use recovery::logging::{Repeats, events};
 use tracing::info;
 
-/// What keeps deliveries from being recorded, as often as it is told.
+/// Logs what keeps deliveries from being recorded, each time it is reported.
 pub(crate) fn trouble_to_log() -> Trouble {
     let repeats = Repeats::new("deliveries cannot be recorded");
     Arc::new(move |line| repeats.failed(&line))
 }
 
-/// For those who gave `-v`.
+/// Prints a line for each request with `-v`.
 pub(crate) fn tell_request(line: &str) {
     info!(event = events::REQUEST, "{line}");
 }

@@ -77,10 +77,12 @@ fn before(context: &mut Context, stage: &mut Stage, facts: &mut Facts) -> Result
     for role in running {
         facts.acknowledged.push(stage.submit(role)?);
     }
-    // Before the others come: one of them with a higher priority would take the place of a slow starter.
+    // All of these must start before the others are submitted: one of the others with a higher priority would
+    // take the place of a slow starter.
     stage.wait_until("all workers are at work", |stage| {
         let all = running.iter().all(|r| stage.has_begun(r.name));
-        // The checkpoint, not what was counted: between the two the job would count a number again.
+        // The checkpoint decides, not what was counted: a job that was killed between the two counts a number
+        // again.
         let saved = running.iter().find(|r| r.counts).and_then(|r| stage.checkpoint_of(r.name));
         Ok((all && saved == Some(COUNTED_BEFORE)).then_some(()))
     })?;

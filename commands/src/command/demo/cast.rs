@@ -1,4 +1,4 @@
-//! The jobs of the demonstration, and what has to become of each.
+//! The jobs of the demonstration, and how each must end.
 
 use recovery::queue::JobStatus;
 
@@ -25,7 +25,7 @@ pub(super) struct Role {
     pub(super) repository: Option<&'static str>,
     pub(super) priority: i32,
     pub(super) fate: Fate,
-    /// With which its command ends.
+    /// The exit status of its command.
     pub(super) exit_code: i32,
     /// Counts to [`COUNT_TO`], with a checkpoint after each number.
     pub(super) counts: bool,
@@ -35,7 +35,7 @@ pub(super) struct Role {
 pub(super) const COUNT_TO: u32 = 40;
 /// The counting job is killed when it has come so far.
 pub(super) const COUNTED_BEFORE: u32 = 17;
-/// As many jobs run at the same time as run when the daemon is killed: the others wait.
+/// How many jobs run at the same time, and so when the daemon is killed; the others wait.
 pub(super) const WORKERS: usize = 6;
 /// The repository that a command outside of the queue holds.
 pub(super) const LOCKED_REPOSITORY: &str = "docs";
@@ -54,7 +54,7 @@ const fn counts(role: Role) -> Role {
     Role { counts: true, ..role }
 }
 
-/// In the order in which they are submitted: the first [`WORKERS`] run when the daemon is killed.
+/// All jobs in the order in which they are submitted: the first [`WORKERS`] run when the daemon is killed.
 pub(super) const CAST: [Role; 15] = [
     role("build-web", Some("web"), 0, Fate::Survives),
     ends_with(4, role("lint-docs", None, 0, Fate::Survives)),
@@ -94,7 +94,7 @@ impl Role {
         if self.fate == Fate::DiesAndIsHeld { "hold" } else { "requeue" }
     }
 
-    /// How it has to stand right after the recovery: status, attempt.
+    /// Returns its required status and attempt right after the recovery.
     pub(super) fn recovered(&self) -> (JobStatus, u32) {
         match self.fate {
             Fate::Survives => (JobStatus::Running, 1),
@@ -105,7 +105,7 @@ impl Role {
         }
     }
 
-    /// How it has to stand at the end: status, attempt, exit status.
+    /// Returns its required status, attempt and exit status at the end.
     pub(super) fn at_the_end(&self) -> (JobStatus, u32, Option<i32>) {
         match self.fate {
             Fate::DiesAndIsHeld => (JobStatus::Crashed, 1, None),

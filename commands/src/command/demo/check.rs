@@ -1,4 +1,4 @@
-//! Whether the facts are as they have to be. Every check names what is wrong; none looks at the stage.
+//! Checks whether the facts are as they must be. Every check names what is wrong; none reads the stage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use super::cast::{
 };
 use super::facts::{Event, Facts, JobFact, Witness};
 
-/// One promise, and what speaks against it.
+/// One promise, and the facts that contradict it.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Check {
-    /// In kebab-case.
+    /// Its name, in kebab-case.
     pub(super) check: &'static str,
     /// The promise in words.
     pub(super) promise: &'static str,
@@ -87,7 +87,7 @@ fn ended_alone(facts: &Facts) -> Vec<String> {
     wrong
 }
 
-/// Status and attempt after the recovery, of the roles that `of` chooses.
+/// Compares status and attempt after the recovery, for the roles that `of` selects.
 fn recovered_as_due(facts: &Facts, of: impl Fn(&Role) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for role in CAST.iter().filter(|r| of(r)) {

@@ -1,4 +1,4 @@
-//! Every check is fed right facts once and wrong ones many times: a demonstration that cannot fail shows
+//! Each check gets right facts once and wrong ones many times: a demonstration that cannot fail shows
 //! nothing.
 
 use recovery::queue::{Claim, JobStatus};
@@ -6,7 +6,7 @@ use recovery::queue::{Claim, JobStatus};
 use super::*;
 use crate::command::demo::facts::{LockFact, RecoveryFact, read_counted, read_witness};
 
-/// What is seen when all goes well.
+/// Returns the facts when all goes well.
 fn good() -> Facts {
     let fact = |name: &str, status, attempt, exit_code, claim| JobFact {
         job_id: name.to_owned(),
@@ -62,7 +62,7 @@ fn witness() -> String {
     text
 }
 
-/// Which checks do not hold when the facts are changed.
+/// Returns the checks that fail when the facts are changed.
 fn broken(change: impl FnOnce(&mut Facts)) -> Vec<&'static str> {
     let mut facts = good();
     change(&mut facts);

@@ -1,4 +1,4 @@
-//! What a crash does: processes vanish, and files are left half written.
+//! The effects of a crash: processes vanish, and files are left half written.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub(super) fn kill_job(stage: &Stage, name: &str) -> Result<(), CliError> {
     let (Some(sentinel), Some(command)) = (sentinel.whole(), command.whole()) else {
         return Err(failed("kill a job", &format!("{name} has no whole sentinel")));
     };
-    // The supervisor first: it would record the command's end.
+    // The supervisor is killed first: it would record the command's end.
     let tree = descendants(&process_table(), sentinel.supervisor);
     for process in tree.into_iter().chain([command.command]) {
         end_process(process, 5_000).map_err(|e| failed("kill a job", &e))?;
@@ -39,8 +39,8 @@ pub(super) fn kill_job(stage: &Stage, name: &str) -> Result<(), CliError> {
     stage.witness(&format!("killed {name} {}", sentinel.attempt))
 }
 
-/// Damages three files, one of them the record of the job `lost_record`, which has one; their paths below the state
-/// directory.
+/// Damages three files, one of them the record of the job `lost_record`, which has one; returns their paths
+/// below the state directory.
 pub(super) fn damage(stage: &Stage, lost_record: &str) -> Result<Vec<String>, CliError> {
     let dir = &stage.dir;
     let record = dir.paths.job(lost_record).map_err(|e| failed("find a job", &e))?.record;
@@ -48,12 +48,12 @@ pub(super) fn damage(stage: &Stage, lost_record: &str) -> Result<Vec<String>, Cl
     Ok(damaged.iter().map(|path| shown(path, dir.paths.root())).collect())
 }
 
-/// The writer was killed in the middle of a record: half of one more stands at the end of the log.
+/// Appends half a record to the log, as if the writer had been killed in the middle of it.
 fn half_a_record(dir: &StateDir) -> Result<PathBuf, CliError> {
     let segments = SegmentFile::list(&dir.paths.queue_log())?;
     let path = segments.last().ok_or_else(|| failed("damage the log", &"it has no segment"))?.path.clone();
     let content = content_of(&path)?;
-    // Behind the last record come zeros: the segment was preallocated.
+    // Zeros follow the last record: the segment was preallocated.
     let end = content.iter().rposition(|&b| b != 0).map_or(0, |at| at + 1);
     let last = content[..end].strip_suffix(b"\n").unwrap_or(&content[..end]);
     let line = last.rsplit(|&b| b == b'\n').next().unwrap_or_default();
@@ -61,7 +61,7 @@ fn half_a_record(dir: &StateDir) -> Result<PathBuf, CliError> {
     Ok(path)
 }
 
-/// A page of the newest snapshot went to the wrong place.
+/// Overwrites a part of the newest snapshot, as if a page had been written to the wrong place.
 fn overwritten_snapshot(dir: &StateDir) -> Result<PathBuf, CliError> {
     let snapshots = SnapshotFile::list(&dir.paths.queue())?;
     let newest = snapshots.first().ok_or_else(|| failed("damage a snapshot", &"there is none"))?;
@@ -71,7 +71,7 @@ fn overwritten_snapshot(dir: &StateDir) -> Result<PathBuf, CliError> {
     Ok(newest.path.clone())
 }
 
-/// A file whose name reached the disk and whose content did not.
+/// Empties a file, as if its name had reached the disk and its content had not.
 fn emptied(dir: &StateDir, path: PathBuf) -> Result<PathBuf, CliError> {
     dir.disk.open(&path)?.truncate(0)?;
     Ok(path)

@@ -1,4 +1,4 @@
-//! What was seen on the stage. Plain data: checks and pictures are made from it and from nothing else.
+//! What was seen on the stage, as plain data: checks and pictures use nothing else.
 
 use std::path::Path;
 
@@ -16,24 +16,24 @@ pub(super) struct Facts {
     pub(super) acknowledged: Vec<String>,
     /// The jobs right before the daemon was killed, in order of submission.
     pub(super) before: Vec<JobFact>,
-    /// Who waited then, the next first.
+    /// The waiting jobs at that moment, the next first.
     pub(super) line_before: Vec<String>,
     /// What the crash damaged.
     pub(super) damaged: Vec<String>,
     pub(super) recovery: RecoveryFact,
     /// The jobs when the recovery was over.
     pub(super) recovered: Vec<JobFact>,
-    /// Who waited then, the next first.
+    /// The waiting jobs at that moment, the next first.
     pub(super) line_after: Vec<String>,
     /// What the recovery did with the repositories' locks.
     pub(super) locks: Vec<LockFact>,
-    /// From which files something is in quarantine.
+    /// The files of which something is in quarantine.
     pub(super) quarantined: Vec<String>,
     /// The jobs when everything had ended.
     pub(super) end: Vec<JobFact>,
-    /// What jobs and crash told, in the order in which it happened.
+    /// What the jobs and the crash wrote into the witness file, in the order in which it happened.
     pub(super) witness: Vec<Witness>,
-    /// What the counting job counted: the number and the attempt.
+    /// What the counting job wrote: the number and the attempt.
     pub(super) counted: Vec<(u32, u32)>,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct RecoveryFact {
     pub(super) phases: Vec<(String, String, String)>,
 }
 
-/// What a line of the witness file tells.
+/// The event in a line of the witness file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Event {
@@ -96,13 +96,14 @@ impl JobFact {
     }
 }
 
-/// The jobs, and who waits.
+/// Returns the jobs, and those that wait.
 pub(super) fn jobs_of(state: &QueueState) -> (Vec<JobFact>, Vec<String>) {
     (state.jobs().map(JobFact::of).collect(), state.queued().map(|j| j.id.to_string()).collect())
 }
 
 impl Facts {
-    /// How everything ended. The log tells in which order the jobs were claimed after the record `since`.
+    /// Notes how everything ended. The log shows in which order the jobs were claimed after the record
+    /// `since`.
     pub(super) fn see_end(&mut self, dir: &StateDir, queue: &Queue, since: u64) -> Result<(), QueueError> {
         self.end = jobs_of(queue.state()).0;
         for (fact, job) in self.end.iter_mut().zip(queue.state().jobs()) {
@@ -116,7 +117,7 @@ impl Facts {
         Ok(())
     }
 
-    /// What the recovery did, from its record and from the queue that it handed on.
+    /// Notes what the recovery did, from its record and from the queue that it returned.
     pub(super) fn see_recovery(&mut self, dir: &StateDir, record: &RecoveryRecord, queue: Option<&Queue>) {
         let snapshot = &record.snapshot;
         let phases = snapshot.phases.iter().map(|p| {
@@ -137,7 +138,7 @@ impl Facts {
     }
 }
 
-/// As the record keeps them: the same that `locks recovered` shows.
+/// Returns the locks from the record: the same that `locks recovered` shows.
 fn locks_of(record: &RecoveryRecord) -> Vec<LockFact> {
     let listed = record.details.get("locks").and_then(|d| d.get("locks")?.as_array().cloned());
     let text = |lock: &serde_json::Value, member: &str| {
@@ -156,7 +157,7 @@ pub(super) fn shown(path: &Path, root: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 
-/// The lines of the witness file; a line that is none is left out, and missed by the checks.
+/// Parses the lines of the witness file. An invalid line is left out, and the checks miss it.
 pub(super) fn read_witness(text: &str) -> Vec<Witness> {
     let line = |line: &str| {
         let mut words = line.split_ascii_whitespace();

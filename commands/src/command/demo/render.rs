@@ -11,7 +11,7 @@ use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
 
-/// So wide are the lines that are broken.
+/// The width at which lines are broken, in columns.
 const WIDTH: usize = 100;
 
 /// The whole report.

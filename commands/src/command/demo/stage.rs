@@ -25,11 +25,11 @@ use crate::error::{CliError, ErrorKind};
 use crate::internal::own_program;
 use crate::interruption::Interruption;
 
-/// After this long the demonstration gives up: something does not happen at all.
+/// How long the demonstration waits for something before it gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at something that is waited for.
+/// The pause between two looks at something that is awaited.
 const TURN: Duration = Duration::from_millis(10);
-/// In the environment of everything that runs on the stage.
+/// The variable in the environment of everything that runs on the stage.
 const MARK: &str = "RECOVERY_DEMO_STAGE";
 
 const SCRIPT: &[u8] = include_bytes!("job.sh");
@@ -64,12 +64,12 @@ impl Stage {
         Ok(Stage { folder: Some(folder), root, dir, interruption, begun, daemon: None, lock_holder: None })
     }
 
-    /// Since when it stands.
+    /// Returns the milliseconds since the stage was set.
     pub(super) fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The folder stays; where it is.
+    /// Keeps the folder; returns its path.
     pub(super) fn keep(&mut self) -> PathBuf {
         if let Some(folder) = self.folder.take() {
             let _ = folder.keep(); // Its path is `root`.
@@ -77,7 +77,7 @@ impl Stage {
         self.root.clone()
     }
 
-    /// This program on this stage, cut off from the user's configuration.
+    /// Returns a command of this program on this stage, without the user's configuration.
     fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(own_program());
         for (name, _) in our_variables() {
@@ -89,7 +89,8 @@ impl Stage {
         command
     }
 
-    /// The next daemon takes no snapshot, which would remove the records that tell who was started when.
+    /// Configures the next daemon to take no snapshot, which would remove the records that show who was
+    /// started when.
     pub(super) fn keep_the_log(&self) -> Result<(), CliError> {
         Ok(replace(&self.dir.disk, &self.root.join("config.toml"), NO_SNAPSHOTS)?)
     }
@@ -108,7 +109,8 @@ impl Stage {
         let log = || self.dir.disk.open_append(&self.root.join("daemon.log"));
         let workers = WORKERS.to_string();
         let mut command = self.program(&["daemon", "--workers", &workers]);
-        // An own group: Ctrl-C on the terminal is for the demonstration, which ends the daemon itself.
+        // The process group is separate: Ctrl-C on the terminal is for the demonstration, which ends the
+        // daemon itself.
         command.stdout(log()?).stderr(log()?).process_group(0);
         let child = command.spawn().map_err(|e| failed("start a daemon", &e))?;
         let pid = child.id();
@@ -154,7 +156,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Submits a job by the command line; the id that was printed.
+    /// Submits a job by the command line; returns the id that was printed.
     pub(super) fn submit(&self, role: &Role) -> Result<String, CliError> {
         let priority = format!("--priority={}", role.priority);
         let mut arguments = vec!["submit", "--id", role.name, &priority, "--on-crash", role.on_crash()];
@@ -198,7 +200,7 @@ impl Stage {
         file.write_all(format!("{line}\n").as_bytes()).map_err(|e| failed("write to the witness file", &e))
     }
 
-    /// Whether the first attempt of a job has told its start.
+    /// Whether the first attempt of a job has written its start.
     pub(super) fn has_begun(&self, name: &str) -> bool {
         self.read("witness").lines().any(|line| line == format!("start {name} 1"))
     }
@@ -239,7 +241,7 @@ impl Stage {
         }
     }
 
-    /// Ends everything that bears the stage's mark, until nothing does.
+    /// Ends every process that bears the stage's mark, until there is none.
     fn clear(&mut self) {
         let mark = format!("{MARK}={}", self.root.display());
         for _ in 0..50 {
@@ -262,7 +264,7 @@ impl Drop for Stage {
     }
 }
 
-/// Nobody is left to be told when it cannot be ended.
+/// Ends a process. An error has no receiver.
 fn end(process: ProcessIdentity) {
     let _ = end_process(process, 2_000);
 }

@@ -14,7 +14,7 @@ impl Show for CancelJobs {
     }
 
     fn remark(&self, report: &CancelReport, output: &mut Output) {
-        // Where none was cancelled the error says why.
+        // When none was cancelled, the error says why.
         if !report.cancelled.is_empty() && !output.is_json() {
             for refused in &report.refused {
                 output.warning(&format!("job {}: {}", refused.job_id, refused.detail));

@@ -11,12 +11,12 @@ impl Show for ShowOutput {
     fn show(&self, _report: &OutputReport, _text: &mut Text) {}
 }
 
-/// It was printed as it came.
+/// The output was printed as it came.
 impl Show for PrintOutput {
     fn show(&self, _report: &Printed, _text: &mut Text) {}
 }
 
-/// A document has the output when all of it is there.
+/// Prints the output. With `--json` the document has the output, when all of it is there.
 pub(crate) fn output(context: &mut Context, request: &PrintOutput) -> Result<Ending, CliError> {
     if !context.output.is_json() {
         return operate(context, request);

@@ -1,4 +1,4 @@
-//! `jobs prune`: jobs that are over, and old enough, go with all they left.
+//! `jobs prune`: removes jobs that are over and old enough, with everything that they left.
 
 use recovery::operations::jobs::{JobsPruned, PruneJobs};
 use recovery::state::{Clock, human};

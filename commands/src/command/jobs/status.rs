@@ -1,4 +1,4 @@
-//! `jobs status`: what runs, and what the last recovery made of what was running.
+//! `jobs status`: what runs, and what the last recovery did with what was running.
 
 use recovery::jobs::Liveness;
 use recovery::operations::jobs::JobsStatusRequest;

@@ -1,7 +1,7 @@
-//! `lock REPO -- CMD`: a command under a repository's lock.
+//! `lock REPO -- CMD`: runs a command under a repository's lock.
 //!
-//! SIGTERM, and a lost terminal, end command and `lock`. Stdout is the command's. With `--json` it is the report's, and
-//! what the command prints goes to stderr.
+//! SIGTERM, and a lost terminal, end the command and `lock`. Stdout is the command's. With `--json` it is the
+//! report's, and what the command prints goes to stderr.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -45,13 +45,13 @@ struct LockReport {
     lock_id: Option<String>,
     /// The fencing number.
     token: Option<FencingNumber>,
-    /// Of the command; 128 and the signal's number when a signal ended it.
+    /// The exit status of the command; 128 plus the signal's number when a signal ended it.
     exit_status: Option<i32>,
     given_back: bool,
 }
 
 pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending, CliError> {
-    // Before a state directory is made for it.
+    // This check comes before a state directory is made for it.
     encode(&args.repository).map_err(LockRefused::from)?;
     if context.is_dry_run() {
         return rehearse(context, args);
@@ -118,7 +118,7 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
     Ok(Ending::Command(u8::try_from(ran.status & 0xFF).unwrap_or(1)))
 }
 
-/// Names the program only: arguments may be secrets.
+/// Describes the command by its program only: arguments may be secrets.
 fn detail(grant: &LockGrant, command: &[OsString]) -> String {
     let program = command.first().and_then(|program| Path::new(program).file_name()).unwrap_or_default();
     format!("lock id {}; fencing number {}; for {}", grant.lock_id, grant.token, program.display())

@@ -1,4 +1,4 @@
-//! `retry phase NAME`: tries a phase of the recovery again, and what waits for it.
+//! `retry phase NAME`: tries a phase of the recovery again, with its dependents.
 
 use recovery::operations::recovery::RetryPhase;
 use recovery::recovery::PhaseStatus;

@@ -45,7 +45,7 @@ pub(crate) fn cmd_scan(context: &mut Context, args: &ScanArgs) -> Result<Ending,
     Ok(if args.exit_code && !report.findings.is_empty() { Ending::Findings } else { Ending::Done })
 }
 
-/// One line a finding; cron mails whatever is printed.
+/// Prints one line for each finding; cron mails whatever is printed.
 fn render(text: &mut Text, report: &ScanReport, only_changes: bool) {
     for f in &report.findings {
         text.toned(tone_of(f.severity), format!("{}: {}: {} [{}]", f.severity, f.object, f.sentence, f.code));

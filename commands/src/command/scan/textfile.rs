@@ -8,7 +8,7 @@ use recovery::report::orphans::{KindTotals, ScanReport};
 
 use crate::error::CliError;
 
-/// Replaces the file, readable by everybody: another user's collector reads it.
+/// Replaces the file and makes it readable for everybody: another user's collector reads it.
 pub(crate) fn write_textfile(report: &ScanReport, file: &Path) -> Result<(), CliError> {
     let disk = Disk::real();
     replace(&disk, file, figures(report).as_bytes())?;

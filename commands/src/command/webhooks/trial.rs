@@ -1,4 +1,4 @@
-//! `webhooks test`: whether a receiver can be reached, now and from here.
+//! `webhooks test`: checks whether a receiver can be reached, now and from here.
 
 use recovery::operations::webhooks::{TestWebhook, WebhookTest};
 use recovery::state::human;

@@ -9,12 +9,12 @@ use crate::output::Output;
 use crate::paint::Tone;
 use crate::text::Text;
 
-/// What leads out of a verdict that cannot be given.
+/// Shows the way out of a verdict that cannot be given.
 pub(crate) fn remark(report: &WhyLock, output: &mut Output) {
     if report.verdict != "unknown" {
         return;
     }
-    // Both refuse what can be proven to live.
+    // Both refuse a lock whose holder provably lives.
     let can_repair = report.repair.as_ref().is_some_and(|repair| repair.action.is_some());
     let out = match &report.lock.lock.job_id {
         _ if can_repair => "repair locks".to_owned(),

@@ -14,7 +14,7 @@ use super::text::{Kind, Text};
 /// So many jobs are remembered until they begin.
 const WAITING: usize = 100_000;
 
-/// See the module.
+/// The counters since the daemon started; see the module.
 #[derive(Debug, Default)]
 pub(in crate::http) struct Observed(Mutex<Seen>);
 
@@ -29,7 +29,7 @@ struct Seen {
     deliveries: ByLabel,
     /// The last attempt that was counted.
     delivered_until: String,
-    /// What was there when the daemon started is not counted.
+    /// Whether counting has begun: what existed when the daemon started is not counted.
     has_begun: bool,
 }
 

@@ -7,7 +7,7 @@ use super::fixed_routes;
 use super::operation::operation;
 use crate::http::resources;
 
-/// Paths, and what they refer to.
+/// Returns the paths, and the schemas that they refer to.
 pub(in crate::http) fn description() -> Value {
     let mut schemas = Schemas::new();
     let mut paths: Map<String, Value> = Map::new();
