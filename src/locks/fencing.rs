@@ -9,50 +9,15 @@
 //! the last granted number. When the metadata is damaged, this copy names the holder of the last grant; it does
 //! not tell whether that grant was given back, so the lock counts as held.
 
-use std::fmt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+use super::fencing_number::FencingNumber;
 use super::metadata::{LockMetadata, MetadataRead, parse as parse_metadata};
 use crate::durable::{DiskError, DiskFile, IoContext};
 use crate::state::Timestamp;
 
 const LENGTH: usize = 30;
-
-/// The number of a grant: higher than that of every grant of the repository before. A resource that remembers the
-/// highest number that it has seen refuses a holder that lost its lock.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub struct FencingNumber(u64);
-
-impl FencingNumber {
-    /// As it was stored.
-    pub const fn new(number: u64) -> FencingNumber {
-        FencingNumber(number)
-    }
-
-    /// As it is shown and stored.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// The number of the next grant: above this one, and above `floor`.
-    pub(super) fn next(self, floor: u64) -> FencingNumber {
-        FencingNumber(self.0.max(floor).saturating_add(1))
-    }
-}
-
-impl fmt::Display for FencingNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The content of the `.lock` file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,19 +66,19 @@ pub(super) fn last_grant(path: &Path, repository: &str) -> Option<LockMetadata> 
 }
 
 fn format(token: FencingNumber) -> String {
-    let digits = format!("{:020}", token.0);
+    let digits = format!("{:020}", token.get());
     format!("{digits} {:08x}\n", crc32fast::hash(digits.as_bytes()))
 }
 
 fn parse(bytes: &[u8; LENGTH]) -> Option<FencingNumber> {
-    let token = FencingNumber(std::str::from_utf8(&bytes[..20]).ok()?.parse().ok()?);
+    let token = FencingNumber::new(std::str::from_utf8(&bytes[..20]).ok()?.parse().ok()?);
     (format(token).as_bytes() == bytes).then_some(token)
 }
 
 /// The number of the last grant, from the two copies. When both are lost, the number is unknown; the present time
 /// in milliseconds is then used, because it is far above any count of grants.
 pub(super) fn last(stored: Stored, metadata: &MetadataRead, now: Timestamp) -> FencingNumber {
-    let unknowable = FencingNumber(u64::try_from(now.as_millis()).unwrap_or(0));
+    let unknowable = FencingNumber::new(u64::try_from(now.as_millis()).unwrap_or(0));
     match (stored, metadata) {
         (Stored::Number(n), MetadataRead::Whole(m)) => n.max(m.token),
         (Stored::Number(n), _) => n,
@@ -129,7 +94,7 @@ mod tests {
 
     #[test]
     fn fencing_number_round_trip_and_damage() {
-        for token in [0, 1, 42, u64::MAX].map(FencingNumber) {
+        for token in [0, 1, 42, u64::MAX].map(FencingNumber::new) {
             let text = format(token);
             let mut bytes: [u8; LENGTH] = text.as_bytes().try_into().unwrap();
             assert_eq!(parse(&bytes), Some(token));
@@ -141,7 +106,7 @@ mod tests {
     #[test]
     fn fencing_number_never_falls() {
         let now = Timestamp::from_millis(1_772_000_000_000);
-        let number = FencingNumber;
+        let number = FencingNumber::new;
         let damaged = MetadataRead::Damaged { why: String::new() };
         assert_eq!(last(Stored::Nothing, &MetadataRead::Missing, now), number(0));
         assert_eq!(last(Stored::Number(number(9)), &MetadataRead::Missing, now), number(9));

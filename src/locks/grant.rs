@@ -15,7 +15,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::fencing;
-use super::fencing::FencingNumber;
+use super::fencing_number::FencingNumber;
 use super::metadata::{LockMetadata, LockState, MetadataRead, read_metadata, writing};
 use super::request::{LockRefused, LockRequest};
 use crate::durable::{DiskError, FileLock, LockError, error_chain};

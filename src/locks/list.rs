@@ -4,8 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fencing::FencingNumber;
 use super::fencing::{self, Stored};
+use super::fencing_number::FencingNumber;
 use super::folder::repositories;
 use super::inspector::LockInspector;
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead, read_metadata};

@@ -25,7 +25,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fencing::FencingNumber;
+use super::fencing_number::FencingNumber;
 use crate::durable::seeded_bug::SeededBug;
 use crate::durable::write_in_place;
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};

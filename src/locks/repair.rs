@@ -8,8 +8,8 @@
 //! It also gives back locks of dead holders, and rewrites a fencing number whose own copy was lost, so that the
 //! next damage does not cost the number.
 
-use super::fencing::FencingNumber;
 use super::fencing::{self, Stored, last_grant};
+use super::fencing_number::FencingNumber;
 use super::folder::repositories;
 use super::inspector::LockInspector;
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead, read_metadata, writing};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::acquire::acquire;
 use super::caller::Caller;
 use super::command::{CommandEnd, Told, UnderGrant};
-use super::fencing::FencingNumber;
+use super::fencing_number::FencingNumber;
 use super::grant::{GiveBackError, LockGrant};
 use super::held_by::HeldBy;
 use super::marks::{

@@ -12,8 +12,9 @@ use crate::system::{memory_high_water, runs_own_program};
 
 const FIRST: Duration = Duration::from_millis(4);
 const LONGEST: Duration = Duration::from_secs(2);
-/// Memory that the process may have taken between its record and its exec, in bytes.
-const SLACK: u64 = 512 << 10;
+/// The part of its memory that the process may still take between its record and its exec. Pages of its program that
+/// come into memory only then count too, and a busy machine maps more of them at once.
+const GROWTH: u64 = 8;
 
 /// The high-water mark of one process.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Peak {
     /// The peak in bytes, from the readings and the kernel's sum; `before` is the process's peak before exec.
     /// `None` when the command used less than that, and was never read.
     pub(super) fn most(&self, added_up: Option<u64>, before: Option<u64>) -> Option<u64> {
-        let own = added_up.filter(|bytes| before.is_none_or(|before| *bytes > before + SLACK));
+        let own = added_up.filter(|bytes| before.is_none_or(|before| *bytes > before + before / GROWTH));
         own.max(self.seen)
     }
 }
@@ -65,6 +66,7 @@ mod tests {
         let mib = |n: u64| Some(n << 20);
         assert_eq!(peak(mib(2)).most(mib(12), mib(12)), mib(2));
         assert_eq!(peak(None).most(mib(12), mib(12)), None);
+        assert_eq!(peak(mib(2)).most(mib(40), mib(39)), mib(2), "it grew before its exec");
         assert_eq!(peak(mib(2)).most(mib(50), mib(12)), mib(50), "a descendant, or later than the last look");
         assert_eq!(peak(mib(60)).most(mib(50), mib(12)), mib(60));
         assert_eq!(peak(None).most(mib(12), None), mib(12), "nothing tells what it had");
