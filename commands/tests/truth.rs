@@ -299,7 +299,7 @@ fn what_cannot_be_looked_at_is_unknown_and_what_is_damaged_is_critical() {
     let elsewhere = scene.place.path("nothing-here");
     let (code, line) = nagios(&scene, &["--state-dir", &elsewhere.display().to_string()]);
     assert!(code == 3 && line.starts_with("RECOVERYCTL UNKNOWN - "), "{code} {line}");
-    std::fs::write(scene.place.state().join("state.json"), "XXXX").unwrap();
+    std::fs::write(scene.place.state().join("state.json"), "no JSON").unwrap();
     let (code, line) = nagios(&scene, &[]);
     assert!(code == 2 && line.starts_with("RECOVERYCTL CRITICAL - "), "{code} {line}");
 }

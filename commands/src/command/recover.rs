@@ -26,7 +26,7 @@ pub(crate) struct RecoverArgs {
     tui: bool,
 }
 
-const ABOUT: &str = "Run the recovery sequence: queue, locks, jobs; what is damaged is repaired or named";
+const ABOUT: &str = "Run the recovery: what a crash left is judged and settled, damage is repaired or named";
 
 pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<Ending, CliError> {
     let is_shown = args.tui && tui_recovery::is_possible(&context.output);

@@ -67,9 +67,9 @@ async fn start(
     })?;
     let (line, rest) = shared.bodies.command(body, principal.role).await?;
     let asked: Asked = serde_json::from_slice(&line)
-        .map_err(|e| Problem::malformed(format!("the first line is no request: {e}")))?;
+        .map_err(|e| Problem::malformed(format!("the first line is not a request: {e}")))?;
     let row = TABLE.iter().find(|row| row.entry.name() == asked.operation).ok_or_else(|| {
-        Problem::invalid(format!("'{}' is no operation of this version", asked.operation))
+        Problem::invalid(format!("'{}' is not an operation of this version", asked.operation))
             .next("compare its version: recoveryctl --version there and here")
     })?;
     if let Some(nearby) = &asked.nearby

@@ -111,7 +111,7 @@ async fn patient<T>(
 /// The report, as the operation's own type.
 pub(super) fn outcome<O: Operation>(target: &Target, ended: Ended) -> Result<Done<O::Report>, CliError> {
     let unread = |e: serde_json::Error| {
-        let message = format!("the daemon at {} answers with another report: {e}", target.name());
+        let message = format!("the daemon at {} answered with a report that this version does not know: {e}", target.name());
         CliError::new(ErrorKind::Failed, message)
             .code("other-version")
             .hint("compare its version: recoveryctl --version there and here")
@@ -125,7 +125,7 @@ pub(super) fn outcome<O: Operation>(target: &Target, ended: Ended) -> Result<Don
         Ended { ending: Some(ending), report: Some(whole), .. } => {
             Ok(Done { report: report(whole)?, ending })
         }
-        Ended { .. } => Err(CliError::internal("the daemon tells of no end")),
+        Ended { .. } => Err(CliError::internal("the daemon answered without saying how the operation ended")),
     }
 }
 

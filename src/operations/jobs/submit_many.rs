@@ -259,7 +259,7 @@ impl Intake<'_, '_> {
                 return Err(OperationError::new(ErrorKind::Failed, message)
                     .code("batch-too-large")
                     .hint("submit it without --all-or-nothing, or in parts")
-                    .hint("each job takes its environment with it; without: --export none"));
+                    .hint("each job carries its environment; add --export none to leave it out"));
             }
         }
         Ok(())

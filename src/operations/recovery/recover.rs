@@ -12,7 +12,7 @@ use crate::recovery::{
 use crate::startup::StartedBy;
 use crate::state::StateDir;
 
-/// Run the recovery sequence: queue, locks, jobs; what is damaged is repaired or named
+/// Run the recovery: what a crash left is judged and settled, damage is repaired or named
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct Recover {
     /// Pass a phase over
