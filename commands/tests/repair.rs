@@ -48,8 +48,8 @@ fn rehearse_run_and_run_again(scene: &Scene, part: &str, status_after: i32) -> V
     done
 }
 
-/// Returns every file of the state directory, with its content, except the log's shared page and the daemon's
-/// files: they change when a process only looks.
+/// Returns every file of the state directory, with its content, except the jobs' output and the log's shared
+/// page, which changes when a process only looks.
 fn everything_below(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![scene.place.state()];
