@@ -291,7 +291,7 @@ fn what_cannot_be_told_by_a_name_is_told_of_each_folder_of_a_scan() {
     drop(holder);
 }
 
-/// At any depth, a folder that is used elsewhere without a name does not count as used for ever.
+/// At any depth, a file that is used elsewhere without a name does not make a folder count as used for ever.
 #[test]
 fn folder_deeper_than_descriptors_are_kept_is_told_from_others() {
     if !is_root() {

@@ -186,8 +186,8 @@ impl Command {
         }
     }
 
-    /// Whether it changes the state directory itself; other changes are operations, which make these checks
-    /// themselves.
+    /// Whether it changes the state directory itself, so that a copy must be refused before; other changes are
+    /// operations, which refuse a copy themselves.
     fn changes_by_itself(&self) -> bool {
         matches!(
             self,

@@ -222,7 +222,7 @@ fn the_index_tool_runs_as_the_owner_of_the_workspace_with_nothing_of_the_cleaner
     assert!(!is_done && told.contains("printed: 65534"), "{told}");
 }
 
-/// A tool is taken neither from the workspace by the cleaner's own path nor from the folder that it runs in.
+/// Neither the cleaner's own path nor the folder that the tool is run in lets a tool of the workspace run.
 #[test]
 fn a_tool_is_never_taken_from_the_workspace() {
     let place = Place::new();

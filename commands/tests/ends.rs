@@ -217,8 +217,8 @@ fn daemon_started_in_a_job_outlives_its_cancel_its_time_limit_and_its_crash() {
     both_live(&scene, new, victim);
 }
 
-/// The process that an ordinary user's job leaves when it becomes root for a step: the user may not end it.
-/// Holds the file in which that process notes its PID.
+/// The scene of an ordinary user whose job becomes root for a step, and leaves a process that the user may not end.
+/// That process notes its PID in the witness file `root`.
 struct Ordinary {
     scene: Scene,
     become_root: std::path::PathBuf,

@@ -48,8 +48,8 @@ fn rehearse_run_and_run_again(scene: &Scene, part: &str, status_after: i32) -> V
     done
 }
 
-/// Returns every file of the state directory, with its content, except the log's shared page and the daemon's
-/// files: they change when a process only looks.
+/// Returns every file of the state directory, with its content, except the jobs' output and the log's shared
+/// page, which changes when a process only looks.
 fn everything_below(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![scene.place.state()];
@@ -214,7 +214,7 @@ fn a_jobs_lock_is_restored_from_its_sentinel_when_both_copies_are_lost() {
     running_alone(&scene, "holder", &["--repo", "web"]);
     let lock_id = scene.json(&["locks", "inspect", "web"], 0)["locks"][0]["lock_id"].clone();
     std::fs::write(metadata(&scene), "damaged").unwrap();
-    // The file is written in place, as a disk error would be: its holder still holds it.
+    // The file is changed in place, as by a fault of the disk: its holder still holds it.
     std::fs::write(scene.place.state().join("locks/web.lock"), "damaged too").unwrap();
     let done = rehearse_run_and_run_again(&scene, "locks", 0);
     assert_eq!(acts(&done), [("restore-lock-metadata".to_owned(), "lock:web".to_owned())]);

@@ -95,7 +95,7 @@ enum Variant {
     First(usize),
     /// All changes but this: those of different pages arrive in any order.
     Without(usize),
-    /// The beginning of the write that follows the first changes.
+    /// Only the beginning arrived of the write that follows the first changes, `before` in number.
     Beginning { before: usize, cut: usize },
     /// As [`Variant::Beginning`], with the full length.
     BeginningAtLength { before: usize, cut: usize },

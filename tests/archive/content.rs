@@ -6,7 +6,7 @@ use recovery::archive::archive;
 
 use super::{Scene, has_git_program};
 
-/// When git prints remarks that have nothing to do with the question, not all files are kept; each file is
+/// Remarks of git that have nothing to do with the question do not cause all files to be kept; each file is
 /// counted once.
 #[test]
 fn files_alone_are_kept_whatever_git_remarks() {

@@ -1,5 +1,5 @@
-//! Hostile trees: whatever stands in the place of git's files, no test waits, nothing of the tree is run, and
-//! nothing is read that its author could not have read.
+//! Hostile trees: whatever stands in the place of git's files, nothing is waited for, nothing of the tree is
+//! run, and nothing is read that its author could not have read.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -192,7 +192,7 @@ fn tree_of_another_user_leads_to_nothing_that_the_user_could_not_read() {
             "ln -s $TOP/secret .git/refs/heads/s; ln -s $TOP/secret s; ln -sf $TOP/secret .git/packed-refs",
             true,
         ),
-        // The work is kept there, because what the user may not read proves nothing.
+        // The private repository has the work, but what the user may not read proves nothing.
         (
             "echo w >>f; git commit -qam w; git push -q $TOP/private/repo HEAD:w; git remote add p $TOP/private/repo; \
           git fetch -q p; rm .git/FETCH_HEAD",

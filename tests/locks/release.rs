@@ -1,4 +1,4 @@
-//! Gives a lock back in the holder's name.
+//! Giving a lock back in the holder's place.
 
 use super::bench::{Bench, until};
 use super::other::Other;

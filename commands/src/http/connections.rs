@@ -26,7 +26,7 @@ const MOST: usize = 2048;
 const MOST_FIELDS: usize = 64;
 /// Of a request's head, bytes.
 const LARGEST_HEAD: usize = 16 << 10;
-/// How often overdue connections are searched.
+/// How often the daemon looks for overdue connections.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The pauses after connections that could not be accepted.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));

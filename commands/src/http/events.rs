@@ -140,9 +140,9 @@ async fn stream(shared: &Arc<Shared>, place: Option<u64>, tell: mpsc::Sender<Byt
     }
 }
 
-/// Waits until the log has reached a number, and returns whether it has. A client that has the number from an
-/// answer may be a moment ahead of the thread that follows the log; one that has it from another log would
-/// wait for ever.
+/// Waits until the log has reached a number, for [`LOOK_EVERY`] at most, and returns whether it has. A client
+/// that has the number from an answer may be a moment ahead of the thread that follows the log; one that has
+/// it from another log would wait for ever.
 async fn reached(last: &mut watch::Receiver<Option<u64>>, seq: u64) -> bool {
     let come = last.wait_for(|last| last.is_some_and(|last| last >= seq));
     tokio::time::timeout(LOOK_EVERY, come).await.is_ok_and(|come| come.is_ok())

@@ -184,8 +184,8 @@ async fn write(
     let target = format!("{} {}", head.method, head.uri);
     let carried = shared.pool.run_write(move || {
         let dry_run = given.is_on(DRY_RUN);
-        // Otherwise, what is written from here on would go into another directory than the one that was asked
-        // for.
+        // Without this check, what is written from here on could go into another directory than the one that
+        // was asked for.
         with.dir.disk.check_its_home().map_err(|e| Problem::of(&CliError::from(e), None))?;
         let book = with.book()?;
         let write = Write { shared: &with, principal: &principal, endpoint, given, body, book, target };

@@ -98,7 +98,7 @@ fn folder_above_that_belongs_to_another_user_is_refused() {
         }
     }
     above.run(&state, &["status"]).ends_with(0);
-    // Outside of a user namespace, the account of nobody is like any other.
+    // Outside of a user namespace, the account `nobody` is like any other.
     give(&above.a, (65_534, 65_534), 0o755);
     above.is_refused(&state, &above.a, "chown root");
     give(&above.a, (0, 0), 0o755);

@@ -39,7 +39,7 @@ fn spoil(served: &Served, what: &str) {
     }
 }
 
-/// Undoes what makes the file wrong besides its content.
+/// Removes the second file, beside the token file, that makes the token file wrong.
 fn tidy(served: &Served) {
     let _ = std::fs::remove_file(served.scene.place.state().join("daemon/other"));
 }

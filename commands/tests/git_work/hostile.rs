@@ -143,7 +143,7 @@ fn workspace_of_another_user_waits_with_a_finding_for_a_name_of_a_secret() {
     assert_eq!((mode(&scene.archive("j")), mode(&scene.place.state())), (0o600, 0o700));
 }
 
-/// The configuration names the folders in which git is searched.
+/// The configuration names the folders in which git is looked for.
 #[test]
 fn git_is_never_taken_from_a_folder_that_others_write() {
     if !has_program("git") {

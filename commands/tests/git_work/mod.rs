@@ -1,4 +1,4 @@
-//! Git work of workspaces that are removed: whatever fails while it is searched, proven or kept, nothing of
+//! Git work of workspaces that are removed: whatever fails while it is looked for, proven or kept, nothing of
 //! it is lost.
 #![allow(clippy::disallowed_methods)] // Tests make what is to be kept.
 

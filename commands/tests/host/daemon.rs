@@ -11,7 +11,7 @@ use super::starts::has_finding;
 use crate::common::skipped_by_the_machine;
 use crate::crash::scene::{Daemon, Scene, wait_for};
 
-/// More than the time in which a daemon that is told to end must have ended, on a busy machine.
+/// Longer than a daemon that is told to end may take, on a busy machine.
 const ENDS_WITHIN: Duration = Duration::from_secs(40);
 
 fn ends(mut daemon: Daemon, what: &str) -> Option<i32> {

@@ -108,7 +108,7 @@ fn a_daemon_that_is_to_end_does_so_in_time_although_clients_listen() {
     served.wait_for("stays", "cancelled");
 }
 
-/// Both limits together: a head that never ends is disconnected, a body that never ends gets an answer.
+/// Both limits together: a client whose head never ends is disconnected, one whose body never ends is told so.
 #[test]
 fn who_never_ends_a_request_is_let_go() {
     let served = Served::new();

@@ -66,7 +66,7 @@ fn what_would_happen_is_said_and_nothing_is_changed() {
     assert_eq!(again["details"]["jobs"]["crashed"], 0);
 }
 
-/// Living processes are seen by the locks that they hold and by their identity, though the copy is elsewhere.
+/// Living jobs are seen by the locks that they hold and by their processes, though the copy is elsewhere.
 #[test]
 fn living_jobs_are_alive_in_the_rehearsal_too() {
     let scene = Scene::new();

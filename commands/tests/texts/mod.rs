@@ -1,6 +1,7 @@
 //! What every command says, in one small state directory: exit status, standard output, standard error, and
-//! the report that `--json` prints. The snapshots lie beside this file; `INSTA_UPDATE=always cargo test -p
-//! recoveryctl texts` writes them anew; read the difference before you commit it.
+//! the report that `--json` prints. The snapshots lie beside this file.
+//! `INSTA_UPDATE=always cargo test -p recoveryctl texts` writes them anew; read the difference before you commit
+//! it.
 //!
 //! What differs from run to run (times, ids, processes, places) is replaced, and runs of spaces by two.
 

@@ -19,7 +19,7 @@ pub fn try_folders(binary: &Path, code: &str) -> io::Result<Tally> {
     for file in files {
         place.back_to_base()?;
         let path = place.state().join(&file);
-        // The record of the folder is not valid in a copy of the folder.
+        // The record of the folder's identity is left out of a copy, so this file may be absent.
         if path.exists() {
             fs::remove_file(&path)?;
         }

@@ -48,7 +48,7 @@ impl Jobs {
     /// With the job as it is.
     pub fn expect(&self, id: &str, status: &str, attempt: u64) -> Result<(), String> {
         let job = self.find(id).ok_or_else(|| format!("acknowledged, and lost: {id}"))?;
-        // A running job's attempt is one more than those that ended.
+        // The next attempt's number is one more than the number of attempts so far.
         let attempts = job["attempt"].as_u64().unwrap_or(0);
         if job["status"] == status && attempts + 1 >= attempt { Ok(()) } else { Err(format!("{job}")) }
     }

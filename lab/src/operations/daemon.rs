@@ -85,8 +85,9 @@ fn daemon(stage: &Stage) -> Result<(), Error> {
     }
 }
 
-/// Returns whether `is_so` holds for all jobs in the queue, which is opened at the first look. Their records
-/// are not read: they are outdated where a daemon was killed before it wrote them, until they are rebuilt.
+/// Returns a function that checks whether `is_so` holds for all jobs in the queue, which is opened at the first
+/// look. Their records are not read: they are outdated where a daemon was killed before it wrote them, until they
+/// are rebuilt.
 fn when_all<'a>(dir: &'a StateDir, is_so: &'a dyn Fn(&Job) -> bool) -> impl Fn() -> bool + 'a {
     let opened: RefCell<Option<Queue>> = RefCell::default();
     move || {

@@ -130,7 +130,7 @@ pub struct Output {
     pub attempt: u32,
     /// The job's status.
     pub status: JobStatus,
-    /// How much it has printed, in bytes.
+    /// How much it has printed in all, in bytes.
     pub bytes: u64,
     /// The end of the output.
     pub text: String,

@@ -60,7 +60,7 @@ pub(super) fn edit(text: &mut String, key: Key) {
     }
 }
 
-/// The order in which the parts get the keys.
+/// Returns the parts in the order in which they get the keys: the order of reading.
 fn order(dialog: &Dialog) -> &'static [Focus] {
     match dialog.action.weight {
         Weight::Confirmed => &[Focus::Reason, Focus::Cancel, Focus::Do],
