@@ -306,7 +306,7 @@ impl Job {
     }
 
     /// How much longer than it was meant to the pause would last, in milliseconds, because the clock has been set
-    /// back since; `None` when it is no longer, or by no more than clocks are corrected all the time.
+    /// back since; `None` when it is not longer, or by no more than [`CLOCK_TOLERANCE_MS`].
     pub(crate) fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
         let until = self.not_before.filter(|_| self.status == JobStatus::Queued)?;
         // The time of the change and the end of the pause were taken from the same clock.
