@@ -32,7 +32,7 @@ impl Trail {
     /// Opens the trail, before the act that is to be recorded.
     pub fn open(dir: &StateDir) -> Result<Trail, AuditError> {
         let folder = dir.paths.audit_log();
-        // Damage must not stop an operator: what is in the way is moved aside, and the trail is begun anew.
+        // Damage must not stop any act: what is in the way is moved aside, and the trail is begun anew.
         let opened = open_log(dir).or_else(|_| {
             set_strangers_aside(dir)?;
             open_log(dir)

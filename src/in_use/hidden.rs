@@ -14,7 +14,6 @@
 //!   excepted: any other process there may have started in its parent's folder.
 //!
 //! Where `/proc` does not list the processes of other users at all (`hidepid`), nothing is known of any folder.
-//! Where `/proc` does not list the processes of others at all (`hidepid`), nothing is known of any folder.
 
 use std::collections::HashMap;
 use std::io;

@@ -211,7 +211,7 @@ struct Ending {
     by: Signal,
     begun: Instant,
     grace: Duration,
-    /// 0: no signal was sent; 1: the requested one was; 2: SIGTERM was.
+    /// 0: no signal was sent; 1: the requested one was sent; 2: only SIGKILL is left to be sent.
     step: u32,
 }
 

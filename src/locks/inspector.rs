@@ -20,7 +20,7 @@ pub(super) struct LockInspector<'a> {
     jobs: &'a JobLivenessOf<'a>,
     state_id: String,
     scan: OnceLock<ProcessScan>,
-    /// The grants whose holder was gone before the scan; `None` when the scan is taken only when first needed.
+    /// The grants whose holder was gone before the scan; `None` if the scan is taken only when first needed.
     covered: Option<HashSet<String>>,
 }
 

@@ -18,8 +18,8 @@ use super::spec::JobSpec;
 use crate::state::JobId;
 use crate::state::Timestamp;
 
-/// How far clocks are corrected in normal operation, in milliseconds: a pause that is longer by no more than this
-/// is not reported.
+/// How far clocks are corrected in normal operation, in milliseconds: a pause that seems too long by no more than
+/// this neither ends early nor is reported.
 const CLOCK_TOLERANCE_MS: i64 = 5_000;
 
 /// Where a job stands.
@@ -299,14 +299,14 @@ impl Job {
         self.attempt.saturating_add(u32::from(begun))
     }
 
-    /// The end of its pause; `None` when it may start. A pause lasts no longer than its length: if more than that
-    /// is left, the clock was ahead when the pause began, and the pause is over.
+    /// The end of its pause; `None` when it may start. A pause lasts no longer than it was meant to: if more than
+    /// that is left, the clock was ahead when the pause began, and the pause is over.
     pub fn pauses_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.not_before.filter(|until| *until > now && self.clock_was_ahead(now).is_none())
     }
 
-    /// How much longer than its length the pause would last, in milliseconds, because the clock has been set back
-    /// since.
+    /// How much longer than it was meant to the pause would last, in milliseconds, because the clock has been set
+    /// back since; `None` when it is not longer, or by no more than [`CLOCK_TOLERANCE_MS`].
     pub(crate) fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
         let until = self.not_before.filter(|_| self.status == JobStatus::Queued)?;
         // The time of the change and the end of the pause were taken from the same clock.

@@ -42,7 +42,7 @@ pub enum AttemptOutcome {
     TimedOut,
     /// Its processes vanished without an exit record.
     Crashed,
-    /// Its start failed as often as starts are tried.
+    /// No supervisor could be started for it, as often as that is tried.
     NotStarted,
     /// Its processes were ended from outside without a recorded request: a shutdown, a logout, a signal sent
     /// by hand. It is followed by the crash policy, whatever the exit status.

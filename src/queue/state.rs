@@ -574,7 +574,7 @@ impl QueueState {
     }
 }
 
-/// Indexes a job by its new status.
+/// Indexes a job by its new status; a queued job only where the lines have been asked for.
 fn index(running: &mut BTreeSet<JobId>, lines: &mut OnceLock<Lines>, job: &Job) {
     match job.status {
         JobStatus::Running => drop(running.insert(job.id.clone())),

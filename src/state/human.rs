@@ -27,8 +27,8 @@ pub fn span(span: Duration) -> String {
     duration(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// How long ago something was, or `in` what time it will be. It is in one unit, of which there are at least two,
-/// so that a line seldom changes.
+/// How long ago something was, or `in` what time it will be: in the largest unit of which there are at least two,
+/// and in no other, so that a line seldom changes.
 pub fn ago(now: Timestamp, at: Timestamp) -> String {
     let ms = now.millis_since(at);
     let far = ms.unsigned_abs();

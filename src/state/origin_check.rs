@@ -210,8 +210,8 @@ impl StateDir {
         Some(StateDir { disk, ..self.clone() })
     }
 
-    /// Gives a copy that was made of hard links its own files, of those that are written in place. The caller
-    /// holds [`StateDir::lock_identity`].
+    /// Gives a copy that was made of hard links files of its own in place of those that are written in place. The
+    /// caller holds [`StateDir::lock_identity`].
     ///
     /// # Errors
     /// The system's error; the next call continues.

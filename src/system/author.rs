@@ -3,7 +3,7 @@
 //! A tree that a job left may have been written by a user other than this process's, and the daemon often runs as
 //! root. Such a tree can name anything: a repository elsewhere, a file of root, a device. So the places outside
 //! of itself that it names are opened with the rights of its [`Author`], and programs that read the tree run as
-//! that user. So nothing is opened for the author that the author could not open.
+//! that user. Nothing is opened for the author that the author could not open.
 //!
 //! The author is derived from owners: of the tree's folder and of the file with the name. Root and this process's
 //! own user count as [`Author::Ourselves`]: they have all these rights anyway. Where two other users were

@@ -85,8 +85,8 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// Applies them to this process, which is about to become the command. A limit that may not be set is set as
-    /// near to it as the hard limit allows.
+    /// Applies limits and mask to this process, which is about to become the command. A limit that may not be set
+    /// is set as near to the wanted one as the hard limit allows.
     pub(crate) fn apply(&self) {
         if let Some(mask) = self.umask {
             umask(Mode::from_raw_mode(mask));

@@ -10,7 +10,7 @@ use super::process::process_stat;
 const NEW: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Examines a process, and examines it again while it hides something: once if it is old, repeatedly while it is
+/// Examines a process, and examines it again if it hides something: once more if it is old, repeatedly while it is
 /// new.
 pub(crate) fn look_after_exec<T>(pid: u32, mut look: impl FnMut() -> T, hides: impl Fn(&T) -> bool) -> T {
     let mut seen = look();

@@ -275,7 +275,7 @@ impl Log {
     /// last end that this handle saw.
     pub fn end(&self) -> Position {
         if self.page.whole_end().is_none()
-            // Another process that holds the append lock repairs the page itself before it writes.
+            // Another thread that has the writer repairs the page itself before it writes.
             && let Ok(mut writer) = self.writer.try_lock()
         {
             // If this fails, the next append reports why.

@@ -128,7 +128,7 @@ pub const CLOCK_SKEW: Entry = Entry {
     next: Some("recoveryctl jobs sentinels"),
 };
 
-/// A pause would last longer than its length.
+/// A pause would last longer than it was meant to.
 pub const CLOCK_WAS_AHEAD: Entry = Entry {
     code: "clock-was-ahead",
     severity: Severity::Warning,

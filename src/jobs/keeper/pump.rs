@@ -60,8 +60,8 @@ impl Pump {
         &self.file
     }
 
-    /// Moves the content of the pipe, at most [`PART`]. Also returns the file's error when the file begins to
-    /// refuse.
+    /// Moves the content of the pipe, at most [`PART`]. Also returns the file's error, each time that the file
+    /// refuses.
     pub(super) fn turn(&mut self) -> (Turn, Option<DiskError>) {
         match self.advance() {
             Ok(turn) => (turn, None),

@@ -130,7 +130,7 @@ pub enum Reconciliation {
     },
     /// It had never started: its claim was given back.
     GivenBack,
-    /// Its start failed as often as starts are tried: it is crashed.
+    /// No supervisor could be started for it, as often as that is tried: it is crashed.
     NotStarted,
     /// Neither life nor death can be proven: nothing is recorded.
     Unknown {

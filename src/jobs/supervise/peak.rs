@@ -12,8 +12,8 @@ use crate::system::{memory_high_water, runs_own_program};
 
 const FIRST: Duration = Duration::from_millis(4);
 const LONGEST: Duration = Duration::from_secs(2);
-/// The part of its memory that the process may still take between its record and its exec. Pages of its program that
-/// come into memory only then count too, and a busy machine maps more of them at once.
+/// Between its record and its exec the process may still grow by one part in this many of its memory. Pages of its
+/// program that come into memory only then count too, and a busy machine maps more of them at once.
 const GROWTH: u64 = 8;
 
 /// The high-water mark of one process.

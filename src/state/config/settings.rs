@@ -195,7 +195,7 @@ impl Export {
     /// The accepted forms, for messages.
     pub(super) const FORMS: &'static str = "all, none, names of variables, such as \"LANG,EDITOR\", or all and names, such as \"all,DEPLOY_TOKEN\"";
 
-    /// The variables that are named.
+    /// The variables that are named; none when only `all` or `none` was given.
     pub(crate) fn named(&self) -> &[String] {
         match self {
             Export::All | Export::None => &[],
