@@ -111,7 +111,10 @@ async fn patient<T>(
 /// The report, as the operation's own type.
 pub(super) fn outcome<O: Operation>(target: &Target, ended: Ended) -> Result<Done<O::Report>, CliError> {
     let unread = |e: serde_json::Error| {
-        let message = format!("the daemon at {} answered with a report that this version does not know: {e}", target.name());
+        let message = format!(
+            "the daemon at {} answered with a report that this version does not know: {e}",
+            target.name()
+        );
         CliError::new(ErrorKind::Failed, message)
             .code("other-version")
             .hint("compare its version: recoveryctl --version there and here")
