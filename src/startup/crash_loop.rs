@@ -32,7 +32,7 @@ pub struct SafeMode {
 }
 
 impl SafeMode {
-    /// Returns the phase in which the last of them died.
+    /// Returns the phase in which the last of these startups died.
     pub fn phase(&self) -> Option<&str> {
         self.because.iter().rev().find_map(|e| e.phase.as_deref())
     }
