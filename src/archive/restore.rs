@@ -145,7 +145,7 @@ fn times_of(entry: &TarEntry) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-/// Whether a file that exists already has the content that comes next.
+/// Checks that a file that exists already has the content that comes next.
 fn is_same(path: &Path, parts: &[(u64, u64)], size: u64, from: &mut impl Read) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
     let other = || io::Error::new(io::ErrorKind::InvalidData, "it has two different files of one name");

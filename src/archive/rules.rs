@@ -18,7 +18,7 @@ pub struct KeepRules {
 }
 
 impl Default for KeepRules {
-    /// Commits count as long as git itself would keep them, no ignored files are kept, and git is searched
+    /// Commits count as long as git itself would keep them, no ignored files are kept, and git is looked for
     /// where every machine has its programs.
     fn default() -> KeepRules {
         KeepRules {

@@ -114,7 +114,7 @@ fn shallow(top: BorrowedFd<'_>) -> Found {
     found
 }
 
-/// Notes a folder if it is a working tree.
+/// Notes a folder if it is a working tree; returns whether it is one.
 fn add(found: &mut Found, folder: BorrowedFd<'_>, path: &Path) -> bool {
     let Ok(Some((kind, place))) = entry_at(folder, c".git") else { return false };
     let dot_git = match kind {

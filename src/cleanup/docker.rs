@@ -63,8 +63,8 @@ impl Ownership<'_> {
     }
 }
 
-/// A label has the id in the form that the job sees; a label that cannot be decoded is the id as it is. Job
-/// `a b` sees `a%20b`; a job with the id `a%20b` does not match that.
+/// Whether a label names a job. A label has the id in the form that the job sees; a label that cannot be
+/// decoded is the id as it is. Job `a b` sees `a%20b`; a job with the id `a%20b` does not match that.
 pub(crate) fn names_job(label: &str, job: &str) -> bool {
     crate::state::names::decode(label).map_or(label == job, |named| named == job)
 }

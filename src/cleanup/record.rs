@@ -433,7 +433,7 @@ pub(super) fn may_go(record: &CleanupRecord) -> bool {
         && (is_over(CleanupPhaseName::Docker) || containers_are_gone(record))
 }
 
-/// Whether every container that was found is gone, and the networks were searched after that.
+/// Whether every container that was found is gone, and the networks were looked for after that.
 pub(super) fn containers_are_gone(record: &CleanupRecord) -> bool {
     let Some(phase) = record.phase(CleanupPhaseName::Docker) else { return false };
     let is_container = |s: &&Step| matches!(&s.what, StepWhat::Remove(o) if o.kind == DockerKind::Container);

@@ -284,7 +284,7 @@ impl<'a> Work<'a> {
         (self.report)(&self.record);
     }
 
-    /// Writes the intent of some steps into the progress file, at once. A step that was tried too often
+    /// Writes the intents of some steps into the progress file, in one write. A step that was tried too often
     /// without any result is not tried again.
     pub(super) fn intend(&mut self, name: CleanupPhaseName, steps: &[String]) -> Result<(), Halt> {
         self.check_that_it_is_over()?;

@@ -20,8 +20,8 @@ pub(super) enum Standing {
 /// Returns at most `slots` jobs, in the order of the queue. A repository that a running job has, that another
 /// holder has, or that an earlier job of this choice takes, keeps its other jobs waiting; so does an earlier
 /// ticket, and a job that pauses in its turn ([`crate::queue::Job::keeps_its_turn`]). A job that is not to be
-/// chosen keeps its turn all the same. `known` is called only for repositories whose turn it may be, so the
-/// length of the queue does not matter.
+/// chosen keeps its turn all the same. `standing_of` is called only for repositories whose turn it may be, so
+/// the length of the queue does not matter.
 pub(super) fn startable(
     state: &QueueState,
     now: Timestamp,

@@ -38,7 +38,7 @@ pub(super) enum Notice {
     Impossible,
 }
 
-/// The job's end is found by judging it at intervals.
+/// Logs that a process cannot be watched: the end of its job is found by judging the job at intervals.
 fn cannot_be_watched(job: &JobId, error: &std::io::Error) -> Notice {
     debug!(event = events::TROUBLE, job_id = %job, "a process of job {job} cannot be watched: {error}");
     Notice::Impossible

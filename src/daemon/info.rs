@@ -32,7 +32,8 @@ pub struct DaemonInfo {
     pub loop_restarts: u32,
 }
 
-/// Earlier versions, without this member, wrote the file only when the recovery was over.
+/// The default of `ready`: earlier versions, without this member, wrote the file only when the recovery was
+/// over.
 fn yes() -> bool {
     true
 }

@@ -2,7 +2,7 @@
 //!
 //! The queue may have gone back in time (a backup was restored, whole or in part) while processes of its jobs
 //! lived: then it says that a job waits, and a process says that it runs. The process is right. Such
-//! processes are searched after the queue was read, and as long as one is found. One whose job is unknown
+//! processes are looked for after the queue was read, and as long as one is found. One whose job is unknown
 //! keeps all jobs waiting. One of a job that the queue does not know belongs to no other job: it closes its
 //! repository, and all repositories when that is unknown. Processes under a lock of that time close the
 //! lock's repository too.
@@ -21,10 +21,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Occupied {
     jobs: BTreeMap<JobId, LivingJob>,
-    /// Whether a process of another incarnation lives whose job is unknown.
+    /// Whether a process of another incarnation lives that may belong to any job.
     is_any_job: bool,
-    /// Whether a process of another incarnation lives, of a job that the queue does not know, whose
-    /// repository is unknown.
+    /// Whether a process of another incarnation lives that belongs to a job that the queue does not know, and
+    /// that may work on any repository.
     is_any_repository: bool,
     /// The wanted repositories that processes of another incarnation use, by the last look.
     repositories: BTreeSet<String>,

@@ -23,7 +23,7 @@ use crate::startup::{SafeMode, safe_mode};
 use crate::state::StateDir;
 use tracing::warn;
 
-/// How often requests are searched.
+/// How often requests are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) type Recovered = (RecoveryRecord, Option<Queue>);

@@ -139,7 +139,7 @@ pub(super) fn is_for_cleanup(code: &str) -> bool {
     code == CLEANUP_PENDING
 }
 
-/// Returns the lock in the job's name, or one that may be.
+/// Returns a code and the reason in words when the repository's lock is in the job's name, or may be.
 fn lock_of(dir: &StateDir, job: &Job) -> Option<(&'static str, String)> {
     let repository = job.repository.as_deref()?;
     let paths = dir.paths.lock(repository).ok()?;

@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Restarts<'a> {
     dir: &'a StateDir,
     info: RefCell<DaemonInfo>,
-    /// How often loops in other threads panicked since the number was last written.
+    /// How often loops panicked since the number was last written; loops in other threads count here too.
     pub(super) beside: Arc<AtomicU32>,
     trouble: Repeats,
 }
@@ -53,7 +53,7 @@ impl<'a> Restarts<'a> {
     }
 }
 
-/// Runs a loop in its own thread to its end, and again after each panic.
+/// Runs a loop that has a thread to itself until the loop ends, and again after each panic.
 pub(super) fn kept_going(broke_off: &AtomicU32, stop: &dyn Fn() -> bool, run: &mut dyn FnMut()) {
     let mut times = 0;
     while catch_unwind(AssertUnwindSafe(&mut *run)).is_err() && !stop() {

@@ -375,8 +375,8 @@ impl Scheduler {
         Ok(is_over)
     }
 
-    /// Gives back a claim that our own supervisor has not begun. Where locks prove nothing (a network file
-    /// system), the supervisor's files do.
+    /// Gives back a claim that our own supervisor has not begun; returns whether it did. Where locks prove
+    /// nothing (a network file system), the supervisor's files do.
     fn give_back_unbegun(&mut self, id: &JobId) -> Result<bool, WorkError> {
         let Some(lost) = self.starts.left_unbegun(&self.dir, id) else { return Ok(false) };
         let is_of_host = !self.starts.blamed_on_host(std::slice::from_ref(id)).is_empty();

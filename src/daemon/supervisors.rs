@@ -13,7 +13,7 @@ use crate::logging::open_bounded;
 use crate::queue::{Claim, JobId};
 use crate::state::StateDir;
 
-/// How many supervisors watch the log: a user's watches are also for other programs.
+/// How many supervisors may watch the log: a user has only some watches, which other programs need too.
 const MOST_WATCHES: usize = 32;
 
 /// The supervisors that this process started and that live.
@@ -38,7 +38,7 @@ pub(super) struct Gone {
     pub(super) blames_host: bool,
 }
 
-/// Whether a supervisor could be started at all, by a cheap check.
+/// Checks that a supervisor could be started at all, by a cheap check.
 pub(super) fn can_start(program: &[OsString]) -> Result<(), DiskError> {
     let Some(binary) = program.first().map(Path::new).filter(|binary| binary.is_absolute()) else {
         return Ok(());

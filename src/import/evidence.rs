@@ -45,7 +45,7 @@ pub enum OutputTail {
     Unreadable(String),
     /// The output has no exit line; the length in bytes.
     Unfinished(u64),
-    /// The output has the exit line of a job that has ended.
+    /// The output has the exit line of a job that has ended; the exit status.
     Ended(i32),
 }
 

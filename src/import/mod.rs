@@ -1,9 +1,9 @@
 //! Takes over the workspace of a crashed C#/.NET batch server: `import claude-batch-server WORKSPACE`.
 //!
-//! The workspace is only read. Every job becomes a `restore` record; one durable append writes all of them,
-//! after a few files in the state directory: so a run that is killed anywhere leaves either nothing in the
-//! queue or everything, and a repeated run finishes or changes nothing. One import at a time
-//! (`queue/import.lock`). What each thing becomes is in `docs/import.md`.
+//! The workspace is only read. Every job that is taken over becomes a `restore` record; one durable append
+//! writes all of them, after a few files in the state directory: so a run that is killed anywhere leaves
+//! either nothing in the queue or everything, and a repeated run finishes or changes nothing. One import at a
+//! time (`queue/import.lock`). What each thing becomes is in `docs/import.md`.
 //!
 //! Job files are parsed with tolerance ([`parse`]), the process of a job is recognised by a strict
 //! rule ([`runs_script`]), and one total function ([`outcome::judge`]) turns both into an outcome.

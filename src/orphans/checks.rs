@@ -42,7 +42,7 @@ impl ScanContext<'_> {
         }
     }
 
-    /// Checks that no record shows that the queue has lost the job.
+    /// Checks that the job has no record of its own, which would show that the queue has lost it.
     pub(super) fn no_record(&self, id: &JobId) -> Check {
         let Ok(paths) = self.dir.paths.job(&id.to_string()) else {
             return Check::new("no-record", None, "its id cannot be a file name");

@@ -54,7 +54,8 @@ impl ScanContext<'_> {
         decode(label).and_then(|id| id.parse().ok()).or_else(|| label.parse().ok())
     }
 
-    /// Returns the time since the object was made and since its job was over, in milliseconds.
+    /// Returns how long ago the object was made or its job was over, whichever is later, in milliseconds; `None`
+    /// when neither time is known.
     pub(super) fn age_of_object(&self, object: &DockerObject, id: &JobId) -> Option<i64> {
         let over = self.job(id).and_then(|j| j.run_state().finished_at);
         let since = over.into_iter().chain(object.created_at).max()?;

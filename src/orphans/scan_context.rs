@@ -14,7 +14,7 @@ use crate::state::{StateDir, Timestamp};
 use crate::system::docker::{DockerKind, DockerObject, EngineChoice, EngineError, Engines};
 use crate::system::is_network;
 
-/// How orphans are searched and removed.
+/// How orphans are looked for and removed.
 #[derive(Debug, Clone)]
 pub struct OrphanSettings {
     /// Who does it.

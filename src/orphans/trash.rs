@@ -233,7 +233,7 @@ pub fn restore(dir: &StateDir, id: &str, actor: &Actor) -> Result<Trashed, Trash
     Ok(found)
 }
 
-/// The result of emptying the trash.
+/// What became of one thing in the trash that was to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emptied {
     pub trashed: Trashed,

@@ -34,7 +34,7 @@ impl JobRetention {
         over[..beyond].iter().filter(|(ended, _)| is_old(*ended)).map(|(_, job)| job.id.clone()).collect()
     }
 
-    /// Whether the rules allow the removal of a job, by its status.
+    /// Checks that the rules allow the removal of a job, by its status; an error with the reason otherwise.
     pub(super) fn allows(&self, job: &Job) -> Result<(), &'static str> {
         match job.status {
             JobStatus::Crashed if !self.crashed => Err("it crashed and can be resumed"),

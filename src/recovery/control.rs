@@ -110,7 +110,7 @@ impl Control {
         self.bell.notify_all();
     }
 
-    /// Returns an error when the phase is to stop.
+    /// The safe point of a phase: returns an error when the phase is to stop.
     pub(super) fn check(&self, phase: usize) -> Result<(), Interrupted> {
         if self.is_cancelled() {
             return Err(Interrupted::Cancelled);

@@ -166,7 +166,7 @@ fn remove_abandoned_copies(place: &Path) {
     for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
         let is_copy = entry.file_name().to_string_lossy().starts_with(PREFIX)
             && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == own);
-        // A folder without the lock file may just be made.
+        // A folder without the lock file may be one that another process is just making.
         if is_copy
             && matches!(is_held(&entry.path().join(IN_USE)), Ok(false))
             && let Err(e) = remove_tree(&Disk::real(), &entry.path(), &())

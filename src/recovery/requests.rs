@@ -71,7 +71,7 @@ pub struct RequestAnswer {
     pub phase: String,
     /// Whether the request counts; false when it came too late.
     pub accepted: bool,
-    /// The phase's status at that time.
+    /// The phase's status when the request was made.
     pub was: PhaseStatus,
 }
 

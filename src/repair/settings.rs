@@ -15,6 +15,6 @@ pub struct RepairSettings {
     pub dry_run: bool,
     /// The actor, and the limits for judging jobs.
     pub jobs: RecoverSettings,
-    /// How long delivered deliveries are kept, and the configured receivers.
+    /// How long attempts of deliveries are kept, and the configured receivers.
     pub webhooks: WebhookSettings,
 }

@@ -100,7 +100,8 @@ impl AuditReport {
         // Losses on the list have their ids there, and may have been acknowledged.
         let known = Losses::read(dir).unwrap_or_default();
         findings.extend(audit::findings(dir, &trail).into_iter().map(|f| as_known(&known, f)));
-        // A checkpoint that was killed between keeping records and dropping them keeps them again.
+        // When a checkpoint was killed between keeping records and dropping them, the next one keeps them
+        // again.
         let mut kept = HashSet::new();
         let mut entries = Vec::new();
         for (seq, entry) in trail.entries {

@@ -94,7 +94,7 @@ fn was_reattached(attempt: &EndedAttempt, history: &[HistoryEntry]) -> bool {
             .phases
             .iter()
             .any(|p| p.phase == "jobs" && matches!(p.status, PhaseStatus::Succeeded | PhaseStatus::Degraded));
-        // An end that this recovery itself recorded is earlier than its own end.
+        // An end that this recovery itself recorded is earlier than the recovery's own end.
         let ended = recovery.ended_at.filter(|_| judged);
         started < recovery.started_at && ended.is_some_and(|ended| attempt.finished_at > ended)
     })

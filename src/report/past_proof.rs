@@ -23,8 +23,8 @@ pub struct PastProof {
     pub evidence: Vec<String>,
 }
 
-/// Returns when a lock was given back in its holder's name, newest first, from the audit trail. Damage of the
-/// trail is a finding elsewhere.
+/// Returns each time that a lock was given back in its holder's stead, with the evidence, newest first, from
+/// the audit trail. Damage of the trail is a finding elsewhere.
 pub(super) fn releases(dir: &StateDir, object: &Object) -> Vec<PastProof> {
     let entries = audit::read(dir).map(|trail| trail.entries).unwrap_or_default();
     let own = entries.into_iter().map(|(_, entry)| entry);
@@ -39,8 +39,8 @@ pub(super) fn releases(dir: &StateDir, object: &Object) -> Vec<PastProof> {
     newest_first(told.collect())
 }
 
-/// Returns when something was removed as an orphan, newest first, from the orphans' log. `name` is the
-/// candidate's id or the object.
+/// Returns each time that something was removed as an orphan, with the evidence, newest first, from the
+/// orphans' log. `name` is the candidate's id or the object.
 pub(super) fn removals(dir: &StateDir, name: &str) -> Vec<PastProof> {
     let entries = orphans::entries(dir).unwrap_or_default();
     let own = entries.into_iter().filter(|entry| entry.id == name || entry.object == name);

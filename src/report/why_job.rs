@@ -104,7 +104,7 @@ fn of_the_last_end(job: &Job) -> Vec<Evidence> {
     pieces.map(|piece| Evidence { kind: "proof".into(), detail: piece.clone() }).collect()
 }
 
-/// Returns when that evidence was observed.
+/// Returns when the end of its last attempt was proven; `None` when there is no such evidence.
 fn proven_at(job: &Job) -> Option<Timestamp> {
     job.run_state().attempts.last().filter(|a| !a.evidence.is_empty()).map(|a| a.finished_at)
 }

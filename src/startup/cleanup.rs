@@ -1,7 +1,7 @@
 //! Removes the half-done work of a crash from the state directory.
 //!
 //! Temporary files of atomic replacement are removed when no living process is writing them: their writers
-//! hold an flock from creation to publication, see [`crate::durable::remove_abandoned`]. They are searched
+//! hold an flock from creation to publication, see [`crate::durable::remove_abandoned`]. They are looked for
 //! only directly in the state directory's own folders and in the folder of each job's attempts, where
 //! supervisors write, and only by the exact form of our names. Workspaces belong to the jobs; they are
 //! searched too only while some may still have the form of layout 2.

@@ -32,7 +32,7 @@ pub struct SafeMode {
 }
 
 impl SafeMode {
-    /// Returns the phase in which the last of them died.
+    /// Returns the phase in which the last of these startups died.
     pub fn phase(&self) -> Option<&str> {
         self.because.iter().rev().find_map(|e| e.phase.as_deref())
     }
@@ -69,7 +69,8 @@ impl SafeMode {
     }
 }
 
-/// Whether this state directory is, or will be at the next start, in safe mode. Changes nothing.
+/// Returns the safe mode that this state directory is in, or will be in at the next start; `None` when there is
+/// none. Changes nothing.
 pub fn safe_mode(dir: &StateDir) -> Result<Option<SafeMode>, DiskError> {
     let log = StartupLog::read(dir)?;
     let left = match detect(dir)? {

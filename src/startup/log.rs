@@ -127,7 +127,7 @@ impl Writer {
         self.0.append(&lines).map(drop)
     }
 
-    /// Returns when everything in the log is synced, from all writers. That includes complete records that a
+    /// Waits until everything in the log is synced, from all writers. That includes complete records that a
     /// killed writer had not published yet: locking the log takes them in.
     pub(super) fn sync(&self) -> Result<(), LogError> {
         let last = self.0.locked(|locked| Ok::<_, LogError>(locked.end().last_seq))?;

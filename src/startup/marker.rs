@@ -44,7 +44,7 @@ impl StartedBy {
 /// A startup and how far it got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Marker {
-    /// The version of this form.
+    /// The version of the marker's form.
     pub version: u32,
     /// The id of this startup.
     pub startup_id: String,

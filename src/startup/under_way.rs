@@ -334,7 +334,7 @@ impl StartReport {
 }
 
 /// Records an aborted startup in the log before its marker is overwritten. A crash in between repeats that,
-/// and the startup's id prevents that it counts twice.
+/// and the startup's id keeps it from being counted twice.
 fn enter_previous(dir: &StateDir) -> Result<(Writer, StartReport), StartupError> {
     let writer = Writer::open(dir)?;
     let marker = read(&dir.paths.startup_marker())?;

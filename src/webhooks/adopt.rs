@@ -13,7 +13,7 @@ use super::settings::Endpoint;
 use crate::queue::QueueState;
 use crate::state::StateDir;
 
-/// Why such deliveries wait for an operator.
+/// Why the original's open deliveries wait for an operator in the copy.
 const HELD: &str = "held: the original of this state directory sends it";
 /// How many ids one record holds.
 const A_RECORD: usize = 500;

@@ -379,7 +379,7 @@ impl DeliveryLog {
         })
     }
 
-    /// Returns when everything read and appended so far is synced.
+    /// Waits until everything read and appended so far is synced.
     pub fn commit(&self) -> Result<(), DeliveryLogError> {
         Ok(self.log.commit(self.position.last_seq)?)
     }

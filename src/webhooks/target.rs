@@ -48,7 +48,7 @@ pub(super) fn endpoint_of(url: &str) -> String {
 #[derive(Debug, Default)]
 pub(super) struct DeliveryTargets {
     known: HashSet<Arc<DeliveryTarget>>,
-    /// Unused targets are searched when there are this many targets.
+    /// Unused targets are looked for when there are this many targets.
     sweep_at: usize,
 }
 

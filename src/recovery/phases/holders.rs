@@ -104,7 +104,7 @@ enum Stand {
     Unknown,
 }
 
-/// Queued jobs for a lock's line. When the queue cannot be read, it starts no jobs, so none of them goes
+/// Queued jobs for a lock's line. When the queue cannot be read, no jobs are started, so none of them goes
 /// first.
 impl QueuedJobs for JobHolders {
     fn end(&self) -> u64 {

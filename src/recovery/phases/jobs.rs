@@ -44,7 +44,7 @@ fn sweep_groups(shared: &Shared, queue: &mut Queue) -> Result<(), PhaseError> {
     let mut refreshed = Ok(false);
     sweep(&shared.dir, || {
         refreshed = queue.refresh();
-        // When the queue cannot be read now, the last known claims protect their groups.
+        // When the queue cannot be followed now, the last known claims still protect their groups.
         let of_running = queue.state().running().filter_map(|job| job.run_state().claim);
         of_running.collect()
     });

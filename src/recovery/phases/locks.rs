@@ -1,5 +1,5 @@
-//! Phase `locks`: finds out of every repository lock whether its living holder keeps it, gives it back if the
-//! holder is gone, or makes it unavailable.
+//! Phase `locks`: every repository lock is kept when its holder lives, given back when the holder is gone, or
+//! else made unavailable.
 
 use std::collections::HashMap;
 
