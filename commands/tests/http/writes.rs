@@ -64,6 +64,17 @@ fn what_was_begun_before_a_crash_is_finished_and_not_repeated() {
     assert_eq!(again.json()["job_id"], first.json()["job_id"]);
     assert_eq!(again.json()["seq"], first.json()["seq"]);
     assert_eq!(total(&served), 1);
+    // A job of the same name that another client submitted is not the one that was asked for.
+    served.submit(&json!({ "id": "taken", "command": ["true"] }));
+    let other = json!({ "id": "taken", "command": ["false"] });
+    keyed(&served, "POST", "/api/jobs", Some(&other), "taken").problem(409, "job-exists");
+    forget_the_answer(&served);
+    keyed(&served, "POST", "/api/jobs", Some(&other), "taken").problem(409, "job-exists");
+    let own = json!({ "id": "own", "command": ["false"] });
+    let named = keyed(&served, "POST", "/api/jobs", Some(&own), "own").is(201);
+    forget_the_answer(&served);
+    let again = keyed(&served, "POST", "/api/jobs", Some(&own), "own").is(201);
+    assert_eq!(again.json()["seq"], named.json()["seq"]);
     let id = first.json()["job_id"].as_str().unwrap().to_owned();
     served.wait_for(&id, "failed");
     let resume = json!({ "job_ids": [id] });

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::operations::prelude::*;
 use crate::queue::{
-    Callback, CheckedRequest, CrashPolicy, Exported, JobExists, JobId, JobRequest, JobStatus, Queue,
-    RequestDefaults, Submitter, exported, job_request_schema, masked_url,
+    Callback, CheckedRequest, CrashPolicy, Exported, Job, JobExists, JobId, JobRequest, JobSpec, JobStatus,
+    Queue, RequestDefaults, Submitter, exported, job_request_schema, masked_url,
 };
 use crate::state::config::{Export, OnCrash};
 use crate::state::{BadUnit, parse_duration};
@@ -269,13 +269,20 @@ impl SubmitJob {
     }
 }
 
-/// The number of the record by which this very job is in the queue.
+/// The number of the record by which this very job is in the queue. Another client may have given the same name to
+/// another job meanwhile: that job is not the one that was asked for.
 fn entered_before(
     context: &mut Context<'_>,
     request: &CheckedRequest,
 ) -> Result<Option<u64>, OperationError> {
     let queue = Queue::open(&context.state_dir_or_create()?)?;
-    let job = queue.state().get(&request.submission.job);
+    let asked = &request.submission;
+    let is_asked_for = |job: &&Job| {
+        // The environment is taken anew from the daemon, which may have been started anew with another one.
+        let is_same = |spec: JobSpec| JobSpec { env: asked.spec.env.clone(), ..spec } == asked.spec;
+        job.repository.as_deref() == asked.repository.as_deref() && job.spec().is_ok_and(is_same)
+    };
+    let job = queue.state().get(&asked.job).filter(is_asked_for);
     Ok(job.map(|job| job.place.seq))
 }
 
