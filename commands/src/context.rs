@@ -85,6 +85,7 @@ impl Context {
             request,
             dry_run: self.globals.dry_run,
             is_agreed: self.globals.yes,
+            agreed: Vec::new(),
             reason: self.globals.reason.clone(),
             lock_wait: self.globals.lock_wait.clone(),
             folder: std::env::current_dir().ok(),

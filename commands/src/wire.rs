@@ -28,6 +28,9 @@ pub(crate) struct Asked {
     /// Questions are answered with yes.
     #[serde(default)]
     pub(crate) is_agreed: bool,
+    /// The questions that were answered with yes. One that differs by now is asked again.
+    #[serde(default)]
+    pub(crate) agreed: Vec<String>,
     pub(crate) reason: Option<String>,
     pub(crate) lock_wait: Option<String>,
     /// Where relative paths begin.

@@ -5,6 +5,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use recovery::audit::Actor;
+use recovery::durable::Disk;
+use recovery::orphans::{OrphanSettings, empty_trash};
+use recovery::state::{Clock, StateDir};
 use serde_json::Value;
 
 use crate::common::{Background, Place, Ran, skipped, until};
@@ -203,6 +207,10 @@ fn an_orphan_is_found_removed_and_restored() {
     ghost(&place, "ghost");
     run(&place, &["orphans", "restore", id]).ends_with(12);
     run(&place, &["orphans", "restore", id, "--dry-run"]).ends_with(12);
+    // What comes into the trash after the question stays there.
+    let dir = StateDir::open(&place.state(), Disk::real(), Clock::system()).unwrap();
+    let settings = OrphanSettings::new(Actor::default());
+    assert!(empty_trash(&dir, &settings, &[]).unwrap().is_empty());
     let rehearsed = json(&place, &["orphans", "empty-trash", "--dry-run"]);
     assert_eq!(std::fs::read_dir(place.state().join("orphans/trash")).unwrap().count(), 1);
     let emptied = json(&place, &["orphans", "empty-trash", "--yes"]);

@@ -68,7 +68,7 @@ fn look(
     let holders = JobHolders::new(dir, limits);
     let world = ScanContext::look(dir, settings, &queue)?;
     rescan(&world, &|id, claim| holders.liveness(id, claim))?;
-    empty_trash(dir, settings, false)?;
+    empty_trash(dir, settings, &[])?;
     archive::prune(dir, settings.archives, &settings.actor)?;
     Ok(())
 }

@@ -179,7 +179,7 @@ pub fn execute(
         let mut left = plan;
         left.candidates.retain(|c| !gone.contains(&*c.id));
         save(dir, &left)?;
-        trash::empty(dir, settings, false)?;
+        trash::empty(dir, settings, &[])?;
     }
     Ok(executed)
 }

@@ -244,21 +244,21 @@ pub struct Emptied {
 }
 
 /// Deletes everything older than `trash_keep`, and then the oldest entries while there is more than
-/// `trash_bytes`; with `everything`, deletes all.
+/// `trash_bytes`; also deletes those that are `chosen`.
 pub fn empty_trash(
     dir: &StateDir,
     settings: &OrphanSettings,
-    everything: bool,
+    chosen: &[Trashed],
 ) -> Result<Vec<Emptied>, TrashError> {
     let _alone = alone(dir)?;
-    empty(dir, settings, everything)
+    empty(dir, settings, chosen)
 }
 
 /// As [`empty_trash`], for a caller that holds the orphans' lock.
 pub(super) fn empty(
     dir: &StateDir,
     settings: &OrphanSettings,
-    everything: bool,
+    chosen: &[Trashed],
 ) -> Result<Vec<Emptied>, TrashError> {
     let (now, keep) = (dir.clock.now(), i64::try_from(settings.trash_keep.as_millis()).unwrap_or(i64::MAX));
     let all = trashed(dir)?;
@@ -268,7 +268,8 @@ pub(super) fn empty(
         let is_old = now.millis_since(trashed.removed_at) >= keep;
         let slot = slot(dir, &trashed.id);
         let is_begun = slot.join(GOING).symlink_metadata().is_ok();
-        if !(everything || is_old || is_begun || kept > settings.trash_bytes) {
+        let is_chosen = chosen.iter().any(|chosen| chosen.id == trashed.id);
+        if !(is_chosen || is_old || is_begun || kept > settings.trash_bytes) {
             continue;
         }
         if let Some(why) = in_use.why_kept(&slot.join(if is_begun { GOING } else { WHAT })) {

@@ -90,6 +90,7 @@ async fn start(
         let _slot = slot;
         let far = Far {
             is_agreed: asked.is_agreed,
+            agreed: asked.agreed.clone(),
             shows_progress: asked.shows_progress,
             tell: tell.clone(),
             gone: of_client,
@@ -173,6 +174,7 @@ fn ended(Answered { ended, document }: Answered) -> Ended {
 /// A client, as an operation sees it.
 struct Far {
     is_agreed: bool,
+    agreed: Vec<String>,
     shows_progress: bool,
     tell: mpsc::Sender<Bytes>,
     /// The client has left, or may not ask any more.
@@ -199,7 +201,7 @@ impl FrontEnd for Far {
     }
 
     fn agrees(&mut self, question: &str) -> Option<bool> {
-        if self.is_agreed {
+        if self.is_agreed || self.agreed.iter().any(|agreed| agreed == question) {
             return Some(true);
         }
         // The client asks, and sends the request again when the answer is yes.

@@ -47,7 +47,7 @@ pub(crate) fn carry_out<O: Operation>(
         match question.filter(|_| !asked.is_agreed) {
             None => return outcome::<O>(target, ended).map(Some),
             Some(question) => match context.output.ask(&question).as_deref() {
-                Some("y" | "yes") => asked.is_agreed = true,
+                Some("y" | "yes") => asked.agreed.push(question),
                 Some(_) => {
                     let message = "not confirmed; nothing was changed";
                     return Err(CliError::new(ErrorKind::Failed, message).code("declined"));

@@ -218,3 +218,28 @@ fn a_daemon_that_cannot_be_asked_has_its_exit_status() {
         run(&[&[url.as_str(), token_file.as_str()], words].concat()).ends_with(2);
     }
 }
+
+#[test]
+fn consent_is_to_the_question_that_was_asked() {
+    let served = Served::new();
+    let place = &served.scene.place;
+    std::fs::create_dir_all(place.state().join("jobs/ghost/sub")).unwrap();
+    for words in [&["scan"][..], &["orphans", "cleanup", "--yes"]] {
+        let mut command = place.command();
+        Ran::of(command.env("RECOVERYCTL_ORPHANS_GRACE", "0s").args(words)).ends_with(0);
+    }
+    let trashed = || std::fs::read_dir(place.state().join("orphans/trash")).unwrap().count();
+    assert_eq!(trashed(), 1);
+    let ask = |agreed: &str| {
+        let asked = json!({ "operation": "orphans empty-trash", "request": {}, "agreed": [agreed] });
+        let reply = served.ask("POST", "/api/admin/command", Some(&format!("{asked}\n"))).is(200);
+        String::from_utf8_lossy(&reply.body).into_owned()
+    };
+    // Something else was in the trash when it was agreed to.
+    let told = ask("delete 2 folders for good (1.0 MiB)?");
+    let question = told.find("delete 1 folder").map(|at| &told[at..]).unwrap_or_else(|| panic!("{told}"));
+    let question = &question[..=question.find('?').unwrap()];
+    assert_eq!(trashed(), 1, "{told}");
+    ask(question);
+    assert_eq!(trashed(), 0);
+}

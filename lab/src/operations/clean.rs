@@ -118,7 +118,7 @@ fn remove_strays(stage: &Stage) -> Result<(), Error> {
     // It is removed again, and from here on it may be gone.
     stage.acknowledge(Fact::MayBeGone { path });
     remove(&mut queue)?;
-    empty_trash(&dir, &settings, true)?;
+    empty_trash(&dir, &settings, &trashed(&dir)?)?;
     let archives = recovery::archive::archives(&dir)?;
     if archives.is_empty() {
         return Err("the work in the folder is not kept".into());

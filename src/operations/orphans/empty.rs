@@ -70,12 +70,14 @@ fn empty(
     waiting: &[Trashed],
 ) -> Result<Vec<Emptied>, OperationError> {
     let settings = scanning(context);
-    if !waiting.is_empty() {
-        let bytes = human::size(waiting.iter().map(|t| t.bytes).sum());
-        context.confirm(&format!("delete {} for good ({bytes})?", human::count(waiting.len(), "folder")))?;
+    if waiting.is_empty() {
+        return Ok(Vec::new());
     }
+    let bytes = human::size(waiting.iter().map(|t| t.bytes).sum());
+    context.confirm(&format!("delete {} for good ({bytes})?", human::count(waiting.len(), "folder")))?;
     let (actor, trail) = (context.actor(), Trail::open(dir)?);
-    let emptied = empty_trash(dir, &settings, true)?;
+    // What has come into the trash since the question stays.
+    let emptied = empty_trash(dir, &settings, waiting)?;
     let bytes_freed: u64 = emptied.iter().map(|e| e.bytes).sum();
     let failed = emptied.iter().filter(|e| e.left.is_some()).count();
     let detail = format!("{} deleted, {failed} not, {}", emptied.len() - failed, human::size(bytes_freed));
