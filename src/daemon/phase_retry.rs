@@ -66,7 +66,7 @@ impl PhaseRetry<'_> {
         }
         let recovered = self.retry(&wanted, safe)?;
         for wish in &wanted {
-            withdraw_retry(self.dir, &wish.phase)?;
+            withdraw_retry(self.dir, &wish.phase, wish.id)?;
         }
         Ok(recovered)
     }

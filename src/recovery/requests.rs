@@ -143,9 +143,15 @@ pub fn request_retry(
 
 /// Asks the process that recovered here and still runs (a daemon) to try a phase again with its dependents.
 /// The record of the recovery that answers names the request's id.
-pub fn request_retry_of_daemon(dir: &StateDir, asking: Asking<'_>) -> Result<Uuid, RequestError> {
+///
+/// The second value is false when the same was asked for already: that request is joined, and its requester alone
+/// withdraws it.
+pub fn request_retry_of_daemon(dir: &StateDir, asking: Asking<'_>) -> Result<(Uuid, bool), RequestError> {
     check_known(asking.known, asking.phase)?;
-    Ok(place(dir, Wish::Again, asking)?)
+    match find(dir, Wish::Again, asking.phase)?.filter(|open| !open.id.is_nil()) {
+        Some(open) => Ok((open.id, false)),
+        None => Ok((place(dir, Wish::Again, asking)?, true)),
+    }
 }
 
 /// Whether a request made with [`request_retry_of_daemon`] is still open.
@@ -154,8 +160,12 @@ pub(crate) fn is_retry_wanted(dir: &StateDir, phase: &str, id: Uuid) -> Result<b
 }
 
 /// Withdraws a request that was not handled.
-pub fn withdraw_retry(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
-    consume(dir, Wish::Again, phase)
+pub fn withdraw_retry(dir: &StateDir, phase: &str, id: Uuid) -> Result<(), DiskError> {
+    match is_retry_wanted(dir, phase, id)? {
+        true => consume(dir, Wish::Again, phase),
+        // A later request has its place.
+        false => Ok(()),
+    }
 }
 
 /// Returns the phases that are to be tried again. Costs one look at the folder when there are none.

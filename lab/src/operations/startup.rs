@@ -145,8 +145,8 @@ fn requests(stage: &Stage) -> Result<(), Error> {
     let known: &[&str] = &["startup", "queue", "jobs", "locks"];
     request_skip(&dir, known, "locks", "laboratory", Some("it hangs"))?;
     let asking = |phase| Asking { known, phase, by: "laboratory", why: None };
-    request_retry_of_daemon(&dir, asking("queue"))?;
-    withdraw_retry(&dir, "queue")?;
+    let (id, _) = request_retry_of_daemon(&dir, asking("queue"))?;
+    withdraw_retry(&dir, "queue", id)?;
     request_retry_of_daemon(&dir, asking("jobs"))?;
     let path = dir.paths.recovery_requests().join("again-jobs.json");
     let text = std::fs::read_to_string(&path)?;

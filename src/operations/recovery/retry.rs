@@ -57,14 +57,21 @@ impl Operation for RetryPhase {
             return Ok(Done::all(would_retry(current.as_ref(), phase)));
         }
         let trail = Trail::open(&dir)?;
-        let (report, snapshot) = match (current.filter(is_running), running_daemon(&dir)?) {
-            (Some(run), _) => wait_for_the_next_try(context, &dir, &phases, &run, phase)?,
-            (None, Some(daemon)) => ask_daemon(context, &dir, &phases, &daemon, phase)?,
-            (None, None) => run_here(context, &dir, recovery, phase)?,
+        let retried = match (current.filter(is_running), running_daemon(&dir)?) {
+            (Some(run), _) => wait_for_the_next_try(context, &dir, &phases, &run, phase),
+            (None, Some(daemon)) => ask_daemon(context, &dir, &phases, &daemon, phase),
+            (None, None) => run_here(context, &dir, recovery, phase),
         };
         let actor = context.actor();
-        let detail = format!("{}; the whole is {}", report.status.word(), snapshot.outcome.word());
-        trail.record(&AuditEntry::done(dir.clock.now(), &actor, "retry", Object::phase(phase), detail))?;
+        let entry = |detail| AuditEntry::done(dir.clock.now(), &actor, "retry", Object::phase(phase), detail);
+        trail.record(&match &retried {
+            Ok((report, snapshot)) => {
+                entry(format!("{}; the whole is {}", report.status.word(), snapshot.outcome.word()))
+            }
+            // It may be tried all the same: the request was made.
+            Err(error) => entry(error.message()).failed(),
+        })?;
+        let (report, snapshot) = retried?;
         judged(context, report, &snapshot)
     }
 }
@@ -136,7 +143,8 @@ fn ask_daemon(
 ) -> Result<Retried, OperationError> {
     let actor = context.actor();
     let asking = Asking { known: phases, phase, by: &actor.by, why: actor.why.as_deref() };
-    let id = request_retry_of_daemon(dir, asking)?;
+    let (id, is_own) = request_retry_of_daemon(dir, asking)?;
+    let withdraw = || if is_own { withdraw_retry(dir, phase, id) } else { Ok(()) };
     context.note(&format!("the daemon (process {}) tries phase {phase} again", daemon.pid));
     let interrupt = context.front().catch();
     loop {
@@ -151,14 +159,17 @@ fn ask_daemon(
         }
         if !is_wanted {
             let hint = "see what the last recovery says: recoveryctl recovery phases";
-            return Err(failed("the daemon could not try it now: what it waits for is not done").hint(hint));
+            return Err(failed(
+                "the daemon did not try it: what it waits for is not done, or the request was withdrawn",
+            )
+            .hint(hint));
         }
         if running_daemon(dir)?.is_none_or(|now| now.pid != daemon.pid) {
-            withdraw_retry(dir, phase)?;
+            withdraw()?;
             return Err(failed("the daemon ended before it tried"));
         }
         if let Err(interrupted) = pause(&*interrupt) {
-            withdraw_retry(dir, phase)?;
+            withdraw()?;
             return Err(interrupted);
         }
     }
