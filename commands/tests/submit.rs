@@ -336,7 +336,7 @@ fn bytes_that_are_no_text_and_lines_without_end_cost_only_themselves() {
     input.extend_from_slice(b"\n{\"command\":[\"true\"]}\n");
     let ran = with_input(&place, &["submit", "--from", "-"], &input).ends_with(3);
     assert!(ran.stderr.contains("line 1: it is not UTF-8 from byte 14 on"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("line 2: it has more than 8388608 bytes"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("line 2: it is longer than 8.0 MiB"), "{}", ran.stderr);
     assert_eq!(ids(&place), [ran.stdout.trim_end()]);
 }
 

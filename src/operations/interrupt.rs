@@ -1,6 +1,7 @@
 //! Work that can be cancelled, while the front end is asked whether it is to be.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::Duration;
 
 use super::context::Interrupt;
@@ -14,7 +15,7 @@ pub fn cancellable<T>(interrupt: &dyn Interrupt, cancel: &Cancel, act: impl FnOn
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // Without a thread a recovery cannot be cancelled; all else looks for the signal itself.
-        let _ = std::thread::Builder::new().spawn_scoped(scope, || {
+        let watching = std::thread::Builder::new().spawn_scoped(scope, || {
             while !over.load(Ordering::Acquire) {
                 if interrupt.requested().is_some() || interrupt.is_in_vain() {
                     cancel.cancel();
@@ -23,15 +24,16 @@ pub fn cancellable<T>(interrupt: &dyn Interrupt, cancel: &Cancel, act: impl FnOn
             }
         });
         // Also when `act` panics: the scope waits for the thread.
-        let _over = RaiseAtTheEnd(&over);
+        let _over = RaiseAtTheEnd(&over, watching.ok().map(|watching| watching.thread().clone()));
         act()
     })
 }
 
-struct RaiseAtTheEnd<'a>(&'a AtomicBool);
+struct RaiseAtTheEnd<'a>(&'a AtomicBool, Option<Thread>);
 
 impl Drop for RaiseAtTheEnd<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
+        self.1.iter().for_each(Thread::unpark);
     }
 }

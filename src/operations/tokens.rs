@@ -11,7 +11,7 @@ use crate::state::Word;
 /// Make a new token, which counts at once; the old one counts no more
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct RotateTokens {
-    /// Whose
+    /// Whose token: admin, viewer or all
     #[arg(value_name = "ROLE", default_value = "all", value_parser = word_of::<Holders>(Holders::VARIANTS.iter().copied()))]
     pub role: Holders,
 }

@@ -45,11 +45,17 @@ struct Moment {
 pub(super) struct ResponseCache {
     watch: ChangeWatch,
     queue: Arc<SharedQueue>,
-    answers: Mutex<HashMap<String, CachedResponse>>,
+    answers: Mutex<Answers>,
     /// Those of which another one is being made beside.
     renewing: Mutex<HashSet<String>>,
+}
+
+/// What is kept, under one lock with what it counts by.
+#[derive(Default)]
+struct Answers {
+    by_question: HashMap<String, CachedResponse>,
     /// Counts the configurations: an answer by an earlier one is not kept.
-    configurations: Mutex<u64>,
+    configuration: u64,
 }
 
 /// What is known of an answer.
@@ -87,7 +93,7 @@ impl ResponseCache {
     pub(super) fn known(self: &Arc<ResponseCache>, dir: &StateDir, question: &str) -> Known {
         let Some(now) = self.moment(dir) else { return Known::Nothing };
         let answers = locked(&self.answers);
-        let Some(kept) = answers.get(question).filter(|kept| kept.moment == now) else {
+        let Some(kept) = answers.by_question.get(question).filter(|kept| kept.moment == now) else {
             return Known::Nothing;
         };
         let (answer, age) = (kept.answer.clone(), kept.made.elapsed());
@@ -107,14 +113,17 @@ impl ResponseCache {
 
     /// Makes an answer and keeps it. Touches the disk.
     pub(super) fn make(&self, dir: &StateDir, question: &str, make: impl FnOnce() -> Answer) -> Answer {
-        let (moment, configuration) = (self.moment(dir), *locked(&self.configurations));
+        let (moment, configuration) = (self.moment(dir), locked(&self.answers).configuration);
         let (made, answer) = (Instant::now(), make());
         if let Some(moment) = moment
             && answer.status == 200
             && answer.body.len() <= LARGEST
-            && *locked(&self.configurations) == configuration
         {
-            let mut answers = locked(&self.answers);
+            let mut all = locked(&self.answers);
+            if all.configuration != configuration {
+                return answer;
+            }
+            let answers = &mut all.by_question;
             if answers.len() >= KEPT && !answers.contains_key(question) {
                 answers.retain(|_, kept| kept.made.elapsed() < LONGEST);
             }
@@ -133,8 +142,9 @@ impl ResponseCache {
 
     /// Another configuration may want other answers.
     pub(super) fn forget(&self) {
-        *locked(&self.configurations) += 1;
-        locked(&self.answers).clear();
+        let mut all = locked(&self.answers);
+        all.configuration += 1;
+        all.by_question.clear();
     }
 }
 

@@ -32,7 +32,7 @@ impl Operation for RunCleanups {
     const ENTRY: Entry = Entry::local(Method::Post, &["cleanup", "run"]);
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<CleanupsRun>, OperationError> {
-        context.refuse_dry_run("cleanup")?;
+        context.refuse_dry_run(&Self::ENTRY.name())?;
         let dir = context.state_dir()?;
         let settings = cleaning(context);
         let queue = Queue::open(&dir)?;

@@ -1,7 +1,7 @@
 //! `cleanup start`: asks for the cleanup of jobs that are over.
 
 use crate::audit::{Entry as AuditEntry, Trail};
-use crate::cleanup::{CleanupRequest, Created, Source, create};
+use crate::cleanup::{CleanupRequest, Created, KnownCleanups, Source, create_beside};
 use crate::findings::Object;
 use crate::operations::jobs::ids::find_to_change;
 use crate::operations::prelude::*;
@@ -68,6 +68,7 @@ impl Operation for StartCleanups {
         let trail = if dry_run { None } else { Some(Trail::open(&dir)?) };
         let mut report = StartReport { started: Vec::new(), refused: Vec::new(), dry_run };
         let mut last_error: Option<OperationError> = None;
+        let mut known = KnownCleanups::read(&dir)?;
         for named in &self.job_ids {
             let job = match find_to_change(queue.state(), named) {
                 Ok(job) => job,
@@ -81,7 +82,11 @@ impl Operation for StartCleanups {
                 report.started.push(StartedCleanup { job_id: job.id.clone(), cleanup_id: None, new: true });
                 continue;
             }
-            match create(&dir, &CleanupRequest { job, source: Source::Asked, actor: &actor }) {
+            match create_beside(
+                &mut known,
+                &dir,
+                &CleanupRequest { job, source: Source::Asked, actor: &actor },
+            ) {
                 Ok(created) => {
                     let (id, new) = match created {
                         Created::New(id) => (id, true),
@@ -95,8 +100,9 @@ impl Operation for StartCleanups {
                     report.started.push(StartedCleanup { job_id: job.id.clone(), cleanup_id: Some(id), new });
                 }
                 Err(error) => {
-                    report.refuse(named, "job-not-over", error.to_string());
-                    last_error = Some(error.into());
+                    let error = OperationError::from(error);
+                    report.refuse(named, error.code_name(), error.message());
+                    last_error = Some(error);
                 }
             }
         }

@@ -71,7 +71,10 @@ impl Operation for AckFindings {
             false => sorted(&self.ids, &status.findings, &before),
         };
         if self.all && !dry_run && !meant.is_empty() {
-            context.confirm(&format!("{} losses are told no more; acknowledge them all?", meant.len()))?;
+            context.confirm(&match meant.len() {
+                1 => "1 loss will not be reported any more; acknowledge it?".to_owned(),
+                n => format!("{n} losses will not be reported any more; acknowledge them all?"),
+            })?;
         }
         let acknowledged = if dry_run || meant.is_empty() {
             meant.into_iter().cloned().collect()

@@ -101,6 +101,9 @@ impl PrintOutput {
                 if !context.front().flush() {
                     return Ok(copied);
                 }
+                if let Some(sent_away) = context.front().sent_away() {
+                    return Err(sent_away);
+                }
             }
             let goes_on = || self.follow && self.request.attempt.is_none();
             if is_over && (!goes_on() || !follower.next_attempt(job)) {

@@ -12,6 +12,7 @@ use super::submit::defaults;
 use crate::operations::prelude::*;
 use crate::queue::{CheckedRequest, JobExists, JobRequest, RequestDefaults, SubmitError, Submitter};
 use crate::state::config::Export;
+use crate::state::human;
 
 /// A batch ends with so many good lines …
 const BATCH_LINES: usize = 10_000;
@@ -127,8 +128,10 @@ fn judge(report: &SubmitManyReport, entered: u64, all_or_nothing: bool) -> Resul
     match (report.errors_total, entered) {
         (0, _) => Ok(Ending::Done),
         (bad, _) if all_or_nothing => {
-            failed(format!("nothing was submitted: {bad} of {} lines are bad", report.total))
+            let (lines, are) = (human::count(report.total, "line"), if bad == 1 { "is" } else { "are" });
+            failed(format!("nothing was submitted: {bad} of {lines} {are} bad"))
         }
+        (1, 0) => failed("nothing was submitted: the line is bad".to_owned()),
         (bad, 0) => failed(format!("nothing was submitted: all {bad} lines are bad")),
         _ => Ok(Ending::Degraded),
     }
@@ -148,7 +151,7 @@ impl Intake<'_, '_> {
         let Some((number, line)) = lines.next_line().map_err(cannot)? else { return Ok(false) };
         self.report.total += 1;
         let checked = match line {
-            Line::TooLong => Err(format!("it has more than {LONGEST} bytes")),
+            Line::TooLong => Err(format!("it is longer than {}", human::size(LONGEST as u64))),
             Line::Whole(bytes) => {
                 self.batch.bytes += bytes.len();
                 JobRequest::from_json(bytes).and_then(|r| r.check(self.defaults)).map_err(|e| e.to_string())
@@ -206,8 +209,10 @@ impl Intake<'_, '_> {
             self.keep_error(*line, "it was not submitted, because the queue could not take it".to_owned());
         }
         let first = lines.first().copied().unwrap_or_default();
-        OperationError::from(error)
-            .hint(format!("all good lines before line {first} are in; submit the rest again"))
+        OperationError::from(error).hint(match first {
+            0 | 1 => "nothing was submitted; submit it again".to_owned(),
+            _ => format!("all good lines before line {first} are in; submit the rest again"),
+        })
     }
 
     fn together(
@@ -254,8 +259,8 @@ impl Intake<'_, '_> {
         let mut lines = Lines::new(input);
         while self.take(&mut lines)? {
             if self.batch.bytes > TOGETHER_BYTES {
-                let message =
-                    format!("more than {TOGETHER_BYTES} bytes cannot go in together; nothing was submitted");
+                let most = human::size(TOGETHER_BYTES as u64);
+                let message = format!("more than {most} cannot go in together; nothing was submitted");
                 return Err(OperationError::new(ErrorKind::Failed, message)
                     .code("batch-too-large")
                     .hint("submit it without --all-or-nothing, or in parts")

@@ -34,7 +34,7 @@ impl Operation for DeliverWebhooks {
     const ENTRY: Entry = Entry::local(Method::Post, &["webhooks", "deliver"]);
 
     fn run(&self, context: &mut Context<'_>) -> Result<Done<WebhooksDelivered>, OperationError> {
-        context.refuse_dry_run("webhooks")?;
+        context.refuse_dry_run(&Self::ENTRY.name())?;
         let dir = context.state_dir()?;
         let settings = delivering(context.settings())?;
         let endpoints = settings.endpoints.clone();
