@@ -90,11 +90,6 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "a damaged record of the folder, which no disk of the laboratory has; tests/incarnations.rs does it",
     ),
     (
-        "src/operations/cleanup/start.rs",
-        "create(&dir, &CleanupRequest",
-        "the story's own function, which the laboratory's operations of cleanups call",
-    ),
-    (
         "src/durable/log/repair.rs",
         "take_file(path, \"a segment of another",
         "as above; tests/log/mod.rs has it",
