@@ -45,7 +45,8 @@ fn claimed(root: &Path, count: usize) -> (StateDir, Queue) {
     let submission = |n| Submission { job: id(n), priority: 0, repository: None, spec: spec.clone() };
     let submissions: Vec<Operation> = (0..count).map(|n| Operation::Submit(submission(n))).collect();
     append(&dir, &library::actor(), &submissions).expect("submissions");
-    let claims: Vec<Operation> = (0..count).map(|n| Operation::Claim { job: id(n), attempt: 1 }).collect();
+    let claims: Vec<Operation> =
+        (0..count).map(|n| Operation::Claim { job: id(n), attempt: 1, host: None }).collect();
     append(&dir, &library::actor(), &claims).expect("claims");
     let mut queue = Queue::open(&dir).expect("a queue");
     queue.checkpoint().expect("a checkpoint");
@@ -142,7 +143,11 @@ fn claim_again(dir: &StateDir, queue: &mut Queue) {
         attempt: Some(*attempt),
     };
     append(dir, &library::actor(), &next.iter().map(resume).collect::<Vec<_>>()).expect("a resume");
-    let claims = next.iter().map(|(job, attempt)| Operation::Claim { job: job.clone(), attempt: *attempt });
+    let claims = next.iter().map(|(job, attempt)| Operation::Claim {
+        job: job.clone(),
+        attempt: *attempt,
+        host: None,
+    });
     append(dir, &library::actor(), &claims.collect::<Vec<_>>()).expect("claims");
     queue.refresh().expect("the queue");
     queue.checkpoint().expect("a checkpoint");

@@ -89,8 +89,11 @@ fn queue_of(root: &Path, jobs: usize) -> StateDir {
 /// As a server that died right after it had claimed them.
 fn claim_all(dir: &StateDir) {
     let mut queue = Queue::open(dir).expect("a queue");
-    let claims: Vec<Operation> =
-        queue.state().queued().map(|job| Operation::Claim { job: job.id.clone(), attempt: 1 }).collect();
+    let claims: Vec<Operation> = queue
+        .state()
+        .queued()
+        .map(|job| Operation::Claim { job: job.id.clone(), attempt: 1, host: None })
+        .collect();
     for batch in claims.chunks(10_000) {
         let batch = batch.to_vec();
         queue.transact(&library::actor(), |_| (batch, ())).expect("claims");

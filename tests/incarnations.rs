@@ -233,7 +233,7 @@ fn adopted_copy_is_a_directory_of_its_own() {
     let original = world.make("state");
     submit(&original, "waits");
     submit(&original, "runs");
-    let claim = Operation::Claim { job: "runs".parse().unwrap(), attempt: 1 };
+    let claim = Operation::Claim { job: "runs".parse().unwrap(), attempt: 1, host: None };
     queue::append(&original, &Actor::default(), &[claim]).unwrap();
     Queue::open(&original).unwrap().checkpoint().unwrap();
     submit(&original, "later");
@@ -278,7 +278,7 @@ fn adoption_that_breaks_off_at_any_effect_can_be_done_again() {
     let original = world.make("state");
     submit(&original, "waits");
     submit(&original, "runs");
-    let claim = Operation::Claim { job: "runs".parse().unwrap(), attempt: 1 };
+    let claim = Operation::Claim { job: "runs".parse().unwrap(), attempt: 1, host: None };
     queue::append(&original, &Actor::default(), &[claim]).unwrap();
     let held = grant(&original);
     let mut number = 0;

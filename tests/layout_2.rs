@@ -126,7 +126,7 @@ fn running_in_layout_2(root: &Path) -> StateDir {
     let spec = recovery::queue::JobSpec { command: vec!["true".into()], ..Default::default() };
     let submission = Submission { job: "runs".parse().unwrap(), priority: 0, repository: None, spec };
     append(&dir, &Actor::default(), &[Operation::Submit(submission)]).unwrap();
-    let claim = Operation::Claim { job: "runs".parse().unwrap(), attempt: 1 };
+    let claim = Operation::Claim { job: "runs".parse().unwrap(), attempt: 1, host: None };
     append(&dir, &Actor::default(), &[claim]).unwrap();
     let job = job(&Queue::open(&dir).unwrap(), "runs");
     let workspace = dir.paths.jobs().join("runs");

@@ -53,7 +53,8 @@ fn stage(root: &Path) {
     }
     append(&dir, &actor(), &[Operation::Cancel { job: id("never-began") }]).unwrap();
     for job in ["a", "b", "crashed", "needed"] {
-        let claim = append(&dir, &actor(), &[Operation::Claim { job: id(job), attempt: 1 }]).unwrap()[0];
+        let claim =
+            append(&dir, &actor(), &[Operation::Claim { job: id(job), attempt: 1, host: None }]).unwrap()[0];
         let crashed = job == "crashed";
         let end = End {
             job: id(job),

@@ -74,7 +74,7 @@ fn a_checkpoint_and_a_follower() {
     assert!(follower.refresh().unwrap());
     assert_eq!(ids(&follower).len(), 6);
     let id: JobId = "a".parse().unwrap();
-    let claim = Operation::Claim { job: id.clone(), attempt: 1 };
+    let claim = Operation::Claim { job: id.clone(), attempt: 1, host: None };
     let (numbers, ()) = follower.transact(&actor(), |_| (vec![claim], ())).unwrap();
     assert_eq!(numbers, [7]);
     assert_eq!(follower.state().get(&id).unwrap().status, JobStatus::Running);

@@ -37,7 +37,7 @@ fn submit(name: &str) -> Operation {
 }
 
 fn claim(name: &str, attempt: u32) -> Operation {
-    Operation::Claim { job: name.parse().unwrap(), attempt }
+    Operation::Claim { job: name.parse().unwrap(), attempt, host: None }
 }
 
 fn crash(name: &str, attempt: u32, claim: u64) -> Operation {
@@ -279,9 +279,10 @@ fn every_job_is_claimed_once_however_many_claim() {
                 loop {
                     let (numbers, job) = queue
                         .transact(&actor(), |state| match state.queued().next() {
-                            Some(j) => {
-                                (vec![Operation::Claim { job: j.id.clone(), attempt: 1 }], Some(j.id.clone()))
-                            }
+                            Some(j) => (
+                                vec![Operation::Claim { job: j.id.clone(), attempt: 1, host: None }],
+                                Some(j.id.clone()),
+                            ),
                             None => (Vec::new(), None),
                         })
                         .unwrap();

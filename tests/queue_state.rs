@@ -71,7 +71,7 @@ fn with(status: JobStatus) -> QueueState {
         JobStatus::Crashed => Some(Some(exit(AttemptOutcome::Crashed, None))),
     };
     if let Some(ended) = ended {
-        apply(Operation::Claim { job: id("j"), attempt: 1 });
+        apply(Operation::Claim { job: id("j"), attempt: 1, host: None });
         if let Some(ended) = ended {
             apply(Operation::End(ended));
         }
@@ -96,8 +96,8 @@ fn operations(job: &str) -> Vec<(&'static str, Operation)> {
     vec![
         ("submit", Operation::Submit(submission(job, 0, None))),
         ("batch", Operation::SubmitBatch { jobs: vec![submission("k", 0, None), submission(job, 0, None)] }),
-        ("claim", Operation::Claim { job: id(job), attempt: 1 }),
-        ("claim 2nd", Operation::Claim { job: id(job), attempt: 2 }),
+        ("claim", Operation::Claim { job: id(job), attempt: 1, host: None }),
+        ("claim 2nd", Operation::Claim { job: id(job), attempt: 2, host: None }),
         ("found", Operation::Found { job: id(job), attempt: 1, claim: Claim::of_record(2) }),
         ("unclaim", unclaim(Claim::of_record(2))),
         ("unclaim old", unclaim(Claim::of_record(1))),
@@ -198,7 +198,7 @@ fn every_operation_in_every_status() {
 fn a_repository_has_one_running_job() {
     let mut state = with(JobStatus::Running);
     state.apply(3, record(Operation::Submit(submission("k", 0, Some("repo"))))).unwrap();
-    let claim = || record(Operation::Claim { job: id("k"), attempt: 1 });
+    let claim = || record(Operation::Claim { job: id("k"), attempt: 1, host: None });
     let refused = state.apply(4, claim()).unwrap_err();
     assert!(
         matches!(&refused, QueueRefusal::RepositoryHeld { holder, .. } if *holder == id("j")),
@@ -261,7 +261,7 @@ fn no_attempt_number_is_skipped() {
         );
     }
     state.apply(6, resume(Some(2))).unwrap();
-    state.apply(7, record(Operation::Claim { job: id("j"), attempt: 2 })).unwrap();
+    state.apply(7, record(Operation::Claim { job: id("j"), attempt: 2, host: None })).unwrap();
     state.apply(8, record(Operation::End(end("j", 2, 7, AttemptOutcome::Signaled)))).unwrap();
     let job = state.get(&id("j")).unwrap();
     assert_eq!((job.status, job.next_attempt()), (JobStatus::Failed, 3));
@@ -290,7 +290,7 @@ fn a_restored_job_keeps_its_place_where_that_is_known() {
     // Numbers that were given twice, after a log was lost, lose no job.
     state.apply(6, restore(document("aa", 1), true)).unwrap();
     assert_eq!(ids(state.queued()), [id("a"), id("aa"), id("b"), id("c"), id("d")]);
-    state.apply(7, record(Operation::Claim { job: id("a"), attempt: 1 })).unwrap();
+    state.apply(7, record(Operation::Claim { job: id("a"), attempt: 1, host: None })).unwrap();
     assert_eq!(ids(state.queued()), [id("aa"), id("b"), id("c"), id("d")]);
     check(&state);
 }
@@ -367,7 +367,7 @@ fn one_operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         3 => entering().prop_map(Operation::Submit),
         1 => prop::collection::vec(entering(), 1..4).prop_map(|jobs| Operation::SubmitBatch { jobs }),
-        5 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Claim { job, attempt }),
+        5 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Claim { job, attempt, host: None }),
         1 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Found { job, attempt, claim: Claim::of_record(0) }),
         1 => job().prop_map(|job| {
             Operation::Unclaim { job, claim: Claim::of_record(0), reason: ",\"spec\":{".to_owned(), not_before: Some(at()), failed_start: true }
@@ -390,7 +390,9 @@ fn aim(operation: Operation, state: &QueueState, seq: u64) -> Operation {
         |job: &JobId| state.get(job).and_then(|j| j.run_state().claim).unwrap_or(Claim::of_record(seq));
     let attempt = |job: &JobId, n: u32| state.get(job).map_or(n, |j| if n == 3 { 3 } else { j.attempt });
     match operation {
-        Operation::Claim { job, attempt: n } => Operation::Claim { attempt: attempt(&job, n), job },
+        Operation::Claim { job, attempt: n, host } => {
+            Operation::Claim { attempt: attempt(&job, n), job, host }
+        }
         Operation::Found { job, attempt: n, .. } => {
             Operation::Found { attempt: attempt(&job, n), claim: Claim::of_record(seq), job }
         }

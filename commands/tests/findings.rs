@@ -59,7 +59,7 @@ fn a_flipped_byte_is_damage_a_gap_and_a_quarantine() {
 #[test]
 fn a_record_that_does_not_fit_is_refused() {
     let scene = Scene::new();
-    let ghost = Operation::Claim { job: "ghost".parse().unwrap(), attempt: 1 };
+    let ghost = Operation::Claim { job: "ghost".parse().unwrap(), attempt: 1, host: None };
     append(&scene.dir(), &Actor::default(), &[ghost]).unwrap();
     scene.recover().names("log-record-refused");
     // Its next step works, and shows the record.

@@ -86,7 +86,7 @@ pub(crate) struct Judged {
 
 /// Recovers a disk in the folder `world`, with a recorder of the effects, and checks the conditions.
 pub(crate) fn judge(world: &Path, base: &Base, case: &Case, recorder: Recorder) -> Result<Judged, String> {
-    let (view, recovery) = check(world, base, &case.tree, &case.facts, recorder)?;
+    let (view, recovery) = check(world, base, &case.tree, &case.facts, !case.is_kill, recorder)?;
     let objects = view.objects();
     case.shown.as_ref().map_or(Ok(()), |shown| shown.allows(&objects))?;
     Ok(Judged { objects, recovery })

@@ -27,15 +27,15 @@ pub(crate) fn check(
     base: &[Tree; 2],
     disk: &Tree,
     facts: &BTreeMap<String, Fact>,
+    has_lost_power: bool,
     recorder: Recorder,
 ) -> Result<(View, Vec<Event>), String> {
-    catch_unwind(AssertUnwindSafe(|| check_inner(world, base, disk, facts, recorder))).unwrap_or_else(
-        |panic| {
-            let said = panic.downcast_ref::<String>().cloned();
-            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Err(format!("recovery panicked: {}", said.unwrap_or_default()))
-        },
-    )
+    let checked = || check_inner(world, base, disk, facts, has_lost_power, recorder);
+    catch_unwind(AssertUnwindSafe(checked)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Err(format!("recovery panicked: {}", said.unwrap_or_default()))
+    })
 }
 
 fn check_inner(
@@ -43,14 +43,15 @@ fn check_inner(
     base: &[Tree; 2],
     disk: &Tree,
     facts: &BTreeMap<String, Fact>,
+    has_lost_power: bool,
     recorder: Recorder,
 ) -> Result<(View, Vec<Event>), String> {
     let laboratory = |e: crate::Error| format!("the laboratory failed: {e}");
-    documents_are_whole(disk, base)?;
+    documents_are_whole(disk, base, has_lost_power)?;
     disk.restore(world).map_err(laboratory)?;
     let (view, recovery) = observed(world, recorder)?;
     let first = Tree::read(world).map_err(laboratory)?;
-    acknowledged(&view, facts, world)?;
+    acknowledged(&view, facts, world, has_lost_power)?;
     exits_are_kept(disk, &view)?;
     unreadable_is_kept(disk, &first)?;
     unreadable_is_kept(&base[0], &first).or_else(|_| unreadable_is_kept(&base[1], &first))?;

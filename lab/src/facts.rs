@@ -17,6 +17,9 @@ pub enum Fact {
         /// It has had at least this many attempts.
         attempt: u32,
     },
+    /// A job that was claimed and has not begun. A power loss may have taken the files that would show whether it
+    /// did, so after one it may also be crashed.
+    MayHaveBegun { id: String },
     /// Jobs that enter together: all or none, acknowledged or not.
     Together {
         /// Their ids.
@@ -125,10 +128,16 @@ impl Fact {
         format!("removal of {id}")
     }
 
+    /// The key of [`Fact::MayHaveBegun`].
+    pub(crate) fn may_have_begun_key(id: &str) -> String {
+        format!("may have begun {id}")
+    }
+
     /// Returns the subject: of two facts with the same key, the later one counts.
     pub fn key(&self) -> String {
         match self {
             Fact::Job { id, .. } => format!("job {id}"),
+            Fact::MayHaveBegun { id } => Fact::may_have_begun_key(id),
             Fact::Together { ids } => format!("together {ids:?}"),
             Fact::Order { .. } => "order".to_owned(),
             Fact::Exit { id, .. } => format!("exit {id}"),

@@ -28,7 +28,12 @@ pub(crate) fn recovery_always_writes(path: &Path) -> bool {
 
 /// Checks that every acknowledged thing is visible once, and everything else is there completely or not at
 /// all.
-pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &Path) -> Result<(), String> {
+pub(crate) fn acknowledged(
+    view: &View,
+    facts: &BTreeMap<String, Fact>,
+    world: &Path,
+    has_lost_power: bool,
+) -> Result<(), String> {
     let ids: BTreeSet<&str> = view.jobs.iter().map(|j| j.id.as_str()).collect();
     if ids.len() != view.jobs.len() {
         return Err(format!("a job is there twice: {:?}", view.jobs));
@@ -43,7 +48,14 @@ pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &
         Fact::Job { id, .. } => facts.contains_key(&Fact::removal_key(id)),
         _ => false,
     };
-    facts.values().filter(|fact| !is_removed(fact)).try_for_each(|fact| holds(view, fact, world))
+    let may_have_begun = |fact: &Fact| match fact {
+        Fact::Job { id, .. } if has_lost_power && facts.contains_key(&Fact::may_have_begun_key(id)) => {
+            view.jobs.iter().any(|job| job.id == *id && job.status == "crashed")
+        }
+        _ => false,
+    };
+    let mut checked = facts.values().filter(|fact| !is_removed(fact) && !may_have_begun(fact));
+    checked.try_for_each(|fact| holds(view, fact, world))
 }
 
 fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
@@ -98,7 +110,8 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
             let wanted = format!("{object} should be lost once, acknowledged: {acknowledged:?}");
             says(fits, format!("{wanted}, and is {found:?}"))
         }
-        Fact::MayBeGone { .. } => Ok(()), // Whether it is there says nothing.
+        Fact::MayHaveBegun { .. } => Ok(()),  // Looked at above.
+        Fact::MayBeGone { .. } => Ok(()),     // Whether it is there says nothing.
         Fact::MayBeDegraded { .. } => Ok(()), // Looked at above.
         Fact::StateId { id } => says(view.state_id == *id, format!("state {id} is {} now", view.state_id)),
         Fact::Delivery { job, any_of } => {
@@ -118,19 +131,30 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
 }
 
 /// Checks that every document has one complete old or new version on the disk, before anything repairs it.
-/// Files that were damaged on purpose before the operation are left out.
-pub(crate) fn documents_are_whole(disk: &Tree, base: &[Tree; 2]) -> Result<(), String> {
+/// Files that were damaged on purpose before the operation are left out, and after a power loss those that need
+/// survive a kill only.
+pub(crate) fn documents_are_whole(disk: &Tree, base: &[Tree; 2], has_lost_power: bool) -> Result<(), String> {
     for (path, content) in disk.files() {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         // Files in quarantine are damaged by nature; the notes about them are not.
         let is_copy = path.starts_with("state/quarantine") && !name.ends_with(".why.json");
-        let is_document = name.ends_with(".json") && path.starts_with("state") && !is_copy;
+        let may_be_damaged = is_copy || has_lost_power && survives_only_kills(path);
+        let is_document = name.ends_with(".json") && path.starts_with("state") && !may_be_damaged;
         let was_so = base.iter().any(|base| base.files().any(|(_, before)| before == content));
         if is_document && !was_so && serde_json::from_slice::<serde_json::Value>(content).is_err() {
             return Err(format!("{} is neither its old nor its new self", path.display()));
         }
     }
     Ok(())
+}
+
+/// Whether a file is one of those that ARCHITECTURE.md lets a power loss take: only then may it be damaged or
+/// missing, and recovery must not miss it.
+fn survives_only_kills(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let is_of_attempt = ["sentinel.json", "command.json", "exit.json"].contains(&name);
+    is_of_attempt && path.starts_with("state/attempts")
+        || name.ends_with(".job.json") && path.starts_with("state/jobs")
 }
 
 /// Checks that the exit status in every complete exit record is its job's, unless a later attempt has begun.

@@ -34,6 +34,7 @@ mod nested;
 pub mod operations;
 mod parallel_map;
 mod play;
+mod reboot;
 mod record;
 mod recovering;
 mod run;

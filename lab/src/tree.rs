@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::event::Bytes;
+use crate::reboot::with_boot;
 
 /// The record of a state directory's folder: a disk that is made elsewhere is to pass for the original, and
 /// has none, as from an earlier version. Only a copy keeps one ([`crate::copy`]).
@@ -152,13 +153,8 @@ impl Tree {
                 let mut page = bytes.to_vec();
                 page.iter_mut().skip(8).take(8).for_each(|b| *b ^= 0x5a);
                 *bytes = Arc::new(page);
-            } else if path.extension().is_none_or(|e| e != "log") {
-                let found: Vec<usize> = finder.find_iter(bytes).collect();
-                if !found.is_empty() {
-                    let mut text = bytes.to_vec();
-                    found.iter().for_each(|&at| text[at..at + other.len()].copy_from_slice(other.as_bytes()));
-                    *bytes = Arc::new(text);
-                }
+            } else if let Some(changed) = with_boot(bytes, &finder, other.as_bytes(), true) {
+                *bytes = Arc::new(changed);
             }
         }
         Tree { nodes }
@@ -168,14 +164,15 @@ impl Tree {
 impl Tree {
     /// The same with another boot id in its files.
     pub(crate) fn with_boot(&self, from: &str, to: &str) -> Tree {
+        let finder = memchr::memmem::Finder::new(from);
         let mut nodes = self.nodes.clone();
         for node in nodes.values_mut() {
             let Node::File(bytes) = node else { continue };
-            let found: Vec<usize> = memchr::memmem::find_iter(bytes, from).collect();
-            if from.len() == to.len() && from != to && !found.is_empty() {
-                let mut text = bytes.to_vec();
-                found.iter().for_each(|&at| text[at..at + to.len()].copy_from_slice(to.as_bytes()));
-                *bytes = Arc::new(text);
+            if from.len() == to.len()
+                && from != to
+                && let Some(changed) = with_boot(bytes, &finder, to.as_bytes(), false)
+            {
+                *bytes = Arc::new(changed);
             }
         }
         Tree { nodes }

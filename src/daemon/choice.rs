@@ -152,8 +152,8 @@ mod tests {
             let record = Record { at: Timestamp::from_millis(ms), actor: Actor::default(), operation };
             state.apply(seq, record).unwrap();
         };
-        apply(4, 0, Operation::Claim { job: "a".parse().unwrap(), attempt: 1 });
-        apply(5, 0, Operation::Claim { job: "c".parse().unwrap(), attempt: 1 });
+        apply(4, 0, Operation::Claim { job: "a".parse().unwrap(), attempt: 1, host: None });
+        apply(5, 0, Operation::Claim { job: "c".parse().unwrap(), attempt: 1, host: None });
         apply(
             6,
             0,
@@ -180,7 +180,7 @@ mod tests {
             let record = Record { at: ahead, actor: Actor::default(), operation };
             state.apply(seq, record).unwrap();
         };
-        apply(2, Operation::Claim { job: "a".parse().unwrap(), attempt: 1 });
+        apply(2, Operation::Claim { job: "a".parse().unwrap(), attempt: 1, host: None });
         let not_before = Some(ahead.plus_millis(60_000));
         let (job, reason) = ("a".parse().unwrap(), String::new());
         apply(
@@ -206,7 +206,7 @@ mod tests {
                 let record = Record { at: Timestamp::default(), actor: Actor::default(), operation };
                 state.apply(seq, record).unwrap();
             };
-            apply(3, Operation::Claim { job: "a".parse().unwrap(), attempt: 1 });
+            apply(3, Operation::Claim { job: "a".parse().unwrap(), attempt: 1, host: None });
             let (job, reason) = ("a".parse().unwrap(), String::new());
             let not_before = Some(Timestamp::from_millis(100));
             apply(

@@ -72,8 +72,11 @@ impl Scheduler {
             let known = &mut |name: &Arc<str>| looked.get(name).copied().unwrap_or(Standing::Held);
             let chosen: Vec<_> =
                 choose(state, known).into_iter().filter(|job| looked_at.contains(job)).collect();
-            let claim =
-                |(job, attempt): &(JobId, u32)| Operation::Claim { job: job.clone(), attempt: *attempt };
+            let claim = |(job, attempt): &(JobId, u32)| Operation::Claim {
+                job: job.clone(),
+                attempt: *attempt,
+                host: Some(self.host.clone()),
+            };
             (chosen.iter().map(claim).collect(), chosen)
         })?;
         for (claim, (id, _)) in claims.into_iter().map(Claim::of_record).zip(&chosen) {

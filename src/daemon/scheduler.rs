@@ -102,6 +102,8 @@ pub struct Scheduler {
     announced: Option<FileLock>,
     /// The lock of the daemon that this scheduler works for.
     lock: Option<Arc<FileLock>>,
+    /// This machine and boot, for the records of claims.
+    pub(super) host: Arc<Host>,
     pub(super) occupied: Occupied,
     told: Told,
     troubles: Troubles,
@@ -153,6 +155,7 @@ impl Scheduler {
             is_ending: false,
             announced: None,
             lock: None,
+            host: Arc::new(Host::this()),
             occupied: Occupied::default(),
             told: Told::default(),
             troubles: Troubles::new(),

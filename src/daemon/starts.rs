@@ -212,7 +212,8 @@ mod tests {
     fn claimed(queue: &mut Queue, name: &str) -> u64 {
         let spec = JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() };
         let submission = Submission { job: id(name), priority: 0, repository: None, spec };
-        let operations = vec![Operation::Submit(submission), Operation::Claim { job: id(name), attempt: 1 }];
+        let operations =
+            vec![Operation::Submit(submission), Operation::Claim { job: id(name), attempt: 1, host: None }];
         queue.transact(&Actor::default(), |_| (operations, ())).unwrap().0[1]
     }
 
@@ -253,7 +254,7 @@ mod tests {
 
         // The job was reconciled and claimed again by another scheduler: it runs, but not by this claim.
         given_back(&mut queue, "lost", Claim::of_record(lost));
-        let again = Operation::Claim { job: id("lost"), attempt: 1 };
+        let again = Operation::Claim { job: id("lost"), attempt: 1, host: None };
         queue.transact(&Actor::default(), |_| (vec![again], ())).unwrap();
         assert_eq!(queue.state().get(&id("lost")).unwrap().status, JobStatus::Running);
         starts.reconciled_elsewhere(queue.state());

@@ -17,7 +17,7 @@ use std::path::Path;
 use super::disk::Disk;
 use super::error::{DiskError, IoContext};
 use super::flock::try_exclusive;
-use super::replace::{TEMPORARY_PREFIX, Temporary};
+use super::replace::{Survives, TEMPORARY_PREFIX, Temporary};
 use super::shared_page::SharedPage;
 use super::weakness::is_weakness;
 
@@ -84,15 +84,15 @@ impl Trial<'_> {
         first.file.sync().or_unable("sync a file")?;
         self.is_locked(first.file.path(), "keep two processes apart by a lock (flock)")?;
         let unnamed = "rename a file without replacing another, nor give it a second name (hard link)";
-        let named = first.publish(target, false).or_unable(unnamed)?;
+        let named = first.publish(target, false, Survives::PowerLoss).or_unable(unnamed)?;
         self.is_locked(target, "keep a file's lock when the file gets its name")?;
         named.touch().or_unable("set a file's time")?;
-        match new()?.publish(target, false) {
+        match new()?.publish(target, false, Survives::PowerLoss) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) => return Err(e).or_unable(unnamed),
             Ok(_) => return Err(Unable { what: unnamed, source: io::Error::other("a file was replaced") }),
         }
-        new()?.publish(target, true).or_unable("replace a file by another").map(drop)
+        new()?.publish(target, true, Survives::PowerLoss).or_unable("replace a file by another").map(drop)
     }
 
     /// A second open file must not get the lock that the first one holds.

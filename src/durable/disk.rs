@@ -339,26 +339,38 @@ impl Disk {
         self.ensure_dirs(std::slice::from_ref(&path)).map(|made| made > 0)
     }
 
+    /// As [`Disk::ensure_dir`] for a folder whose name need not survive a power loss: nothing is synced.
+    #[track_caller]
+    pub(crate) fn ensure_dir_for_this_boot(&self, path: &Path) -> Result<(), DiskError> {
+        self.make_if_missing(path).map(drop)
+    }
+
+    /// Makes a folder unless it exists; true when this call made it.
+    #[track_caller]
+    fn make_if_missing(&self, path: &Path) -> Result<bool, DiskError> {
+        // An existing folder is not created again: on a disk that is frozen for a snapshot, even the attempt would
+        // wait.
+        if path.is_dir() {
+            return Ok(false);
+        }
+        match self.create_dir(path) {
+            Ok(()) => Ok(true),
+            // Another process has just made it.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                Err(io::Error::from(io::ErrorKind::NotADirectory)).context("make the folder", path)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     /// As [`Disk::ensure_dir`] for several folders, in this order, with one sync for each parent folder.
     #[track_caller]
     pub(crate) fn ensure_dirs(&self, paths: &[impl AsRef<Path>]) -> Result<usize, DiskError> {
         let mut made = 0;
         let mut around: Vec<&Path> = Vec::new();
         for path in paths.iter().map(AsRef::as_ref) {
-            // An existing folder is not created again: on a disk that is frozen for a snapshot, even the
-            // attempt would wait.
-            if !path.is_dir() {
-                match self.create_dir(path) {
-                    Ok(()) => made += 1,
-                    // Another process has just made it.
-                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                        let is_none = io::Error::from(io::ErrorKind::NotADirectory);
-                        return Err(is_none).context("make the folder", path);
-                    }
-                    Err(e) => return Err(e),
-                }
-            }
+            made += usize::from(self.make_if_missing(path)?);
             if !around.contains(&parent(path)) {
                 around.push(parent(path));
             }

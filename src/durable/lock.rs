@@ -18,7 +18,7 @@ use super::error::{DiskError, IoContext};
 use super::flock::{is_named, is_same, probe, try_exclusive, try_shared, unlock};
 use super::home::{NotHome, leads_nowhere};
 use super::regular::{open_regular, read_regular};
-use super::replace::Temporary;
+use super::replace::{Survives, Temporary};
 
 /// Longest holder hint in a lock file, in bytes.
 const LONGEST_HINT: u64 = 64 << 10;
@@ -167,7 +167,8 @@ impl FileLock {
             temporary.file.write_at(content, 0)?;
         }
         try_exclusive(temporary.file.as_file()).context("lock", path)?;
-        match temporary.publish(path, false) {
+        // No power loss leaves a process that holds it.
+        match temporary.publish(path, false, Survives::Kill) {
             Ok(file) => Ok(Some(FileLock { file, owner: std::process::id() })),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
             Err(e) => Err(e),

@@ -1,6 +1,8 @@
 //! Atomic replacement: after a crash the file has its whole old or its whole new content.
 //!
-//! Temporary file in the same folder, write, sync, rename, sync the folder: exactly two syncs.
+//! Temporary file in the same folder, write, sync, rename, sync the folder: exactly two syncs. A file that only
+//! matters while this boot lasts needs none of them ([`Survives::Kill`]): the rename alone keeps it whole when its
+//! writer is killed. `ARCHITECTURE.md` lists which file survives what.
 //! `tempfile` gives the unique name and removes it when something fails; its own `persist` syncs
 //! nothing, so the rename is ours.
 //!
@@ -18,7 +20,16 @@ use super::seeded_bug::SeededBug;
 /// The prefix of every temporary file's name, by which startup recognises the files that a crash left behind.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
-/// Replaces a file's content.
+/// The crash after which a written file is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survives {
+    /// A kill of the process that wrote it. After a power loss the file may be old, new, damaged or missing.
+    Kill,
+    /// Also a power loss.
+    PowerLoss,
+}
+
+/// Replaces a file's content, so that it survives a power loss.
 ///
 /// # Errors
 /// The system's error; the old content is then still there.
@@ -37,13 +48,27 @@ pub fn replace_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), DiskError> {
-    place(disk, path, true, fill).map(drop)
+    place(disk, path, true, Survives::PowerLoss, fill).map(drop)
+}
+
+/// Replaces a file's content, so that it survives what it must.
+///
+/// # Errors
+/// The system's error; the old content is then still there.
+#[track_caller]
+pub(crate) fn replace_to(
+    disk: &Disk,
+    path: &Path,
+    bytes: &[u8],
+    survives: Survives,
+) -> Result<(), DiskError> {
+    place(disk, path, true, survives, |out| out.write_all(bytes)).map(drop)
 }
 
 /// As [`replace`], but refuses (`AlreadyExists`) when the file is there.
 #[track_caller]
 pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    place(disk, path, false, |out| out.write_all(bytes)).map(drop)
+    place(disk, path, false, Survives::PowerLoss, |out| out.write_all(bytes)).map(drop)
 }
 
 /// A seeded bug: writes without replacement, so that a crash can leave half of the content.
@@ -119,17 +144,19 @@ fn place(
     disk: &Disk,
     path: &Path,
     replace: bool,
+    survives: Survives,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<DiskFile, DiskError> {
     let temporary = Temporary::new(disk, parent(path))?;
     let mut out = BufWriter::with_capacity(1 << 16, Appender { file: &temporary.file, at: 0 });
     fill(&mut out).and_then(|()| out.flush()).context("write", path)?;
     drop(out);
-    if !SeededBug::RenameBeforeSync.is_on() {
+    let is_synced = survives == Survives::PowerLoss;
+    if is_synced && !SeededBug::RenameBeforeSync.is_on() {
         temporary.file.sync()?;
     }
-    let file = temporary.publish(path, replace)?;
-    if SeededBug::RenameBeforeSync.is_on() {
+    let file = temporary.publish(path, replace, survives)?;
+    if is_synced && SeededBug::RenameBeforeSync.is_on() {
         file.sync()?;
     }
     unlock(file.as_file());
@@ -160,13 +187,19 @@ impl Temporary {
         }
     }
 
-    /// Gives the file its name and makes the name durable. The file stays flocked.
+    /// Gives the file its name, and makes the name durable if it must survive a power loss. The file stays
+    /// flocked.
     #[track_caller]
-    pub(crate) fn publish(self, path: &Path, replace: bool) -> Result<DiskFile, DiskError> {
+    pub(crate) fn publish(
+        self,
+        path: &Path,
+        replace: bool,
+        survives: Survives,
+    ) -> Result<DiskFile, DiskError> {
         self.disk.rename(&self.name, path, replace)?;
         // The temporary name no longer exists: `tempfile` must not remove it.
         let _ = self.name.keep();
-        if !SeededBug::NoFolderSyncAfterRename.is_on() {
+        if survives == Survives::PowerLoss && !SeededBug::NoFolderSyncAfterRename.is_on() {
             self.disk.sync_dir(parent(path))?;
         }
         Ok(self.file)

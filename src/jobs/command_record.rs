@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
-use crate::durable::{Disk, DiskError};
+use crate::durable::{Disk, DiskError, Survives};
 use crate::queue::{Claim, JobId};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity, ResourceUse};
@@ -62,8 +62,8 @@ impl CommandRecord {
         read_stored(path)
     }
 
-    /// Writes it durably.
+    /// Writes it. It names a process, so it need not survive a power loss, which ends every process.
     pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
-        write_stored(disk, path, self)
+        write_stored(disk, path, self, Survives::Kill)
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::stored::{Stored, read_stored, write_stored};
-use crate::durable::{Disk, DiskError};
+use crate::durable::{Disk, DiskError, Survives};
 use crate::queue::{AttemptOutcome, Claim, End, EndedBy, JobId};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::ResourceUse;
@@ -63,9 +63,15 @@ impl ExitRecord {
         read_stored(path)
     }
 
-    /// Writes it durably.
+    /// Writes it, so that it survives a power loss.
     pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
-        write_stored(disk, path, self)
+        write_stored(disk, path, self, Survives::PowerLoss)
+    }
+
+    /// Writes it for the moment until the queue's log has the end, which is then acknowledged: it need survive
+    /// only a kill of the process that records the end.
+    pub(super) fn write_until_recorded(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
+        write_stored(disk, path, self, Survives::Kill)
     }
 
     /// The end to record in the queue.

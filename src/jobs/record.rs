@@ -1,6 +1,7 @@
 //! `jobs/<id>.job.json`: a job's record in readable form, derived from the queue log.
 //!
-//! It is never authoritative: a missing, damaged or old record is rewritten from the queue. When log and
+//! It is never authoritative: a missing, damaged or old record is rewritten from the queue. So a change is written
+//! without a sync: after a power loss, the first recovery writes it again. When log and
 //! snapshots are lost, these files are the last source ([`read_those`]): so a process that removes a job from the
 //! queue removes its record first. A submission is one record in the log and one sync, so a job that waits for
 //! its first attempt gets its file later, many at a time ([`write_waiting`]). For the checksum of a record see
@@ -11,10 +12,11 @@ use std::path::{Path, PathBuf};
 
 use super::record_text::{read_record, says, text_of, understand};
 use super::stored::Stored;
-use crate::durable::{DiskError, IoContext, create_many, read_optional, replace};
+use crate::durable::{DiskError, IoContext, Survives, create_many, read_optional, replace, replace_to};
 use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_since, with_jobs_removed_since};
 use crate::state::StateDir;
 use crate::state::names::BadName;
+use crate::system::Host;
 
 /// The suffix of a record's file name.
 const SUFFIX: &str = ".job.json";
@@ -34,14 +36,14 @@ pub enum RecordError {
     Queue(#[from] QueueError),
 }
 
-/// Writes a job's record durably. A process that claims a job does so between the claim and the start of the
+/// Writes a job's record, so that it survives a kill. A process that claims a job does so between the claim and the start of the
 /// supervisor, which reads its command from the record.
 ///
 /// # Errors
 /// The system's error; [`RecordError::BadName`].
 pub fn write(dir: &StateDir, job: &Job) -> Result<(), RecordError> {
     let paths = dir.paths.job(&job.id.to_string())?;
-    Ok(replace(&dir.disk, &paths.record, &text_of(&job.to_document()))?)
+    Ok(replace_to(&dir.disk, &paths.record, &text_of(&job.to_document()), Survives::Kill)?)
 }
 
 /// Reads a job's record.
@@ -147,7 +149,7 @@ pub struct Rebuilt {
     pub looked_at: u64,
     /// Jobs whose record was written, because it was missing, damaged or behind.
     pub written: Vec<JobId>,
-    /// Those of the written jobs that had begun, and so once had a record.
+    /// Those of the written jobs that had begun, and so had a record that no power loss can have taken.
     pub missing: Vec<JobId>,
     /// Those of the written jobs whose record could not be understood; the old file is in quarantine now.
     pub damaged: Vec<(JobId, PathBuf)>,
@@ -169,9 +171,9 @@ pub fn rebuild(
 ) -> Result<Rebuilt, DiskError> {
     let mut rebuilt = Rebuilt::default();
     let begun: Vec<&Job> = state.jobs().filter(|job| job.run_state.is_some()).collect();
-    let total = begun.len() as u64;
+    let (total, host) = (begun.len() as u64, Host::this());
     for job in begun {
-        if let Err((path, why)) = rebuild_one(dir, job, &mut rebuilt) {
+        if let Err((path, why)) = rebuild_one(dir, &host, job, &mut rebuilt) {
             rebuilt.failed.push((path, why));
         }
         rebuilt.looked_at += 1;
@@ -185,16 +187,28 @@ pub fn rebuild(
     Ok(rebuilt)
 }
 
-fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (PathBuf, String)> {
+fn rebuild_one(
+    dir: &StateDir,
+    host: &Host,
+    job: &Job,
+    rebuilt: &mut Rebuilt,
+) -> Result<(), (PathBuf, String)> {
     let paths = dir.paths.job(&job.id.to_string()).map_err(|e| (dir.paths.jobs(), e.to_string()))?;
     let failed = |e: DiskError| (paths.record.clone(), format!("{e}: {}", e.source));
     let wanted = job.to_document();
     let found = read_optional(&paths.record).map_err(failed)?;
+    // It was not synced in the boot in which the job ran last.
+    let claimed_on = job.run_state().claimed_on.as_deref();
+    let may_be_unwritten = claimed_on.is_some_and(|then| host.is_later_boot_of(then));
     if found.as_deref().is_some_and(|text| says(text, &wanted)) {
         return Ok(());
     }
+    let found = found.filter(|text| !may_be_unwritten || text.iter().any(|&byte| byte != 0));
     // A scheduler that claims a job writes its record before anything is started.
-    if found.is_none() && (!job.run_state().attempts.is_empty() || paths.sentinel().exists()) {
+    if found.is_none()
+        && !may_be_unwritten
+        && (!job.run_state().attempts.is_empty() || paths.sentinel().exists())
+    {
         rebuilt.missing.push(job.id.clone());
     }
     if let Some(reason) = found.and_then(|text| understand(&text).err()) {

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
-use crate::durable::{Disk, DiskError};
+use crate::durable::{Disk, DiskError, Survives};
 use crate::queue::{Claim, EndedBy, Job, JobId};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity};
@@ -95,9 +95,14 @@ impl Sentinel {
         read_stored(path)
     }
 
-    /// Writes it durably; that also renews the heartbeat.
+    /// Writes it, so that it survives a power loss; that also renews the heartbeat.
     pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
-        write_stored(disk, path, self)
+        self.write_to(disk, path, Survives::PowerLoss)
+    }
+
+    /// As [`Sentinel::write`], so that it survives what it must.
+    pub(super) fn write_to(&self, disk: &Disk, path: &Path, survives: Survives) -> Result<(), DiskError> {
+        write_stored(disk, path, self, survives)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::command_record::CommandRecord;
 use super::sentinel::Sentinel;
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
-use crate::durable::{DiskError, is_held};
+use crate::durable::{DiskError, Survives, is_held};
 use crate::queue::{Claim, JobId, QueueState};
 use crate::state::{StateDir, Timestamp};
 
@@ -30,7 +30,7 @@ impl StartsHeld {
     }
 
     pub(crate) fn write(&self, dir: &StateDir) -> Result<(), DiskError> {
-        write_stored(&dir.disk, &dir.paths.starts_held(), self)
+        write_stored(&dir.disk, &dir.paths.starts_held(), self, Survives::PowerLoss)
     }
 
     pub(crate) fn remove(dir: &StateDir) -> Result<(), DiskError> {

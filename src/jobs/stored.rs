@@ -11,7 +11,9 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::durable::{Disk, DiskError, IoContext, is_not_regular, open_regular, read_at_most, replace};
+use crate::durable::{
+    Disk, DiskError, IoContext, Survives, is_not_regular, open_regular, read_at_most, replace_to,
+};
 
 /// The version that is written into these files. From a file of a later version a reader takes the members that
 /// it knows.
@@ -100,6 +102,12 @@ fn read_and_parse<T: DeserializeOwned>(mut file: File) -> std::io::Result<Stored
     Ok(parse(&bytes))
 }
 
+/// Whether a file has no content, or only zeros: a power loss leaves such a file where its content was not synced.
+pub(super) fn is_blank(path: &Path) -> bool {
+    let bytes = open_regular(path).and_then(|file| read_at_most(&file, LONGEST));
+    bytes.is_ok_and(|bytes| bytes.iter().all(|&byte| byte == 0))
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Stored<T> {
     if bytes.is_empty() {
         return Stored::Damaged { reason: "it is empty".to_owned() };
@@ -110,12 +118,17 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Stored<T> {
     }
 }
 
-pub(crate) fn write_stored<T: Serialize>(disk: &Disk, path: &Path, document: &T) -> Result<(), DiskError> {
+pub(crate) fn write_stored<T: Serialize>(
+    disk: &Disk,
+    path: &Path,
+    document: &T,
+    survives: Survives,
+) -> Result<(), DiskError> {
     let mut text = serde_json::to_vec(document).map_err(|e| DiskError {
         action: "write",
         path: path.to_owned(),
         source: e.into(),
     })?;
     text.push(b'\n');
-    replace(disk, path, &text)
+    replace_to(disk, path, &text, survives)
 }

@@ -9,6 +9,8 @@
 //! | held, or free | a process of the job lives that another incarnation of the state directory started | of another incarnation, alive |
 //! | free | a process of the job lives, or its control group has processes, which may not be seen from here | orphaned process, alive |
 //! | free | a process was called to supervise this claim | unidentified, alive |
+//! | free | claimed in an earlier boot of this machine, and no whole file of this claim | ended, else dead by reboot |
+//! | free | claimed on another machine, and no file of this claim | unknown |
 //! | free | an output, and none of the files that are written before it | unknown |
 //! | free | nothing of this claim, a process that could be the job's is hidden | unknown |
 //! | free | neither sentinel nor `command.json` of this claim | never started |
@@ -20,6 +22,9 @@
 //! | free | same boot, all gone | ended, else crashed |
 //!
 //! Neither the wall clock nor the age of a heartbeat decides between alive and dead.
+//!
+//! The files of an attempt are not synced: they survive a kill, and a power loss ends everything that they tell of.
+//! After one, a missing file proves nothing, so the claim's own boot decides.
 
 use super::exit_record::ExitRecord;
 use super::sentinel::Freshness;
@@ -192,6 +197,8 @@ pub(crate) fn origin_of(this: &Host, recorded: &Host) -> (Origin, String) {
 pub(crate) struct Facts {
     pub(crate) lock: LockFact,
     pub(crate) begun: Begun,
+    /// Where the claim was made; `None` when its record does not tell.
+    pub(crate) claimed: Option<Origin>,
     /// The record of this claim's end.
     pub(crate) exit: Option<ExitRecord>,
     /// Whether the supervisor in the sentinel lives; false when there is none.
@@ -242,6 +249,16 @@ fn decide_free(facts: Facts) -> Verdict {
         return Verdict::Unidentified;
     }
     let unknown = |why: &str| Verdict::Unknown { why: why.to_owned() };
+    let is_told_by_no_file = !matches!(facts.begun, Begun::Here(_));
+    match facts.claimed {
+        Some(Origin::EarlierBoot) if is_told_by_no_file => {
+            return facts.exit.map_or(Verdict::DeadByReboot, |exit| Verdict::Ended(Box::new(exit)));
+        }
+        Some(Origin::OtherMachine) if facts.begun == Begun::Nothing && facts.exit.is_none() => {
+            return unknown("it was claimed on another machine, and its files are not here");
+        }
+        _ => {}
+    }
     match facts.begun {
         Begun::Nothing if facts.has_lone_output => {
             return unknown("it has an output, and the files that tell its process were removed");
@@ -277,6 +294,7 @@ mod tests {
         Facts {
             lock,
             begun: Begun::Here(Origin::Same),
+            claimed: Some(Origin::Same),
             exit: None,
             supervisor_lives: false,
             supervisor_stopped: false,
@@ -301,6 +319,22 @@ mod tests {
         assert_eq!(decide(output).liveness(), Liveness::Unknown);
         let hidden = Facts { doubt: Some("hidden".to_owned()), ..claimed };
         assert_eq!(decide(hidden).liveness(), Liveness::Unknown);
+    }
+
+    #[test]
+    fn decide_by_boot_of_claim_when_no_file_tells() {
+        for begun in [Begun::Nothing, Begun::SentinelDamaged, Begun::AllDamaged] {
+            let gone = Facts { begun, has_lone_output: true, ..facts(LockFact::Free) };
+            let rebooted = Facts { claimed: Some(Origin::EarlierBoot), ..gone.clone() };
+            assert_eq!(decide(rebooted.clone()), Verdict::DeadByReboot, "{begun:?}");
+            let survivors = vec![ProcessIdentity { pid: 7, start_time: 7 }];
+            let alive = Facts { survivors, ..rebooted };
+            assert_eq!(decide(alive).liveness(), Liveness::Alive, "{begun:?}: a boot id may be mounted over");
+        }
+        let moved = Facts { begun: Begun::Nothing, ..facts(LockFact::Free) };
+        assert_eq!(decide(moved.clone()), Verdict::NeverStarted);
+        let moved = Facts { claimed: Some(Origin::OtherMachine), ..moved };
+        assert_eq!(decide(moved).liveness(), Liveness::Unknown);
     }
 
     #[test]

@@ -1,11 +1,14 @@
-//! The number of a claim.
+//! The number of a claim, and the boots in which claims were made.
 
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::system::Host;
 
 /// A claim, named by the sequence number of its record. A later claim is greater than every earlier one. The
 /// default, 0, is no record's number.
@@ -39,5 +42,20 @@ impl FromStr for Claim {
 
     fn from_str(text: &str) -> Result<Claim, ParseIntError> {
         text.parse().map(Claim)
+    }
+}
+
+/// The boots in which claims were made, each of them once in memory.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ClaimHosts(Vec<Arc<Host>>);
+
+impl ClaimHosts {
+    /// The same host, shared with the jobs that name it already.
+    pub(super) fn share(&mut self, host: Arc<Host>) -> Arc<Host> {
+        if let Some(known) = self.0.iter().rev().find(|known| **known == host) {
+            return known.clone();
+        }
+        self.0.push(host.clone());
+        host
     }
 }

@@ -91,15 +91,15 @@ mod tests {
                 evidence: Vec::new(),
             })
         };
-        apply(&mut state, 2, Operation::Claim { job: job.clone(), attempt: 1 });
+        apply(&mut state, 2, Operation::Claim { job: job.clone(), attempt: 1, host: None });
         let again = AfterCrash::Requeue { not_before: Timestamp::default() };
         apply(&mut state, 3, end(1, Claim::of_record(2), AttemptOutcome::Crashed, Some(again)));
         assert!(state.get(&job).unwrap().ends().is_empty());
-        apply(&mut state, 4, Operation::Claim { job: job.clone(), attempt: 2 });
+        apply(&mut state, 4, Operation::Claim { job: job.clone(), attempt: 2, host: None });
         apply(&mut state, 5, end(2, Claim::of_record(4), AttemptOutcome::Crashed, Some(AfterCrash::Hold)));
         let first = state.get(&job).unwrap().ends();
         apply(&mut state, 6, Operation::Resume { job: job.clone(), fresh: false, attempt: Some(3) });
-        apply(&mut state, 7, Operation::Claim { job: job.clone(), attempt: 3 });
+        apply(&mut state, 7, Operation::Claim { job: job.clone(), attempt: 3, host: None });
         apply(&mut state, 8, end(3, Claim::of_record(7), AttemptOutcome::Exited, None));
         let ends = state.get(&job).unwrap().ends();
         assert_eq!(ends[..1], first, "a later resume changes nothing about an end");

@@ -17,6 +17,7 @@ use super::ended_by::EndedBy;
 use super::spec::JobSpec;
 use crate::state::JobId;
 use crate::state::Timestamp;
+use crate::system::Host;
 
 /// How far clocks are corrected in normal operation, in milliseconds: a pause that seems too long by no more than
 /// this neither ends early nor is reported.
@@ -195,6 +196,9 @@ pub struct RunState {
     /// Sequence number of the claim that began the present attempt; an end must name it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
+    /// The boot in which the last attempt was claimed; see [`super::Operation::Claim`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_on: Option<Arc<Host>>,
     /// How many starts in a row have failed because no supervisor could be started for it.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed_starts: u32,
@@ -332,6 +336,7 @@ impl Job {
             signal: None,
             reason: None,
             claim: None,
+            claimed_on: None,
             failed_starts: 0,
             cancel_requested: false,
             cancel: None,

@@ -67,7 +67,7 @@ pub fn entries_of(seq: u64, record: &Record) -> Vec<Entry> {
     match &record.operation {
         Operation::Submit(s) => vec![submitted(s)],
         Operation::SubmitBatch { jobs } => jobs.iter().map(submitted).collect(),
-        Operation::Claim { job: id, attempt } => vec![job("claim", id, format!("attempt {attempt}"))],
+        Operation::Claim { job: id, attempt, .. } => vec![job("claim", id, format!("attempt {attempt}"))],
         Operation::Found { job: id, attempt, .. } => vec![job("found", id, format!("attempt {attempt}"))],
         Operation::Unclaim { job: id, reason, .. } => vec![job("unclaim", id, reason.clone())],
         Operation::End(end) => {

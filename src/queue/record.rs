@@ -3,6 +3,8 @@
 //! One JSON object a record: `at`, `op`, `by`, then the operation's own members. `spec`, if present, is last,
 //! so that replay can take it unparsed.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::claim::Claim;
@@ -11,6 +13,7 @@ use super::job::JobDocument;
 use super::spec::JobSpec;
 use crate::audit::Actor;
 use crate::state::{JobId, Timestamp};
+use crate::system::Host;
 
 /// A submission: the members that order the line, and the rest as `spec`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,7 +118,14 @@ pub enum Operation {
         jobs: Vec<Submission>,
     },
     /// An attempt begins; written before anything is started. The record's sequence number is the claim.
-    Claim { job: JobId, attempt: u32 },
+    Claim {
+        job: JobId,
+        attempt: u32,
+        /// The boot in which it begins: after a power loss, files of an attempt that were never synced may be
+        /// missing, and the claim of an earlier boot then does not say that nothing was started. `None` in logs
+        /// that are older than this member, whose attempts synced their files.
+        host: Option<Arc<Host>>,
+    },
     /// An attempt, under way or ended, was found whose claim the log has lost.
     Found {
         job: JobId,

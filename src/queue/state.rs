@@ -14,7 +14,7 @@ use indexmap::map::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::claim::Claim;
+use super::claim::{Claim, ClaimHosts};
 use super::ended_by::EndedBy;
 use super::job::{Job, JobDocument, JobStatus, QueuePosition};
 use super::lines::{Lines, OrderKey, order_key};
@@ -22,6 +22,7 @@ use super::raw_submission::RawSubmission;
 use super::record::{End, Operation, Record, Submission};
 use crate::state::JobId;
 use crate::state::Timestamp;
+use crate::system::Host;
 
 /// Jobs by status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -137,6 +138,7 @@ pub struct QueueState {
     totals: Totals,
     last_seq: u64,
     repositories: HashSet<Arc<str>>,
+    hosts: ClaimHosts,
     /// Jobs whose status changed, for the follower; `None` until there is one.
     turned: Option<Vec<JobId>>,
 }
@@ -300,10 +302,12 @@ impl QueueState {
         match operation {
             Operation::Submit(submission) => self.submission(QueuePosition { seq, index: 0 }, at, submission),
             Operation::SubmitBatch { jobs } => self.submit_batch(seq, at, jobs),
-            Operation::Claim { job, attempt } => {
-                self.begin(&job, attempt, Claim::of_record(seq), at, "claimed")
+            Operation::Claim { job, attempt, host } => {
+                self.begin(&job, attempt, (Claim::of_record(seq), host), at, "claimed")
             }
-            Operation::Found { job, attempt, claim } => self.begin(&job, attempt, claim, at, "found running"),
+            Operation::Found { job, attempt, claim } => {
+                self.begin(&job, attempt, (claim, None), at, "found running")
+            }
             Operation::Unclaim { job, claim, reason, not_before, failed_start } => {
                 self.unclaim(&job, claim, at, reason, not_before, failed_start)
             }
@@ -357,7 +361,7 @@ impl QueueState {
         &mut self,
         id: &JobId,
         attempt: u32,
-        claim: Claim,
+        claim: (Claim, Option<Arc<Host>>),
         at: Timestamp,
         wanted: &'static str,
     ) -> Result<(), QueueRefusal> {
@@ -375,13 +379,14 @@ impl QueueState {
         Ok(())
     }
 
-    fn start(&mut self, id: &JobId, claim: Claim, at: Timestamp) {
+    fn start(&mut self, id: &JobId, (claim, host): (Claim, Option<Arc<Host>>), at: Timestamp) {
         self.totals.started += 1;
+        let claimed_on = host.map(|host| self.hosts.share(host));
         self.change(id, |job| {
             job.not_before = None;
             let run = job.run_state_mut();
             run.started_at = Some(at);
-            run.claim = Some(claim);
+            (run.claim, run.claimed_on) = (Some(claim), claimed_on);
             (run.finished_at, run.exit_code, run.signal, run.reason) = (None, None, None, None);
             run.ended_by = None;
             job.turn(JobStatus::Running, at, None, None);
@@ -402,7 +407,7 @@ impl QueueState {
         self.change(id, |job| {
             job.not_before = not_before;
             let run = job.run_state_mut();
-            (run.started_at, run.claim) = (None, None);
+            (run.started_at, run.claim, run.claimed_on) = (None, None, None);
             run.failed_starts = if failed_start { run.failed_starts + 1 } else { 0 };
             let status = if cancelled { JobStatus::Cancelled } else { JobStatus::Queued };
             if cancelled {
@@ -419,7 +424,7 @@ impl QueueState {
         if job.status == JobStatus::Queued && job.attempt == end.attempt && job.run_state().claim.is_none() {
             // The claim's record was lost. It is certain all the same that the attempt has ended, even when
             // another job has its repository by now.
-            self.start(&end.job, end.claim, end.ended_at.unwrap_or(at));
+            self.start(&end.job, (end.claim, None), end.ended_at.unwrap_or(at));
         }
         self.claimed(&end.job, end.claim, "ended")?;
         let id = end.job.clone();
@@ -544,7 +549,10 @@ impl QueueState {
         name
     }
 
-    fn enter(&mut self, job: Job) -> Result<(), QueueRefusal> {
+    fn enter(&mut self, mut job: Job) -> Result<(), QueueRefusal> {
+        if let Some(claimed_on) = job.run_state.as_mut().and_then(|run| run.claimed_on.as_mut()) {
+            *claimed_on = self.hosts.share(claimed_on.clone());
+        }
         let Entry::Vacant(free) = self.jobs.entry(job.id.clone()) else {
             return Err(QueueRefusal::Duplicate(job.id));
         };

@@ -2,13 +2,14 @@
 //!
 //! ```json
 //! {"at":"2026-03-01T09:30:00.000Z","op":"submit","by":"uid:0 root submit","job":"0192…","repository":"web","spec":{…}}
-//! {"at":"…","op":"claim","by":"daemon","job":"0192…","attempt":1}
+//! {"at":"…","op":"claim","by":"daemon","job":"0192…","attempt":1,"host":{…}}
 //! {"at":"…","op":"end","by":"supervisor","job":"0192…","attempt":1,"claim":7,"outcome":"exited","exit_code":0}
 //! ```
 //!
 //! Replay parses a submission, the most common line, in a faster way: see `raw_submission`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,6 +21,7 @@ use super::record::{AfterCrash, AttemptOutcome, End, Operation, Record, Submissi
 use crate::audit::Actor;
 use crate::state::JobId;
 use crate::state::Timestamp;
+use crate::system::Host;
 
 /// A line of the queue log.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ struct Line<'a> {
     attempt: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     claim: Option<Claim>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<Arc<Host>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     outcome: Option<AttemptOutcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,10 +124,11 @@ impl Record {
                 line.op = "submit_batch".into();
                 line.batch = Some(jobs.clone());
             }
-            Operation::Claim { job, attempt } => {
+            Operation::Claim { job, attempt, host } => {
                 line.op = "claim".into();
                 line.job = Some(job.clone());
                 line.attempt = Some(*attempt);
+                line.host.clone_from(host);
             }
             Operation::Found { job, attempt, claim } => {
                 line.op = "found".into();
@@ -208,7 +213,11 @@ fn operation(line: Line<'_>) -> Result<Operation, BadRecord> {
             spec: serde_json::from_str(line.spec.ok_or_else(|| missing("spec"))?.get())?,
         }),
         "submit_batch" => Operation::SubmitBatch { jobs: line.batch.ok_or_else(|| missing("batch"))? },
-        "claim" => Operation::Claim { job: job?, attempt: line.attempt.ok_or_else(|| missing("attempt"))? },
+        "claim" => Operation::Claim {
+            job: job?,
+            attempt: line.attempt.ok_or_else(|| missing("attempt"))?,
+            host: line.host,
+        },
         "found" => Operation::Found {
             job: job?,
             attempt: line.attempt.ok_or_else(|| missing("attempt"))?,

@@ -160,6 +160,17 @@ impl StateDir {
         Ok(())
     }
 
+    /// As [`StateDir::ensure_attempts`], for files that need not survive a power loss.
+    #[track_caller]
+    pub(crate) fn ensure_attempts_for_this_boot(&self, paths: &JobPaths) -> Result<(), DiskError> {
+        if !paths.attempts.is_dir() {
+            // The job may have removed more than its own files.
+            self.disk.ensure_dir_for_this_boot(super::paths::above(&paths.attempts))?;
+            self.disk.ensure_dir_for_this_boot(&paths.attempts)?;
+        }
+        Ok(())
+    }
+
     /// Call this before a log is first opened, and before the identity is given out: the writer of `state.json`
     /// may have been killed before its name was durable, and with another identity the log would seem to belong
     /// to another directory. Where the log has its page, a process has done this before.

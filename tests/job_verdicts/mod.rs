@@ -61,7 +61,7 @@ impl World {
         self.queue.refresh().unwrap();
         let attempt = self.queue.state().get(&job).unwrap().attempt;
         self.queue
-            .transact(&actor(), |_| (vec![Operation::Claim { job: job.clone(), attempt }], ()))
+            .transact(&actor(), |_| (vec![Operation::Claim { job: job.clone(), attempt, host: None }], ()))
             .unwrap();
         self.job(id)
     }

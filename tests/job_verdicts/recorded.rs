@@ -40,7 +40,7 @@ fn many_jobs_are_settled_in_one_pass() {
         })
         .collect();
     let claims: Vec<Operation> =
-        jobs.iter().map(|s| Operation::Claim { job: s.job.clone(), attempt: 1 }).collect();
+        jobs.iter().map(|s| Operation::Claim { job: s.job.clone(), attempt: 1, host: None }).collect();
     append(&world.dir, &actor(), &[Operation::SubmitBatch { jobs }]).unwrap();
     append(&world.dir, &actor(), &claims).unwrap();
     let stopped = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| false).unwrap();

@@ -37,7 +37,7 @@ impl World {
     /// Claims the next attempt as a scheduler does; the claim.
     pub(super) fn claim(&mut self, id: &str) -> Claim {
         let job = self.job(id);
-        let claim = Operation::Claim { job: job.id, attempt: job.attempt };
+        let claim = Operation::Claim { job: job.id, attempt: job.attempt, host: None };
         let claim = Claim::of_record(self.queue.transact(&actor(), |_| (vec![claim], ())).unwrap().0[0]);
         let job = self.job(id);
         record::write(&self.dir, &job).unwrap();

@@ -61,7 +61,8 @@ fn fill(root: &Path) {
     };
     let all = |operations: Vec<Operation>| append(&dir, &library::actor(), &operations).expect("records");
     all((0..JOBS).map(submit).collect());
-    let claims = all((0..RUNNING + OVER).map(|n| Operation::Claim { job: id(n), attempt: 1 }).collect());
+    let claims =
+        all((0..RUNNING + OVER).map(|n| Operation::Claim { job: id(n), attempt: 1, host: None }).collect());
     let end = |n: usize| {
         Operation::End(End {
             job: id(n),

@@ -127,7 +127,7 @@ fn claim_whose_start_does_not_come_about_is_told() {
     scene.submit("a", &[], "true");
     let dir = scene.dir();
     let earlier = Clock::fixed(dir.clock.now().plus_millis(-120_000));
-    let claim = Operation::Claim { job: "a".parse().unwrap(), attempt: 1 };
+    let claim = Operation::Claim { job: "a".parse().unwrap(), attempt: 1, host: None };
     append(&StateDir { clock: earlier, ..dir }, &Actor::default(), &[claim]).unwrap();
     assert!(has_finding(&scene, "job-start-hangs"));
     assert_eq!(scene.json(&["status"], 3)["state"], "unwatched");

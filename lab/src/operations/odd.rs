@@ -37,6 +37,7 @@ fn folders_gone(stage: &Stage) -> Result<(), Error> {
 
 fn all_the_same(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("claimed", 1, &["queued"]));
+    stage.acknowledge(Fact::MayHaveBegun { id: "claimed".to_owned() });
     let dir = stage.dir()?;
     // Opening the state directory makes them; they are removed once more, empty.
     remove_if_empty(&dir, &dir.paths.audit_log())?;

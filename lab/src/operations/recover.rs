@@ -69,6 +69,7 @@ fn acknowledge(stage: &Stage) -> Result<(), Error> {
         Fact::job("again", 2, &["queued"]),
         Fact::job("fail", 1, &["failed"]),
         Fact::job("claimed", 1, &["queued"]),
+        Fact::MayHaveBegun { id: "claimed".to_owned() },
         Fact::job("waits-1", 1, &["queued"]),
         Fact::job("waits-2", 1, &["queued"]),
         Fact::Order { ids: ["claimed", "waits-1", "waits-2"].map(str::to_owned).to_vec() },

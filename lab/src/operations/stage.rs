@@ -96,9 +96,13 @@ impl Stage {
         let (claims, ()) = queue.transact(&actor(), |state| {
             let job = state.get(&id).filter(|job| job.status == JobStatus::Queued);
             (
-                job.map(|job| Operation::Claim { job: job.id.clone(), attempt: job.attempt })
-                    .into_iter()
-                    .collect(),
+                job.map(|job| Operation::Claim {
+                    job: job.id.clone(),
+                    attempt: job.attempt,
+                    host: Some(std::sync::Arc::new(recovery::system::Host::this())),
+                })
+                .into_iter()
+                .collect(),
                 (),
             )
         })?;

@@ -163,7 +163,7 @@ impl Bench<'_> {
             })
             .collect();
         let disk = Tree::read(&self.world)?.after_reboot(&self.boot_id);
-        Ok(check(&self.world, &self.base, &disk, &facts, Recorder::of_effects(&self.world)).map(drop))
+        Ok(check(&self.world, &self.base, &disk, &facts, true, Recorder::of_effects(&self.world)).map(drop))
     }
 }
 

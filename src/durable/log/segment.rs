@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::frame::{self, Frame};
 use crate::durable::disk::{Disk, DiskFile};
 use crate::durable::error::{DiskError, IoContext};
-use crate::durable::replace::{Temporary, replace};
+use crate::durable::replace::{Survives, Temporary, replace};
 
 /// The version of the framing, in every header.
 pub(super) const LOG_VERSION: u32 = 1;
@@ -129,7 +129,7 @@ impl SegmentFile {
         temporary.file.write_at(&content, 0)?;
         temporary.file.sync()?;
         let path = SegmentFile::named(folder, header.first_seq).path;
-        temporary.publish(&path, true)?;
+        temporary.publish(&path, true, Survives::PowerLoss)?;
         Ok((disk.open(&path)?, content.len() as u64))
     }
 }

@@ -11,7 +11,7 @@ use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::judgement::{Evidence, JudgeContext, Judgement, blank};
 use crate::jobs::process_scan::Wanted;
 use crate::jobs::sentinel::{Freshness, Sentinel};
-use crate::jobs::stored::Stored;
+use crate::jobs::stored::{Stored, is_blank};
 use crate::jobs::traces::real_output;
 use crate::jobs::verdict::{Begun, Facts, Liveness, LockFact, Origin, Verdict, decide, origin_of};
 use crate::queue::{Claim, Job};
@@ -47,6 +47,7 @@ impl<'a> Inspection<'a> {
         let lock_held = lock == LockFact::Held;
         let freshness = self.look_at_heartbeat();
         let (facts, mut seen) = self.facts(lock, freshness);
+        let claimed = facts.claimed;
         let command = self.command();
         let verdict = decide(facts);
         let is_alive = verdict.liveness() == Liveness::Alive;
@@ -61,7 +62,9 @@ impl<'a> Inspection<'a> {
         if let Verdict::Unknown { why } = &verdict {
             self.saw("verdict", why.clone());
         }
-        let damaged = self.files.damaged();
+        let may_be_unwritten = claimed == Some(Origin::EarlierBoot);
+        let mut damaged = self.files.damaged();
+        damaged.retain(|name| !(may_be_unwritten && is_blank(&self.paths.attempts.join(name))));
         let (job, Files { sentinel, heartbeat, .. }) = (self.job, self.files);
         let evidence = self.evidence;
         Judgement {
@@ -142,6 +145,7 @@ impl<'a> Inspection<'a> {
         self.describe_files();
         let exit = self.exit();
         let begun = self.begun();
+        let claimed = self.claimed();
         let relation = self.recorded_host().map(|host| self.look.host.relation(host));
         // A differing boot id is no proof of another boot: a process with that PID and start time would refute
         // it.
@@ -155,6 +159,7 @@ impl<'a> Inspection<'a> {
         let command = self.command().filter(|_| is_here && !is_settled).map(sighted);
         let mut facts = Facts {
             begun,
+            claimed,
             supervisor_lives: supervisor.is_some_and(|(_, s)| s.presence == Presence::Alive),
             supervisor_stopped: supervisor.is_some_and(|(_, s)| s.is_stopped),
             freshness,
@@ -249,6 +254,16 @@ impl<'a> Inspection<'a> {
         let (origin, detail) = origin_of(self.look.host, host);
         self.saw("host", detail);
         Begun::Here(origin)
+    }
+
+    /// Where the claim was made, if no file of the attempt tells where it ran.
+    fn claimed(&mut self) -> Option<Origin> {
+        let claimed_on = self.job.run_state().claimed_on.as_deref();
+        let (origin, detail) = origin_of(self.look.host, claimed_on?);
+        if self.recorded_host().is_none() {
+            self.saw("host", format!("the claim was {detail}"));
+        }
+        Some(origin)
     }
 
     /// Whether there is an output and no other file. The output is opened after the sentinel was written, and

@@ -12,8 +12,10 @@ use crate::durable::DiskError;
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::sentinel::Sentinel;
+use crate::jobs::stored::is_blank;
 use crate::queue::{JobId, QueueState};
 use crate::state::{JobPaths, StateDir};
+use crate::system::Host;
 
 /// A file that cannot be understood.
 #[derive(Debug)]
@@ -30,10 +32,14 @@ pub(crate) struct DamagedFile {
 pub(crate) fn damaged_files(dir: &StateDir, state: &QueueState) -> Result<Vec<DamagedFile>, DiskError> {
     let ids = jobs_with_files(dir)?.into_iter();
     let over = ids.filter(|id| state.get(id).is_some_and(|job| job.status.is_over()));
-    let mut found = Vec::new();
+    let (mut found, host) = (Vec::new(), Host::this());
     for id in over {
         let Ok(paths) = dir.paths.job(&id.to_string()) else { continue };
-        let damaged = damaged_in(&paths);
+        let claimed_on = state.get(&id).and_then(|job| job.run_state().claimed_on.as_deref());
+        let may_be_unwritten = claimed_on.is_some_and(|then| host.is_later_boot_of(then));
+        let mut damaged = damaged_in(&paths);
+        // The files of an attempt are not synced, and a power loss may have left them without content.
+        damaged.retain(|path| !(may_be_unwritten && is_blank(path)));
         if !damaged.is_empty() {
             found.extend(take(dir, &id, &paths, &damaged));
         }

@@ -20,7 +20,7 @@ use super::trampoline::{NotStarted, tell};
 use super::tree::{Step, Tree};
 use super::unclaim::give_back;
 use super::watch::{Cause, CommandEnd, Watch, wait_for};
-use crate::durable::{FileLock, Home, IoContext, error_chain, is_weakness, try_lock};
+use crate::durable::{FileLock, Home, IoContext, Survives, error_chain, is_weakness, try_lock};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::keeper::{OutputPipe, OutputStream};
@@ -62,8 +62,11 @@ impl RunningAttempt<'_> {
         // The pipe comes before the sentinel, which names it.
         let pipe = OutputPipe::new(&self.dir.disk, self.paths);
         let sentinel = self.sentinel(repository.as_deref(), pipe.as_ref().ok().map(OutputPipe::id));
+        // A claim that does not tell its boot comes from a version that judges by the sentinel alone.
+        let tells_its_boot = self.job.run_state().claimed_on.is_some();
+        let survives = if tells_its_boot { Survives::Kill } else { Survives::PowerLoss };
         let mut heartbeat =
-            HeartbeatWriter::new(self.dir, self.paths, sentinel, lock, self.settings.heartbeat);
+            HeartbeatWriter::new(self.dir, self.paths, sentinel, survives, lock, self.settings.heartbeat);
         if let Err(e) = heartbeat.begin() {
             self.return_repository(repository);
             self.withdraw()?;
@@ -266,8 +269,9 @@ impl RunningAttempt<'_> {
             return;
         }
         let exit = self.exit_record(heartbeat, end, peak, 0, false);
-        let told =
-            heartbeat.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
+        let told = heartbeat
+            .withstanding(processes)
+            .and_then(|()| exit.write_until_recorded(&self.dir.disk, &self.paths.exit()));
         if let Err(e) = told {
             (self.hooks.notice)(&format!("what cannot be ended is not recorded: {e}: {}", e.source));
         }

@@ -76,7 +76,9 @@ pub(super) fn how_it_ended(exit: &ExitRecord) -> String {
 
 fn write_exit(dir: &StateDir, paths: &JobPaths, exit: &ExitRecord, notice: &dyn Fn(&str)) -> bool {
     // A job of the server's user may have removed the folder.
-    let written = dir.ensure_attempts(paths).and_then(|()| exit.write(&dir.disk, &paths.exit()));
+    let written = dir
+        .ensure_attempts_for_this_boot(paths)
+        .and_then(|()| exit.write_until_recorded(&dir.disk, &paths.exit()));
     match written {
         Ok(()) => true,
         Err(e) => {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::tree;
-use crate::durable::{Disk, DiskError, DiskFile, FileLock, is_held, is_not_regular};
+use crate::durable::{Disk, DiskError, DiskFile, FileLock, Survives, is_held, is_not_regular};
 use crate::jobs::keeper::OutputStream;
 use crate::jobs::recover::put_away_what_is_no_lock;
 use crate::jobs::sentinel::Sentinel;
@@ -23,6 +23,7 @@ pub(super) struct HeartbeatWriter<'a> {
     dir: &'a StateDir,
     paths: &'a JobPaths,
     sentinel: Sentinel,
+    survives: Survives,
     /// The sentinel, and its length when it was written.
     file: Option<(DiskFile, u64)>,
     /// The lock, and those that had to be published after it.
@@ -33,19 +34,21 @@ pub(super) struct HeartbeatWriter<'a> {
 }
 
 impl<'a> HeartbeatWriter<'a> {
-    /// Takes the lock over; writes nothing before [`HeartbeatWriter::begin`].
+    /// Takes the lock over; writes nothing before [`HeartbeatWriter::begin`]. The sentinel `survives` a kill, or
+    /// more.
     pub(super) fn new(
         dir: &'a StateDir,
         paths: &'a JobPaths,
         sentinel: Sentinel,
+        survives: Survives,
         lock: FileLock,
         interval: Duration,
     ) -> HeartbeatWriter<'a> {
-        let last = Instant::now();
-        HeartbeatWriter { dir, paths, sentinel, file: None, locks: vec![lock], interval, last, output: None }
+        let (file, locks, last, output) = (None, vec![lock], Instant::now(), None);
+        HeartbeatWriter { dir, paths, sentinel, survives, file, locks, interval, last, output }
     }
 
-    /// Writes the sentinel durably.
+    /// Writes the sentinel.
     pub(super) fn begin(&mut self) -> Result<(), DiskError> {
         self.write()
     }
@@ -62,10 +65,11 @@ impl<'a> HeartbeatWriter<'a> {
         self.write()
     }
 
-    /// Adds what interrupts the attempt, so that it is known even if the supervisor is killed before it has
-    /// recorded the end.
+    /// Adds what interrupts the attempt, so that it is known even if the supervisor is killed, or the power of a
+    /// machine that shuts down is off, before it has recorded the end.
     pub(super) fn interrupted(&mut self, by: EndedBy) -> Result<(), DiskError> {
         self.sentinel.interrupted = Some(by);
+        self.survives = Survives::PowerLoss;
         self.write()
     }
 
@@ -96,7 +100,7 @@ impl<'a> HeartbeatWriter<'a> {
     }
 
     fn write(&mut self) -> Result<(), DiskError> {
-        self.sentinel.write(&self.dir.disk, &self.paths.sentinel())?;
+        self.sentinel.write_to(&self.dir.disk, &self.paths.sentinel(), self.survives)?;
         let file = self.dir.disk.open(&self.paths.sentinel())?;
         let len = file.metadata()?.len();
         self.file = Some((file, len));
@@ -160,7 +164,7 @@ impl<'a> HeartbeatWriter<'a> {
             }
             Err(e) if !e.is_not_found() => Err(e),
             _ => {
-                dir.ensure_attempts(paths)?;
+                dir.ensure_attempts_for_this_boot(paths)?;
                 self.locks.extend(FileLock::publish(&dir.disk, &path)?);
                 Ok(())
             }

@@ -104,7 +104,7 @@ fn take_lock(
     let (disk, path) = (&dir.disk, paths.sentinel_lock());
     let mut tries = 0;
     loop {
-        disk.ensure_dir(&paths.attempts)?;
+        disk.ensure_dir_for_this_boot(&paths.attempts)?;
         if path.symlink_metadata().is_err()
             && let Some(lock) = FileLock::publish(disk, &path)?
         {

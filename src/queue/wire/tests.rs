@@ -48,6 +48,18 @@ fn odd() -> impl Strategy<Value = String> {
     ]
 }
 
+fn host() -> impl Strategy<Value = Host> {
+    (odd(), odd(), any::<u64>(), prop::option::of(any::<u64>())).prop_map(
+        |(boot_id, host, pid_namespace, booted_at)| Host {
+            boot_id,
+            machine_id: String::new(),
+            host,
+            pid_namespace,
+            booted_at,
+        },
+    )
+}
+
 fn name() -> impl Strategy<Value = JobId> {
     let given = odd().prop_filter_map("a name that can be a file name", |n| n.parse().ok());
     prop_oneof![1 => any::<u128>().prop_map(|n| uuid::Uuid::from_u128(n).to_string().parse().unwrap()), 3 => given]
@@ -141,7 +153,11 @@ fn other_operation() -> impl Strategy<Value = Operation> {
     });
     prop_oneof![
         prop::collection::vec(submission_of(), 0..3).prop_map(|jobs| Operation::SubmitBatch { jobs }),
-        (name(), any::<u32>()).prop_map(|(job, attempt)| Operation::Claim { job, attempt }),
+        (name(), any::<u32>(), prop::option::of(host())).prop_map(|(job, attempt, host)| Operation::Claim {
+            job,
+            attempt,
+            host: host.map(std::sync::Arc::new)
+        }),
         (name(), any::<u32>(), any::<u64>()).prop_map(|(job, attempt, claim)| Operation::Found {
             job,
             attempt,
