@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser};
 use recovery::daemon::JobLocker;
+use recovery::durable::log::Position;
 use recovery::durable::{Disk, error_chain, has_weakness};
 use recovery::jobs::{
     CommandRequest, HOST_TOO_WEAK, RequeuePauses, SuperviseSettings, Supervised, SupervisorHooks,
@@ -44,6 +45,9 @@ struct SuperviseArgs {
     job: JobId,
     #[arg(long)]
     claim: Claim,
+    /// A position of the log not long before the claim.
+    #[arg(long)]
+    log_position: Option<Position>,
     #[arg(long)]
     heartbeat_ms: u64,
     #[arg(long)]
@@ -198,6 +202,7 @@ fn run_supervise(args: &SuperviseArgs) -> ExitCode {
     trampoline.extend(["--state-mark".into(), dir.mark().into()]);
     trampoline.extend(ConfinementArgs::words(args.confinement.umask, &args.confinement.limits));
     let settings = SuperviseSettings {
+        log_position: args.log_position,
         heartbeat: Duration::from_millis(args.heartbeat_ms),
         kill_grace: Duration::from_millis(args.kill_grace_ms),
         output_limit: args.output_limit,

@@ -21,10 +21,9 @@ fn operation_for(bug: SeededBug) -> &'static str {
         SeededBug::NoFolderSyncForNewFolder => "init-deep",
         SeededBug::DropDamageWithoutQuarantine => "checkpoint-damaged",
         SeededBug::RenameBeforeSync | SeededBug::LockMetadataInPlace => "lock",
-        SeededBug::NoSyncOfManyFiles
-        | SeededBug::NoQuarantineOfTornTail
-        | SeededBug::KeepTornTail
-        | SeededBug::MarkerBeforeHistory => "recover",
+        SeededBug::NoQuarantineOfTornTail | SeededBug::KeepTornTail | SeededBug::MarkerBeforeHistory => {
+            "recover"
+        }
         SeededBug::TrustPidAlone => "recover-reused-pid",
         SeededBug::IgnoreExitRecord => "attempt",
     }

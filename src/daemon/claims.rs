@@ -10,6 +10,7 @@ use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
 use super::starting::Allowance;
 use super::supervisors::can_start;
 use super::told::tell_start;
+use crate::durable::log::Position;
 use crate::durable::{error_chain, has_weakness};
 use crate::jobs::{after_failed_start, given_back_for_host};
 use crate::locks::{self, Availability};
@@ -66,6 +67,7 @@ impl Scheduler {
         }
         // The choice is repeated under the append lock: another scheduler may have claimed since the look,
         // and each sees the other's records here.
+        let before = self.queue.position();
         let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
             // A job that was submitted since then, or whose repository was given back, may have an earlier
             // ticket before it that was not checked: its turn is in the next round.
@@ -80,7 +82,7 @@ impl Scheduler {
             (chosen.iter().map(claim).collect(), chosen)
         })?;
         for (claim, (id, _)) in claims.into_iter().map(Claim::of_record).zip(&chosen) {
-            self.start(id, claim)?;
+            self.start(id, claim, before)?;
         }
         // Another round is also due because the queue has changed since the look.
         Ok(true)
@@ -106,14 +108,14 @@ impl Scheduler {
         }
     }
 
-    fn start(&mut self, id: &JobId, claim: Claim) -> Result<(), WorkError> {
+    fn start(&mut self, id: &JobId, claim: Claim, before: Position) -> Result<(), WorkError> {
         // A failure to write the record may be caused by the job's own folder; a failure to start a
         // supervisor is the host's.
         let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), error_chain(&e)));
         let started = recorded.and_then(|()| {
             let SchedulerSettings { supervisor, environment, .. } = &self.settings;
             self.supervisors
-                .start(&self.dir, supervisor, environment, id, claim)
+                .start(&self.dir, supervisor, environment, id, (claim, before))
                 .map_err(|e| (true, error_chain(&e)))
         });
         let Err((is_of_host, reason)) = started else {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::durable::log::Position;
 use crate::durable::{DiskError, IoContext};
 use crate::jobs::{HOST_TOO_WEAK, marks};
 use crate::logging::open_bounded;
@@ -48,7 +49,7 @@ pub(super) fn can_start(program: &[OsString]) -> Result<(), DiskError> {
 }
 
 impl Supervisors {
-    /// Starts `program… --job ID --claim SEQ`. The supervisor is our child, but otherwise detached: it makes
+    /// Starts `program… --job ID --claim SEQ --log-position P`, where P is the position of the log before the claim. The supervisor is our child, but otherwise detached: it makes
     /// a session of its own, inherits no terminal or pipe, and of the environment only `environment`, which
     /// its job gets too.
     pub(super) fn start(
@@ -57,7 +58,7 @@ impl Supervisors {
         program: &[OsString],
         environment: &[(OsString, OsString)],
         job: &JobId,
-        claim: Claim,
+        (claim, before): (Claim, Position),
     ) -> Result<(), DiskError> {
         let log_path = dir.paths.supervisor_log();
         let log = open_bounded(&dir.disk, &log_path)?;
@@ -68,6 +69,7 @@ impl Supervisors {
         let child = Command::new(binary)
             .args(arguments)
             .args(["--job", &job.to_string(), "--claim", &claim.to_string()])
+            .args(["--log-position", &before.to_string()])
             .args((self.children.len() >= MOST_WATCHES).then_some("--no-log-watch"))
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)))

@@ -80,9 +80,9 @@ pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(
     file.sync()
 }
 
-/// Makes many files in one folder with two syncs in all. Their contents are on disk before `publish` gives them
-/// their names; the caller chooses that moment, and can publish under a lock that must not be held for long.
-/// After a crash each file is whole or absent.
+/// Makes many files in one folder, which survive a kill ([`Survives::Kill`]): each is whole or absent then. The
+/// caller chooses the moment of `publish`, which gives them their names, and can publish under a lock that must not
+/// be held for long.
 ///
 /// # Errors
 /// The system's error; some files may have been made.
@@ -102,16 +102,12 @@ pub(crate) fn create_many<E: From<DiskError>>(
     if written.is_empty() {
         return Ok(0);
     }
-    if !SeededBug::NoSyncOfManyFiles.is_on() {
-        disk.sync_filesystem(folder)?;
-    }
-    publish(Unpublished { disk, folder, written })
+    publish(Unpublished { disk, written })
 }
 
-/// Files that are whole on disk and have no names yet.
+/// Files that are whole and have no names yet.
 pub(crate) struct Unpublished<'a> {
     disk: &'a Disk,
-    folder: &'a Path,
     written: Vec<(Temporary, &'a Path)>,
 }
 
@@ -134,7 +130,6 @@ impl Unpublished<'_> {
                 Err(e) => return Err(e),
             }
         }
-        self.disk.sync_dir(self.folder)?;
         Ok(made)
     }
 }

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub enum SeededBug {
     NoFolderSyncAfterRename,
     RenameBeforeSync,
-    NoSyncOfManyFiles,
     NoFolderSyncForNewFolder,
     AcknowledgeBeforeSync,
     ShowBeforeSync,

@@ -11,9 +11,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::record_text::{read_record, says, text_of, understand};
-use super::stored::Stored;
+use super::stored::{Stored, is_blank};
 use crate::durable::{DiskError, IoContext, Survives, create_many, read_optional, replace, replace_to};
-use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_since, with_jobs_removed_since};
+use crate::queue::{
+    Job, JobDocument, JobId, QueueError, QueueState, Record, records_since, with_jobs_removed_since,
+};
 use crate::state::StateDir;
 use crate::state::names::BadName;
 use crate::system::Host;
@@ -60,19 +62,24 @@ pub fn read(dir: &StateDir, id: &JobId) -> Result<Stored<JobDocument>, DiskError
 /// # Errors
 /// The error of the system or of the log.
 pub(crate) fn advance(dir: &StateDir, id: &JobId, seq: u64) -> Result<(), RecordError> {
+    advance_with(dir, id, &records_since(dir, seq.saturating_add(1), id)?)
+}
+
+/// As [`advance`], with the log's records about the job.
+pub(super) fn advance_with(dir: &StateDir, id: &JobId, records: &[(u64, Record)]) -> Result<(), RecordError> {
     let Stored::Whole(document) = read(dir, id)? else { return Ok(()) };
     let mut state = QueueState::default();
     state.load(document);
-    for (seq, record) in records_since(dir, seq.saturating_add(1), id)? {
+    for (seq, record) in records {
         // The queue has refused a log record that does not fit, too.
-        let _ = state.apply(seq, record);
+        let _ = state.apply(*seq, record.clone());
     }
     state.get(id).map_or(Ok(()), |job| write(dir, job))
 }
 
 /// How many jobs that wait for their first attempt have a file: those that are next in line.
 pub(crate) const WAITING_WITH_RECORD: usize = 10_000;
-/// How many files are made with one sync; each stays open until then.
+/// How many files are made at a time; each stays open until they have their names.
 const AT_ONCE: usize = 256;
 
 /// Jobs that wait for their first attempt, and the record of the log up to which that was read.
@@ -116,6 +123,8 @@ pub fn write_waiting(
             match read_record(&path)? {
                 Stored::Whole(_) => continue,
                 Stored::Missing => {}
+                // A power loss came before its content was written.
+                Stored::Damaged { .. } if is_blank(&path) => dir.disk.remove_file(&path)?,
                 Stored::Damaged { .. } => {
                     let at = dir.clock.now().to_string();
                     dir.quarantine().take_file(&path, "not a job's record", &at)?;

@@ -89,7 +89,16 @@ pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
 #[track_caller]
 pub fn append(dir: &StateDir, actor: &Actor, operations: &[Operation]) -> Result<Vec<u64>, QueueError> {
     dir.disk.reached();
-    let log = open_log(dir)?;
+    append_to(dir, &open_log(dir)?, actor, operations)
+}
+
+/// As [`append`], to the open log of this state directory.
+pub(super) fn append_to(
+    dir: &StateDir,
+    log: &Log,
+    actor: &Actor,
+    operations: &[Operation],
+) -> Result<Vec<u64>, QueueError> {
     let first = log.append(&lines(dir, actor, operations)?)?;
     Ok((first..).take(operations.len()).collect())
 }
@@ -98,53 +107,6 @@ fn lines(dir: &StateDir, actor: &Actor, operations: &[Operation]) -> Result<Vec<
     let at = dir.clock.now();
     let record = |operation: &Operation| Record { at, actor: actor.clone(), operation: operation.clone() };
     Ok(operations.iter().map(|o| record(o).to_line()).collect::<Result<_, _>>()?)
-}
-
-/// The records about one job from a sequence number on, synced. Reads the log from there, not the queue.
-pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, Record)>, QueueError> {
-    let from = Position { last_seq: seq.saturating_sub(1), ..Position::default() };
-    Ok(records_behind(dir, from, job)?.records)
-}
-
-/// The records about one job after a position in the log.
-#[derive(Debug)]
-pub(crate) struct RecordsBehind {
-    /// The records with their numbers, in order.
-    pub records: Vec<(u64, Record)>,
-    /// The position after the last record of the log, whatever job that is about.
-    pub reached: Position,
-    /// Whether no record in between is missing: a checkpoint removes records that a snapshot covers.
-    pub is_complete: bool,
-}
-
-/// The records about one job after a position in the log, synced: for followers of a single job.
-pub(crate) fn records_behind(
-    dir: &StateDir,
-    from: Position,
-    job: &JobId,
-) -> Result<RecordsBehind, QueueError> {
-    let log = open_log(dir)?;
-    let until = log.end();
-    if until == from {
-        return Ok(RecordsBehind { records: Vec::new(), reached: until, is_complete: true });
-    }
-    log.commit(until.last_seq)?;
-    let folder = dir.paths.queue_log();
-    let state_id = dir.identity.state_id.to_string();
-    let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
-    // The id as the log has it: it may contain quotation marks.
-    let needle = serde_json::to_string(job)?;
-    let finder = memchr::memmem::Finder::new(&needle);
-    let mut records = Vec::new();
-    let summary = read(request, |seq, payload| {
-        if finder.find(payload).is_some()
-            && let Ok(record) = Record::from_line(payload)
-            && record.operation.concerns(job)
-        {
-            records.push((seq, record));
-        }
-    })?;
-    Ok(RecordsBehind { records, reached: until, is_complete: summary.missing.is_empty() })
 }
 
 /// Acts under the append lock, with the jobs that left the queue by a record after `seq`. A process that removes

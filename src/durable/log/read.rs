@@ -1,6 +1,9 @@
 //! Reading a log from a sequence number on, past damage, up to the published end.
 
+use std::fmt;
+use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use super::frame::{Frame, Item, Scan};
 use super::segment::{SegmentFile, SegmentHeader};
@@ -15,6 +18,23 @@ pub struct Position {
     pub offset: u64,
     /// Sequence number of the last record before this place.
     pub last_seq: u64,
+}
+
+/// `SEGMENT:OFFSET:SEQ`, as one process passes a position to another.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.segment, self.offset, self.last_seq)
+    }
+}
+
+impl FromStr for Position {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Position, ParseIntError> {
+        let mut numbers = text.splitn(3, ':');
+        let mut next = || numbers.next().unwrap_or_default().parse();
+        Ok(Position { segment: next()?, offset: next()?, last_seq: next()? })
+    }
 }
 
 /// Bytes of a segment that are no record.
@@ -87,7 +107,7 @@ pub struct ReadRequest<'a> {
 /// # Errors
 /// The system's error when a segment cannot be read. Damage is no error; see [`ReadSummary`].
 pub fn read(request: ReadRequest<'_>, mut each: impl FnMut(u64, &[u8])) -> Result<ReadSummary, DiskError> {
-    let segments = SegmentFile::list(request.folder)?;
+    let segments = segments(&request)?;
     let first = first_needed(&segments, request.from);
     let mut pass = Pass {
         state_id: request.state_id,
@@ -99,19 +119,27 @@ pub fn read(request: ReadRequest<'_>, mut each: impl FnMut(u64, &[u8])) -> Resul
         if request.until.is_some_and(|u| segment.first_seq > u.segment) {
             break;
         }
-        if let Err(e) = segment.read_from(begin, &mut buffer) {
+        let until = request.until.filter(|u| u.segment == segment.first_seq).map(|u| u.offset);
+        if let Err(e) = segment.read_from(begin, until, &mut buffer) {
             if e.is_not_found() {
                 continue; // A queue checkpoint or compaction has removed it: its records are kept elsewhere.
             }
             return Err(e);
         }
-        if let Some(until) = request.until.filter(|u| u.segment == segment.first_seq) {
-            buffer.truncate(usize::try_from(until.offset.saturating_sub(begin)).unwrap_or(usize::MAX));
-        }
         let is_last = i + 1 == segments.len();
         pass.segment(segment, begin, &buffer, is_last, &mut each);
     }
     Ok(pass.summary)
+}
+
+/// The segments of a log, in order; only the one that is read, when that is known without listing the folder.
+fn segments(request: &ReadRequest<'_>) -> Result<Vec<SegmentFile>, DiskError> {
+    let same = request.until.filter(|until| until.segment == request.from.segment && until.segment > 0);
+    let only = same.map(|until| SegmentFile::named(request.folder, until.segment));
+    match only.filter(|only| only.path.exists()) {
+        Some(only) => Ok(vec![only]),
+        None => SegmentFile::list(request.folder),
+    }
 }
 
 /// The segment that holds the record after `from`, or the first segment.

@@ -45,7 +45,7 @@ pub(super) fn after_killed_writer(log: &Log, writer: &mut Writer) -> Result<(), 
     }
     let segment = SegmentFile::named(&log.options.folder, end.segment);
     let mut content = Vec::new();
-    segment.read_from(end.tail, &mut content)?;
+    segment.read_from(end.tail, None, &mut content)?;
     let repaired = repair_tail(log, &segment, &content, end)?;
     log.page.publish_end(repaired);
     log.page.set_writing(false);
@@ -71,7 +71,7 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
         return finish(log);
     };
     let mut content = Vec::new();
-    last.read_from(0, &mut content)?;
+    last.read_from(0, None, &mut content)?;
     let (found, goes_on) = look_at_last(log, last, &content)?;
     let file = log.disk.open(&last.path)?;
     if !SeededBug::ShowBeforeSync.is_on() {
@@ -265,7 +265,7 @@ pub(super) fn keep_unreadable(log: &Log, segment: &SegmentFile) -> Result<(), Lo
         return Ok(());
     }
     let mut content = Vec::new();
-    segment.read_from(0, &mut content)?;
+    segment.read_from(0, None, &mut content)?;
     let at = (log.options.stamp)();
     let header = SegmentHeader::parse(&content);
     if header.as_ref().is_none_or(|(h, _)| h.state_id != log.options.state_id) {

@@ -95,18 +95,29 @@ impl SegmentFile {
         Ok(segments)
     }
 
-    /// Reads the file from an offset on into a buffer, which is emptied first.
-    pub(crate) fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
+    /// Reads the file from an offset on into a buffer, which is emptied first; to its end, or to `until`.
+    pub(crate) fn read_from(
+        &self,
+        offset: u64,
+        until: Option<u64>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), DiskError> {
         use std::io::{Seek, SeekFrom};
         buffer.clear();
         let mut file = crate::durable::plain::open(&self.path).context("open", &self.path)?;
-        let len = file.metadata().context("look at", &self.path)?.len();
-        if offset >= len {
+        let end = match until {
+            Some(until) => until,
+            None => file.metadata().context("look at", &self.path)?.len(),
+        };
+        if offset >= end {
             return Ok(());
         }
-        buffer.reserve_exact(usize::try_from(len - offset).unwrap_or(0));
-        file.seek(SeekFrom::Start(offset)).context("read", &self.path)?;
-        file.read_to_end(buffer).context("read", &self.path)?;
+        let wanted = end - offset;
+        buffer.reserve_exact(usize::try_from(wanted).unwrap_or(0));
+        if offset > 0 {
+            file.seek(SeekFrom::Start(offset)).context("read", &self.path)?;
+        }
+        file.take(wanted).read_to_end(buffer).context("read", &self.path)?;
         Ok(())
     }
 

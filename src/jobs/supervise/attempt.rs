@@ -110,16 +110,27 @@ impl RunningAttempt<'_> {
         // the end by it.
         let exit = self.exit_record(&heartbeat, &end, &peak, leftovers, true);
         let end = self.end_of(&exit);
-        record_end(self.dir, self.paths, &exit, &end, &mut heartbeat, self.signals, self.hooks)?;
+        record_end(self.dir, &exit, &end, decisions.log(), &mut heartbeat, self.signals, self.hooks)?;
         tell_end(&exit);
         // The repository is given back only now, with the end on disk: its next job must not run beside this one.
         self.return_repository(repository);
-        let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
-        if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim.seq()) {
+        self.advance_record(decisions);
+        Ok(Supervised::Ended { exit_code: exit.exit_code, signal: exit.signal })
+    }
+
+    /// Updates the job's record with what the log says of the attempt.
+    fn advance_record(&self, decisions: &mut Decisions<'_>) {
+        let looked = decisions.look().is_ok();
+        let advanced = match (self.dir.followed(), decisions.records().filter(|_| looked)) {
+            (None, Some(records)) => record::advance_with(self.dir, &self.job.id, records),
+            (moved, _) => {
+                record::advance(moved.as_ref().unwrap_or(self.dir), &self.job.id, self.settings.claim.seq())
+            }
+        };
+        if let Err(e) = advanced {
             // The record is derived from the log: a recovery writes it anew.
             (self.hooks.notice)(&format!("the job's record is behind: {}", error_chain(&e)));
         }
-        Ok(Supervised::Ended { exit_code: exit.exit_code, signal: exit.signal })
     }
 
     fn sentinel(&self, repository: Option<&dyn HeldRepository>, output_pipe: Option<u64>) -> Sentinel {

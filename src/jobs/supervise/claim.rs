@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::settings::SuperviseError;
 use crate::durable::log::Position;
 use crate::queue::{Claim, EndedBy, Job, JobDocument, JobId, JobStatus};
-use crate::queue::{Operation, Queue, Record, records_behind};
+use crate::queue::{JobLog, Operation, Queue, Record, RecordsBehind};
 use crate::state::StateDir;
 use crate::system::FolderWatch;
 
@@ -79,7 +79,9 @@ pub(super) struct Decisions<'a> {
     job: &'a JobId,
     claim: Claim,
     standing: ClaimStatus,
-    reached: Position,
+    log: JobLog,
+    /// The job's records since its claim; `None` when some of them are missing.
+    records: Option<Vec<(u64, Record)>>,
     watch: Option<FolderWatch>,
     is_changed: bool,
     /// Set after a change: a writer publishes its records a moment after inotify reports them, so read once more.
@@ -88,23 +90,30 @@ pub(super) struct Decisions<'a> {
 }
 
 impl<'a> Decisions<'a> {
-    /// Reads the log from the claim on, or the whole queue when that part of the log has been removed.
+    /// Reads the log from the claim on, or the whole queue when that part of the log has been removed. `before` is
+    /// a position not long before the claim, if one is known.
     pub(super) fn follow(
         dir: &'a StateDir,
         job: &'a JobId,
         claim: Claim,
+        before: Option<Position>,
         is_watched: bool,
     ) -> Result<Decisions<'a>, SuperviseError> {
         let watch = is_watched.then(|| watch_folder(&dir.paths.queue_log()).ok()).flatten();
-        let from = Position { last_seq: claim.seq().saturating_sub(1), ..Position::default() };
-        let behind = records_behind(dir, from, job)?;
-        let standing = match behind.records.split_first() {
-            Some((first, later)) if begins(first, claim) => after(ClaimStatus::Current, later, claim),
-            _ => standing_in_queue(dir, job, claim)?,
+        let by_number = Position { last_seq: claim.seq().saturating_sub(1), ..Position::default() };
+        let mut log = JobLog::open(dir, job, before.unwrap_or(by_number))?;
+        let mut records = since_claim(log.behind()?, claim);
+        if records.is_none() && before.is_some() {
+            // The segment of that position was written anew, or removed.
+            log.go_to(by_number);
+            records = since_claim(log.behind()?, claim);
+        }
+        let standing = match &records {
+            Some(records) => after(ClaimStatus::Current, records, claim),
+            None => standing_in_queue(dir, job, claim)?,
         };
-        let (reached, looked) = (behind.reached, Instant::now());
-        let (is_changed, is_fresh) = (false, false);
-        Ok(Decisions { dir, job, claim, standing, reached, watch, is_changed, is_fresh, looked })
+        let (is_changed, is_fresh, looked) = (false, false, Instant::now());
+        Ok(Decisions { dir, job, claim, standing, log, records, watch, is_changed, is_fresh, looked })
     }
 
     /// The status after the last read.
@@ -123,14 +132,33 @@ impl<'a> Decisions<'a> {
     /// Reads the new records.
     pub(super) fn look(&mut self) -> Result<(), SuperviseError> {
         (self.is_fresh, self.is_changed, self.looked) = (self.is_changed, false, Instant::now());
-        let behind = records_behind(self.dir, self.reached, self.job)?;
-        self.standing = if behind.is_complete {
-            after(self.standing.clone(), &behind.records, self.claim)
-        } else {
-            standing_in_queue(self.dir, self.job, self.claim)?
+        let behind = match self.log.behind() {
+            Ok(behind) => behind,
+            Err(_) => {
+                // The files that all writers share were made anew.
+                self.log = JobLog::open(self.dir, self.job, self.log.reached())?;
+                self.log.behind()?
+            }
         };
-        self.reached = behind.reached;
+        if behind.is_complete {
+            self.standing = after(self.standing.clone(), &behind.records, self.claim);
+        } else {
+            (self.standing, self.records) = (standing_in_queue(self.dir, self.job, self.claim)?, None);
+        }
+        if let Some(records) = &mut self.records {
+            records.extend(behind.records);
+        }
         Ok(())
+    }
+
+    /// The log, as it was opened for these reads.
+    pub(super) fn log(&self) -> &JobLog {
+        &self.log
+    }
+
+    /// The job's records after its claim as of the last read; `None` when some of them are missing.
+    pub(super) fn records(&self) -> Option<&[(u64, Record)]> {
+        self.records.as_deref()
     }
 
     /// Reads the log when it has changed, but not too often.
@@ -152,6 +180,12 @@ impl<'a> Decisions<'a> {
         let pause = if is_soon { BETWEEN_LOOKS } else { longest };
         pause.saturating_sub(self.looked.elapsed())
     }
+}
+
+/// The records after the one that made the claim; `None` when that one, or another, is missing.
+fn since_claim(behind: RecordsBehind, claim: Claim) -> Option<Vec<(u64, Record)>> {
+    let begun = behind.records.iter().position(|record| begins(record, claim))?;
+    behind.is_complete.then(|| behind.records.into_iter().skip(begun + 1).collect())
 }
 
 fn begins((seq, record): &(u64, Record), claim: Claim) -> bool {

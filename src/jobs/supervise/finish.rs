@@ -12,7 +12,7 @@ use super::signals::Signals;
 use super::watch::wait_for;
 use crate::durable::{Backoff, DiskError, error_chain};
 use crate::jobs::exit_record::ExitRecord;
-use crate::queue::{Actor, End, Operation, append};
+use crate::queue::{Actor, End, JobLog, Operation, append};
 use crate::state::{JobPaths, StateDir};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -26,29 +26,32 @@ pub(super) fn actor() -> Actor {
 /// Records the end, however long that takes.
 pub(super) fn record_end(
     dir: &StateDir,
-    paths: &JobPaths,
     exit: &ExitRecord,
     end: &End,
+    log: &JobLog,
     heartbeat: &mut HeartbeatWriter<'_>,
     signals: &Signals,
     hooks: &SupervisorHooks<'_>,
 ) -> Result<(), SuperviseError> {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut is_written = false;
+    let ended = [Operation::End(end.clone())];
     loop {
         // The directory may have been moved, and another one may have its path.
         let followed = dir.followed();
-        let (dir, paths) = match &followed {
-            Some(there) => (there, &there.paths.job(&exit.job_id.to_string())?),
-            None => (dir, paths),
-        };
+        let dir = followed.as_ref().unwrap_or(dir);
+        let paths = dir.paths.job(&exit.job_id.to_string())?;
         if !dir.is_still_itself() {
             let (job, path) = (exit.job_id.clone(), dir.paths.root().to_owned());
             return Err(SuperviseError::OtherTime { job, path, how: how_it_ended(exit) });
         }
-        is_written = is_written || write_exit(dir, paths, exit, hooks.notice);
+        is_written = is_written || write_exit(dir, &paths, exit, hooks.notice);
         // The log is authoritative: with the end in it, exit.json is not needed any more.
-        match append(dir, &actor(), &[Operation::End(end.clone())]) {
+        let recorded = match &followed {
+            None => log.append(&actor(), &ended).or_else(|_| append(dir, &actor(), &ended).map(drop)),
+            Some(_) => append(dir, &actor(), &ended).map(drop),
+        };
+        match recorded {
             Ok(_) => return Ok(()),
             // The exit record is on disk, so a process that finds the sentinel's lock free records the end by it.
             // That is better than holding the lock for ever in this process, which cannot record the end.

@@ -43,7 +43,8 @@ pub fn supervise(
     // The lock is taken before the claim is verified: a process that finds the lock free may then record that
     // this claim never started, and this supervisor will see that record.
     let lock = take_lock(dir, &paths, settings)?;
-    let mut decisions = Decisions::follow(dir, &settings.job, settings.claim, settings.watch_log)?;
+    let mut decisions =
+        Decisions::follow(dir, &settings.job, settings.claim, settings.log_position, settings.watch_log)?;
     match decisions.standing() {
         ClaimStatus::Lost(why) => return Ok(Supervised::ClaimLost { why: why.clone() }),
         ClaimStatus::Cancelled(_) => return give_back(dir, settings, "cancelled before it started", None),

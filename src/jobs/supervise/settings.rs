@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::repository::RepositoryLocker;
+use crate::durable::log::Position;
 use crate::durable::{DiskError, LockError};
 use crate::jobs::recover::RequeuePauses;
 use crate::queue::{Claim, JobId, QueueError};
@@ -16,6 +17,8 @@ pub struct SuperviseSettings {
     pub job: JobId,
     /// The claim that begins the attempt.
     pub claim: Claim,
+    /// A position of the log not long before the claim, so that less of the log is read; `None` when not known.
+    pub log_position: Option<Position>,
     /// Program and first arguments of the trampoline, which calls [`super::exec_command`]. Its task is
     /// appended: `--job ID --attempt N --claim SEQ --supervisor PID [--cgroup PATH] --reports -- COMMAND…`.
     pub trampoline: Vec<OsString>,
@@ -50,6 +53,7 @@ impl SuperviseSettings {
         SuperviseSettings {
             job,
             claim,
+            log_position: None,
             trampoline,
             keeper: Vec::new(),
             kill_grace: Duration::from_secs(10),
