@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapKind;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use recovery::operations::jobs::ResumeJobs;
 use recovery::operations::locks::ReleaseLock;
 use recovery::operations::queue::RepairRequest;
@@ -57,95 +57,82 @@ use crate::surroundings;
 #[derive(Debug, Parser)]
 #[command(name = "recoveryctl", version, propagate_version = true, subcommand_required = true)]
 #[command(arg_required_else_help = true, max_term_width = 110)]
-pub(crate) struct Cli {
+struct Program {
     #[command(flatten)]
     globals: Globals,
-    #[command(subcommand)]
+}
+
+/// A command line that was understood.
+#[derive(Debug)]
+struct Cli {
+    globals: Globals,
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Init(InitArgs),
-    Submit(Box<SubmitArgs>),
-    Jobs(JobsArgs),
-    Queue(QueueArgs),
-    Locks(LocksArgs),
-    Lock(LockArgs),
-    Release(ReleaseLock),
-    Repair(RepairRequest),
-    Why(WhyRequest),
-    Audit(AuditRequest),
-    Resume(ResumeJobs),
-    Retry(RetryArgs),
-    Skip(SkipPhase),
-    Cleanup(CleanupArgs),
-    Scan(ScanArgs),
-    Orphans(OrphansArgs),
-    Status(StatusRequest),
-    Findings(FindingsArgs),
-    Health(HealthArgs),
-    Token(TokenArgs),
-    Recover(RecoverArgs),
-    Webhooks(WebhooksArgs),
-    Recovery(RecoveryArgs),
-    Tui(TuiArgs),
-    Startup(StartupArgs),
-    State(StateArgs),
-    Work(WorkArgs),
-    Run(RunArgs),
-    Daemon(DaemonArgs),
-    Import(ImportArgs),
-    Demo(DemoArgs),
-    Config(ConfigArgs),
-    Explain(ExplainArgs),
-    Completions(CompletionsArgs),
-    Man(ManArgs),
-    Openapi(OpenapiArgs),
+/// Makes the enum of the commands from their words and arguments.
+macro_rules! commands {
+    ($($word:literal $command:ident($arguments:ty),)*) => {
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Command {
+            $(#[command(name = $word)] $command($arguments),)*
+        }
+
+        impl Command {
+            /// Returns the command's word, for the audit trail.
+            pub(crate) fn word(&self) -> &'static str {
+                match self {
+                    $(Command::$command(_) => $word,)*
+                }
+            }
+
+            /// Defines the command of this word alone.
+            fn definition_of(word: &str) -> Option<clap::Command> {
+                match word {
+                    $($word => Some(<$arguments>::augment_args(clap::Command::new($word))),)*
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-impl Command {
-    /// Returns the command's word, for the audit trail.
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            Command::Init(_) => "init",
-            Command::Submit(_) => "submit",
-            Command::Jobs(_) => "jobs",
-            Command::Queue(_) => "queue",
-            Command::Locks(_) => "locks",
-            Command::Lock(_) => "lock",
-            Command::Release(_) => "release",
-            Command::Repair(_) => "repair",
-            Command::Why(_) => "why",
-            Command::Audit(_) => "audit",
-            Command::Resume(_) => "resume",
-            Command::Retry(_) => "retry",
-            Command::Skip(_) => "skip",
-            Command::Cleanup(_) => "cleanup",
-            Command::Scan(_) => "scan",
-            Command::Orphans(_) => "orphans",
-            Command::Status(_) => "status",
-            Command::Findings(_) => "findings",
-            Command::Health(_) => "health",
-            Command::Token(_) => "token",
-            Command::Recover(_) => "recover",
-            Command::Webhooks(_) => "webhooks",
-            Command::Recovery(_) => "recovery",
-            Command::Tui(_) => "tui",
-            Command::Startup(_) => "startup",
-            Command::State(_) => "state",
-            Command::Work(_) => "work",
-            Command::Run(_) => "run",
-            Command::Daemon(_) => "daemon",
-            Command::Import(_) => "import",
-            Command::Demo(_) => "demo",
-            Command::Config(_) => "config",
-            Command::Explain(_) => "explain",
-            Command::Completions(_) => "completions",
-            Command::Man(_) => "man",
-            Command::Openapi(_) => "openapi",
-        }
-    }
+commands! {
+    "init" Init(InitArgs),
+    "submit" Submit(Box<SubmitArgs>),
+    "jobs" Jobs(JobsArgs),
+    "queue" Queue(QueueArgs),
+    "locks" Locks(LocksArgs),
+    "lock" Lock(LockArgs),
+    "release" Release(ReleaseLock),
+    "repair" Repair(RepairRequest),
+    "why" Why(WhyRequest),
+    "audit" Audit(AuditRequest),
+    "resume" Resume(ResumeJobs),
+    "retry" Retry(RetryArgs),
+    "skip" Skip(SkipPhase),
+    "cleanup" Cleanup(CleanupArgs),
+    "scan" Scan(ScanArgs),
+    "orphans" Orphans(OrphansArgs),
+    "status" Status(StatusRequest),
+    "findings" Findings(FindingsArgs),
+    "health" Health(HealthArgs),
+    "token" Token(TokenArgs),
+    "recover" Recover(RecoverArgs),
+    "webhooks" Webhooks(WebhooksArgs),
+    "recovery" Recovery(RecoveryArgs),
+    "tui" Tui(TuiArgs),
+    "startup" Startup(StartupArgs),
+    "state" State(StateArgs),
+    "work" Work(WorkArgs),
+    "run" Run(RunArgs),
+    "daemon" Daemon(DaemonArgs),
+    "import" Import(ImportArgs),
+    "demo" Demo(DemoArgs),
+    "config" Config(ConfigArgs),
+    "explain" Explain(ExplainArgs),
+    "completions" Completions(CompletionsArgs),
+    "man" Man(ManArgs),
+    "openapi" Openapi(OpenapiArgs),
 }
 
 impl Command {
@@ -248,14 +235,44 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
 
 /// The command line's definition, with the table of exit statuses at the end of the long help.
 pub(crate) fn definition() -> clap::Command {
-    Cli::command().after_long_help(status_table())
+    Command::augment_subcommands(Program::command()).after_long_help(status_table())
+}
+
+/// What `--version` prints, as clap makes it. Scripts ask for nothing else, and need no definition for that.
+fn version_line() -> String {
+    format!("recoveryctl {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// Understands a command line.
+///
+/// To define all commands takes longer than most of them do, so only the one whose word is given is defined. Whatever
+/// that does not settle (a help text, a mistake, which may be the word) is left to the whole definition.
+fn parse(arguments: &[OsString], color: clap::ColorChoice) -> Result<Cli, clap::Error> {
+    let word = arguments.iter().skip(1).find_map(|word| Command::definition_of(word.to_str()?));
+    let parsed = word.into_iter().fold(Program::command(), clap::Command::subcommand);
+    let parsed = match parsed.color(color).try_get_matches_from(arguments) {
+        Err(error) if error.kind() != ClapKind::DisplayVersion => {
+            definition().color(color).try_get_matches_from(arguments)
+        }
+        settled => settled,
+    };
+    let matches = parsed?;
+    let (Program { globals }, command) =
+        (Program::from_arg_matches(&matches)?, Command::from_arg_matches(&matches)?);
+    Ok(Cli { globals, command })
 }
 
 /// Parses, runs, and turns the outcome into an exit status.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     let guessed = Guess::from(arguments);
-    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(arguments);
-    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    if let [_, word] = arguments
+        && (word == "--version" || word == "-V")
+    {
+        let mut output = Output::new(false, false, 0, guessed.color);
+        output.bytes(version_line().as_bytes());
+        return end(&mut output, Ok(Ending::Done));
+    }
+    let cli = match parse(arguments, guessed.clap_color()) {
         Ok(cli) => cli,
         Err(error) => return answer_without_command(&error, guessed),
     };
@@ -417,4 +434,62 @@ fn usage_error(rendered: &str) -> CliError {
 
 fn is_listed(line: &str) -> bool {
     !line.starts_with("Usage:") && !line.starts_with("tip:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_defined_alone_is_the_one_of_the_whole_definition() {
+        let whole = definition();
+        for command in whole.get_subcommands() {
+            let alone = Command::definition_of(command.get_name()).expect("every command has its definition");
+            let help = |command: &clap::Command| command.clone().render_long_help().to_string();
+            assert_eq!(help(&alone), help(command));
+        }
+    }
+
+    #[test]
+    fn parse_says_the_same_as_the_whole_definition() {
+        for line in [
+            "submit -- true",
+            "--json submit --from - --all-or-nothing",
+            "submit --repo web --priority 3 --env A=b -- make all",
+            "--reason submit jobs list --limit 3",
+            "--state-dir status --quiet queue status",
+            "submit",
+            "submit true",
+            "submit --nope -- true",
+            "jobs",
+            "jobs lst",
+            "lock",
+            "help submit",
+            "submit --help",
+            "submit -h",
+            "submit --version",
+            "--version submit",
+            "--json --version",
+            "--nope --version",
+            "nope",
+            "",
+            "-V",
+        ] {
+            let arguments: Vec<OsString> =
+                std::iter::once("recoveryctl").chain(line.split_whitespace()).map(OsString::from).collect();
+            let whole = definition().try_get_matches_from(&arguments).and_then(|matches| {
+                Ok((Program::from_arg_matches(&matches)?, Command::from_arg_matches(&matches)?))
+            });
+            let told = |e: clap::Error| (e.kind(), e.render().ansi().to_string());
+            let whole = whole.map(|(Program { globals }, command)| format!("{globals:?} {command:?}"));
+            let parsed = parse(&arguments, clap::ColorChoice::Auto);
+            let parsed = parsed.map(|Cli { globals, command }| format!("{globals:?} {command:?}"));
+            assert_eq!(parsed.map_err(told), whole.map_err(told), "{line}");
+        }
+    }
+
+    #[test]
+    fn version_line_is_the_one_of_the_definition() {
+        assert_eq!(version_line(), definition().render_version());
+    }
 }

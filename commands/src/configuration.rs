@@ -28,6 +28,8 @@ pub(crate) struct Reader {
     pub(crate) is_root: bool,
     /// Whether the reader starts, for others, what the configuration names.
     pub(crate) is_server: bool,
+    /// Whether nothing is asked of the number of workers, so that processors and quotas need not be counted.
+    pub(crate) ignores_workers: bool,
 }
 
 impl Reader {
@@ -41,7 +43,8 @@ impl Reader {
 /// Reads all layers.
 pub(crate) fn load(globals: &Globals, reader: Reader) -> Result<Loaded, CliError> {
     let is_root = reader.is_root;
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let count = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = if reader.ignores_workers { 1 } else { count() };
     let mut configuration = Configuration::with_defaults(default_state_dir(is_root), workers);
     let (file, named) = file_to_read(globals, is_root);
     let mut file_read = false;

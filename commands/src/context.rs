@@ -120,7 +120,12 @@ impl Context {
             Some(loaded) => loaded,
             None => {
                 let is_server = matches!(self.word, "daemon" | "work" | "run");
-                configuration::load(&self.globals, Reader { is_root: self.invoker.is_root(), is_server })?
+                let reader = Reader {
+                    is_root: self.invoker.is_root(),
+                    is_server,
+                    ignores_workers: matches!(self.word, "submit" | "lock"),
+                };
+                configuration::load(&self.globals, reader)?
             }
         };
         Ok(self.loaded.insert(loaded))

@@ -5,8 +5,11 @@
 //! `open_regular` and `open_theirs` for files that others may have put there.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
+
+/// More than most files have, in bytes.
+const TYPICAL: usize = 4096;
 
 /// Opens a file for reading.
 #[allow(clippy::disallowed_methods)] // The one place for it.
@@ -15,16 +18,18 @@ pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
 }
 
 /// Reads a whole file.
-#[allow(clippy::disallowed_methods)]
 pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-    std::fs::read(path)
+    // Most of these files are short, and the kernel's have no length: std would ask for the length, and begin with 32
+    // bytes where there is none.
+    let mut bytes = Vec::with_capacity(TYPICAL);
+    open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a whole file that is text.
 ///
 /// # Errors
 /// The system's error; `InvalidData` when it is not UTF-8.
-#[allow(clippy::disallowed_methods)]
 pub fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
-    std::fs::read_to_string(path)
+    String::from_utf8(read(path)?).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }

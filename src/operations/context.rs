@@ -1,5 +1,6 @@
 //! What an operation works with: the state directory, the settings, who asks, and the front end that it talks to.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
@@ -140,6 +141,8 @@ pub struct Context<'a> {
     site: Site,
     call: Call,
     front: Box<dyn FrontEnd + 'a>,
+    /// The state directory as the look whether it is a copy has opened it, for the operation that follows.
+    looked_at: Cell<Option<StateDir>>,
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -151,7 +154,7 @@ impl std::fmt::Debug for Context<'_> {
 impl<'a> Context<'a> {
     /// For one operation.
     pub fn new(site: Site, call: Call, front: impl FrontEnd + 'a) -> Context<'a> {
-        Context { site, call, front: Box::new(front) }
+        Context { site, call, front: Box::new(front), looked_at: Cell::default() }
     }
 
     /// The settings.
@@ -182,13 +185,20 @@ impl<'a> Context<'a> {
 
     /// Opens the state directory, which must exist.
     pub fn state_dir(&self) -> Result<StateDir, OperationError> {
-        let dir = StateDir::open(&self.state_path()?, Disk::real(), Clock::system())?;
+        let dir = match self.looked_at.take() {
+            Some(dir) => dir,
+            None => StateDir::open(&self.state_path()?, Disk::real(), Clock::system())?,
+        };
         Ok(self.with_settings(dir))
     }
 
     /// Opens the state directory and makes it when it is not there. A client of a daemon, and what runs inside a job,
     /// mean one that they know: for them none is made.
     pub fn state_dir_or_create(&self) -> Result<StateDir, OperationError> {
+        if let Some(dir) = self.looked_at.take() {
+            dir.about_to_write()?;
+            return Ok(self.with_settings(dir));
+        }
         let path = self.state_path()?;
         let Some(expecting) = self.expects(&path) else { return self.make_state_dir() };
         match StateDir::open_to_write(&path, Disk::real(), Clock::system()) {
@@ -258,7 +268,10 @@ impl<'a> Context<'a> {
                     let root = dir.paths.root().to_owned();
                     Err(OperationError::from(&NotHome::Copy { root, of }))
                 }
-                _ => Ok(()),
+                _ => {
+                    self.looked_at.set(Some(dir));
+                    Ok(())
+                }
             },
             Err(_) => Ok(()),
         }

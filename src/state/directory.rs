@@ -84,8 +84,13 @@ impl StateDir {
     /// Opens an existing directory, for a process that puts something in.
     pub(crate) fn open_to_write(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         let dir = StateDir::open(root, disk, clock)?;
-        dir.sync_identity(&dir.paths.queue_log())?;
+        dir.about_to_write()?;
         Ok(dir)
+    }
+
+    /// For a process that puts something in, after it has opened the directory.
+    pub(crate) fn about_to_write(&self) -> Result<(), DiskError> {
+        self.sync_identity(&self.paths.queue_log())
     }
 
     /// Opens one, creating it when there is none. Several processes may do so at once.

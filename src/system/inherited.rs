@@ -35,6 +35,11 @@ pub fn close_descriptors() {
 /// Keeps every inherited descriptor above 2 open in this process, but not in the programs that it starts: a lock
 /// that was taken for this process (`flock --no-fork`) lasts exactly as long as the process does.
 pub fn keep_descriptors_from_children() {
+    // SAFETY: only a flag of descriptors is set.
+    if unsafe { libc::syscall(libc::SYS_close_range, FIRST, c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) } == 0 {
+        return;
+    }
+    // The kernel is older than 5.11.
     for fd in open_descriptors() {
         // SAFETY: only a flag of the descriptor is set; a number that is closed by now is refused.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };

@@ -100,9 +100,14 @@ impl Configuration {
     ) -> Result<(), ConfigError> {
         let given: Vec<(N, V)> = variables.into_iter().filter(|(_, v)| !v.as_ref().is_empty()).collect();
         for key in KEYS {
-            let name = key.variable();
-            if let Some((_, value)) = given.iter().find(|(n, _)| n.as_ref() == name.as_str()) {
-                self.set(key, &Given::Text(value.as_ref()), Origin::Environment { name })?;
+            // Every command begins with this: a name is made only where one of its length is given.
+            let may_be = |n: &&(N, V)| n.0.as_ref().len() == ENVIRONMENT_PREFIX.len() + key.name.len();
+            for (given, value) in given.iter().filter(may_be) {
+                let name = key.variable();
+                if given.as_ref() == name.as_str() {
+                    self.set(key, &Given::Text(value.as_ref()), Origin::Environment { name })?;
+                    break;
+                }
             }
         }
         Ok(())

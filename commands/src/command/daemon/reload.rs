@@ -96,7 +96,8 @@ impl Hangup {
 
     fn read_anew(&self) -> Result<(Loaded, DaemonConfig), CliError> {
         let is_root = rustix::process::getuid().is_root();
-        let loaded = configuration::load(&self.globals, Reader { is_root, is_server: true })?;
+        let loaded =
+            configuration::load(&self.globals, Reader { is_root, is_server: true, ignores_workers: false })?;
         let mut context = self.context(loaded.clone());
         let config = config(&mut context, &self.dir, self.workers)?;
         Ok((loaded, config))
