@@ -82,7 +82,7 @@ impl Home {
             return Err(io::Error::other(NotHome::Copy { root: root(), of: of.clone() }));
         }
         match identity_at(&self.root) {
-            Ok(found) if found != self.own_identity() => {
+            Ok(found) if found != self.identity && found != self.own_identity() => {
                 Err(io::Error::other(NotHome::Replaced { root: root() }))
             }
             // A missing folder makes the change itself fail.
