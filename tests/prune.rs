@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -225,9 +226,10 @@ fn remove(root: &Path, job: &str) {
     assert_eq!(removed.removed.len(), 1, "{job}");
 }
 
-/// Removes one job when the records' contents are on disk, and begins with another when they get their names.
+/// Removes one job when the records' contents are being written, and begins with another when they get their names.
 struct Meanwhile {
     root: PathBuf,
+    is_written: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -235,7 +237,9 @@ impl Observer for Meanwhile {
     fn before(&self, effect: &Effect<'_>) -> std::io::Result<()> {
         let mut threads = self.threads.lock().unwrap();
         match effect {
-            Effect::SyncFilesystem { .. } => remove(&self.root, "synced"),
+            Effect::Write { .. } if !self.is_written.swap(true, Ordering::Relaxed) => {
+                remove(&self.root, "written");
+            }
             Effect::Rename { .. } if threads.is_empty() => {
                 let root = self.root.clone();
                 threads.push(std::thread::spawn(move || remove(&root, "named")));
@@ -255,12 +259,16 @@ fn a_job_that_is_removed_while_records_are_made_leaves_none() {
     let scratch = scratch();
     let root = scratch.path().join("state");
     stage(&root);
-    for job in ["early", "synced", "named", "more"] {
+    for job in ["early", "written", "named", "more"] {
         let spec = JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() };
         let submission = Submission { job: id(job), priority: 0, repository: None, spec };
         append(&open(&root, Disk::real()), &actor(), &[Operation::Submit(submission)]).unwrap();
     }
-    let meanwhile = Arc::new(Meanwhile { root: root.clone(), threads: Mutex::default() });
+    let meanwhile = Arc::new(Meanwhile {
+        root: root.clone(),
+        is_written: AtomicBool::default(),
+        threads: Mutex::default(),
+    });
     let dir = open(&root, Disk::observed(meanwhile.clone()));
     let waiting = record::waiting(Queue::open(&dir).unwrap().state());
     remove(&root, "early");
@@ -269,8 +277,8 @@ fn a_job_that_is_removed_while_records_are_made_leaves_none() {
     assert_eq!((made.made, threads.len()), (2, 1), "the removed ones' are not among them");
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let has_record = |job: &str| root.join(format!("jobs/{job}.job.json")).exists();
-    assert_eq!(["early", "synced", "named", "more"].map(has_record), [false, false, false, true]);
+    assert_eq!(["early", "written", "named", "more"].map(has_record), [false, false, false, true]);
     recover(&open(&root, Disk::real()));
     let queue = Queue::open(&open(&root, Disk::real())).unwrap();
-    assert!(["early", "synced", "named"].iter().all(|job| queue.state().get(&id(job)).is_none()));
+    assert!(["early", "written", "named"].iter().all(|job| queue.state().get(&id(job)).is_none()));
 }
