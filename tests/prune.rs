@@ -282,3 +282,25 @@ fn a_job_that_is_removed_while_records_are_made_leaves_none() {
     let queue = Queue::open(&open(&root, Disk::real())).unwrap();
     assert!(["early", "written", "named"].iter().all(|job| queue.state().get(&id(job)).is_none()));
 }
+
+/// A power loss may leave the record of a job that waits without content, because it is not synced.
+#[test]
+fn record_without_content_is_made_anew_and_is_no_damage() {
+    let scratch = scratch();
+    let root = scratch.path().join("state");
+    stage(&root);
+    let dir = open(&root, Disk::real());
+    for (job, content) in [("empty", &b""[..]), ("zeros", &[0; 300]), ("torn", b"{\"version\":2,")] {
+        let spec = JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() };
+        let submission = Submission { job: id(job), priority: 0, repository: None, spec };
+        append(&dir, &actor(), &[Operation::Submit(submission)]).unwrap();
+        std::fs::write(root.join(format!("jobs/{job}.job.json")), content).unwrap();
+    }
+    let waiting = record::waiting(Queue::open(&dir).unwrap().state());
+    let made = record::write_waiting(&dir, &waiting, &|| false).unwrap();
+    let damaged: Vec<String> = made.damaged.iter().map(|(job, _)| job.to_string()).collect();
+    assert_eq!((made.made, damaged), (3, vec!["torn".to_owned()]));
+    for job in ["empty", "zeros", "torn"] {
+        assert!(record::read(&dir, &id(job)).unwrap().whole().is_some(), "{job}");
+    }
+}

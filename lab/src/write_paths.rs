@@ -26,6 +26,16 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "a job whose supervisor and keeper were killed: commands/tests/printing.rs has it",
     ),
     ("src/jobs/supervise/attempt.rs", "remove_file(&file)", "only a host that cannot start the command"),
+    (
+        "src/jobs/supervise/finish.rs",
+        "Some(_) => append(dir",
+        "a directory that was moved while the job ran: commands/tests/host/directory.rs has it",
+    ),
+    (
+        "src/jobs/record.rs",
+        "if is_blank(&path) => dir.disk.remove_file",
+        "a record whose content no power loss of the laboratory takes before the log's: tests/prune.rs has it",
+    ),
     ("src/state/directory.rs", "disk.remove_dir(root)", "only a file system that is refused"),
     (
         "src/logging/file.rs",
