@@ -61,6 +61,26 @@ fn daemon_of_a_directory_that_was_renamed_ends_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn end_of_a_job_is_recorded_where_its_directory_was_moved() {
+    let scene = Scene::new();
+    let (state, moved) = (scene.place.state(), scene.place.path("moved"));
+    let script = "touch \"$W/runs\"; until [ -e \"$W/go\" ]; do sleep 0.05; done; exit 3";
+    scene.submit("runs", &[], script);
+    let first = daemon(&scene.place);
+    wait_for("the job's command to run", || scene.witness("runs").exists());
+    std::fs::rename(&state, &moved).unwrap();
+    assert_eq!(ended(first).0, Some(12));
+    scene.open_gate("go");
+    let moved = moved.to_str().unwrap();
+    wait_for("its end to be recorded", || {
+        let shown = scene.place.run(["--state-dir", moved, "--json", "jobs", "show", "runs"]);
+        let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap_or_default();
+        shown["status"] == "failed" && shown["exit_code"] == 3
+    });
+    assert!(!state.exists());
+}
+
+#[test]
 fn daemon_of_a_directory_that_was_removed_ends() {
     let place = Place::new();
     place.run(["init"]).ends_with(0);
