@@ -105,10 +105,9 @@ impl SegmentFile {
         use std::io::{Seek, SeekFrom};
         buffer.clear();
         let mut file = crate::durable::plain::open(&self.path).context("open", &self.path)?;
-        let end = match until {
-            Some(until) => until,
-            None => file.metadata().context("look at", &self.path)?.len(),
-        };
+        // A caller that has read all of a segment may name a place behind its end.
+        let len = file.metadata().context("look at", &self.path)?.len();
+        let end = until.map_or(len, |until| until.min(len));
         if offset >= end {
             return Ok(());
         }
