@@ -117,8 +117,8 @@ fn half_open_request_is_let_go_in_seconds_and_an_idle_connection_is_not() {
 /// When the daemon has no free descriptors, it does not spin, and goes on when some are free again.
 #[test]
 fn daemon_without_descriptors_rests_and_goes_on() {
-    // The daemon itself has about 50 of them.
-    let served = Served::limited("ulimit -n 64", "");
+    // The daemon itself has 28 of them.
+    let served = Served::limited("ulimit -n 40", "");
     let cpu = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", served.pid())).unwrap();
         let fields: Vec<u64> =
